@@ -1,0 +1,151 @@
+//! The front door: one client, one session.
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    builder::ClientBuilder,
+    config::Configs,
+    connection::{self, Connection, ShutdownReport},
+    error::Error,
+    inspect::{Inspect, SessionInspect},
+    key::Namespace,
+    live::Live,
+    naming::Naming,
+    state::SessionState,
+    vitals::Vitals,
+};
+
+/// A Nacos client: one connection to one server at a time, for configuration and naming alike.
+///
+/// Cheap to clone; every clone is the same session. The session ends when the last client and the
+/// last guard made by it are gone, which withdraws everything at once because the socket closes;
+/// [`shutdown`](Self::shutdown) ends it politely, under all of them. [`Live`] readers do not keep
+/// it. There is no global state: two clients in one process never meet.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = nacos_testkit::Server::start().await?;
+/// # let address = server.addr().to_string();
+/// use nacos_core::Client;
+///
+/// let nacos = Client::builder().server_addr(address).connect().await?;
+/// assert!(nacos.state().get().is_connected());
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connection: Arc<Connection>,
+    inspected: Mutex<Vec<Weak<dyn Inspect>>>,
+    /// Held here, so that the session's own report lives as long as the client.
+    _session: Arc<SessionInspect>,
+}
+
+impl Client {
+    /// Begins a client with nothing but defaults.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// Begins a client with what the `NACOS_*` variables of the environment say.
+    ///
+    /// What is set on the builder afterwards wins. See [`ClientBuilder::from_env`] for the names.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) for a value that cannot be read.
+    pub fn from_env() -> Result<ClientBuilder, Error> {
+        ClientBuilder::from_env()
+    }
+
+    pub(crate) fn start(options: connection::Options) -> Self {
+        let connection = Connection::start(options);
+        let session = Arc::new(SessionInspect::new(&connection));
+        let inspect: Arc<dyn Inspect> = session.clone();
+        let inspected = Mutex::new(vec![Arc::downgrade(&inspect)]);
+        Self { shared: Arc::new(Shared { connection, inspected, _session: session }) }
+    }
+
+    /// The configuration service.
+    #[must_use]
+    pub fn configs(&self) -> Configs {
+        Configs::new(Arc::clone(&self.shared.connection))
+    }
+
+    /// The naming service.
+    #[must_use]
+    pub fn naming(&self) -> Naming {
+        Naming::new(Arc::clone(&self.shared.connection))
+    }
+
+    /// How the client stands with its servers.
+    #[must_use]
+    pub fn state(&self) -> Live<SessionState> {
+        self.shared.connection.state()
+    }
+
+    /// How the session is doing, in numbers.
+    #[must_use]
+    pub fn vitals(&self) -> Live<Vitals> {
+        self.shared.connection.vitals()
+    }
+
+    /// The namespace of documents whose key names none.
+    #[must_use]
+    pub fn config_namespace(&self) -> &Namespace {
+        &self.shared.connection.options.config_namespace
+    }
+
+    /// The namespace of services whose key names none.
+    #[must_use]
+    pub fn naming_namespace(&self) -> &Namespace {
+        &self.shared.connection.options.naming_namespace
+    }
+
+    /// Ends the session: withdraws every claim, waits for the server to acknowledge that, at most
+    /// `within`, then closes the connection.
+    ///
+    /// All clones, guards and readers of the session end with it. A second call finds nothing to do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the shutdown goes on by itself.
+    pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
+        self.shared.connection.shut_down(Instant::now() + within).await
+    }
+
+    /// Everything that can be looked into: the session itself, and what was added with
+    /// [`inspect`](Self::inspect) and still lives.
+    #[must_use]
+    pub fn inspected(&self) -> Vec<Arc<dyn Inspect>> {
+        self.inspectors().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Adds a part that can be looked into, for as long as it lives.
+    pub fn inspect(&self, part: &Arc<dyn Inspect>) {
+        let mut inspectors = self.inspectors();
+        inspectors.retain(|part| part.strong_count() > 0);
+        inspectors.push(Arc::downgrade(part));
+    }
+
+    fn inspectors(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Inspect>>> {
+        // A panic under the lock cannot leave the list half-changed.
+        self.shared.inspected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("state", &self.state().get()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! The configuration service: documents are read, published, removed and watched.
+mod publish;
+mod watch;
+
+use std::sync::Arc;
+
+pub use self::{publish::Publish, watch::Watch};
+use crate::{
+    connection::{Connection, Repeat},
+    document::Document,
+    error::{Doing, Error},
+    key::{ConfigKey, InvalidName},
+    session::ClaimKey,
+    wire::{
+        Refusal,
+        config::{ConfigPublishRequest, ConfigQueryRequest, ConfigRemoveRequest},
+    },
+};
+
+/// The configuration service, through one client. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Configs {
+    connection: Arc<Connection>,
+}
+
+impl Configs {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection }
+    }
+
+    /// Reads a document; `None` if the server has none under `key`.
+    ///
+    /// Goes to the server each time; [`watch`](Self::watch) is for values that are read often.
+    /// Java servers show a document up to some 90 ms after its publish was answered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`](crate::ErrorKind::InvalidName) before anything is sent, and
+    /// whatever keeps the server from answering within the request timeout. "There is none" is not
+    /// an error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the call is given up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// assert!(nacos.configs().get("orders.yaml").await?.is_none());
+    ///
+    /// nacos.configs().publish(nacos_core::Publish::new("orders.yaml", "limit: 7")?).await?;
+    /// let document = nacos.configs().get("orders.yaml").await?.ok_or("it was just published")?;
+    /// assert_eq!(&*document.content, "limit: 7");
+    /// # Ok(()) }
+    /// ```
+    pub async fn get<K>(&self, key: K) -> Result<Option<Document>, Error>
+    where
+        K: TryInto<ConfigKey>,
+        InvalidName: From<K::Error>,
+    {
+        let key = self.resolve(key)?;
+        let request = ConfigQueryRequest::new(&key);
+        match self.connection.call(Doing("get", &key), &request, Repeat::Freely).await? {
+            Ok(answer) => Ok(Some(answer.into_document())),
+            Err(refusal) if refusal.says_absent() => Ok(None),
+            Err(refusal) => Err(refused("get", &key, refusal)),
+        }
+    }
+
+    /// Publishes a document.
+    ///
+    /// Never sent twice, because the server may have stored it before the connection broke; only a
+    /// publish with [`if_unchanged`](Publish::if_unchanged) is, which cannot overwrite anything.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if the document is not the one that
+    /// [`if_unchanged`](Publish::if_unchanged) names; [`ErrorKind::Refused`](crate::ErrorKind::Refused)
+    /// for what the server does not take, such as empty content. After
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) or
+    /// [`ErrorKind::Disconnected`](crate::ErrorKind::Disconnected) it may or may not be stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, a dropped call may or may not have published.
+    pub async fn publish(&self, publish: Publish) -> Result<(), Error> {
+        let key = publish.key.clone().resolve(&self.connection.options.config_namespace);
+        let request: ConfigPublishRequest<'_> = publish.request(&key);
+        let repeat = if publish.is_conditional() { Repeat::Freely } else { Repeat::IfUnsent };
+        match self.connection.call(Doing("publish", &key), &request, repeat).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(refused("publish", &key, refusal)),
+        }
+    }
+
+    /// Removes a document. Removing one that does not exist succeeds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish`](Self::publish); never sent twice either.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, a dropped call may or may not have removed it.
+    pub async fn remove<K>(&self, key: K) -> Result<(), Error>
+    where
+        K: TryInto<ConfigKey>,
+        InvalidName: From<K::Error>,
+    {
+        let key = self.resolve(key)?;
+        let request = ConfigRemoveRequest::new(&key);
+        match self.connection.call(Doing("remove", &key), &request, Repeat::IfUnsent).await? {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(refused("remove", &key, refusal)),
+        }
+    }
+
+    /// Watches a document from now on, whether it exists or not.
+    ///
+    /// Returns at once; the first state is [`Pending`](crate::DocumentState::Pending).
+    /// [`Watch::ready`] waits for more. Several watches of one document cost the server one listen.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`](crate::ErrorKind::InvalidName).
+    pub fn watch<K>(&self, key: K) -> Result<Watch, Error>
+    where
+        K: TryInto<ConfigKey>,
+        InvalidName: From<K::Error>,
+    {
+        let key = self.resolve(key)?;
+        // The reader first: the claim must never find nobody reading.
+        let state = self.connection.document(&key);
+        let claim = self.connection.claim(ClaimKey::Listen(key.clone()), None);
+        Ok(Watch::new(key, claim, state))
+    }
+
+    fn resolve<K>(&self, key: K) -> Result<ConfigKey, Error>
+    where
+        K: TryInto<ConfigKey>,
+        InvalidName: From<K::Error>,
+    {
+        let key: ConfigKey = key.try_into().map_err(InvalidName::from)?;
+        Ok(key.resolve(&self.connection.options.config_namespace))
+    }
+}
+
+fn refused(verb: &str, key: &ConfigKey, refusal: Refusal) -> Error {
+    Error::new(refusal.kind(), Doing(verb, key)).with_code(refusal.code).because(refusal)
+}

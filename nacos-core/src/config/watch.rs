@@ -1,0 +1,99 @@
+//! A document under watch.
+use std::sync::Arc;
+
+use crate::{
+    connection::Claimed, document::DocumentState, error::Error, key::ConfigKey, live::Live,
+    state::ClaimState,
+};
+
+/// A document that is watched for as long as this lives.
+///
+/// It is asked for at once after every reconnect, so no change is missed, and none is reported
+/// twice. Dropping it ends the watch; [`live`](Self::live) readers keep the last state and end.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = nacos_testkit::Server::start().await?;
+/// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+/// use nacos_core::{DocumentState, Publish};
+///
+/// let mut watch = nacos.configs().watch("orders.yaml")?.ready().await?;
+/// assert_eq!(*watch.state(), DocumentState::Absent);
+///
+/// nacos.configs().publish(Publish::new("orders.yaml", "limit: 7")?).await?;
+/// let state = watch.changed().await.ok_or("the client was shut down")?;
+/// assert_eq!(state.document().map(|document| &*document.content), Some("limit: 7"));
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "the watch ends as soon as this is dropped"]
+pub struct Watch {
+    key: ConfigKey,
+    claim: Claimed,
+    state: Live<DocumentState>,
+}
+
+impl Watch {
+    pub(super) fn new(key: ConfigKey, claim: Claimed, state: Live<DocumentState>) -> Self {
+        Self { key, claim, state }
+    }
+
+    /// Waits until the server has said whether the document exists.
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or did not answer within the request timeout; the watch is over then.
+    /// Whoever wants it to go on waits for [`changed`](Self::changed) instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the watch.
+    pub async fn ready(self) -> Result<Self, Error> {
+        let known = |state: &DocumentState| {
+            matches!(state, DocumentState::Present(_) | DocumentState::Absent)
+        };
+        let doing = format!("watch {}", self.key);
+        self.claim.settled(&doing, self.state.clone(), known).await?;
+        Ok(self)
+    }
+
+    /// Which document.
+    #[must_use]
+    pub fn key(&self) -> &ConfigKey {
+        &self.key
+    }
+
+    /// What is known about the document now.
+    #[must_use]
+    pub fn state(&self) -> Arc<DocumentState> {
+        self.state.get()
+    }
+
+    /// Waits for a newer state than the last one that was waited for; `None` once the client is
+    /// shut down. States in between are skipped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future loses no state.
+    pub async fn changed(&mut self) -> Option<Arc<DocumentState>> {
+        self.state.changed().await
+    }
+
+    /// A reader of the state that keeps neither the watch nor the client alive.
+    #[must_use]
+    pub fn live(&self) -> Live<DocumentState> {
+        self.state.clone()
+    }
+
+    /// How much the server knows of this watch.
+    #[must_use]
+    pub fn claim(&self) -> Live<ClaimState> {
+        self.claim.state()
+    }
+
+    /// Asks for the document again. A hint: several at once are one query.
+    pub fn refetch(&self) {
+        self.claim.connection().refetch(self.key.clone());
+    }
+}

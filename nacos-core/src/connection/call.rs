@@ -1,0 +1,187 @@
+//! Users' requests: from the caller's task straight to the connection that serves.
+use std::fmt::Display;
+
+use tokio::{
+    sync::watch,
+    time::{Duration, Instant, timeout_at},
+};
+
+use super::{
+    Connection,
+    driver::{Command, Current, Serving},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    state::SessionState,
+    transport::CallError,
+    wire::{self, Failure, Refusal, Request},
+};
+
+/// Whether a request may be sent again after it may have been done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Repeat {
+    /// Asking twice is asking once.
+    Freely,
+    /// Only if it was certainly not done: it changes something.
+    IfUnsent,
+}
+
+impl Connection {
+    /// Sends `request` and reads its answer. The outer result is about getting there, the inner
+    /// one the server's word.
+    ///
+    /// Waits for a connection if there is none, goes on to the next one if this one is lost, logs
+    /// in again once if the token is refused; all within the request timeout, and each try within
+    /// three seconds.
+    pub(crate) async fn call<R: Request>(
+        &self,
+        doing: impl Display,
+        request: &R,
+        repeat: Repeat,
+    ) -> Result<Result<R::Answer, Refusal>, Error> {
+        let deadline = Instant::now() + self.options.request_timeout;
+        let mut current = self.current.clone();
+        let mut denied = false;
+        let mut last_error = None;
+        loop {
+            let serving = match timeout_at(deadline, serving(&mut current)).await {
+                Ok(Ok(serving)) => serving,
+                Ok(Err(unserved)) => return Err(unserved.error(doing)),
+                Err(_) => return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing))),
+            };
+            let within = deadline.min(Instant::now() + PER_TRY);
+            let call = serving.link.call(request.payload(), serving.headers.as_deref());
+            let answer = timeout_at(within, call).await.unwrap_or(Err(CallError::Timeout));
+            let error = match answer {
+                Ok(payload) => match wire::decode(&payload) {
+                    Ok(answer) => return Ok(Ok(answer)),
+                    Err(Failure::Answered(refusal)) => match refusal.code {
+                        // Not done, and never will be on this connection: another one is due.
+                        wire::UNREGISTERED | wire::DISCONNECTED => {
+                            self.send(Command::Unregistered(serving.id));
+                            self.moved_on(&mut current, &serving, deadline).await;
+                            last_error =
+                                Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
+                            continue;
+                        }
+                        wire::DENIED if !denied && serving.headers.is_some() => {
+                            denied = true;
+                            self.send(Command::TokenRefused(serving.headers.clone()));
+                            let renewed =
+                                timeout_at(deadline, renewed(&mut current, &serving)).await;
+                            if renewed == Ok(true) {
+                                continue;
+                            }
+                            return Ok(Err(refusal));
+                        }
+                        _ => return Ok(Err(refusal)),
+                    },
+                    Err(failure @ Failure::Unreadable(_)) => {
+                        return Err(Error::new(ErrorKind::Protocol, doing).because(failure));
+                    }
+                },
+                Err(error) => error,
+            };
+            let (kind, again) = match &error {
+                CallError::NotSent(_) => (ErrorKind::Disconnected, true),
+                CallError::Lost(_) => (ErrorKind::Disconnected, repeat == Repeat::Freely),
+                CallError::Timeout => (ErrorKind::Timeout, repeat == Repeat::Freely),
+                CallError::Status { code: EXHAUSTED | CANCELLED, .. } => {
+                    (ErrorKind::Refused, false)
+                }
+                CallError::Status { code: UNAVAILABLE, .. } => {
+                    (ErrorKind::Disconnected, repeat == Repeat::Freely)
+                }
+                CallError::Status { code: UNIMPLEMENTED, .. } => (ErrorKind::Unsupported, false),
+                CallError::Status { .. } => (ErrorKind::Server, false),
+                CallError::Unreadable(_) => (ErrorKind::Protocol, false),
+            };
+            let gone = matches!(error, CallError::NotSent(_) | CallError::Lost(_));
+            let error = Error::new(kind, &doing).because(error);
+            if !again {
+                return Err(error);
+            }
+            last_error = Some(error);
+            if gone {
+                self.moved_on(&mut current, &serving, deadline).await;
+            }
+        }
+    }
+
+    /// Whether the server that serves has said that it can do this, as soon as one serves.
+    pub(crate) async fn has_ability(&self, name: &str, doing: impl Display) -> Result<bool, Error> {
+        let mut current = self.current.clone();
+        let deadline = Instant::now() + self.options.request_timeout;
+        match timeout_at(deadline, serving(&mut current)).await {
+            Ok(Ok(serving)) => Ok(serving.abilities.get(name) == Some(&true)),
+            Ok(Err(unserved)) => Err(unserved.error(doing)),
+            Err(_) => Err(self.nobody_answered(doing)),
+        }
+    }
+
+    /// Waits until `gone` serves no more: asking it again would only fail again.
+    async fn moved_on(
+        &self,
+        current: &mut watch::Receiver<Current>,
+        gone: &Serving,
+        deadline: Instant,
+    ) {
+        let other = |current: &Current| {
+            current.serving.as_ref().is_none_or(|serving| serving.id != gone.id)
+        };
+        // Both a closed session and the deadline are for the next round to report.
+        let _ = timeout_at(deadline, current.wait_for(other)).await;
+    }
+}
+
+/// The connection that serves, as soon as there is one.
+async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unserved> {
+    loop {
+        {
+            let current = current.borrow_and_update();
+            if let Some(serving) = &current.serving {
+                return Ok(serving.clone());
+            }
+            match &current.state {
+                SessionState::Closed => return Err(Unserved::Closed),
+                SessionState::Denied { cause } => return Err(Unserved::Denied(cause.to_string())),
+                _ => {}
+            }
+        }
+        current.changed().await.map_err(|_| Unserved::Closed)?;
+    }
+}
+
+/// Waits for the login that a refused token caused. Says whether there is another token now.
+async fn renewed(current: &mut watch::Receiver<Current>, with: &Serving) -> bool {
+    let decided = |current: &Current| {
+        !current.renewing && current.refusals > with.refusals
+            || current.serving.as_ref().is_none_or(|serving| serving.headers != with.headers)
+    };
+    match current.wait_for(decided).await {
+        Ok(current) => current.serving.as_ref().is_some_and(|now| now.headers != with.headers),
+        Err(_) => false,
+    }
+}
+
+/// Why no connection will serve.
+enum Unserved {
+    Closed,
+    Denied(String),
+}
+
+impl Unserved {
+    fn error(self, doing: impl Display) -> Error {
+        match self {
+            Self::Closed => Error::new(ErrorKind::Closed, doing),
+            Self::Denied(cause) => Error::new(ErrorKind::Denied, doing).because(cause),
+        }
+    }
+}
+
+const PER_TRY: Duration = Duration::from_secs(3);
+/// gRPC status codes.
+const CANCELLED: u32 = 1;
+const EXHAUSTED: u32 = 8;
+const UNIMPLEMENTED: u32 = 12;
+const UNAVAILABLE: u32 = 14;

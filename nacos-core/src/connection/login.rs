@@ -1,0 +1,87 @@
+//! Logging in with user and password, over the main port of any server (nacos-protocol 5.1).
+use std::{fmt, time::Duration};
+
+use http::StatusCode;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use crate::{
+    credentials::Credentials,
+    server::Server,
+    session::LoginFailure,
+    transport::{Form, post_form},
+};
+
+/// A token and how long it is good for. `Debug` shows no token.
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) ttl: Duration,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
+/// Asks each server in turn until one grants a token or denies the user.
+pub(super) async fn log_in(
+    servers: Vec<Server>,
+    credentials: Credentials,
+) -> Result<Token, LoginFailure> {
+    let mut causes = Vec::new();
+    for server in &servers {
+        match timeout(PER_SERVER, log_in_to(server, &credentials)).await {
+            Ok(Ok(token)) => return Ok(token),
+            Ok(Err(LoginFailure::Unreachable(why))) => causes.push(format!("{server}: {why}")),
+            Ok(Err(denied)) => return Err(denied),
+            Err(_) => causes.push(format!("{server}: no answer to the login in time")),
+        }
+    }
+    Err(LoginFailure::Unreachable(causes.join("; ")))
+}
+
+async fn log_in_to(server: &Server, credentials: &Credentials) -> Result<Token, LoginFailure> {
+    let unreachable = LoginFailure::Unreachable;
+    for path in PATHS {
+        let form = Form::new(credentials.fields());
+        let (status, body) =
+            post_form(server, path, form).await.map_err(|error| unreachable(error.to_string()))?;
+        match status {
+            StatusCode::OK => {
+                let granted: Granted = serde_json::from_slice(&body)
+                    .map_err(|_| unreachable("the answer to the login is no JSON".to_owned()))?;
+                return granted
+                    .token()
+                    .ok_or_else(|| unreachable("the answer to the login has no token".to_owned()));
+            }
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
+                return Err(LoginFailure::Denied(format!("{server} refused the user or password")));
+            }
+            // Servers before 3.0 lack the first path; later ones may switch the second off.
+            StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED | StatusCode::GONE => {}
+            status => return Err(unreachable(format!("the login was answered with {status}"))),
+        }
+    }
+    Err(unreachable("no login path is known there".to_owned()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Granted {
+    access_token: Option<String>,
+    token_ttl: Option<u64>,
+}
+
+impl Granted {
+    fn token(self) -> Option<Token> {
+        let text = self.access_token.filter(|token| !token.is_empty())?;
+        Some(Token { text, ttl: Duration::from_secs(self.token_ttl.unwrap_or(DEFAULT_TTL)) })
+    }
+}
+
+const PATHS: [&str; 2] = ["/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login"];
+/// For dialling, sending and the answer, both paths together.
+const PER_SERVER: Duration = Duration::from_secs(3);
+/// What servers grant unless told otherwise, in seconds.
+const DEFAULT_TTL: u64 = 18_000;

@@ -1,0 +1,251 @@
+//! What all handles of a client share: requests go out here, claims are handed to the driver.
+mod call;
+mod driver;
+mod login;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use self::call::Repeat;
+pub use self::driver::ShutdownReport;
+use self::driver::{Command, Current, Driver};
+use crate::{
+    credentials::Credentials,
+    document::DocumentState,
+    error::{Error, ErrorKind},
+    instance::Instance,
+    key::{ConfigKey, Namespace, ServiceKey},
+    live::{Live, live},
+    server::Server,
+    service::Service,
+    session::{ClaimKey, GuardId},
+    state::{ClaimState, SessionState},
+    store::Store,
+    tasks::{self, Task},
+    vitals::Vitals,
+};
+
+/// What a connection is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) config_namespace: Namespace,
+    pub(crate) naming_namespace: Namespace,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) app: String,
+    /// Messages of more bytes are not read.
+    pub(crate) receive_limit: usize,
+    /// For one request, its repetitions included.
+    pub(crate) request_timeout: std::time::Duration,
+    pub(crate) backoff_cap: std::time::Duration,
+}
+
+/// The session of one client. Its driver ends when this is dropped, and with it every socket.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) options: Options,
+    commands: mpsc::UnboundedSender<Command>,
+    current: watch::Receiver<Current>,
+    state: Live<SessionState>,
+    vitals: Live<Vitals>,
+    documents: Arc<Store<ConfigKey, DocumentState>>,
+    services: Arc<Store<ServiceKey, Service>>,
+    guards: AtomicU64,
+    _driver: Task<()>,
+}
+
+/// A claim, as its guard holds it.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    connection: Arc<Connection>,
+    key: ClaimKey,
+    guard: GuardId,
+    state: Live<ClaimState>,
+}
+
+impl Connection {
+    /// Starts the session on the ambient runtime.
+    pub(crate) fn start(options: Options) -> Arc<Self> {
+        // Unbounded, so that dropping a guard can neither block nor be lost; what goes through it
+        // are the claims of guards, and each guard has a handful.
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let connecting = SessionState::Connecting { attempt: 0, last_error: None };
+        let (current, readers) = watch::channel(Current::new(connecting.clone()));
+        let (state_writer, state) = live(connecting);
+        let (vitals_writer, vitals) = live(Vitals::default());
+        let documents = Arc::new(Store::new());
+        let services = Arc::new(Store::new());
+        let driver = Driver::new(
+            &options,
+            inbox,
+            driver::Views {
+                current,
+                state: state_writer,
+                vitals: vitals_writer,
+                documents: Arc::clone(&documents),
+                services: Arc::clone(&services),
+            },
+        );
+        Arc::new(Self {
+            options,
+            commands,
+            current: readers,
+            state,
+            vitals,
+            documents,
+            services,
+            guards: AtomicU64::new(0),
+            _driver: tasks::spawn(driver.run()),
+        })
+    }
+
+    pub(crate) fn state(&self) -> Live<SessionState> {
+        self.state.clone()
+    }
+
+    pub(crate) fn vitals(&self) -> Live<Vitals> {
+        self.vitals.clone()
+    }
+
+    /// The live state of a document. Nobody asks for it before it is [claimed](Self::claim).
+    pub(crate) fn document(&self, key: &ConfigKey) -> Live<DocumentState> {
+        self.documents.reader(key, || DocumentState::Pending)
+    }
+
+    /// The live view of a service. Nobody asks for it before it is [claimed](Self::claim).
+    pub(crate) fn service(&self, key: &ServiceKey) -> Live<Service> {
+        self.services.reader(key, || Service::unknown(key.clone()))
+    }
+
+    /// Claims `key` until the guard returned is dropped.
+    pub(crate) fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Instance>) -> Claimed {
+        let guard = GuardId(self.guards.fetch_add(1, Ordering::Relaxed));
+        let (writer, state) = live(ClaimState::Pending);
+        let claim = Command::Assert { key: key.clone(), guard, instance, state: Some(writer) };
+        self.send(claim);
+        Claimed { connection: Arc::clone(self), key, guard, state }
+    }
+
+    /// Asks for a document again.
+    pub(crate) fn refetch(&self, key: ConfigKey) {
+        self.send(Command::Refetch(key));
+    }
+
+    /// Withdraws everything and ends the session.
+    pub(crate) async fn shut_down(&self, deadline: tokio::time::Instant) -> ShutdownReport {
+        let (done, report) = oneshot::channel();
+        self.send(Command::Close { deadline, done });
+        // The driver answers at the deadline at the latest; none answers if it is closed already.
+        report.await.unwrap_or_default()
+    }
+
+    fn send(&self, command: Command) {
+        // The only error is that the session has been closed, and with it every claim: states and
+        // views have ended, which is how their readers learn of it.
+        let _ = self.commands.send(command);
+    }
+}
+
+impl Claimed {
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(crate) fn state(&self) -> Live<ClaimState> {
+        self.state.clone()
+    }
+
+    /// Claims `instance` in place of what this guard claimed.
+    pub(crate) fn restate(&self, instance: Instance) {
+        let key = self.key.clone();
+        let command =
+            Command::Assert { key, guard: self.guard, instance: Some(instance), state: None };
+        self.connection.send(command);
+    }
+
+    /// Waits until the server holds the claim.
+    ///
+    /// # Errors
+    ///
+    /// The server refused it, or did not answer within the request timeout, or the client closed.
+    pub(crate) async fn held(&self, doing: &str) -> Result<(), Error> {
+        self.settled(doing, self.state(), |state| *state == ClaimState::Held).await
+    }
+
+    /// Waits until `value` satisfies `known`, or the claim is refused.
+    pub(crate) async fn settled<T>(
+        &self,
+        doing: &str,
+        mut value: Live<T>,
+        known: impl Fn(&T) -> bool,
+    ) -> Result<(), Error> {
+        let mut claim = self.state();
+        let refused = |state: &ClaimState| matches!(state, ClaimState::Refused { .. });
+        let within = self.connection.options.request_timeout;
+        let wait = async {
+            tokio::select! {
+                biased;
+                // First, because a value may have come before a later refusal.
+                value = value.wait_for(known) => match value {
+                    Some(_) => Ok(()),
+                    None => Err(Error::new(ErrorKind::Closed, doing)),
+                },
+                state = claim.wait_for(refused) => match state.as_deref() {
+                    Some(ClaimState::Refused { code, message, .. }) => Err(refusal(doing, *code, message)),
+                    _ => Err(Error::new(ErrorKind::Closed, doing)),
+                },
+            }
+        };
+        match tokio::time::timeout(within, wait).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.connection.nobody_answered(doing)),
+        }
+    }
+}
+
+impl Claimed {
+    /// Withdraws the claim, and waits until the server has agreed.
+    pub(crate) async fn withdraw(self, doing: &str) -> Result<(), Error> {
+        let (done, agreed) = oneshot::channel();
+        let (key, guard) = (self.key.clone(), self.guard);
+        self.connection.send(Command::Withdraw { key, guard, done: Some(done) });
+        match tokio::time::timeout(self.connection.options.request_timeout, agreed).await {
+            // If nobody answers because the session has ended, so has the claim.
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.connection.nobody_answered(doing)),
+        }
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        // A second withdrawal of the same claim changes nothing.
+        let (key, guard) = (self.key.clone(), self.guard);
+        self.connection.send(Command::Withdraw { key, guard, done: None });
+    }
+}
+
+impl Connection {
+    /// The error for a request that has run out of time.
+    pub(crate) fn nobody_answered(&self, doing: impl std::fmt::Display) -> Error {
+        match &*self.state.get() {
+            SessionState::Connected { .. } => Error::new(ErrorKind::Timeout, doing),
+            SessionState::Closed => Error::new(ErrorKind::Closed, doing),
+            state => match state.cause() {
+                Some(cause) => {
+                    Error::new(ErrorKind::Disconnected, doing).because(cause.to_string())
+                }
+                None => Error::new(ErrorKind::Disconnected, doing),
+            },
+        }
+    }
+}
+
+fn refusal(doing: &str, code: i32, message: &str) -> Error {
+    let refusal = crate::wire::Refusal { code, message: message.to_owned(), typed: true };
+    Error::new(refusal.kind(), doing).with_code(code).because(refusal)
+}

@@ -1,0 +1,128 @@
+//! A document of the configuration service, and what is known about one.
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use md5::{Digest, Md5};
+
+use crate::error::ErrorKind;
+
+/// The content of one data id.
+///
+/// `Debug` shows the size and the digest, never the content.
+#[derive(Clone, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Document {
+    /// The content, as published.
+    pub content: Arc<str>,
+    /// Lower-case hexadecimal MD5 of the content in UTF-8, as the server computed it. Pass it to
+    /// [`Publish::if_unchanged`](crate::Publish::if_unchanged) to publish only over this content.
+    pub md5: Arc<str>,
+    /// The type given when it was published: `text`, `json`, `yaml`, `properties`, `toml`, ….
+    pub content_type: Arc<str>,
+    /// When the server stored it. Informational: servers' clocks differ, so it orders nothing.
+    pub last_modified: Option<SystemTime>,
+    /// The encrypted data key, for a document that a client-side plug-in encrypted.
+    pub encrypted_data_key: Option<Arc<str>>,
+}
+
+impl Document {
+    /// A document with this content, as a server would hold it.
+    #[must_use]
+    pub fn new(content: impl Into<Arc<str>>, content_type: impl Into<Arc<str>>) -> Self {
+        let content = content.into();
+        Self {
+            md5: digest(&content).into(),
+            content,
+            content_type: content_type.into(),
+            last_modified: None,
+            encrypted_data_key: None,
+        }
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("bytes", &self.content.len())
+            .field("md5", &self.md5)
+            .field("content_type", &self.content_type)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known about one document right now.
+///
+/// "The server says that there is none" and "nobody could be asked" are never confused:
+/// [`Absent`](Self::Absent) is only ever the server's own word.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DocumentState {
+    /// Nothing is known yet: the first answer is still under way.
+    Pending,
+    /// The server has it, with this content.
+    Present(Document),
+    /// The server answered that it does not exist.
+    Absent,
+    /// It could not be asked for. The client keeps trying.
+    Unreachable {
+        /// The last content that was seen, if any.
+        last: Option<Document>,
+        /// Why: [`ErrorKind::Denied`] and [`ErrorKind::Refused`] need somebody's help, the others
+        /// pass by themselves.
+        why: ErrorKind,
+    },
+}
+
+impl DocumentState {
+    /// The newest content that is known, even if it cannot be confirmed right now.
+    #[must_use]
+    pub fn document(&self) -> Option<&Document> {
+        match self {
+            Self::Present(document) => Some(document),
+            Self::Unreachable { last, .. } => last.as_ref(),
+            Self::Pending | Self::Absent => None,
+        }
+    }
+}
+
+/// The digest that servers compare documents by: lower-case hexadecimal MD5.
+///
+/// ```
+/// assert_eq!(nacos_core::digest("k=v"), "5a8a83c40ada249c61f6b20210c9448c");
+/// ```
+#[must_use]
+pub fn digest(content: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(32);
+    for byte in Md5::digest(content.as_bytes()) {
+        for nibble in [byte >> 4, byte & 0xf] {
+            text.push(char::from(HEX[usize::from(nibble)]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_is_that_of_the_utf8_bytes() {
+        assert_eq!(digest("中文"), "a7bac2239fcdcb3a067903d8077c4a07");
+        assert_eq!(digest(""), "d41d8cd98f00b204e9800998ecf8427e");
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let document = Document::new("password: hunter2", "yaml");
+        assert!(!format!("{document:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn last_content_stays_known_while_nobody_can_be_asked() {
+        let document = Document::new("a: 1", "yaml");
+        let state =
+            DocumentState::Unreachable { last: Some(document.clone()), why: ErrorKind::Timeout };
+        assert_eq!(state.document(), Some(&document));
+        assert_eq!(DocumentState::Absent.document(), None);
+    }
+}

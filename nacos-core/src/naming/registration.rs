@@ -1,0 +1,102 @@
+//! The guard of a registered instance.
+use crate::{
+    connection::Claimed,
+    error::{Error, ErrorKind},
+    instance::Instance,
+    key::ServiceKey,
+    live::Live,
+    state::ClaimState,
+};
+
+/// An instance that stays registered for as long as this lives.
+///
+/// Dropping it deregisters in the background, its own instance only;
+/// [`deregister`](Self::deregister) waits for the server to agree.
+#[derive(Debug)]
+#[must_use = "the instance is deregistered as soon as this is dropped"]
+pub struct Registration {
+    key: ServiceKey,
+    claim: Claimed,
+    instance: Instance,
+}
+
+impl Registration {
+    pub(super) fn new(key: ServiceKey, claim: Claimed, instance: Instance) -> Self {
+        Self { key, claim, instance }
+    }
+
+    pub(super) fn check(instance: &Instance) -> Result<(), Error> {
+        instance.check()?;
+        if instance.ephemeral {
+            return Ok(());
+        }
+        let doing = format!("register {}", instance.address());
+        let why = "a persistent instance outlives its client: see Naming::register_persistent";
+        Err(Error::new(ErrorKind::InvalidOption, doing).because(why))
+    }
+
+    /// Waits until the server has acknowledged the registration.
+    ///
+    /// # Errors
+    ///
+    /// The server refused it, or did not answer within the request timeout; the instance is
+    /// deregistered then. Whoever wants it to go on trying does not call this.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future deregisters.
+    pub async fn ready(self) -> Result<Self, Error> {
+        let doing = format!("register {} as {}", self.instance.address(), self.key);
+        self.claim.held(&doing).await?;
+        Ok(self)
+    }
+
+    /// Registers `instance` in place of the one that this guard stands for.
+    ///
+    /// Returns at once; [`claim`](Self::claim) tells when the server knows. Weight, metadata and
+    /// address may change; nobody sees the service without either of the two, except on a server
+    /// that only adds (r-nacos), when the address or a default weight changes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Naming::register`](crate::Naming::register).
+    pub fn update(&mut self, instance: Instance) -> Result<(), Error> {
+        Self::check(&instance)?;
+        self.claim.restate(instance.clone());
+        self.instance = instance;
+        Ok(())
+    }
+
+    /// Deregisters, and waits until the server has agreed.
+    ///
+    /// # Errors
+    ///
+    /// None came within the request timeout. The instance is deregistered all the same, as soon as
+    /// the server can be told, or sees the connection end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Deregisters in any case.
+    pub async fn deregister(self) -> Result<(), Error> {
+        let doing = format!("deregister {} from {}", self.instance.address(), self.key);
+        self.claim.withdraw(&doing).await
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &ServiceKey {
+        &self.key
+    }
+
+    /// The instance, as it was given last.
+    #[must_use]
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// How much the server knows of it.
+    #[must_use]
+    pub fn claim(&self) -> Live<ClaimState> {
+        self.claim.state()
+    }
+}

@@ -1,0 +1,107 @@
+//! A service under subscription.
+use std::sync::Arc;
+
+use crate::{
+    connection::Claimed,
+    error::Error,
+    key::ServiceKey,
+    live::Live,
+    service::{Change, Service},
+    state::ClaimState,
+};
+
+/// A service that is subscribed to for as long as this lives.
+///
+/// After every reconnect the whole list is asked for again and compared, so no change is missed.
+/// Dropping it ends the subscription; [`live`](Self::live) readers keep the last view and end.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = nacos_testkit::Server::start().await?;
+/// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+/// use nacos_core::Instance;
+///
+/// let mut orders = nacos.naming().subscribe("orders")?.ready().await?;
+/// assert!(orders.service().instances.is_empty());
+///
+/// let _guard = nacos.naming().register("orders", Instance::new("127.0.0.1", 8080))?;
+/// let change = orders.changed().await.ok_or("the client was shut down")?;
+/// assert_eq!(change.added[0].address(), "127.0.0.1:8080");
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "the subscription ends as soon as this is dropped"]
+pub struct Subscription {
+    claim: Claimed,
+    view: Live<Service>,
+    /// The view that the last difference led to.
+    seen: Arc<Service>,
+}
+
+impl Subscription {
+    pub(super) fn new(claim: Claimed, view: Live<Service>) -> Self {
+        let seen = view.get();
+        Self { claim, view, seen }
+    }
+
+    /// Waits until the server has sent the service for the first time. What it holds then is no
+    /// [change](Self::changed).
+    ///
+    /// # Errors
+    ///
+    /// The server refused, or did not answer within the request timeout; the subscription is over
+    /// then. Whoever wants it to go on waits for [`changed`](Self::changed) instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the subscription.
+    pub async fn ready(mut self) -> Result<Self, Error> {
+        let doing = format!("subscribe to {}", self.seen.key);
+        self.claim.settled(&doing, self.view.clone(), |service| service.known).await?;
+        self.seen = self.view.get();
+        Ok(self)
+    }
+
+    /// Which service.
+    #[must_use]
+    pub fn key(&self) -> &ServiceKey {
+        &self.seen.key
+    }
+
+    /// The service as it is now.
+    #[must_use]
+    pub fn service(&self) -> Arc<Service> {
+        self.view.get()
+    }
+
+    /// Waits until the service differs from what the last call returned, and says in what; `None`
+    /// once the client is shut down.
+    ///
+    /// The first call after [`Naming::subscribe`](crate::Naming::subscribe) reports every instance
+    /// as added; after [`ready`](Self::ready) only later changes are reported. A service that
+    /// becomes known without instances is reported as an empty change.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future loses no change.
+    pub async fn changed(&mut self) -> Option<Change> {
+        let seen = Arc::clone(&self.seen);
+        let service = self.view.wait_for(|service| *service != *seen).await?;
+        let change = service.since(&self.seen);
+        self.seen = service;
+        Some(change)
+    }
+
+    /// A reader of the view that keeps neither the subscription nor the client alive.
+    #[must_use]
+    pub fn live(&self) -> Live<Service> {
+        self.view.clone()
+    }
+
+    /// How much the server knows of this subscription.
+    #[must_use]
+    pub fn claim(&self) -> Live<ClaimState> {
+        self.claim.state()
+    }
+}

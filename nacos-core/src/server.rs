@@ -1,0 +1,123 @@
+//! The address of one Nacos server.
+use std::fmt;
+
+/// A Nacos server: its host and its two ports.
+///
+/// Written `host[:port]`, where the port is the main (HTTP) one, 8848 if it is left out; the gRPC
+/// port is not announced by anybody but computed from it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Server {
+    host: String,
+    port: u16,
+    grpc_port: u16,
+}
+
+impl Server {
+    /// Reads a list of addresses, separated by `,` or `;`.
+    ///
+    /// `grpc_offset` is what the gRPC port lies above the main port.
+    pub(crate) fn parse_list(list: &str, grpc_offset: u16) -> Result<Vec<Self>, String> {
+        let addresses = list.split([',', ';']).map(str::trim).filter(|address| !address.is_empty());
+        let mut servers = Vec::new();
+        for address in addresses {
+            let server = Self::parse(address, grpc_offset)?;
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        Ok(servers)
+    }
+
+    fn parse(address: &str, grpc_offset: u16) -> Result<Self, String> {
+        let refuse = |why: &str| Err(format!("server address {address:?}: {why}"));
+        if address.starts_with("https://") {
+            return refuse("TLS is not available in this version");
+        }
+        let bare = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+        let (host, port) = match bare.strip_prefix('[') {
+            Some(rest) => match rest.split_once(']') {
+                Some((host, "")) => (host, None),
+                Some((host, port)) => match port.strip_prefix(':') {
+                    Some(port) => (host, Some(port)),
+                    None => return refuse("something other than a port follows the bracket"),
+                },
+                None => return refuse("the bracket is not closed"),
+            },
+            None => match bare.rsplit_once(':') {
+                Some((host, _)) if host.contains(':') => {
+                    return refuse("an IPv6 address needs brackets");
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (bare, None),
+            },
+        };
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@?#".contains(c)) {
+            return refuse("this is no host name");
+        }
+        let port = match port {
+            None => DEFAULT_PORT,
+            Some(port) => match port.parse() {
+                Ok(port) if port > 0 => port,
+                _ => return refuse("the port is not a number within 1 and 65535"),
+            },
+        };
+        match port.checked_add(grpc_offset) {
+            Some(grpc_port) => Ok(Self { host: host.to_owned(), port, grpc_port }),
+            None => refuse("the gRPC port, computed from it, is above 65535"),
+        }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The main port: HTTP.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn grpc_port(&self) -> u16 {
+        self.grpc_port
+    }
+
+    /// `host:port` as it goes into an HTTP/2 authority.
+    pub(crate) fn grpc_authority(&self) -> String {
+        authority(&self.host, self.grpc_port)
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&authority(&self.host, self.port))
+    }
+}
+
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The main port of a Nacos server (nacos-protocol 1.1).
+const DEFAULT_PORT: u16 = 8848;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_default_and_the_grpc_port_is_computed() {
+        let servers =
+            Server::parse_list("a, http://b:80/ ;[::1]:9000,a:8848", 1000).expect("valid");
+        let shown: Vec<_> =
+            servers.iter().map(|server| (server.to_string(), server.grpc_port())).collect();
+        let expected = [("a:8848", 9848), ("b:80", 1080), ("[::1]:9000", 10_000)];
+        assert_eq!(shown, expected.map(|(address, port)| (address.to_owned(), port)));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_its_text() {
+        for address in ["::1", "a:", "a:0", "a:66000", "a:65000", "[::1", "[::1]x", ":80", "a b"] {
+            let error = Server::parse_list(address, 1000).expect_err(address);
+            assert!(error.contains(&format!("{address:?}")), "{error}");
+        }
+    }
+}

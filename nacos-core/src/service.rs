@@ -1,0 +1,172 @@
+//! A service as its consumers see it: the whole set of instances, and what changed in it.
+use std::sync::Arc;
+
+use crate::{instance::Instance, key::ServiceKey};
+
+/// One consistent view of a service: always the full set, never a delta.
+///
+/// Sorted by address and cluster, without duplicates, sanitised (see [`Instance`]); the order and
+/// the equality of two views therefore mean something. Instances are shared between views: one
+/// that did not change is the same allocation before and after.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Service {
+    /// Which service.
+    pub key: ServiceKey,
+    /// Its instances, healthy or not; disabled ones are never reported.
+    pub instances: Arc<[Arc<Instance>]>,
+    /// Too few were healthy, so the server reports all of them as healthy (protect threshold).
+    pub protected: bool,
+    /// False until a server has answered once: then "no instances" means "nobody knows yet".
+    pub known: bool,
+}
+
+impl Service {
+    /// A service of which nothing is known yet.
+    #[must_use]
+    pub fn unknown(key: ServiceKey) -> Self {
+        Self { key, instances: Arc::new([]), protected: false, known: false }
+    }
+
+    /// A view of `instances`: sorted, and without a second entry of the same identity.
+    ///
+    /// Of two entries with one identity, which an unclean restart leaves behind for a while, a
+    /// healthy one stays, else the one that was listed first.
+    #[must_use]
+    pub fn new(key: ServiceKey, instances: Vec<Instance>, protected: bool) -> Self {
+        let mut instances: Vec<_> = instances.into_iter().map(Arc::new).collect();
+        // Stable, so that among equals the first listed comes first.
+        instances.sort_by(|a, b| {
+            a.identity().cmp(&b.identity()).then_with(|| b.healthy.cmp(&a.healthy))
+        });
+        instances.dedup_by(|later, first| later.identity() == first.identity());
+        Self { key, instances: instances.into(), protected, known: true }
+    }
+
+    /// The instances that may be called: healthy, enabled, weight above 0.
+    pub fn callable(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.instances
+            .iter()
+            .filter(|instance| instance.healthy && instance.enabled && instance.weight > 0.0)
+    }
+
+    /// What has to happen to `before` to become this view.
+    #[must_use]
+    pub fn since(&self, before: &Service) -> Change {
+        let mut change = Change::default();
+        let mut old = before.instances.iter().peekable();
+        let mut new = self.instances.iter().peekable();
+        // Both sides are sorted by identity: one walk over the two finds every difference.
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (Some(old), Some(new)) => old.identity().cmp(&new.identity()),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (None, None) => return change,
+            };
+            match order {
+                std::cmp::Ordering::Less => change.removed.extend(old.next().cloned()),
+                std::cmp::Ordering::Greater => change.added.extend(new.next().cloned()),
+                std::cmp::Ordering::Equal => {
+                    if let (Some(old), Some(new)) = (old.next(), new.next())
+                        && old != new
+                    {
+                        change.modified.push((Arc::clone(old), Arc::clone(new)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes over the allocations of `before` for every instance that did not change.
+    pub(crate) fn sharing(mut self, before: &Service) -> Self {
+        let shared = self.instances.iter().map(|instance| {
+            let found = before
+                .instances
+                .binary_search_by(|probe| probe.identity().cmp(&instance.identity()))
+                .ok()
+                .and_then(|at| before.instances.get(at))
+                .filter(|old| *old == instance);
+            Arc::clone(found.unwrap_or(instance))
+        });
+        self.instances = shared.collect();
+        self
+    }
+}
+
+/// The difference between two views of one service.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// Instances that were not there before.
+    pub added: Vec<Arc<Instance>>,
+    /// Instances that are not there any more.
+    pub removed: Vec<Arc<Instance>>,
+    /// Instances whose weight, health or metadata changed: before and after.
+    pub modified: Vec<(Arc<Instance>, Arc<Instance>)>,
+}
+
+impl Change {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.modified.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn difference_names_added_removed_and_modified() {
+        let before =
+            view(vec![Instance::new("a", 1), Instance::new("b", 1), Instance::new("c", 1)]);
+        let after = view(vec![
+            Instance::new("d", 1),
+            Instance::new("c", 1).with_weight(2.0),
+            Instance::new("b", 1),
+        ]);
+        let change = after.since(&before);
+        assert_eq!(addresses(&change.added), ["d:1"]);
+        assert_eq!(addresses(&change.removed), ["a:1"]);
+        assert_eq!(change.modified.len(), 1);
+        assert!(after.since(&after).is_empty());
+    }
+
+    #[test]
+    fn order_and_duplicates_of_the_server_do_not_matter() {
+        let one = view(vec![Instance::new("b", 1), Instance::new("a", 1)]);
+        let stale = Instance::new("a", 1).with_healthy(false);
+        let two = view(vec![stale, Instance::new("a", 1), Instance::new("b", 1)]);
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn unchanged_instances_are_shared_between_views() {
+        let before = view(vec![Instance::new("a", 1), Instance::new("b", 1)]);
+        let after = view(vec![Instance::new("a", 1), Instance::new("b", 1).with_weight(3.0)]);
+        let after = after.sharing(&before);
+        assert!(Arc::ptr_eq(&before.instances[0], &after.instances[0]));
+        assert!(!Arc::ptr_eq(&before.instances[1], &after.instances[1]));
+    }
+
+    #[test]
+    fn callable_leaves_out_what_must_not_be_called() {
+        let service = view(vec![
+            Instance::new("a", 1),
+            Instance::new("b", 1).with_weight(0.0),
+            Instance::new("c", 1).with_healthy(false),
+            Instance::new("d", 1).with_enabled(false),
+        ]);
+        assert_eq!(service.callable().count(), 1);
+    }
+
+    fn view(instances: Vec<Instance>) -> Service {
+        Service::new(ServiceKey::try_from("orders").expect("valid"), instances, false)
+    }
+
+    fn addresses(instances: &[Arc<Instance>]) -> Vec<String> {
+        instances.iter().map(|instance| instance.address()).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! How long to wait between two attempts. Pure: jitter comes in as an argument.
+use std::time::Duration;
+
+/// The delay before attempt number `attempt` (from 0) of an outage that has lasted `outage`.
+///
+/// 50 ms × 2ⁿ with full jitter, capped at 250 ms during the first minute, so that a restarted
+/// server has its clients back at once, and at `cap` afterwards. `jitter` is uniform in `[0, 1)`:
+/// a thousand clients that lost the same server spread over the whole delay.
+pub(crate) fn reconnect_delay(
+    attempt: u32,
+    outage: Duration,
+    cap: Duration,
+    jitter: f64,
+) -> Duration {
+    let cap = if outage < EAGER { EAGER_CAP.min(cap) } else { cap };
+    exponential(FIRST, attempt, cap).mul_f64(jitter.clamp(0.0, 1.0))
+}
+
+/// The delay before a refused claim or query is sent again.
+///
+/// 500 ms × 2ⁿ up to 60 s, of which at least half is kept: an overloaded server gains nothing from
+/// a retry that follows at once.
+pub(crate) fn retry_delay(attempt: u32, jitter: f64) -> Duration {
+    exponential(RETRY_FIRST, attempt, RETRY_CAP).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+/// The delay before a document that is just being replaced is asked for again.
+pub(crate) fn conflict_delay(attempt: u32) -> Duration {
+    exponential(FIRST, attempt, CONFLICT_CAP)
+}
+
+fn exponential(first: Duration, attempt: u32, cap: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(attempt)).min(cap)
+}
+
+const CONFLICT_CAP: Duration = Duration::from_secs(2);
+const EAGER: Duration = Duration::from_secs(60);
+const EAGER_CAP: Duration = Duration::from_millis(250);
+const FIRST: Duration = Duration::from_millis(50);
+const RETRY_CAP: Duration = Duration::from_secs(60);
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAP: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn first_minute_is_eager_and_the_rest_is_capped() {
+        let delay = |attempt, outage| reconnect_delay(attempt, outage, CAP, 1.0);
+        assert_eq!(delay(0, Duration::ZERO), Duration::from_millis(50));
+        assert_eq!(delay(1, Duration::ZERO), Duration::from_millis(100));
+        assert_eq!(delay(9, EAGER - Duration::from_millis(1)), EAGER_CAP);
+        assert_eq!(delay(u32::MAX, EAGER), CAP);
+    }
+
+    #[test]
+    fn jitter_spreads_over_the_whole_delay() {
+        let delay = |jitter| reconnect_delay(20, EAGER, CAP, jitter);
+        assert_eq!(delay(0.0), Duration::ZERO);
+        assert_eq!(delay(0.5), CAP / 2);
+        assert_eq!(delay(f64::INFINITY), CAP);
+    }
+
+    #[test]
+    fn retry_never_follows_at_once() {
+        assert_eq!(retry_delay(0, 0.0), Duration::from_millis(250));
+        assert_eq!(retry_delay(u32::MAX, 1.0), RETRY_CAP);
+    }
+}

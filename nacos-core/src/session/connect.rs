@@ -1,0 +1,349 @@
+//! Getting a connection, keeping it, and changing it for another.
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Action, CallId, Event, Lifetime, Serving, Session,
+    backoff::reconnect_delay,
+    campaign::{self, Campaign},
+    link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration, SETUP_TIMEOUT},
+    liveness::{Liveness, Verdict},
+    redo::Pending,
+};
+use crate::{
+    error::ErrorKind,
+    transport::CallError,
+    wire::{
+        self, Failure, Payload, Request,
+        connection::{
+            ConnectionSetupRequest, HealthCheckRequest, HealthCheckResponse, ServerCheckRequest,
+            ServerCheckResponse,
+        },
+        push::Redirect,
+    },
+};
+
+impl Session {
+    /// Begins a search for a connection if one is due, and dials what is due in it.
+    pub(super) fn search(&mut self, now: Instant) {
+        if self.campaign.is_none() && self.next_campaign.is_some_and(|at| at <= now) {
+            self.next_campaign = None;
+            let redirect = self.redirect.take();
+            let round = self.servers.round(redirect.as_ref());
+            self.campaign = Some(Campaign::new(now, round));
+        }
+        while let Some(server) = self.campaign.as_mut().and_then(|campaign| campaign.next(now)) {
+            let link = LinkId(self.fresh_id());
+            self.links.insert(link, Link::dialling(server.clone(), now));
+            self.actions.push_back(Action::Dial { link, server });
+        }
+        let under_way = self.links.values().filter(|link| link.is_candidate()).count();
+        if self.campaign.as_ref().is_some_and(|campaign| campaign.is_over(now, under_way)) {
+            self.search_failed(now);
+        }
+    }
+
+    /// Every server was tried, and none took us.
+    fn search_failed(&mut self, now: Instant) {
+        let Some(campaign) = self.campaign.take() else { return };
+        self.abandon_candidates();
+        self.outage.last_error = Some(campaign.causes().into());
+        self.outage.attempts = self.outage.attempts.saturating_add(1);
+        self.search_later(now);
+        if self.serving.is_none() {
+            let told = self.documents.unreachable(ErrorKind::Disconnected);
+            self.events.extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
+        }
+    }
+
+    fn search_later(&mut self, now: Instant) {
+        let jitter = (self.jitter)();
+        let outage = now.saturating_duration_since(self.outage.since);
+        let cap = self.options.backoff_cap;
+        let delay = reconnect_delay(self.outage.attempts, outage, cap, jitter);
+        self.next_campaign = Some(now + delay);
+    }
+
+    /// The connection stands: asks whether the server takes us.
+    pub(super) fn check_server(&mut self, _now: Instant, id: LinkId) {
+        // The second that began with dialling goes on.
+        let Some(Link { phase: Phase::Dialling { deadline }, .. }) = self.links.get(&id) else {
+            return;
+        };
+        let deadline = *deadline;
+        let call = self.call(id, ServerCheckRequest::new().payload(), Pending::ServerCheck);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.phase = Phase::Checking { call, deadline };
+        }
+    }
+
+    /// A server check, or the health check that shows that the setup was understood, has ended.
+    pub(super) fn handshake_answered(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        call: CallId,
+        pending: &Pending,
+        answer: Result<Payload, CallError>,
+    ) {
+        let Some(link) = self.links.get(&id) else { return };
+        let expected = match (&link.phase, pending) {
+            (Phase::Checking { call: expected, .. }, Pending::ServerCheck) => Some(*expected),
+            (
+                Phase::SettingUp {
+                    registration: Registration::Probed { call: expected, .. }, ..
+                },
+                Pending::SetupProbe,
+            ) => *expected,
+            _ => None,
+        };
+        if expected != Some(call) {
+            return;
+        }
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.drop_link(now, id, &error.to_string()),
+        };
+        if matches!(pending, Pending::ServerCheck) {
+            match wire::decode::<ServerCheckResponse>(&answer) {
+                Ok(check) => self.set_up(now, id, check.support_ability_negotiation),
+                Err(failure) => self.drop_link(now, id, &failure.to_string()),
+            }
+        } else {
+            match wire::decode::<HealthCheckResponse>(&answer) {
+                Ok(_) => self.serve(now, id, BTreeMap::new()),
+                // The setup has not been read yet: unary requests may overtake the stream.
+                Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
+                    self.probe_setup_later(now, id);
+                }
+                Err(failure) => self.drop_link(now, id, &failure.to_string()),
+            }
+        }
+    }
+
+    /// The server takes us: registers the connection.
+    fn set_up(&mut self, now: Instant, id: LinkId, announced: bool) {
+        let setup = ConnectionSetupRequest::new(&self.options.tenant, &self.options.app).payload();
+        self.actions.push_back(Action::OpenStream { link: id, setup });
+        let registration = if announced {
+            Registration::Announced
+        } else {
+            let call = self.call(id, HealthCheckRequest::new().payload(), Pending::SetupProbe);
+            Registration::Probed { call: Some(call), next_at: now, pause: FIRST_PAUSE }
+        };
+        if let Some(link) = self.links.get_mut(&id) {
+            link.phase = Phase::SettingUp { deadline: now + SETUP_TIMEOUT, registration };
+        }
+    }
+
+    fn probe_setup_later(&mut self, now: Instant, id: LinkId) {
+        if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
+            self.links.get_mut(&id)
+            && let Registration::Probed { call, next_at, pause } = registration
+        {
+            *call = None;
+            *next_at = now + *pause;
+            *pause *= 2;
+        }
+    }
+
+    /// Looks after connections whose time has come.
+    pub(super) fn advance_links(&mut self, now: Instant) {
+        let is_due = |link: &Link| link.next_timeout().is_some_and(|at| at <= now);
+        let due = self.links.iter().filter(|(_, link)| is_due(link));
+        let due: Vec<LinkId> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            match &mut link.phase {
+                Phase::Dialling { .. } => self.drop_link(now, id, "no connection within a second"),
+                Phase::Checking { .. } => {
+                    self.drop_link(now, id, "no answer to the server check within a second");
+                }
+                Phase::SettingUp { deadline, .. } if *deadline <= now => {
+                    self.drop_link(now, id, "the setup was not acknowledged within a second");
+                }
+                Phase::SettingUp { registration: Registration::Probed { .. }, .. } => {
+                    let request = HealthCheckRequest::new().payload();
+                    let probe = self.call(id, request, Pending::SetupProbe);
+                    if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
+                        self.links.get_mut(&id)
+                        && let Registration::Probed { call, .. } = registration
+                    {
+                        *call = Some(probe);
+                    }
+                }
+                Phase::Retiring { .. } => drop(self.close_link(id)),
+                Phase::SettingUp { .. } | Phase::Ready { .. } => {}
+            }
+        }
+    }
+
+    /// The server has registered the connection: it serves from now on, in place of any other.
+    pub(super) fn serve(&mut self, now: Instant, id: LinkId, abilities: BTreeMap<String, bool>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !matches!(link.phase, Phase::SettingUp { .. }) {
+            return;
+        }
+        link.phase = Phase::Ready { since: now };
+        self.campaign = None;
+        self.next_campaign = None;
+        let serving = Serving {
+            link: id,
+            since: now,
+            liveness: Liveness::new(now),
+            abilities: Arc::new(abilities),
+        };
+        if let Some(former) = self.serving.replace(serving)
+            && let Some(link) = self.links.get_mut(&former.link)
+        {
+            // Make before break: consumers see the instances all the time.
+            link.phase = Phase::Retiring { deadline: now + RETIREMENT };
+        }
+        self.abandon_candidates();
+        self.claims.reconnected();
+        self.documents.reconnected();
+        self.seen.clear();
+        self.listens_under_way = 0;
+        self.next_audit = Some(self.audit_after(now));
+        let guards: Vec<_> = self.claims.all_guards().collect();
+        let pending = |guard| Event::Claim(guard, crate::state::ClaimState::Pending);
+        self.events.extend(guards.into_iter().map(pending));
+        self.events.push_back(Event::Serving(Some(id)));
+    }
+
+    /// Closes what was replaced, once its successor holds every claim.
+    pub(super) fn retire_links(&mut self, now: Instant) {
+        let done = self.can_send() && self.claims.is_settled();
+        let retired = self.links.iter().filter(|(_, link)| match link.phase {
+            Phase::Retiring { deadline } => done || deadline <= now,
+            _ => false,
+        });
+        let retired: Vec<LinkId> = retired.map(|(id, _)| *id).collect();
+        for id in retired {
+            self.close_link(id);
+        }
+    }
+
+    /// A connection is of no use any more.
+    pub(super) fn drop_link(&mut self, now: Instant, id: LinkId, why: &str) {
+        let Some(link) = self.close_link(id) else { return };
+        let serving = self.serving.take_if(|serving| serving.link == id);
+        if let Some(serving) = serving {
+            self.events.push_back(Event::Serving(None));
+            self.outage.last_error = Some(format!("{}: {why}", link.server).into());
+            // A server that takes us and drops us at once must not be asked in a hot loop.
+            if now.saturating_duration_since(serving.since) >= STABLE {
+                self.outage.attempts = 0;
+            } else {
+                self.outage.attempts = self.outage.attempts.saturating_add(1);
+            }
+            self.outage.since = now;
+            if self.campaign.is_none() {
+                self.search_later(now);
+            }
+        } else if link.is_candidate()
+            && let Some(campaign) = &mut self.campaign
+        {
+            campaign.failed(now, &link.server, why);
+            self.search(now);
+        }
+    }
+
+    fn close_link(&mut self, id: LinkId) -> Option<Link> {
+        let link = self.links.remove(&id)?;
+        self.actions.push_back(Action::Close { link: id });
+        self.calls.retain(|_, call| call.link != id);
+        Some(link)
+    }
+
+    /// Gives up every connection that has not come up yet.
+    fn abandon_candidates(&mut self) {
+        let candidates = self.links.iter().filter(|(_, link)| link.is_candidate());
+        let candidates: Vec<LinkId> = candidates.map(|(id, _)| *id).collect();
+        for id in candidates {
+            self.close_link(id);
+        }
+    }
+
+    /// Asks a silent server whether it is there, and looks for another beside one that is suspect.
+    pub(super) fn check_pulse(&mut self, now: Instant) {
+        let Some(serving) = &self.serving else { return };
+        let link = serving.link;
+        if serving.liveness.wants_probe(now) {
+            self.probe(now, link);
+        }
+        self.look_for_another_if_suspect(now);
+    }
+
+    fn look_for_another_if_suspect(&mut self, now: Instant) {
+        let suspect = self.serving.as_ref().is_some_and(|serving| serving.liveness.is_suspect(now));
+        if suspect && self.campaign.is_none() && self.next_campaign.is_none() {
+            self.outage.since = now;
+            self.next_campaign = Some(now);
+            self.search(now);
+        }
+    }
+
+    fn probe(&mut self, now: Instant, link: LinkId) {
+        let call = self.call(link, HealthCheckRequest::new().payload(), Pending::Probe);
+        if let Some(serving) = &mut self.serving {
+            serving.liveness.probed(now, call);
+        }
+    }
+
+    pub(super) fn probe_answered(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        call: CallId,
+        answer: Result<Payload, CallError>,
+    ) {
+        let Some(serving) = self.serving.as_ref().filter(|serving| serving.link == id) else {
+            return;
+        };
+        match answer {
+            Ok(answer) => match wire::decode::<HealthCheckResponse>(&answer) {
+                Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
+                    self.drop_link(now, id, &refusal.to_string());
+                }
+                // Whatever it says, it is there: one odd answer ends no session.
+                _ => self.stop_looking(),
+            },
+            Err(CallError::Timeout) => match serving.liveness.unanswered(call) {
+                Some(Verdict::ProbeAgain) => self.probe(now, id),
+                Some(Verdict::Dead) => self.drop_link(now, id, "three health checks unanswered"),
+                None => {}
+            },
+            Err(CallError::Status { .. } | CallError::Unreadable(_)) => {}
+            Err(error) => self.drop_link(now, id, &error.to_string()),
+        }
+    }
+
+    /// The suspect has answered first: the search beside it is over.
+    fn stop_looking(&mut self) {
+        if self.redirect.is_none() {
+            self.campaign = None;
+            self.next_campaign = None;
+            self.abandon_candidates();
+        }
+    }
+
+    /// The server asks us to move. We stay until another has taken us.
+    pub(super) fn reset(&mut self, now: Instant, redirect: Option<Redirect>) {
+        if self.lifetime != Lifetime::Open || self.campaign.is_some() {
+            return;
+        }
+        self.redirect = redirect;
+        // After a rolling restart operators move all clients at once: they do not move together.
+        self.next_campaign = Some(now + MOVE_WITHIN.mul_f64((self.jitter)()));
+        self.outage.since = now;
+    }
+}
+
+/// A planned move begins within this.
+const MOVE_WITHIN: Duration = Duration::from_secs(1);
+/// A connection that lasted this long was a good one: the next outage begins from scratch.
+const STABLE: Duration = campaign::DEADLINE;

@@ -1,0 +1,385 @@
+//! Which watched documents may have changed, and when to ask for each again.
+//!
+//! Pushes are hints and answers to listens are differences; both mark a document *dirty*. A dirty
+//! document is queried, one query at a time per document; a hint during the query causes exactly
+//! one more. Nothing is queued: ten hints are one mark.
+//!
+//! ```text
+//!                     differs                  take_dirty
+//!   Unsure ─ listen ───────────────▶ Dirty ─────────────────▶ Asking
+//!                └──▶ Clean ◀─────────────── answered ─────────┘ │
+//!           unchanged   └── hint ──▶ Dirty ◀── hint, failed ─────┘
+//! ```
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::timers::Timers;
+use crate::{
+    document::{Document, DocumentState},
+    error::ErrorKind,
+    key::ConfigKey,
+};
+
+/// The watched documents.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    entries: HashMap<ConfigKey, Entry>,
+    /// Documents that became dirty; some are not any more by the time they are popped.
+    dirty: VecDeque<ConfigKey>,
+    retries: Timers<ConfigKey>,
+    asking: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// What was last received, and so what the next listen compares with.
+    state: DocumentState,
+    standing: Standing,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    /// No listen of this connection has been answered yet.
+    Unsure,
+    Clean,
+    Dirty {
+        not_before: Option<Instant>,
+    },
+    Asking {
+        hinted: bool,
+    },
+}
+
+impl Documents {
+    pub(crate) fn new() -> Self {
+        Self { entries: HashMap::new(), dirty: VecDeque::new(), retries: Timers::new(), asking: 0 }
+    }
+
+    /// Begins to watch `key`.
+    pub(crate) fn watch(&mut self, key: ConfigKey) {
+        self.entries.entry(key).or_insert(Entry {
+            state: DocumentState::Pending,
+            standing: Standing::Unsure,
+            failures: 0,
+        });
+    }
+
+    /// Ends it.
+    pub(crate) fn unwatch(&mut self, key: &ConfigKey) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.asking -= usize::from(matches!(entry.standing, Standing::Asking { .. }));
+        }
+    }
+
+    /// The digest to listen with: `""` for "I have nothing".
+    pub(crate) fn md5(&self, key: &ConfigKey) -> Arc<str> {
+        let document = self.entries.get(key).and_then(|entry| entry.state.document());
+        document.map_or_else(|| "".into(), |document| Arc::clone(&document.md5))
+    }
+
+    /// The server says, or may mean, that `key` has changed. Says whether anybody watches it.
+    pub(crate) fn hint(&mut self, key: &ConfigKey) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        entry.standing = match entry.standing {
+            Standing::Asking { .. } => Standing::Asking { hinted: true },
+            Standing::Dirty { not_before: None } => return true,
+            // News is worth a try even if the last one failed a moment ago.
+            _ => {
+                self.dirty.push_back(key.clone());
+                Standing::Dirty { not_before: None }
+            }
+        };
+        entry.failures = 0;
+        true
+    }
+
+    /// A listen was answered, and `key` was not among the differences: what we hold is right.
+    ///
+    /// Returns the state if it became known by that.
+    pub(crate) fn unchanged(&mut self, key: &ConfigKey) -> Option<DocumentState> {
+        let entry = self.entries.get_mut(key)?;
+        if entry.standing == Standing::Unsure {
+            entry.standing = Standing::Clean;
+        }
+        // A hint during the listen has made it dirty already, and stays.
+        let confirmed = match &entry.state {
+            DocumentState::Pending | DocumentState::Unreachable { last: None, .. } => {
+                DocumentState::Absent
+            }
+            DocumentState::Unreachable { last: Some(last), .. } => {
+                DocumentState::Present(last.clone())
+            }
+            DocumentState::Present(_) | DocumentState::Absent => return None,
+        };
+        if entry.standing != Standing::Clean {
+            return None;
+        }
+        entry.state = confirmed;
+        Some(entry.state.clone())
+    }
+
+    /// At most `limit` documents to query now, counting those that are being queried.
+    #[must_use = "what is taken counts as asked for"]
+    pub(crate) fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<ConfigKey> {
+        while let Some(key) = self.retries.pop(now) {
+            self.dirty.push_back(key);
+        }
+        let mut taken = Vec::new();
+        while self.asking < limit
+            && let Some(key) = self.dirty.pop_front()
+        {
+            if let Some(entry) = self.entries.get_mut(&key)
+                && entry.standing.is_dirty(now)
+            {
+                entry.standing = Standing::Asking { hinted: false };
+                self.asking += 1;
+                taken.push(key);
+            }
+        }
+        taken
+    }
+
+    /// A query found `found`, or that there is nothing. Returns the state if it is a new one.
+    pub(crate) fn answered(
+        &mut self,
+        key: &ConfigKey,
+        found: Option<Document>,
+    ) -> Option<DocumentState> {
+        let entry = self.asked(key)?;
+        entry.failures = 0;
+        let rest = entry.standing.answered(Standing::Clean);
+        let state = found.map_or(DocumentState::Absent, DocumentState::Present);
+        let news = !entry.state.same_content(&state);
+        // Also without news: the digest and the time may be other ones.
+        entry.state = state.clone();
+        self.rest(key, rest);
+        news.then_some(state)
+    }
+
+    /// A query failed; `retry_at` is given how many times in a row. Returns the new state.
+    pub(crate) fn failed(
+        &mut self,
+        key: &ConfigKey,
+        why: ErrorKind,
+        retry_at: impl FnOnce(u32) -> Option<Instant>,
+    ) -> Option<DocumentState> {
+        let entry = self.asked(key)?;
+        let not_before = retry_at(entry.failures);
+        entry.failures = entry.failures.saturating_add(1);
+        // Without a time to retry, the next hint, listen or token makes it dirty again.
+        let rest =
+            not_before.map_or(Standing::Unsure, |at| Standing::Dirty { not_before: Some(at) });
+        let rest = entry.standing.answered(rest);
+        let state = entry.unreachable(why);
+        self.rest(key, rest);
+        state
+    }
+
+    /// A query was never answered, or may be asked again at once: dirty, without a new state.
+    pub(crate) fn again(&mut self, key: &ConfigKey, retry_at: impl FnOnce(u32) -> Instant) {
+        if let Some(entry) = self.asked(key) {
+            let not_before = Some(retry_at(entry.failures));
+            entry.failures = entry.failures.saturating_add(1);
+            let rest = entry.standing.answered(Standing::Dirty { not_before });
+            self.rest(key, rest);
+        }
+    }
+
+    /// A new connection: no query is under way, and every listen will be answered anew.
+    pub(crate) fn reconnected(&mut self) {
+        self.asking = 0;
+        self.dirty.clear();
+        self.retries.clear();
+        for entry in self.entries.values_mut() {
+            entry.standing = Standing::Unsure;
+            entry.failures = 0;
+        }
+    }
+
+    /// No server could be reached: whoever waits for a first answer is told so.
+    pub(crate) fn unreachable(&mut self, why: ErrorKind) -> Vec<(ConfigKey, DocumentState)> {
+        let waiting =
+            self.entries.iter_mut().filter(|(_, entry)| entry.state == DocumentState::Pending);
+        waiting.filter_map(|(key, entry)| Some((key.clone(), entry.unreachable(why)?))).collect()
+    }
+
+    /// A new token: what was denied may be allowed now.
+    pub(crate) fn retry_denied(&mut self) {
+        for (key, entry) in &mut self.entries {
+            let denied =
+                matches!(entry.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. });
+            if denied && !matches!(entry.standing, Standing::Asking { .. }) {
+                entry.standing = Standing::Dirty { not_before: None };
+                self.dirty.push_back(key.clone());
+            }
+        }
+    }
+
+    /// When to look for failed queries that are to be tried again.
+    pub(crate) fn next_retry(&self) -> Option<Instant> {
+        self.retries.next()
+    }
+
+    /// How many documents are watched.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// After a query: what becomes of `key`.
+    fn rest(&mut self, key: &ConfigKey, standing: Standing) {
+        match standing {
+            Standing::Dirty { not_before: None } => self.dirty.push_back(key.clone()),
+            Standing::Dirty { not_before: Some(at) } => self.retries.push(at, key.clone()),
+            Standing::Unsure | Standing::Clean | Standing::Asking { .. } => {}
+        }
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.standing = standing;
+        }
+    }
+
+    /// The entry under `key`, if a query of it is under way.
+    fn asked(&mut self, key: &ConfigKey) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(key)?;
+        if !matches!(entry.standing, Standing::Asking { .. }) {
+            return None;
+        }
+        self.asking -= 1;
+        Some(entry)
+    }
+}
+
+impl Entry {
+    fn unreachable(&mut self, why: ErrorKind) -> Option<DocumentState> {
+        let state = DocumentState::Unreachable { last: self.state.document().cloned(), why };
+        if self.state == state {
+            return None;
+        }
+        self.state = state.clone();
+        Some(state)
+    }
+}
+
+impl Standing {
+    fn is_dirty(self, now: Instant) -> bool {
+        matches!(self, Self::Dirty { not_before } if not_before.is_none_or(|at| at <= now))
+    }
+
+    /// After an answer: dirty again if a hint came meanwhile.
+    fn answered(self, rest: Self) -> Self {
+        match self {
+            Self::Asking { hinted: true } => Self::Dirty { not_before: None },
+            _ => rest,
+        }
+    }
+}
+
+impl DocumentState {
+    /// Whether a reader would see no difference: the time at which a server stored the same
+    /// content again is none.
+    fn same_content(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Present(one), Self::Present(other)) => {
+                one.content == other.content && one.content_type == other.content_type
+            }
+            (Self::Absent, Self::Absent) => true,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hint_during_a_query_causes_exactly_one_more() {
+        let (mut documents, key, now) = watched();
+        documents.hint(&key);
+        assert_eq!(documents.take_dirty(now, 9).len(), 1);
+        documents.hint(&key);
+        documents.hint(&key);
+        assert!(documents.take_dirty(now, 9).is_empty());
+        documents.answered(&key, Some(Document::new("1", "text")));
+        assert_eq!(documents.take_dirty(now, 9).len(), 1);
+        documents.answered(&key, Some(Document::new("2", "text")));
+        assert!(documents.take_dirty(now, 9).is_empty());
+    }
+
+    #[test]
+    fn unchanged_with_nothing_held_means_absent() {
+        let (mut documents, key, _) = watched();
+        assert_eq!(documents.unchanged(&key), Some(DocumentState::Absent));
+        assert_eq!(documents.unchanged(&key), None);
+    }
+
+    #[test]
+    fn hint_before_the_listens_answer_is_not_lost() {
+        let (mut documents, key, now) = watched();
+        documents.hint(&key);
+        assert_eq!(documents.unchanged(&key), None);
+        assert_eq!(documents.take_dirty(now, 9), [key]);
+    }
+
+    #[test]
+    fn failure_keeps_the_last_content_and_never_becomes_absent() {
+        let (mut documents, key, now) = watched();
+        let document = Document::new("1", "text");
+        documents.hint(&key);
+        let _ = documents.take_dirty(now, 9);
+        documents.answered(&key, Some(document.clone()));
+        documents.hint(&key);
+        let _ = documents.take_dirty(now, 9);
+        let state = documents.failed(&key, ErrorKind::Denied, |_| None).expect("a new state");
+        assert_eq!(state.document(), Some(&document));
+        assert_eq!(documents.md5(&key), document.md5);
+    }
+
+    #[test]
+    fn same_content_again_is_no_change() {
+        let (mut documents, key, now) = watched();
+        for expected in [true, false] {
+            documents.hint(&key);
+            let _ = documents.take_dirty(now, 9);
+            let state = documents.answered(&key, Some(Document::new("1", "text")));
+            assert_eq!(state.is_some(), expected);
+        }
+    }
+
+    #[test]
+    fn queries_under_way_are_bounded() {
+        let mut documents = Documents::new();
+        let keys: Vec<ConfigKey> =
+            (0..5).map(|n| ConfigKey::try_from(format!("d{n}").as_str()).expect("valid")).collect();
+        for key in &keys {
+            documents.watch(key.clone());
+            documents.hint(key);
+        }
+        let now = Instant::now();
+        let first = documents.take_dirty(now, 2);
+        assert_eq!(first.len(), 2);
+        assert!(documents.take_dirty(now, 2).is_empty());
+        documents.unwatch(&first[0]);
+        assert_eq!(documents.take_dirty(now, 2).len(), 1);
+    }
+
+    #[test]
+    fn whoever_waits_is_told_when_no_server_can_be_reached() {
+        let (mut documents, key, _) = watched();
+        let told = documents.unreachable(ErrorKind::Disconnected);
+        let state = DocumentState::Unreachable { last: None, why: ErrorKind::Disconnected };
+        assert_eq!(told, [(key.clone(), state)]);
+        documents.reconnected();
+        assert_eq!(documents.unchanged(&key), Some(DocumentState::Absent));
+    }
+
+    fn watched() -> (Documents, ConfigKey, Instant) {
+        let key = ConfigKey::try_from("orders.yaml").expect("valid");
+        let mut documents = Documents::new();
+        documents.watch(key.clone());
+        (documents, key, Instant::now())
+    }
+}

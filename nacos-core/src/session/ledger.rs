@@ -1,0 +1,507 @@
+//! What the server must be reminded of after a reconnect.
+//!
+//! A server forgets a client the moment its connection ends: the instances it registered, the
+//! services it subscribed to, the documents it listens to. The ledger remembers them. It does no
+//! I/O: it says what to send ([`Ledger::take_due`]) and is told how that went.
+//!
+//! ```text
+//!              take_due            confirm
+//!       Due ─────────────▶ Sent ─────────────▶ Held
+//!        ▲                  │  │                │
+//!        │ release, change  │  │ refuse         │ change, reassert, reconnected
+//!        └──────────────────┘  ▼                │
+//!        ◀────────────────  Refused ────────────┘
+//!            change, reconnected, the retry time has come
+//! ```
+//!
+//! At most one request per key is under way, so the server sees a key's changes in their order;
+//! a change while a request is under way waits for its answer. An answer counts only for the
+//! revision that it answers, and revisions are never used twice.
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    time::Instant,
+};
+
+use super::timers::Timers;
+
+/// Claims by key, each with how much of it the server knows.
+///
+/// The work of every operation depends on how many claims it is about, never on how many there are.
+#[derive(Debug)]
+pub(crate) struct Ledger<K, C> {
+    entries: HashMap<K, Entry<C>>,
+    revisions: u64,
+    /// Keys that became due, in that order, by lane; some are not any more when they are popped.
+    queues: [VecDeque<K>; LANES],
+    lane: fn(&K) -> usize,
+    retries: Timers<K>,
+    due: usize,
+    sent: usize,
+}
+
+/// One state of one claim. Never used twice, so an answer to an older one is recognised.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Revision(u64);
+
+/// What to send: `claim` under `key`, or (`None`) that nothing is claimed there any more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Due<K, C> {
+    pub(crate) key: K,
+    pub(crate) claim: Option<C>,
+    /// To hand back with the answer.
+    pub(crate) revision: Revision,
+}
+
+/// How much of a claim the server knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Standing {
+    /// To be sent.
+    Due,
+    /// Under way.
+    Sent(Revision),
+    /// The server agreed.
+    Held,
+    /// The server said no. Due again at that time, or not before something changes.
+    Refused { code: i32, retry_at: Option<Instant> },
+}
+
+#[derive(Debug)]
+struct Entry<C> {
+    /// What the server should hold; `None` once withdrawn.
+    claim: Option<C>,
+    revision: Revision,
+    standing: Standing,
+    /// Refusals in a row.
+    refusals: u32,
+}
+
+impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
+    /// `lane` says for each key in which queue it waits, so that one kind of claim can be sent
+    /// while another has to wait.
+    pub(crate) fn new(lane: fn(&K) -> usize) -> Self {
+        Self {
+            entries: HashMap::new(),
+            revisions: 0,
+            queues: Default::default(),
+            lane,
+            retries: Timers::new(),
+            due: 0,
+            sent: 0,
+        }
+    }
+
+    /// Claims `claim` under `key`, in place of any earlier claim there.
+    pub(crate) fn assert(&mut self, key: K, claim: C) {
+        let revision = self.next_revision();
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.claim = Some(claim);
+            entry.revision = revision;
+            entry.refusals = 0;
+            let standing = entry.changed();
+            self.stand(&key, standing);
+        } else {
+            let standing = Standing::Due;
+            self.entries
+                .insert(key.clone(), Entry { claim: Some(claim), revision, standing, refusals: 0 });
+            self.due += 1;
+            self.enqueue(key);
+        }
+    }
+
+    /// Claims nothing under `key` any more.
+    pub(crate) fn withdraw(&mut self, key: &K) {
+        let revision = self.next_revision();
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if entry.claim.take().is_some() {
+            entry.revision = revision;
+            // A refused claim is withdrawn like any other: the server may hold what came before.
+            let standing = entry.changed();
+            self.stand(key, standing);
+        }
+    }
+
+    /// A new connection: the server holds nothing of ours, and no answer is under way.
+    pub(crate) fn reconnected(&mut self) {
+        self.entries.retain(|_, entry| entry.claim.is_some());
+        self.retries.clear();
+        self.queues = Default::default();
+        for (key, entry) in &mut self.entries {
+            self.revisions += 1;
+            entry.revision = Revision(self.revisions);
+            entry.standing = Standing::Due;
+            entry.refusals = 0;
+            if let Some(queue) = self.queues.get_mut((self.lane)(key)) {
+                queue.push_back(key.clone());
+            }
+        }
+        self.due = self.entries.len();
+        self.sent = 0;
+    }
+
+    /// Makes held claims due again, to be confirmed anew.
+    pub(crate) fn reassert(&mut self, which: impl Fn(&K) -> bool) {
+        self.make_due(|key, standing| standing == Standing::Held && which(key));
+    }
+
+    /// Makes claims due that were refused with `code`: what they lacked may be there now.
+    pub(crate) fn retry_refused(&mut self, code: i32) {
+        self.make_due(|_, standing| {
+            matches!(standing, Standing::Refused { code: refused, .. } if refused == code)
+        });
+    }
+
+    /// At most `room` claims of `lane` to send now, in the order in which they became due.
+    #[must_use = "what is taken counts as sent"]
+    pub(crate) fn take_due(&mut self, now: Instant, lane: usize, room: usize) -> Vec<Due<K, C>> {
+        while let Some(key) = self.retries.pop(now) {
+            let standing = self.entries.get(&key).map(|entry| entry.standing);
+            if matches!(standing, Some(Standing::Refused { retry_at: Some(at), .. }) if at <= now) {
+                self.stand(&key, Standing::Due);
+            }
+        }
+        let mut taken = Vec::new();
+        while taken.len() < room
+            && let Some(key) = self.queues.get_mut(lane).and_then(VecDeque::pop_front)
+        {
+            let Some(entry) = self.entries.get(&key) else { continue };
+            if entry.standing == Standing::Due {
+                let (claim, revision) = (entry.claim.clone(), entry.revision);
+                self.stand(&key, Standing::Sent(revision));
+                taken.push(Due { key, claim, revision });
+            }
+        }
+        taken
+    }
+
+    /// The server agreed to `revision` of `key`. Says whether it now holds the newest claim.
+    pub(crate) fn confirm(&mut self, key: &K, revision: Revision) -> bool {
+        let Some(entry) = self.sent(key, revision) else { return false };
+        entry.refusals = 0;
+        if entry.revision != revision {
+            self.stand(key, Standing::Due);
+            false
+        } else if entry.claim.is_some() {
+            self.stand(key, Standing::Held);
+            true
+        } else {
+            self.forget(key);
+            false
+        }
+    }
+
+    /// The server said no to `revision` of `key`; `retry_at` is given how many times in a row.
+    /// Says whether that is the newest claim, and stands refused.
+    ///
+    /// A withdrawal that is refused is given up, unless there is a time to try it again.
+    pub(crate) fn refuse(
+        &mut self,
+        key: &K,
+        revision: Revision,
+        code: i32,
+        retry_at: impl FnOnce(u32) -> Option<Instant>,
+    ) -> bool {
+        let Some(entry) = self.sent(key, revision) else { return false };
+        if entry.revision != revision {
+            // The refused claim has been replaced meanwhile: the new one deserves its own answer.
+            self.stand(key, Standing::Due);
+            return false;
+        }
+        let retry_at = retry_at(entry.refusals);
+        entry.refusals = entry.refusals.saturating_add(1);
+        if entry.claim.is_none() && retry_at.is_none() {
+            self.forget(key);
+            return false;
+        }
+        self.stand(key, Standing::Refused { code, retry_at });
+        true
+    }
+
+    /// `revision` of `key` was never answered: it is due again.
+    pub(crate) fn release(&mut self, key: &K, revision: Revision) {
+        if self.sent(key, revision).is_some() {
+            self.stand(key, Standing::Due);
+        }
+    }
+
+    /// When to look for refused claims that are due again.
+    pub(crate) fn next_retry(&self) -> Option<Instant> {
+        self.retries.next()
+    }
+
+    /// How many keys are due or under way.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.due + self.sent
+    }
+
+    /// Whether nothing is due or under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.unsettled() == 0
+    }
+
+    /// Whether `key` is claimed, or still has to be withdrawn.
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// How much the server knows of `key`; nothing if nothing is claimed there.
+    pub(crate) fn standing(&self, key: &K) -> Option<Standing> {
+        self.entries.get(key).filter(|entry| entry.claim.is_some()).map(|entry| entry.standing)
+    }
+
+    /// Every key with a claim, and how much of it the server knows.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = (&K, Standing)> {
+        let claimed = self.entries.iter().filter(|(_, entry)| entry.claim.is_some());
+        claimed.map(|(key, entry)| (key, entry.standing))
+    }
+
+    /// How many keys there are, withdrawals under way included.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn make_due(&mut self, which: impl Fn(&K, Standing) -> bool) {
+        let chosen = self.entries.iter().filter(|(key, entry)| which(key, entry.standing));
+        let chosen: Vec<K> = chosen.map(|(key, _)| key.clone()).collect();
+        for key in chosen {
+            self.stand(&key, Standing::Due);
+        }
+    }
+
+    /// The only place where an entry that stays changes its standing.
+    fn stand(&mut self, key: &K, standing: Standing) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let former = std::mem::replace(&mut entry.standing, standing);
+        self.leave(former);
+        match standing {
+            Standing::Due => {
+                self.due += 1;
+                // Already queued otherwise, at its older place.
+                if former != Standing::Due {
+                    self.enqueue(key.clone());
+                }
+            }
+            Standing::Sent(_) => self.sent += 1,
+            Standing::Refused { retry_at: Some(at), .. } => self.retries.push(at, key.clone()),
+            Standing::Held | Standing::Refused { retry_at: None, .. } => {}
+        }
+    }
+
+    fn enqueue(&mut self, key: K) {
+        if let Some(queue) = self.queues.get_mut((self.lane)(&key)) {
+            queue.push_back(key);
+        }
+    }
+
+    fn forget(&mut self, key: &K) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.leave(entry.standing);
+        }
+    }
+
+    fn leave(&mut self, former: Standing) {
+        self.due -= usize::from(former == Standing::Due);
+        self.sent -= usize::from(matches!(former, Standing::Sent(_)));
+    }
+
+    fn next_revision(&mut self) -> Revision {
+        self.revisions += 1;
+        Revision(self.revisions)
+    }
+
+    fn sent(&mut self, key: &K, revision: Revision) -> Option<&mut Entry<C>> {
+        self.entries.get_mut(key).filter(|entry| entry.standing == Standing::Sent(revision))
+    }
+}
+
+impl<C> Entry<C> {
+    /// The standing after a change of the claim: a request under way must be answered first.
+    fn changed(&self) -> Standing {
+        match self.standing {
+            Standing::Sent(revision) => Standing::Sent(revision),
+            Standing::Due | Standing::Held | Standing::Refused { .. } => Standing::Due,
+        }
+    }
+}
+
+/// How many queues there are.
+const LANES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    type Names = Ledger<&'static str, i32>;
+
+    #[test]
+    fn reconnect_makes_every_held_claim_due() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        confirm_all(&mut ledger);
+        assert_eq!(due(&mut ledger), []);
+
+        ledger.reconnected();
+        assert_eq!(due(&mut ledger), [Some(1)]);
+    }
+
+    #[test]
+    fn change_waits_for_the_request_under_way() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        let first = take(&mut ledger).remove(0);
+
+        ledger.assert("orders", 2);
+        assert_eq!(due(&mut ledger), []);
+        assert!(!ledger.confirm(&first.key, first.revision));
+        assert_eq!(due(&mut ledger), [Some(2)]);
+    }
+
+    #[test]
+    fn answer_from_the_last_connection_confirms_nothing() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        let stale = take(&mut ledger).remove(0);
+        ledger.reconnected();
+        let fresh = take(&mut ledger).remove(0);
+
+        assert!(!ledger.confirm(&stale.key, stale.revision));
+        ledger.release(&fresh.key, fresh.revision);
+        assert_eq!(due(&mut ledger), [Some(1)]);
+    }
+
+    #[test]
+    fn withdrawn_while_disconnected_is_never_sent() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        ledger.withdraw(&"orders");
+        ledger.reconnected();
+        assert_eq!(due(&mut ledger), []);
+    }
+
+    #[test]
+    fn confirmed_withdrawal_leaves_nothing_behind() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        confirm_all(&mut ledger);
+        ledger.withdraw(&"orders");
+        ledger.withdraw(&"orders");
+        let withdrawal = take(&mut ledger).remove(0);
+        assert_eq!(withdrawal.claim, None);
+        ledger.confirm(&withdrawal.key, withdrawal.revision);
+        assert_eq!(ledger.len(), 0);
+    }
+
+    #[test]
+    fn refused_claim_is_never_retried_before_its_time() {
+        let start = Instant::now();
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        let sent = take(&mut ledger).remove(0);
+        let retry = start + Duration::from_secs(5);
+        ledger.refuse(&sent.key, sent.revision, 503, |_| Some(retry));
+
+        assert!(ledger.take_due(start, 0, 9).is_empty());
+        assert_eq!(ledger.next_retry(), Some(retry));
+        assert_eq!(ledger.take_due(retry, 0, 9).len(), 1);
+    }
+
+    #[test]
+    fn permanent_refusal_waits_for_a_change() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        let sent = take(&mut ledger).remove(0);
+        ledger.refuse(&sent.key, sent.revision, 400, |_| None);
+        assert_eq!(due(&mut ledger), []);
+        assert_eq!(ledger.next_retry(), None);
+
+        ledger.assert("orders", 2);
+        assert_eq!(due(&mut ledger), [Some(2)]);
+    }
+
+    #[test]
+    fn refusal_of_a_replaced_claim_does_not_hit_its_successor() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        let sent = take(&mut ledger).remove(0);
+        ledger.assert("orders", 2);
+        ledger.refuse(&sent.key, sent.revision, 400, |_| None);
+        assert_eq!(due(&mut ledger), [Some(2)]);
+    }
+
+    #[test]
+    fn refusals_in_a_row_are_counted_until_one_is_confirmed() {
+        let now = Instant::now();
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        for expected in [0, 1, 2] {
+            let sent = take(&mut ledger).remove(0);
+            ledger.refuse(&sent.key, sent.revision, 503, |refusals| {
+                assert_eq!(refusals, expected);
+                Some(now)
+            });
+        }
+    }
+
+    #[test]
+    fn refused_claim_is_withdrawn_like_any_other() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        confirm_all(&mut ledger);
+        ledger.assert("orders", 2);
+        let sent = take(&mut ledger).remove(0);
+        ledger.refuse(&sent.key, sent.revision, 400, |_| None);
+        ledger.withdraw(&"orders");
+        assert_eq!(due(&mut ledger), [None]);
+    }
+
+    #[test]
+    fn refused_withdrawal_is_given_up() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("orders", 1);
+        confirm_all(&mut ledger);
+        ledger.withdraw(&"orders");
+        let sent = take(&mut ledger).remove(0);
+        ledger.refuse(&sent.key, sent.revision, 400, |_| None);
+        assert_eq!(ledger.len(), 0);
+    }
+
+    #[test]
+    fn what_is_not_taken_keeps_its_place() {
+        let mut ledger = Names::new(|_| 0);
+        ledger.assert("a", 1);
+        ledger.assert("b", 2);
+        assert_eq!(ledger.take_due(Instant::now(), 0, 1).len(), 1);
+        assert!(!ledger.is_settled());
+        assert_eq!(due(&mut ledger), [Some(2)]);
+    }
+
+    #[test]
+    fn settled_means_nothing_due_and_nothing_under_way() {
+        let mut ledger = Names::new(|_| 0);
+        assert!(ledger.is_settled());
+        ledger.assert("orders", 1);
+        ledger.assert("orders", 2);
+        assert!(!ledger.is_settled());
+        let sent = take(&mut ledger).remove(0);
+        assert!(!ledger.is_settled());
+        assert!(ledger.confirm(&sent.key, sent.revision));
+        assert!(ledger.is_settled());
+    }
+
+    fn take(ledger: &mut Names) -> Vec<Due<&'static str, i32>> {
+        let long_after = Instant::now() + Duration::from_secs(3600);
+        ledger.take_due(long_after, 0, usize::MAX)
+    }
+
+    fn due(ledger: &mut Names) -> Vec<Option<i32>> {
+        take(ledger).into_iter().map(|due| due.claim).collect()
+    }
+
+    fn confirm_all(ledger: &mut Names) {
+        for due in take(ledger) {
+            ledger.confirm(&due.key, due.revision);
+        }
+    }
+}

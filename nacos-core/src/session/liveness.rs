@@ -1,0 +1,128 @@
+//! Is the server still there? Decided by silence, health checks and their answers.
+//!
+//! ```text
+//!   heard ──5 s──▶ probe ──1 s──▶ suspect ──▶ a replacement is dialled beside it
+//!     ▲              │ 3 s: another probe, three in all ──▶ dead
+//!     └── anything ──┘
+//! ```
+use std::time::{Duration, Instant};
+
+use super::CallId;
+
+/// The pulse of the connection that serves.
+#[derive(Debug)]
+pub(crate) struct Liveness {
+    heard: Instant,
+    probe: Option<Probe>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    call: CallId,
+    /// When the first one of this silence was sent.
+    first: Instant,
+    tries: u32,
+}
+
+/// What to make of an unanswered probe.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// Send another.
+    ProbeAgain,
+    /// Give the connection up.
+    Dead,
+}
+
+impl Liveness {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { heard: now, probe: None }
+    }
+
+    /// Something came from the server at `at`.
+    pub(crate) fn heard(&mut self, at: Instant) {
+        self.heard = self.heard.max(at);
+        if self.probe.is_some_and(|probe| probe.first <= at) {
+            self.probe = None;
+        }
+    }
+
+    /// Whether to send a health check now.
+    pub(crate) fn wants_probe(&self, now: Instant) -> bool {
+        self.probe.is_none() && self.heard + QUIET <= now
+    }
+
+    /// It was sent as `call`.
+    pub(crate) fn probed(&mut self, now: Instant, call: CallId) {
+        let earlier = self.probe.map_or((now, 0), |probe| (probe.first, probe.tries));
+        self.probe = Some(Probe { call, first: earlier.0, tries: earlier.1 + 1 });
+    }
+
+    /// `call` was not answered. Nothing to do if it is not the probe of this silence.
+    pub(crate) fn unanswered(&self, call: CallId) -> Option<Verdict> {
+        let probe = self.probe.filter(|probe| probe.call == call)?;
+        Some(if probe.tries < TRIES { Verdict::ProbeAgain } else { Verdict::Dead })
+    }
+
+    /// Whether the server has been silent long enough to look for another.
+    pub(crate) fn is_suspect(&self, now: Instant) -> bool {
+        self.probe.is_some_and(|probe| probe.first + SUSPECT <= now)
+    }
+
+    /// When a probe is due, or the server becomes suspect.
+    pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        match self.probe {
+            None => Some(self.heard + QUIET),
+            // Once suspect, the next thing to happen is an answer, or the end of the call.
+            Some(probe) => Some(probe.first + SUSPECT).filter(|&at| at > now),
+        }
+    }
+}
+
+/// Silence after which the server is asked (nacos-protocol 2.4).
+pub(crate) const QUIET: Duration = Duration::from_secs(5);
+/// An unanswered health check makes the connection suspect after this.
+pub(crate) const SUSPECT: Duration = Duration::from_secs(1);
+/// Unanswered health checks that end a connection.
+const TRIES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn black_hole_is_suspected_within_six_seconds() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start);
+        assert!(!liveness.wants_probe(start + QUIET - MS));
+        assert!(liveness.wants_probe(start + QUIET));
+        liveness.probed(start + QUIET, CallId(1));
+        assert!(!liveness.is_suspect(start + QUIET + SUSPECT - MS));
+        assert!(liveness.is_suspect(start + QUIET + SUSPECT));
+    }
+
+    #[test]
+    fn three_unanswered_probes_end_it() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start);
+        for (call, verdict) in
+            [(1, Verdict::ProbeAgain), (2, Verdict::ProbeAgain), (3, Verdict::Dead)]
+        {
+            liveness.probed(start + QUIET, CallId(call));
+            assert_eq!(liveness.unanswered(CallId(call)), Some(verdict));
+        }
+        assert_eq!(liveness.unanswered(CallId(1)), None);
+    }
+
+    #[test]
+    fn any_sign_of_life_clears_the_suspicion() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start);
+        liveness.probed(start + QUIET, CallId(1));
+        liveness.heard(start + QUIET - MS);
+        assert!(liveness.is_suspect(start + QUIET + SUSPECT), "that was before the probe");
+        liveness.heard(start + QUIET + MS);
+        assert!(!liveness.is_suspect(start + QUIET + SUSPECT));
+    }
+}

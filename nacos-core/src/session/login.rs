@@ -1,0 +1,202 @@
+//! When to log in. Pure: says when, and is told how it went.
+//!
+//! ```text
+//!   Due ──begin──▶ UnderWay ──granted──▶ Granted ──refresh time, denied──▶ Due
+//!    ▲                 │
+//!    └── retry time ── Failed ◀── wrong password, or nobody answers
+//! ```
+use std::time::{Duration, Instant};
+
+use super::backoff::retry_delay;
+
+/// The client's standing with the servers' authentication.
+#[derive(Debug)]
+pub(crate) struct Login {
+    state: State,
+    /// A token that may still be good is in use.
+    has_token: bool,
+    failures: u32,
+    /// When a refused token last caused a login: at most one a minute.
+    forced: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No credentials: every request goes out as it is.
+    Anonymous,
+    Due {
+        at: Instant,
+    },
+    UnderWay,
+    Granted {
+        refresh_at: Instant,
+    },
+    Failed {
+        retry_at: Instant,
+        why: LoginFailure,
+    },
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum LoginFailure {
+    /// The server knows no such user with that password.
+    Denied(String),
+    /// No server answered, or not as a Nacos server would.
+    Unreachable(String),
+}
+
+impl Login {
+    pub(crate) fn new(has_credentials: bool, now: Instant) -> Self {
+        let state = if has_credentials { State::Due { at: now } } else { State::Anonymous };
+        Self { state, has_token: false, failures: 0, forced: None }
+    }
+
+    /// Whether to log in now; if so, it counts as begun.
+    pub(crate) fn begin(&mut self, now: Instant) -> bool {
+        let due = match self.state {
+            State::Due { at } | State::Granted { refresh_at: at } => at <= now,
+            State::Failed { retry_at, .. } => retry_at <= now,
+            State::Anonymous | State::UnderWay => false,
+        };
+        if due {
+            self.state = State::UnderWay;
+        }
+        due
+    }
+
+    /// A server granted a token that is good for `ttl`.
+    ///
+    /// It is renewed at a random point of its last tenth, so that a thousand clients that logged
+    /// in together do not do so again. Lifetimes below five seconds count as five: a server that
+    /// grants nothing is asked politely all the same.
+    pub(crate) fn granted(&mut self, now: Instant, ttl: Duration, jitter: f64) {
+        let ttl = ttl.clamp(SHORTEST, LONGEST);
+        let refresh_at = now + ttl.mul_f64(0.9 + 0.08 * jitter.clamp(0.0, 1.0));
+        self.state = State::Granted { refresh_at };
+        self.has_token = true;
+        self.failures = 0;
+    }
+
+    /// It did not work.
+    pub(crate) fn failed(&mut self, now: Instant, why: LoginFailure, jitter: f64) {
+        let delay = match why {
+            LoginFailure::Denied(_) => {
+                self.has_token = false;
+                FORCED_EVERY
+            }
+            LoginFailure::Unreachable(_) => retry_delay(self.failures, jitter),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Failed { retry_at: now + delay, why };
+    }
+
+    /// A server refused the token: it may have changed its secret, or forgotten us.
+    ///
+    /// At most once a minute this causes a login; a right that is missing is not gained by asking.
+    pub(crate) fn token_refused(&mut self, now: Instant) {
+        let recently = self.forced.is_some_and(|at| now < at + FORCED_EVERY);
+        if matches!(self.state, State::Granted { .. }) && !recently {
+            self.forced = Some(now);
+            self.state = State::Due { at: now };
+        }
+    }
+
+    /// Whether requests may go out: there is a token, or there are no credentials.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Anonymous) || self.has_token
+    }
+
+    /// Whether a login is due or under way that may bring another token.
+    pub(crate) fn is_renewing(&self) -> bool {
+        matches!(self.state, State::Due { .. } | State::UnderWay)
+    }
+
+    /// Why there is no token, if the last login failed.
+    pub(crate) fn failure(&self) -> Option<&LoginFailure> {
+        match &self.state {
+            State::Failed { why, .. } if !self.has_token => Some(why),
+            _ => None,
+        }
+    }
+
+    /// When [`begin`](Self::begin) will say yes.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Due { at } | State::Granted { refresh_at: at } => Some(at),
+            State::Failed { retry_at, .. } => Some(retry_at),
+            State::Anonymous | State::UnderWay => None,
+        }
+    }
+}
+
+/// A refused token or password is not tried again sooner (nacos-protocol 5.1).
+const FORCED_EVERY: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+const SHORTEST: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_is_renewed_in_the_last_tenth_of_its_life() {
+        let now = Instant::now();
+        for (jitter, seconds) in [(0.0, 18.0), (1.0, 19.6)] {
+            let mut login = Login::new(true, now);
+            assert!(login.begin(now));
+            login.granted(now, Duration::from_secs(20), jitter);
+            let refresh = login.next_timeout().expect("a time") - now;
+            assert!((refresh.as_secs_f64() - seconds).abs() < 1e-6, "{refresh:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_password_is_never_tried_in_a_hot_loop() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        assert!(login.begin(now));
+        login.failed(now, LoginFailure::Denied("user not found".to_owned()), 0.0);
+        assert!(!login.begin(now + FORCED_EVERY - Duration::from_millis(1)));
+        assert!(login.begin(now + FORCED_EVERY));
+    }
+
+    #[test]
+    fn refused_token_causes_one_login_a_minute() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        let mut logins = 0;
+        for second in 0..120 {
+            let now = now + Duration::from_secs(second);
+            login.token_refused(now);
+            if login.begin(now) {
+                logins += 1;
+                login.granted(now, Duration::from_secs(18_000), 0.5);
+            }
+        }
+        assert_eq!(logins, 3, "the first one, and one in each minute");
+    }
+
+    #[test]
+    fn failing_renewal_keeps_the_token_that_may_still_be_good() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        assert!(login.begin(now));
+        login.granted(now, Duration::from_secs(20), 0.0);
+        assert!(login.begin(now + Duration::from_secs(18)));
+        login.failed(now, LoginFailure::Unreachable("refused".to_owned()), 0.0);
+        assert!(login.is_ready());
+        assert_eq!(login.failure(), None);
+    }
+
+    #[test]
+    fn hostile_lifetimes_are_bounded() {
+        let now = Instant::now();
+        for ttl in [Duration::ZERO, Duration::MAX] {
+            let mut login = Login::new(true, now);
+            login.granted(now, ttl, 0.0);
+            let refresh = login.next_timeout().expect("a time") - now;
+            assert!(refresh >= Duration::from_secs(4) && refresh <= LONGEST);
+        }
+    }
+}

@@ -1,0 +1,571 @@
+//! The life of a client's session with its servers, without the I/O.
+//!
+//! Three kinds of methods, told apart by name: `handle_*` takes in what happened, `poll_*` hands
+//! out what to do about it, the rest are commands and getters. Call every `poll_*` after each
+//! `handle_*` and each command. Time comes in as an argument, randomness as a function given at
+//! construction; nothing here reads a clock, draws a number or awaits.
+//!
+//! What happens where: [`connect`] gets and changes connections, [`redo`] sends claims and queries
+//! over the one that serves; the small machines beside them decide one thing each.
+mod backoff;
+mod campaign;
+mod claims;
+mod connect;
+mod documents;
+mod ledger;
+mod link;
+mod liveness;
+mod login;
+mod publication;
+mod redo;
+mod servers;
+mod timers;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use self::{
+    campaign::Campaign, claims::Claims, documents::Documents, link::Link, liveness::Liveness,
+    login::Login, redo::Pending, servers::Servers,
+};
+pub(crate) use self::{
+    claims::{ClaimKey, GuardId},
+    ledger::Standing,
+    link::LinkId,
+    login::LoginFailure,
+};
+use crate::{
+    document::DocumentState,
+    instance::Instance,
+    key::{ConfigKey, ServiceKey},
+    server::Server,
+    service::Service,
+    state::{ClaimState, SessionState},
+    transport::CallError,
+    wire::Payload,
+};
+
+/// Names a request of the session's own. Never used twice.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct CallId(u64);
+
+/// What the caller is to do next.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Open a connection; report with [`Session::handle_dialled`].
+    Dial { link: LinkId, server: Server },
+    /// Send a request; report with [`Session::handle_answer`], at the latest after `timeout`.
+    Call { link: LinkId, call: CallId, request: Payload, timeout: Duration },
+    /// Open the stream with `setup` as its first message, then report its messages with
+    /// [`Session::handle_push`] and its end with [`Session::handle_lost`].
+    OpenStream { link: LinkId, setup: Payload },
+    /// Close the socket. Nothing about this connection is to be reported any more.
+    Close { link: LinkId },
+    /// Log in; report with [`Session::handle_login`].
+    Login,
+}
+
+/// What the client's users see of it.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Users' requests go over this connection from now on, or over none.
+    Serving(Option<LinkId>),
+    /// The session's state changed.
+    State(SessionState),
+    /// A watched document's state changed.
+    Document(ConfigKey, DocumentState),
+    /// A subscribed service, in full.
+    Service(ServiceKey, Service),
+    /// What the server knows of a guard's claim.
+    Claim(GuardId, ClaimState),
+    /// The server holds exactly what is claimed under this key.
+    Settled(ClaimKey),
+    /// Nobody claims this key any more.
+    Released(ClaimKey),
+}
+
+/// What a session is made of, beside its servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The namespace of documents, as servers spell it in the setup message.
+    pub(crate) tenant: String,
+    /// The application's name, shown in servers' consoles.
+    pub(crate) app: String,
+    /// Whether there is a user to log in.
+    pub(crate) has_credentials: bool,
+    /// The longest delay between two attempts to connect.
+    pub(crate) backoff_cap: Duration,
+}
+
+/// A random number, uniform in `[0, 1)`.
+pub(crate) type Jitter = Box<dyn FnMut() -> f64 + Send>;
+
+/// See the [module documentation](self).
+pub(crate) struct Session {
+    options: Options,
+    jitter: Jitter,
+    servers: Servers,
+    login: Login,
+
+    links: BTreeMap<LinkId, Link>,
+    /// The connection that serves.
+    serving: Option<Serving>,
+    /// The search for a connection, if one is on.
+    campaign: Option<Campaign>,
+    /// When the next search begins.
+    next_campaign: Option<Instant>,
+    /// Where a server asked us to move, for the next search.
+    redirect: Option<crate::wire::push::Redirect>,
+    outage: Outage,
+
+    claims: Claims,
+    documents: Documents,
+    /// The newest `lastRefTime` of each service on the connection that serves.
+    seen: HashMap<ServiceKey, i64>,
+    /// Subscribed services by group and name: pushes of Java servers name no namespace.
+    namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
+    next_audit: Option<Instant>,
+    listens_under_way: usize,
+
+    calls: HashMap<CallId, Call>,
+    next_id: u64,
+    lifetime: Lifetime,
+    shown: SessionState,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+}
+
+/// Whether the session is to live.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Lifetime {
+    Open,
+    /// Everything is withdrawn; closes when the server has acknowledged that, or then.
+    Closing {
+        deadline: Instant,
+    },
+    Closed,
+}
+
+/// The connection that serves, and what is known on it.
+#[derive(Debug)]
+struct Serving {
+    link: LinkId,
+    since: Instant,
+    liveness: Liveness,
+    abilities: Arc<BTreeMap<String, bool>>,
+}
+
+/// How long nobody has served, and how often that was tried to be mended.
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    attempts: u32,
+    last_error: Option<Arc<str>>,
+}
+
+/// A request of the session's own that is under way.
+#[derive(Debug)]
+struct Call {
+    link: LinkId,
+    pending: Pending,
+}
+
+impl Session {
+    /// A session that wants to connect at once.
+    pub(crate) fn new(
+        now: Instant,
+        servers: Vec<Server>,
+        options: Options,
+        mut jitter: Jitter,
+    ) -> Self {
+        let servers = Servers::new(servers, jitter());
+        Self {
+            servers,
+            login: Login::new(options.has_credentials, now),
+            options,
+            jitter,
+            links: BTreeMap::new(),
+            serving: None,
+            campaign: None,
+            next_campaign: Some(now),
+            redirect: None,
+            outage: Outage { since: now, attempts: 0, last_error: None },
+            claims: Claims::new(),
+            documents: Documents::new(),
+            seen: HashMap::new(),
+            namesakes: HashMap::new(),
+            next_audit: None,
+            listens_under_way: 0,
+            calls: HashMap::new(),
+            next_id: 0,
+            lifetime: Lifetime::Open,
+            shown: SessionState::Connecting { attempt: 0, last_error: None },
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    // Inputs.
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.lifetime == Lifetime::Closed {
+            return;
+        }
+        if self.login.begin(now) {
+            self.actions.push_back(Action::Login);
+        }
+        self.search(now);
+        self.advance_links(now);
+        self.check_pulse(now);
+        if self.next_audit.is_some_and(|at| at <= now) {
+            self.next_audit = Some(self.audit_after(now));
+            self.claims.audit_listens();
+        }
+        if let Lifetime::Closing { deadline } = self.lifetime
+            && deadline <= now
+        {
+            self.end();
+        }
+        self.settle(now);
+    }
+
+    /// A connection was opened, or could not be.
+    pub(crate) fn handle_dialled(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        outcome: Result<(), String>,
+    ) {
+        match outcome {
+            Ok(()) => self.check_server(now, link),
+            Err(why) => self.drop_link(now, link, &why),
+        }
+        self.settle(now);
+    }
+
+    /// A request of the session's own was answered, or will not be.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        answer: Result<Payload, CallError>,
+    ) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        if answer.is_ok() {
+            self.heard(now, call.link);
+        }
+        match call.pending {
+            Pending::ServerCheck | Pending::SetupProbe => {
+                self.handshake_answered(now, call.link, id, &call.pending, answer);
+            }
+            Pending::Probe => self.probe_answered(now, call.link, id, answer),
+            // What the session has sent before over another connection counts no more.
+            _ if self.serving_link() != Some(call.link) => {}
+            pending => self.redo_answered(now, call.link, pending, answer),
+        }
+        self.settle(now);
+    }
+
+    /// The server sent `payload` on the stream. It has been acknowledged already.
+    pub(crate) fn handle_push(&mut self, now: Instant, link: LinkId, payload: &Payload) {
+        self.heard(now, link);
+        self.pushed(now, link, payload);
+        self.settle(now);
+    }
+
+    /// The connection ended.
+    pub(crate) fn handle_lost(&mut self, now: Instant, link: LinkId, why: &str) {
+        self.drop_link(now, link, why);
+        self.settle(now);
+    }
+
+    /// Users' requests were answered on `link`, the last one at `at`.
+    pub(crate) fn handle_heard(&mut self, link: LinkId, at: Instant) {
+        self.heard(at, link);
+    }
+
+    /// A user's request was told that the server does not know `link`.
+    pub(crate) fn handle_unregistered(&mut self, now: Instant, link: LinkId) {
+        if self.serving_link() == Some(link) {
+            self.drop_link(now, link, "the server does not know this connection any more");
+        }
+        self.settle(now);
+    }
+
+    /// A login ended: a token with its lifetime, or why there is none.
+    pub(crate) fn handle_login(&mut self, now: Instant, outcome: Result<Duration, LoginFailure>) {
+        let jitter = (self.jitter)();
+        match outcome {
+            Ok(ttl) => {
+                self.login.granted(now, ttl, jitter);
+                self.claims.retry_refused(crate::wire::DENIED);
+                self.documents.retry_denied();
+            }
+            Err(why) => {
+                self.login.failed(now, why, jitter);
+                let told = self.documents.unreachable(self.login_failure_kind());
+                self.events
+                    .extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
+            }
+        }
+        self.settle(now);
+    }
+
+    // Commands. Call `settle` after the last of a batch: claims made together are sent together.
+
+    /// `guard` claims `key`, with `instance` if it registers one.
+    pub(crate) fn assert(&mut self, key: ClaimKey, guard: GuardId, instance: Option<Instance>) {
+        if self.lifetime != Lifetime::Open {
+            return;
+        }
+        let held = self.claims.standing(&key) == Some(Standing::Held);
+        match &key {
+            ClaimKey::Listen(document) => self.documents.watch(document.clone()),
+            ClaimKey::Subscription(service) => {
+                let namesakes = self.namesakes.entry(service.unplaced()).or_default();
+                if !namesakes.contains(service) {
+                    namesakes.push(service.clone());
+                }
+            }
+            ClaimKey::Instances(_) => {}
+        }
+        let interest = !matches!(key, ClaimKey::Instances(_));
+        self.claims.assert(key, guard, instance);
+        // A second reader joins a claim that stands already.
+        let state = if held && interest { ClaimState::Held } else { ClaimState::Pending };
+        self.events.push_back(Event::Claim(guard, state));
+    }
+
+    /// `guard` claims `key` no more.
+    pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
+        if self.claims.withdraw(key, guard) {
+            match key {
+                ClaimKey::Listen(document) => self.documents.unwatch(document),
+                ClaimKey::Subscription(service) => {
+                    self.seen.remove(service);
+                    if let Some(namesakes) = self.namesakes.get_mut(&service.unplaced()) {
+                        namesakes.retain(|other| other != service);
+                        if namesakes.is_empty() {
+                            self.namesakes.remove(&service.unplaced());
+                        }
+                    }
+                }
+                ClaimKey::Instances(_) => {}
+            }
+            self.events.push_back(Event::Released(key.clone()));
+        }
+    }
+
+    /// A user's request was denied with the token in use.
+    pub(crate) fn token_refused(&mut self, now: Instant) {
+        self.login.token_refused(now);
+    }
+
+    /// Asks for a document again.
+    pub(crate) fn refetch(&mut self, key: &ConfigKey) {
+        self.documents.hint(key);
+    }
+
+    /// Withdraws every claim, and closes once the server has acknowledged that or at `deadline`.
+    pub(crate) fn close(&mut self, deadline: Instant) {
+        if self.lifetime == Lifetime::Open {
+            self.lifetime = Lifetime::Closing { deadline };
+            self.claims.withdraw_all();
+        }
+    }
+
+    // Outputs.
+
+    /// What to do next, if anything.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// What to show next, if anything.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); never, once closed.
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let closing = match self.lifetime {
+            Lifetime::Closed => return None,
+            Lifetime::Closing { deadline } => Some(deadline),
+            Lifetime::Open => None,
+        };
+        let pulse = self.serving.as_ref().and_then(|serving| serving.liveness.next_timeout(now));
+        // Refused claims and failed queries wait for a connection anyway.
+        let retries =
+            self.can_send().then(|| [self.claims.next_retry(), self.documents.next_retry()]);
+        let times = [
+            closing,
+            pulse,
+            self.login.next_timeout(),
+            self.next_campaign,
+            self.campaign.as_ref().map(Campaign::next_timeout),
+            self.next_audit,
+        ];
+        let links = self.links.values().filter_map(Link::next_timeout);
+        times.into_iter().chain(retries.into_iter().flatten()).flatten().chain(links).min()
+    }
+
+    // Getters.
+
+    /// Whether nothing will ever happen again.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lifetime == Lifetime::Closed
+    }
+
+    /// How many keys the server still holds or has to be told about, withdrawals included.
+    pub(crate) fn remaining(&self) -> usize {
+        self.claims.remaining()
+    }
+
+    /// How many claims are not held right now.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.claims.unsettled()
+    }
+
+    /// Whether a login is due or under way that may bring another token.
+    pub(crate) fn is_renewing(&self) -> bool {
+        self.login.is_renewing()
+    }
+
+    /// What the server can do beyond the basics.
+    pub(crate) fn has_ability(&self, name: &str) -> bool {
+        self.serving.as_ref().is_some_and(|serving| serving.abilities.get(name) == Some(&true))
+    }
+
+    /// Every claimed key, and how much of it the server knows.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = (&ClaimKey, Standing)> {
+        self.claims.standings()
+    }
+
+    // Shared by the parts.
+
+    /// The end of every input: sends what can be sent, closes what is done, shows what changed.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.send_due(now);
+        self.retire_links(now);
+        if matches!(self.lifetime, Lifetime::Closing { .. })
+            && (self.claims.remaining() == 0 || self.serving.is_none())
+        {
+            self.end();
+        }
+        let state = self.state(now);
+        if state != self.shown {
+            self.shown = state.clone();
+            self.events.push_back(Event::State(state));
+        }
+    }
+
+    fn state(&self, now: Instant) -> SessionState {
+        if self.lifetime == Lifetime::Closed {
+            return SessionState::Closed;
+        }
+        match (&self.serving, self.login.failure()) {
+            (_, Some(LoginFailure::Denied(cause))) => {
+                SessionState::Denied { cause: cause.as_str().into() }
+            }
+            (Some(serving), None) if self.login.is_ready() => SessionState::Connected {
+                server: self.server_name(serving.link),
+                since: serving.since,
+                abilities: Arc::clone(&serving.abilities),
+            },
+            (Some(_), Some(LoginFailure::Unreachable(cause))) => SessionState::Backoff {
+                until: self.login.next_timeout().unwrap_or(now),
+                cause: format!("login: {cause}").into(),
+            },
+            (Some(_), None) => SessionState::Connecting {
+                attempt: self.outage.attempts,
+                last_error: self.outage.last_error.clone(),
+            },
+            (None, _) => match (self.next_campaign, &self.outage.last_error) {
+                (Some(until), Some(cause)) => {
+                    SessionState::Backoff { until, cause: Arc::clone(cause) }
+                }
+                (_, last_error) => SessionState::Connecting {
+                    attempt: self.outage.attempts,
+                    last_error: last_error.clone(),
+                },
+            },
+        }
+    }
+
+    fn end(&mut self) {
+        self.lifetime = Lifetime::Closed;
+        self.campaign = None;
+        self.next_campaign = None;
+        if self.serving.take().is_some() {
+            self.events.push_back(Event::Serving(None));
+        }
+        for link in std::mem::take(&mut self.links).into_keys() {
+            self.actions.push_back(Action::Close { link });
+        }
+        self.calls.clear();
+    }
+
+    fn call(&mut self, link: LinkId, request: Payload, pending: Pending) -> CallId {
+        let call = CallId(self.fresh_id());
+        let timeout = CALL_TIMEOUT;
+        self.calls.insert(call, Call { link, pending });
+        self.actions.push_back(Action::Call { link, call, request, timeout });
+        call
+    }
+
+    fn heard(&mut self, at: Instant, link: LinkId) {
+        if let Some(serving) = &mut self.serving
+            && serving.link == link
+        {
+            serving.liveness.heard(at);
+        }
+    }
+
+    fn serving_link(&self) -> Option<LinkId> {
+        self.serving.as_ref().map(|serving| serving.link)
+    }
+
+    fn can_send(&self) -> bool {
+        self.serving.is_some() && self.login.is_ready() && self.lifetime != Lifetime::Closed
+    }
+
+    fn server_name(&self, link: LinkId) -> Arc<str> {
+        self.links.get(&link).map_or_else(String::new, |link| link.server.to_string()).into()
+    }
+
+    fn login_failure_kind(&self) -> crate::error::ErrorKind {
+        match self.login.failure() {
+            Some(LoginFailure::Denied(_)) => crate::error::ErrorKind::Denied,
+            _ => crate::error::ErrorKind::Disconnected,
+        }
+    }
+
+    fn audit_after(&mut self, now: Instant) -> Instant {
+        now + AUDIT_EVERY.mul_f64(0.8 + 0.4 * (self.jitter)())
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("state", &self.shown)
+            .field("links", &self.links)
+            .field("claims", &self.claims.remaining())
+            .finish_non_exhaustive()
+    }
+}
+
+/// For one answer to a request of the session's own.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Every listen is confirmed this often, give or take a fifth (architecture, decision 21).
+const AUDIT_EVERY: Duration = Duration::from_secs(180);

@@ -1,0 +1,69 @@
+//! Which server to try next.
+use crate::{server::Server, wire::push::Redirect};
+
+/// The servers of the cluster, in the order in which this client tries them.
+///
+/// A random start spreads clients over the cluster; after that it rotates, so that a server that
+/// just failed is the last to be tried again.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    list: Vec<Server>,
+    next: usize,
+}
+
+impl Servers {
+    /// `jitter`, uniform in `[0, 1)`, chooses the first server.
+    pub(crate) fn new(list: Vec<Server>, jitter: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "an index into a short list; the remainder keeps it in range"
+        )]
+        let next = (jitter.clamp(0.0, 1.0) * list.len() as f64) as usize % list.len().max(1);
+        Self { list, next }
+    }
+
+    /// One pass over the cluster, beginning with `first` if it belongs to it.
+    pub(crate) fn round(&mut self, first: Option<&Redirect>) -> Vec<Server> {
+        let redirected = first.and_then(|redirect| {
+            // Only the ip is compared: the port of the list is the one that is reachable from here.
+            self.list.iter().position(|server| server.host() == redirect.ip)
+        });
+        let start = redirected.unwrap_or(self.next);
+        let mut round = self.list.clone();
+        if !round.is_empty() {
+            round.rotate_left(start % self.list.len());
+            self.next = (start + 1) % self.list.len();
+        }
+        round
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(jitter: f64) -> Servers {
+        Servers::new(Server::parse_list("a,b,c", 1000).expect("valid"), jitter)
+    }
+
+    fn hosts(round: &[Server]) -> String {
+        round.iter().map(Server::host).collect()
+    }
+
+    #[test]
+    fn rounds_begin_at_random_and_rotate() {
+        let mut servers = servers(0.4);
+        assert_eq!(hosts(&servers.round(None)), "bca");
+        assert_eq!(hosts(&servers.round(None)), "cab");
+        assert_eq!(hosts(&self::servers(1.0).round(None)), "abc");
+    }
+
+    #[test]
+    fn recommended_server_comes_first_if_it_is_known() {
+        let redirect = |ip: &str| Redirect { ip: ip.to_owned(), port: Some(1) };
+        assert_eq!(hosts(&servers(0.0).round(Some(&redirect("c")))), "cab");
+        assert_eq!(hosts(&servers(0.0).round(Some(&redirect("z")))), "abc");
+    }
+}

@@ -1,0 +1,31 @@
+//! Why a call on a connection has no answer.
+use std::fmt;
+
+/// Why a call on a connection has no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum CallError {
+    /// The connection was gone before anything was sent.
+    NotSent(String),
+    /// The connection ended before the answer came; the server may have done what was asked.
+    Lost(String),
+    /// Nothing came in time; the server may have done what was asked.
+    Timeout,
+    /// The server answered with a gRPC status instead of a message.
+    Status { code: u32, message: String },
+    /// What came is no Nacos message, or larger than this client reads.
+    Unreadable(String),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent(why) => write!(f, "not sent: {why}"),
+            Self::Lost(why) => write!(f, "connection lost: {why}"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Status { code, message } => write!(f, "gRPC status {code}: {message}"),
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}

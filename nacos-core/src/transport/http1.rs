@@ -1,0 +1,109 @@
+//! One HTTP/1 request: for logging in, the only thing that a client asks a main port for.
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+
+use super::dial;
+use crate::server::Server;
+
+/// The fields of a form, URL-encoded. `Debug` shows none: one of them is a password.
+pub(crate) struct Form(String);
+
+impl Form {
+    pub(crate) fn new<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let fields =
+            fields.into_iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        Self(fields.collect::<Vec<_>>().join("&"))
+    }
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Form")
+    }
+}
+
+/// Why an HTTP request has no answer.
+#[derive(Debug)]
+pub(crate) struct HttpError(String);
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Posts `form` to `path` of the server's main port. The caller gives the deadline.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket.
+pub(crate) async fn post_form(
+    server: &Server,
+    path: &str,
+    form: Form,
+) -> Result<(StatusCode, Bytes), HttpError> {
+    let failed = |error: &dyn fmt::Display| HttpError(error.to_string());
+    let socket = dial(server.host(), server.port()).await.map_err(|error| failed(&error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
+        .await
+        .map_err(|error| failed(&error))?;
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(header::HOST, server.to_string())
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::CONNECTION, "close")
+        .body(Full::new(Bytes::from(form.0)))
+        .map_err(|error| failed(&error))?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body =
+            body.map_err(|_| HttpError("an answer that is cut off or too long".to_owned()))?;
+        Ok((status, body.to_bytes()))
+    };
+    // The connection is driven right here: it needs no task, and ends with this future.
+    tokio::pin!(exchange, connection);
+    tokio::select! {
+        biased;
+        answer = &mut exchange => answer,
+        // The connection ends when it has nothing more to do, which may be before the answer has
+        // been taken out of it.
+        ended = &mut connection => match ended {
+            Ok(()) => exchange.await,
+            Err(error) => Err(failed(&error)),
+        },
+    }
+}
+
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A login's answer is some hundred bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_encoded_and_never_shown() {
+        let form = Form::new([("username", "nacos"), ("password", "a&b=c ü%")]);
+        assert_eq!(form.0, "username=nacos&password=a%26b%3Dc%20%C3%BC%25");
+        assert_eq!(format!("{form:?}"), "Form");
+    }
+}

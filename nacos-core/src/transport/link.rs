@@ -1,0 +1,267 @@
+//! One HTTP/2 connection to one server, and unary calls over it.
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, client::SendRequest};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use prost::Message;
+use tokio::{net::TcpStream, time::Instant};
+
+use super::{
+    CallError,
+    frame::{self, Frame, FrameReader},
+    stream::Pushes,
+};
+use crate::{server::Server, wire::Payload};
+
+/// The headers that go with each request, inside its metadata: the token, the application.
+pub(crate) type Headers = HashMap<String, String>;
+
+/// One connection. Cheap to clone; every clone is the same connection.
+///
+/// It ends when the future that [`Link::open`] returns beside it is dropped.
+#[derive(Clone)]
+pub(crate) struct Link {
+    h2: SendRequest<Bytes>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    unary: Uri,
+    stream: Uri,
+    headers: HeaderMap,
+    /// The address that servers show for this client.
+    local_ip: String,
+    receive_limit: usize,
+    opened: Instant,
+    /// When something was last heard, in microseconds since `opened`.
+    heard: AtomicU64,
+}
+
+impl Link {
+    /// Makes a connection of `socket`. The future returned beside it does its work, and ends with
+    /// the reason for which the connection did; it has to be polled by a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// The peer does not speak HTTP/2.
+    pub(crate) async fn open(
+        socket: TcpStream,
+        server: &Server,
+        receive_limit: usize,
+    ) -> Result<(Self, impl Future<Output = String> + Send + use<>), CallError> {
+        let lost = |error: &dyn std::fmt::Display| CallError::NotSent(error.to_string());
+        let local_ip = socket.local_addr().map_or_else(|_| String::new(), |addr| ip(addr.ip()));
+        let authority = server.grpc_authority();
+        let uri = |path: &str| {
+            Uri::builder().scheme("http").authority(authority.as_str()).path_and_query(path).build()
+        };
+        let unary = uri("/Request/request").map_err(|error| lost(&error))?;
+        let stream = uri("/BiRequestStream/requestBiStream").map_err(|error| lost(&error))?;
+        let (h2, connection) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(MAX_FRAME)
+            .enable_push(false)
+            .handshake(socket)
+            .await
+            .map_err(|error| lost(&error))?;
+        let shared = Arc::new(Shared {
+            unary,
+            stream,
+            headers: headers(),
+            local_ip,
+            receive_limit,
+            opened: Instant::now(),
+            heard: AtomicU64::new(0),
+        });
+        let work = async move {
+            match connection.await {
+                Ok(()) => "the server closed the connection".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        };
+        Ok((Self { h2, shared }, work))
+    }
+
+    /// Sends `request` and waits for its answer. The caller gives the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the call; the server may have done it.
+    pub(crate) async fn call(
+        &self,
+        request: Payload,
+        headers: Option<&Headers>,
+    ) -> Result<Payload, CallError> {
+        let body = frame::encode(&self.addressed(request, headers));
+        let mut h2 = self.h2.clone().ready().await.map_err(|error| not_sent(&error))?;
+        let (response, mut send) = h2
+            .send_request(self.head(&self.shared.unary), false)
+            .map_err(|error| not_sent(&error))?;
+        send.send_data(body, true).map_err(|error| lost(&error))?;
+        let (head, mut body) = response.await.map_err(|error| lost(&error))?.into_parts();
+        check_head(head.status, &head.headers)?;
+        let answer = self.receive(&mut body).await?;
+        self.heard();
+        Ok(answer)
+    }
+
+    /// Opens the stream of pushes, with `setup` as its first message.
+    pub(crate) async fn open_stream(&self, setup: Payload) -> Result<Pushes, CallError> {
+        let body = frame::encode(&self.addressed(setup, None));
+        let mut h2 = self.h2.clone().ready().await.map_err(|error| not_sent(&error))?;
+        let (response, mut send) = h2
+            .send_request(self.head(&self.shared.stream), false)
+            .map_err(|error| not_sent(&error))?;
+        send.send_data(body, false).map_err(|error| lost(&error))?;
+        Ok(Pushes::new(response, send, FrameReader::new(self.shared.receive_limit)))
+    }
+
+    /// When something was last heard on a call.
+    pub(crate) fn last_heard(&self) -> Instant {
+        let micros = self.shared.heard.load(Ordering::Relaxed);
+        self.shared.opened + std::time::Duration::from_micros(micros)
+    }
+
+    /// Whether this and `other` are the same connection.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    fn heard(&self) {
+        let elapsed = Instant::now().saturating_duration_since(self.shared.opened);
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.shared.heard.store(micros, Ordering::Relaxed);
+    }
+
+    /// One message, then the trailers.
+    async fn receive(&self, body: &mut RecvStream) -> Result<Payload, CallError> {
+        let mut reader = FrameReader::new(self.shared.receive_limit);
+        let mut answer = None;
+        while let Some(data) = body.data().await {
+            let mut data = data.map_err(|error| lost(&error))?;
+            let _ = body.flow_control().release_capacity(data.len());
+            while let Some(frame) = reader.next(&mut data) {
+                // The first message is the answer; a peer that sends more is not listened to.
+                answer.get_or_insert(frame);
+            }
+        }
+        let trailers = body.trailers().await.map_err(|error| lost(&error))?;
+        check_status(&trailers.unwrap_or_default())?;
+        match answer {
+            Some(frame) => decode(frame),
+            None if reader.is_between_messages() => {
+                Err(CallError::Unreadable("an answer without a message".to_owned()))
+            }
+            None => Err(CallError::Unreadable("an answer that ends within a message".to_owned())),
+        }
+    }
+
+    fn addressed(&self, mut payload: Payload, headers: Option<&Headers>) -> Payload {
+        let metadata = payload.metadata.get_or_insert_default();
+        metadata.client_ip.clone_from(&self.shared.local_ip);
+        if let Some(headers) = headers {
+            metadata.headers.clone_from(headers);
+        }
+        payload
+    }
+
+    fn head(&self, uri: &Uri) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        request.uri_mut().clone_from(uri);
+        request.headers_mut().clone_from(&self.shared.headers);
+        request
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("to", &self.shared.unary.authority()).finish_non_exhaustive()
+    }
+}
+
+/// Whether the peer answers as a gRPC server would.
+pub(super) fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), CallError> {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if status != StatusCode::OK || !kind.starts_with(b"application/grpc") {
+        let kind = String::from_utf8_lossy(kind);
+        let why = format!("HTTP status {status} of type {kind:?}: this is no gRPC port");
+        return Err(CallError::Unreadable(why));
+    }
+    // A failure without a message carries its status here.
+    check_status(headers)
+}
+
+pub(super) fn check_status(headers: &HeaderMap) -> Result<(), CallError> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match text("grpc-status") {
+        None | Some("0") => Ok(()),
+        Some(code) => {
+            let message = text("grpc-message").unwrap_or_default();
+            let message = message.chars().take(MAX_QUOTED).collect();
+            Err(CallError::Status { code: code.parse().unwrap_or(UNKNOWN), message })
+        }
+    }
+}
+
+pub(super) fn decode(frame: Frame) -> Result<Payload, CallError> {
+    match frame {
+        Frame::Message(message) => Payload::decode(message)
+            .map_err(|error| CallError::Unreadable(format!("not a Nacos message: {error}"))),
+        Frame::Oversized(length) => Err(CallError::Unreadable(format!(
+            "a message of {length} bytes is over the receive limit"
+        ))),
+        Frame::Compressed(_) => Err(CallError::Unreadable("a compressed message".to_owned())),
+    }
+}
+
+fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    let agent = concat!("nacos-core/", env!("CARGO_PKG_VERSION"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    headers
+}
+
+fn not_sent(error: &h2::Error) -> CallError {
+    CallError::NotSent(error.to_string())
+}
+
+pub(super) fn lost(error: &h2::Error) -> CallError {
+    // A server that is over one of its limits, such as 10 MiB for a message, cancels the call and
+    // keeps the connection: that is its answer (seen: Java 2.3.2, RST_STREAM 8).
+    match error.reason() {
+        Some(h2::Reason::REFUSED_STREAM) => CallError::NotSent(error.to_string()),
+        Some(reason) if error.is_reset() && error.is_remote() => {
+            let message = format!("the server cancelled the call: {}", reason.description());
+            CallError::Status { code: CANCELLED, message }
+        }
+        _ => CallError::Lost(error.to_string()),
+    }
+}
+
+fn ip(ip: IpAddr) -> String {
+    ip.to_canonical().to_string()
+}
+
+/// How much may be under way to us on one stream, and on the connection: a large push does not
+/// keep the answers to health checks from coming.
+const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+const MAX_FRAME: u32 = 64 * 1024;
+const MAX_QUOTED: usize = 300;
+/// gRPC status codes.
+const CANCELLED: u32 = 1;
+const UNKNOWN: u32 = 2;

@@ -1,0 +1,156 @@
+//! The stream of a server's pushes, and the acknowledgements that go back on it.
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream, client::ResponseFuture};
+
+use super::{
+    CallError,
+    frame::{self, Frame, FrameReader},
+    link::{check_head, check_status, decode, lost},
+};
+use crate::wire::{Payload, push};
+
+/// The pushes of one connection.
+///
+/// Each is acknowledged on this very stream before it is handed out, whether it can be read or not,
+/// known or unknown: what happens to it later cannot delay that.
+pub(crate) struct Pushes {
+    /// Until the server's first answer, which may come with its first push only.
+    response: Option<ResponseFuture>,
+    body: Option<RecvStream>,
+    send: SendStream<Bytes>,
+    /// Acknowledgements that the server has not made room for yet.
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    reader: FrameReader,
+    data: Bytes,
+}
+
+impl Pushes {
+    pub(super) fn new(
+        response: ResponseFuture,
+        send: SendStream<Bytes>,
+        reader: FrameReader,
+    ) -> Self {
+        Self {
+            response: Some(response),
+            body: None,
+            send,
+            queue: VecDeque::new(),
+            queued: 0,
+            reader,
+            data: Bytes::new(),
+        }
+    }
+
+    /// The next push; what is too large or unreadable is an error of kind
+    /// [`Unreadable`](CallError::Unreadable), after which the stream goes on. Any other error is
+    /// its end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no push is lost, and none is acknowledged twice.
+    pub(crate) async fn next(&mut self) -> Result<Payload, CallError> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, CallError>> {
+        // Before reading on, so that a server that takes no acknowledgements gets no more pushes in.
+        if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
+            return Poll::Ready(Err(error));
+        }
+        loop {
+            if let Some(frame) = self.reader.next(&mut self.data) {
+                return Poll::Ready(self.received(cx, frame));
+            }
+            let Some(body) = &mut self.body else {
+                std::task::ready!(self.poll_response(cx))?;
+                continue;
+            };
+            match std::task::ready!(body.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    let _ = body.flow_control().release_capacity(data.len());
+                    self.data = data;
+                }
+                Some(Err(error)) => return Poll::Ready(Err(ended(&lost(&error)))),
+                None => {
+                    let trailers = std::task::ready!(body.poll_trailers(cx));
+                    let trailers = trailers.map_err(|error| lost(&error)).unwrap_or_default();
+                    let status = check_status(&trailers.unwrap_or_default());
+                    let why = status.err().unwrap_or(CallError::Lost("end of stream".to_owned()));
+                    return Poll::Ready(Err(ended(&why)));
+                }
+            }
+        }
+    }
+
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        let Some(response) = &mut self.response else {
+            return Poll::Ready(Err(CallError::Lost("the stream has ended".to_owned())));
+        };
+        let response = std::task::ready!(std::pin::Pin::new(response).poll(cx));
+        self.response = None;
+        let (head, body) = response.map_err(|error| ended(&lost(&error)))?.into_parts();
+        check_head(head.status, &head.headers).map_err(|error| ended(&error))?;
+        self.body = Some(body);
+        Poll::Ready(Ok(()))
+    }
+
+    fn received(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<Payload, CallError> {
+        // Without its content, a push that is too large cannot be acknowledged either; the server
+        // repeats it, and each time it costs no more than its bytes.
+        let payload = decode(frame)?;
+        if let Some(ack) = push::acknowledge(&payload) {
+            let ack = frame::encode(&ack);
+            self.queued += ack.len();
+            self.queue.push_back(ack);
+            if self.queued > MAX_QUEUED {
+                return Err(CallError::Lost("the server takes no acknowledgements".to_owned()));
+            }
+            if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
+                return Err(error);
+            }
+        }
+        Ok(payload)
+    }
+
+    /// Sends what the server has room for.
+    fn poll_acknowledge(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        while let Some(ack) = self.queue.front() {
+            if self.send.capacity() < ack.len() {
+                self.send.reserve_capacity(ack.len());
+                match std::task::ready!(self.send.poll_capacity(cx)) {
+                    Some(Ok(_)) => continue,
+                    Some(Err(error)) => return Poll::Ready(Err(ended(&lost(&error)))),
+                    None => {
+                        return Poll::Ready(Err(CallError::Lost("the stream is closed".to_owned())));
+                    }
+                }
+            }
+            if let Some(ack) = self.queue.pop_front() {
+                self.queued -= ack.len();
+                self.send.send_data(ack, false).map_err(|error| ended(&lost(&error)))?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl std::fmt::Debug for Pushes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pushes").field("queued", &self.queued).finish_non_exhaustive()
+    }
+}
+
+/// Whatever ends the stream ends the connection: a stream is never opened a second time.
+fn ended(error: &CallError) -> CallError {
+    CallError::Lost(format!("the stream ended: {error}"))
+}
+
+/// Bytes of acknowledgements that may wait: some ten thousand of them.
+const MAX_QUEUED: usize = 1024 * 1024;

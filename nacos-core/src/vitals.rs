@@ -1,0 +1,20 @@
+//! The numbers of a session.
+
+/// How a session is doing, in numbers. All counts are since the client was built, unless named as
+/// present.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Vitals {
+    /// Connections that a server registered.
+    pub connects: u64,
+    /// Connections that ended though the client wanted them.
+    pub losses: u64,
+    /// Pushes that came.
+    pub pushes: u64,
+    /// Messages that could not be read, or were over the receive limit.
+    pub unreadable: u64,
+    /// Claims at present: registered services, subscriptions, watched documents.
+    pub claims: usize,
+    /// Claims that the server does not hold at present.
+    pub unsettled: usize,
+}

@@ -1,0 +1,215 @@
+//! Messages of the configuration service (nacos-protocol 3).
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Request, answer};
+use crate::key::ConfigKey;
+
+/// Asks for a document's content.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConfigQueryRequest<'a> {
+    data_id: &'a str,
+    group: &'a str,
+    tenant: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'a str>,
+    module: &'static str,
+}
+
+impl<'a> ConfigQueryRequest<'a> {
+    pub(crate) fn new(key: &'a ConfigKey) -> Self {
+        Self {
+            data_id: key.data_id().as_str(),
+            group: key.group().as_str(),
+            tenant: key.tenant(),
+            tag: None,
+            module: MODULE,
+        }
+    }
+}
+
+impl Request for ConfigQueryRequest<'_> {
+    const TYPE: &'static str = "ConfigQueryRequest";
+    type Answer = ConfigQueryResponse;
+}
+
+answer! {
+    /// The content.
+    ConfigQueryResponse {
+        content: Option<String>,
+        content_type: Option<String>,
+        md5: Option<String>,
+        encrypted_data_key: Option<String>,
+        last_modified: i64,
+        beta: bool,
+        tag: Option<String>,
+    }
+}
+
+/// Stores a document's content.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConfigPublishRequest<'a> {
+    pub(crate) data_id: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) tenant: &'a str,
+    pub(crate) content: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cas_md5: Option<&'a str>,
+    pub(crate) addition_map: BTreeMap<&'static str, &'a str>,
+    pub(crate) module: &'static str,
+}
+
+impl<'a> ConfigPublishRequest<'a> {
+    pub(crate) fn new(key: &'a ConfigKey, content: &'a str) -> Self {
+        Self {
+            data_id: key.data_id().as_str(),
+            group: key.group().as_str(),
+            tenant: key.tenant(),
+            content,
+            cas_md5: None,
+            addition_map: BTreeMap::new(),
+            module: MODULE,
+        }
+    }
+}
+
+impl Request for ConfigPublishRequest<'_> {
+    const TYPE: &'static str = "ConfigPublishRequest";
+    type Answer = ConfigPublishResponse;
+}
+
+answer! {
+    /// Stored; other connections, and queries, see it a little later.
+    ConfigPublishResponse {}
+}
+
+/// Removes a document.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConfigRemoveRequest<'a> {
+    data_id: &'a str,
+    group: &'a str,
+    tenant: &'a str,
+    module: &'static str,
+}
+
+impl<'a> ConfigRemoveRequest<'a> {
+    pub(crate) fn new(key: &'a ConfigKey) -> Self {
+        Self {
+            data_id: key.data_id().as_str(),
+            group: key.group().as_str(),
+            tenant: key.tenant(),
+            module: MODULE,
+        }
+    }
+}
+
+impl Request for ConfigRemoveRequest<'_> {
+    const TYPE: &'static str = "ConfigRemoveRequest";
+    type Answer = ConfigRemoveResponse;
+}
+
+answer! {
+    /// Removed, or never there.
+    ConfigRemoveResponse {}
+}
+
+/// Listens to documents, or stops; the answer names those that differ from the digests given.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConfigBatchListenRequest<'a> {
+    listen: bool,
+    config_listen_contexts: Vec<ConfigListenContext<'a>>,
+    module: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigListenContext<'a> {
+    data_id: &'a str,
+    group: &'a str,
+    tenant: &'a str,
+    // "" stands for "I have nothing"; null would never equal what the server has.
+    md5: &'a str,
+}
+
+impl<'a> ConfigBatchListenRequest<'a> {
+    /// Listens to each key, of which the content with that digest is held.
+    pub(crate) fn listen(keys: impl IntoIterator<Item = (&'a ConfigKey, &'a str)>) -> Self {
+        Self::with(true, keys)
+    }
+
+    /// Stops listening.
+    pub(crate) fn unlisten(keys: impl IntoIterator<Item = &'a ConfigKey>) -> Self {
+        Self::with(false, keys.into_iter().map(|key| (key, "")))
+    }
+
+    fn with(listen: bool, keys: impl IntoIterator<Item = (&'a ConfigKey, &'a str)>) -> Self {
+        let contexts = keys.into_iter().map(|(key, md5)| ConfigListenContext {
+            data_id: key.data_id().as_str(),
+            group: key.group().as_str(),
+            tenant: key.tenant(),
+            md5,
+        });
+        Self { listen, config_listen_contexts: contexts.collect(), module: MODULE }
+    }
+}
+
+impl Request for ConfigBatchListenRequest<'_> {
+    const TYPE: &'static str = "ConfigBatchListenRequest";
+    type Answer = ConfigChangeBatchListenResponse;
+}
+
+answer! {
+    /// The listens are known; these documents differ right now.
+    ConfigChangeBatchListenResponse {
+        changed_configs: Vec<DocumentName>,
+    }
+}
+
+/// A document as servers name it in what they send: the default namespace has four spellings.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct DocumentName {
+    #[serde(deserialize_with = "super::or_default")]
+    data_id: String,
+    #[serde(deserialize_with = "super::or_default")]
+    group: String,
+    #[serde(deserialize_with = "super::or_default")]
+    tenant: String,
+}
+
+impl DocumentName {
+    /// The key that it names, if it is one that this client could ever have asked for.
+    pub(crate) fn key(&self) -> Option<ConfigKey> {
+        let key = ConfigKey::try_from((self.data_id.as_str(), self.group.as_str())).ok()?;
+        Some(key.in_namespace(self.tenant.parse().ok()?))
+    }
+}
+
+/// Watches which documents exist, by pattern (servers since 3.0).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConfigFuzzyWatchRequest<'a> {
+    pub(crate) group_key_pattern: &'a str,
+    pub(crate) received_group_keys: Vec<&'a str>,
+    pub(crate) watch_type: super::push::WatchType,
+    // The servers read `initializing`; `isInitializing` would be ignored.
+    pub(crate) initializing: bool,
+    pub(crate) module: &'static str,
+}
+
+impl Request for ConfigFuzzyWatchRequest<'_> {
+    const TYPE: &'static str = "ConfigFuzzyWatchRequest";
+    type Answer = ConfigFuzzyWatchResponse;
+}
+
+answer! {
+    /// The watch stands; what it matches follows as pushes.
+    ConfigFuzzyWatchResponse {}
+}
+
+const MODULE: &str = "config";

@@ -1,0 +1,298 @@
+//! Messages exactly as they travel, and nothing above this module knows a field or type name.
+//!
+//! Strict in what is sent: no nulls, every field that the strictest server wants. Tolerant of what
+//! arrives: unknown fields are ignored, a missing or null field is its default.
+pub(crate) mod config;
+pub(crate) mod connection;
+pub(crate) mod naming;
+pub(crate) mod payload;
+pub(crate) mod push;
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+
+pub(crate) use self::payload::Payload;
+use crate::error::ErrorKind;
+
+/// A message that is answered by one of type [`Request::Answer`].
+pub(crate) trait Request: Serialize {
+    /// Its name on the wire.
+    const TYPE: &'static str;
+    /// What a server answers when it did what was asked.
+    type Answer: Answer;
+
+    /// The message as it travels, without headers.
+    fn payload(&self) -> Payload {
+        // These types are structs of strings and numbers with string keys: serialising them into
+        // memory has no way to fail.
+        Payload::new(Self::TYPE, serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// An answer to a [`Request`].
+pub(crate) trait Answer: DeserializeOwned {
+    /// Its name on the wire.
+    const TYPE: &'static str;
+
+    /// How it went.
+    fn outcome(&self) -> Outcome<'_>;
+}
+
+/// The part that every answer has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) result_code: i32,
+    pub(crate) error_code: i32,
+    pub(crate) message: &'a str,
+}
+
+/// Declares an answer: the given fields beside those that every answer has.
+macro_rules! answer {
+    ($(#[$doc:meta])* $name:ident { $($(#[$attr:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, serde::Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        pub(crate) struct $name {
+            #[serde(deserialize_with = "crate::wire::or_default")]
+            result_code: i32,
+            #[serde(deserialize_with = "crate::wire::or_default")]
+            error_code: i32,
+            #[serde(deserialize_with = "crate::wire::or_default")]
+            message: String,
+            $(
+                $(#[$attr])*
+                #[serde(deserialize_with = "crate::wire::or_default")]
+                pub(crate) $field: $type,
+            )*
+        }
+
+        impl crate::wire::Answer for $name {
+            const TYPE: &'static str = stringify!($name);
+
+            fn outcome(&self) -> crate::wire::Outcome<'_> {
+                crate::wire::Outcome {
+                    result_code: self.result_code,
+                    error_code: self.error_code,
+                    message: &self.message,
+                }
+            }
+        }
+    };
+}
+pub(crate) use answer;
+
+answer! {
+    /// What a server answers in place of the typed answer when it did not get that far.
+    ErrorResponse {}
+}
+
+/// Why an answer is not the one that was hoped for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Failure {
+    /// The server's refusal.
+    Answered(Refusal),
+    /// Not an answer to this request, or not JSON.
+    Unreadable(String),
+}
+
+/// The server understood, and said no.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) code: i32,
+    pub(crate) message: String,
+    /// It came as the typed answer, not as an `ErrorResponse`. Codes 300 and 400 mean different
+    /// things in the two (nacos-protocol, pitfall 19).
+    pub(crate) typed: bool,
+}
+
+/// Reads `payload` as the answer to a request of type `R`.
+pub(crate) fn decode<A: Answer>(payload: &Payload) -> Result<A, Failure> {
+    let kind = payload.kind();
+    if kind == A::TYPE {
+        let answer: A = parse(payload)?;
+        match refusal(answer.outcome(), true) {
+            Some(refusal) => Err(Failure::Answered(refusal)),
+            None => Ok(answer),
+        }
+    } else if kind == ErrorResponse::TYPE {
+        let answer: ErrorResponse = parse(payload)?;
+        let refusal = refusal(answer.outcome(), false).unwrap_or_else(|| Refusal {
+            code: SERVER_ERROR,
+            message: "an error that says it is none".to_owned(),
+            typed: false,
+        });
+        Err(Failure::Answered(refusal))
+    } else {
+        Err(Failure::Unreadable(format!("{:?} in place of {}", clip(kind), A::TYPE)))
+    }
+}
+
+/// Reads the JSON of `payload` as `T`, whatever its type name says.
+pub(crate) fn parse<T: DeserializeOwned>(payload: &Payload) -> Result<T, Failure> {
+    serde_json::from_slice(payload.json()).map_err(|error| {
+        // serde_json names the position and the kind of value, and would quote a wrong string:
+        // that string may be somebody's configuration, so only the position is kept.
+        let at = format!("line {} column {}", error.line(), error.column());
+        Failure::Unreadable(format!("{:?} is not readable at {at}", clip(payload.kind())))
+    })
+}
+
+impl Refusal {
+    /// What a caller can do about it.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self.code {
+            DENIED => ErrorKind::Denied,
+            NO_HANDLER => ErrorKind::Unsupported,
+            OVER_THRESHOLD | OVER_LIMIT => ErrorKind::Overloaded,
+            UNREGISTERED | DISCONNECTED => ErrorKind::Disconnected,
+            STARTING if !self.typed => ErrorKind::Server,
+            SERVER_ERROR if self.message.starts_with("Cas publish fail") => ErrorKind::Conflict,
+            // Every server of today gives the reason for one of these in words only.
+            400..=499 | 20_000..=29_999 | PARSE_ERROR => ErrorKind::Refused,
+            _ => ErrorKind::Server,
+        }
+    }
+
+    /// The typed answer to a query: there is no such document.
+    pub(crate) fn says_absent(&self) -> bool {
+        self.typed && self.code == NO_SUCH_DOCUMENT
+    }
+
+    /// The typed answer to a query: the document is just being replaced.
+    pub(crate) fn says_being_modified(&self) -> bool {
+        self.typed && self.code == BEING_MODIFIED && self.message.contains("being modified")
+    }
+}
+
+fn refusal(outcome: Outcome<'_>, typed: bool) -> Option<Refusal> {
+    if outcome.result_code == SUCCESS {
+        return None;
+    }
+    // Some failures carry the reason in one of the two codes only (pitfall 18).
+    let code = if outcome.error_code == 0 { outcome.result_code } else { outcome.error_code };
+    Some(Refusal { code, message: clip(outcome.message).to_owned(), typed })
+}
+
+/// A peer's text, short enough to be put into an error.
+fn clip(text: &str) -> &str {
+    text.char_indices().nth(MAX_QUOTED).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
+}
+
+/// A missing or null field is the default of its type.
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "code {}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(refusal) => refusal.fmt(f),
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// `resultCode` of every answer that went well.
+const SUCCESS: i32 = 200;
+/// The server failed, without saying how.
+pub(crate) const SERVER_ERROR: i32 = 500;
+/// In an `ErrorResponse`: the server is still starting.
+const STARTING: i32 = 300;
+/// In a typed answer to a query: there is no such document.
+const NO_SUCH_DOCUMENT: i32 = 300;
+/// In a typed answer to a query: the document is just being replaced, ask again.
+const BEING_MODIFIED: i32 = 400;
+/// The server does not know this connection.
+pub(crate) const UNREGISTERED: i32 = 301;
+/// The server does not know this type of request.
+const NO_HANDLER: i32 = 302;
+/// The credentials do not suffice.
+pub(crate) const DENIED: i32 = 403;
+/// Over a limit of the server.
+const OVER_THRESHOLD: i32 = 503;
+/// A naming request on a connection that the server has no client for, or no longer.
+pub(crate) const DISCONNECTED: i32 = -401;
+/// Malformed, or of a type that clients may not send.
+const PARSE_ERROR: i32 = 502;
+/// Over a limit, as client libraries report it.
+const OVER_LIMIT: i32 = -503;
+/// How much of a peer's text goes into an error, in characters.
+const MAX_QUOTED: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    answer! { ProbeResponse { count: u32, names: Vec<String>, } }
+
+    fn payload(kind: &str, json: &str) -> Payload {
+        Payload::new(kind, json.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn missing_null_and_unknown_fields_are_tolerated() {
+        for json in [
+            r#"{"resultCode":200}"#,
+            r#"{"resultCode":200,"count":null,"names":null,"message":null}"#,
+            r#"{"resultCode":200,"errorCode":0,"novelty":{"a":[1]},"success":true}"#,
+        ] {
+            let answer: ProbeResponse = decode(&payload("ProbeResponse", json)).expect(json);
+            assert_eq!((answer.count, answer.names.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn only_result_code_200_is_success() {
+        for json in [r#"{"success":true}"#, r#"{"resultCode":0}"#, r#"{"resultCode":500}"#] {
+            let failure = decode::<ProbeResponse>(&payload("ProbeResponse", json));
+            assert!(matches!(failure, Err(Failure::Answered(_))), "{json}");
+        }
+    }
+
+    #[test]
+    fn error_response_and_typed_failure_are_told_apart() {
+        let json = r#"{"resultCode":500,"errorCode":300,"message":"starting"}"#;
+        for (kind, typed) in [("ErrorResponse", false), ("ProbeResponse", true)] {
+            let expected = Refusal { code: 300, message: "starting".to_owned(), typed };
+            let failure = decode::<ProbeResponse>(&payload(kind, json)).expect_err("a failure");
+            assert_eq!(failure, Failure::Answered(expected));
+        }
+    }
+
+    #[test]
+    fn garbage_is_an_error_that_quotes_no_content() {
+        for json in ["<html>secret</html>", r#"{"names":"secret"#, r#"{"count":"secret"}"#, ""] {
+            let failure =
+                decode::<ProbeResponse>(&payload("ProbeResponse", json)).expect_err("garbage");
+            assert!(!failure.to_string().contains("secret"), "{failure}");
+        }
+        let failure = decode::<ProbeResponse>(&payload("Other", "{}")).expect_err("another type");
+        assert_eq!(failure.to_string(), "\"Other\" in place of ProbeResponse");
+    }
+
+    #[test]
+    fn long_texts_of_a_peer_are_clipped() {
+        let json = format!(r#"{{"resultCode":500,"message":"{}"}}"#, "ü".repeat(10_000));
+        let Err(Failure::Answered(refusal)) =
+            decode::<ProbeResponse>(&payload("ProbeResponse", &json))
+        else {
+            panic!("a refusal was expected")
+        };
+        assert_eq!(refusal.message.chars().count(), MAX_QUOTED);
+    }
+}

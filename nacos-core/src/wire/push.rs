@@ -1,0 +1,201 @@
+//! What a server sends on the stream, and how each is acknowledged (nacos-protocol 2.6).
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Payload, config::DocumentName, naming::ServiceInfo, or_default, parse};
+
+/// A message of the server's on the stream.
+#[derive(Clone, Debug)]
+pub(crate) enum Push {
+    /// The connection is registered; these are the server's abilities.
+    SetupAck(BTreeMap<String, bool>),
+    /// Asks whether this client is still there.
+    ClientDetection,
+    /// Asks to move to another server, to this one if there is an address.
+    ConnectReset(Option<Redirect>),
+    /// A document changed. A hint only: it carries no content.
+    ConfigChanged(DocumentName),
+    /// A service, in full.
+    Service(ServiceInfo),
+    /// Asks what this client listens to.
+    ClientConfigMetric,
+    /// Which documents or services match a fuzzy watch.
+    FuzzySync(FuzzySync),
+    /// A document or service that a fuzzy watch matches came or went.
+    FuzzyChange(FuzzyChange),
+    /// A type that this client does not know.
+    Unknown,
+}
+
+/// The server to move to. Its main port, not the gRPC one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Redirect {
+    pub(crate) ip: String,
+    pub(crate) port: Option<u16>,
+}
+
+/// One batch of a fuzzy watch's matches.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct FuzzySync {
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) group_key_pattern: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) sync_type: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) contexts: Vec<FuzzyContext>,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) total_batch: u32,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) current_batch: u32,
+}
+
+/// One match. Documents are named by `groupKey`, services by `serviceKey`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct FuzzyContext {
+    #[serde(deserialize_with = "or_default", alias = "serviceKey")]
+    pub(crate) group_key: String,
+    #[serde(deserialize_with = "or_default")]
+    pub(crate) changed_type: String,
+}
+
+/// One match that came or went. Documents say `changeType`, services `changedType`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct FuzzyChange {
+    #[serde(deserialize_with = "or_default", alias = "serviceKey")]
+    pub(crate) group_key: String,
+    #[serde(deserialize_with = "or_default", alias = "changeType")]
+    pub(crate) changed_type: String,
+}
+
+/// What a fuzzy watch request asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum WatchType {
+    Watch,
+    CancelWatch,
+}
+
+/// Reads a push. Its acknowledgement does not depend on whether that works.
+pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
+    Ok(match payload.kind() {
+        "SetupAckRequest" => Push::SetupAck(parse::<SetupAck>(payload)?.ability_table),
+        "ClientDetectionRequest" => Push::ClientDetection,
+        "ConnectResetRequest" => Push::ConnectReset(parse::<ConnectReset>(payload)?.redirect()),
+        "ConfigChangeNotifyRequest" => Push::ConfigChanged(parse(payload)?),
+        "NotifySubscriberRequest" => {
+            Push::Service(parse::<NotifySubscriber>(payload)?.service_info)
+        }
+        "ClientConfigMetricRequest" => Push::ClientConfigMetric,
+        "ConfigFuzzyWatchSyncRequest" | "NamingFuzzyWatchSyncRequest" => {
+            Push::FuzzySync(parse(payload)?)
+        }
+        "ConfigFuzzyWatchChangeNotifyRequest" | "NamingFuzzyWatchChangeNotifyRequest" => {
+            Push::FuzzyChange(parse(payload)?)
+        }
+        _ => Push::Unknown,
+    })
+}
+
+/// The acknowledgement that a push asks for; none for those without a `requestId`.
+///
+/// Unknown pushes are acknowledged too: a server repeats what nobody acknowledges, and after
+/// fifty tries ends the connection.
+pub(crate) fn acknowledge(payload: &Payload) -> Option<Payload> {
+    let request_id = parse::<Identified>(payload).ok()?.request_id.filter(|id| !id.is_empty())?;
+    let stem = payload.kind().strip_suffix("Request")?;
+    let metrics = (stem == "ClientConfigMetric").then(BTreeMap::new);
+    let ack = Acknowledgement { result_code: 200, error_code: 0, request_id: &request_id, metrics };
+    Some(Payload::new(&format!("{stem}Response"), serde_json::to_vec(&ack).ok()?))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Identified {
+    request_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Acknowledgement<'a> {
+    result_code: i32,
+    error_code: i32,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SetupAck {
+    #[serde(deserialize_with = "or_default")]
+    ability_table: BTreeMap<String, bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ConnectReset {
+    #[serde(deserialize_with = "or_default")]
+    server_ip: String,
+    #[serde(deserialize_with = "or_default")]
+    server_port: String,
+}
+
+impl ConnectReset {
+    fn redirect(self) -> Option<Redirect> {
+        let port = self.server_port.parse().ok();
+        (!self.server_ip.is_empty()).then_some(Redirect { ip: self.server_ip, port })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct NotifySubscriber {
+    #[serde(deserialize_with = "or_default")]
+    service_info: ServiceInfo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(kind: &str, json: &str) -> Payload {
+        Payload::new(kind, json.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn unknown_push_is_acknowledged_by_the_stem_of_its_name() {
+        let ack =
+            acknowledge(&push("NoveltyRequest", r#"{"requestId":"7","x":1}"#)).expect("an ack");
+        assert_eq!(ack.kind(), "NoveltyResponse");
+        assert_eq!(ack.json(), br#"{"resultCode":200,"errorCode":0,"requestId":"7"}"#);
+    }
+
+    #[test]
+    fn push_without_request_id_asks_for_no_acknowledgement() {
+        for json in ["{}", r#"{"requestId":null}"#, r#"{"requestId":""}"#, "garbage"] {
+            assert_eq!(acknowledge(&push("SetupAckRequest", json)), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn unreadable_push_is_still_acknowledged() {
+        let payload = push("NotifySubscriberRequest", r#"{"requestId":"9","serviceInfo":"html"}"#);
+        assert!(read(&payload).is_err());
+        assert!(acknowledge(&payload).is_some());
+    }
+
+    #[test]
+    fn reset_names_a_server_or_none() {
+        let reset = |json| match read(&push("ConnectResetRequest", json)) {
+            Ok(Push::ConnectReset(redirect)) => redirect,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reset(r#"{"requestId":"1"}"#), None);
+        let redirect = Redirect { ip: "10.0.0.2".to_owned(), port: Some(8848) };
+        assert_eq!(reset(r#"{"serverIp":"10.0.0.2","serverPort":"8848"}"#), Some(redirect));
+    }
+}

@@ -68,7 +68,8 @@ impl<K: Clone + Eq + Hash, V> Store<K, V> {
     }
 
     /// How many values are kept.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.lock().writers.len()
     }
 

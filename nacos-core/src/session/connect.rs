@@ -176,7 +176,7 @@ impl Session {
                     }
                 }
                 Phase::Retiring { .. } => drop(self.close_link(id)),
-                Phase::SettingUp { .. } | Phase::Ready { .. } => {}
+                Phase::SettingUp { .. } | Phase::Ready => {}
             }
         }
     }
@@ -187,7 +187,7 @@ impl Session {
         if !matches!(link.phase, Phase::SettingUp { .. }) {
             return;
         }
-        link.phase = Phase::Ready { since: now };
+        link.phase = Phase::Ready;
         self.campaign = None;
         self.next_campaign = None;
         let serving = Serving {

@@ -224,11 +224,6 @@ impl Documents {
         self.retries.next()
     }
 
-    /// How many documents are watched.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// After a query: what becomes of `key`.
     fn rest(&mut self, key: &ConfigKey, standing: Standing) {
         match standing {

@@ -35,9 +35,7 @@ pub(crate) enum Phase {
         deadline: Instant,
         registration: Registration,
     },
-    Ready {
-        since: Instant,
-    },
+    Ready,
     /// Replaced, and kept until its successor holds every claim, so that nobody sees them vanish.
     Retiring {
         deadline: Instant,
@@ -72,7 +70,7 @@ impl Link {
                 deadline,
                 registration: Registration::Probed { call, next_at, .. },
             } => Some(if call.is_some() { *deadline } else { *deadline.min(next_at) }),
-            Phase::Ready { .. } => None,
+            Phase::Ready => None,
         }
     }
 

@@ -19,6 +19,8 @@ mod login;
 mod publication;
 mod redo;
 mod servers;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::{
@@ -434,11 +436,6 @@ impl Session {
     /// Whether a login is due or under way that may bring another token.
     pub(crate) fn is_renewing(&self) -> bool {
         self.login.is_renewing()
-    }
-
-    /// What the server can do beyond the basics.
-    pub(crate) fn has_ability(&self, name: &str) -> bool {
-        self.serving.as_ref().is_some_and(|serving| serving.abilities.get(name) == Some(&true))
     }
 
     /// Every claimed key, and how much of it the server knows.

@@ -10,8 +10,9 @@ use crate::instance::Instance;
 /// What the server holds of one service for this connection.
 #[derive(Debug, Default)]
 pub(crate) struct Publication {
+    /// After an unanswered request an instance may stand here twice: as it was, and as it was sent.
     held: Vec<Instance>,
-    /// A request went unanswered: the server may hold less than `held`, never more.
+    /// A request went unanswered: the server may hold less than `held`, never anything else.
     unsure: bool,
 }
 
@@ -59,9 +60,11 @@ impl Publication {
             ([], []) => None,
             ([], [held, ..]) => Some(Step::Deregister(held.clone())),
             // A batch of one, so that its answer tells whether the old one is still there.
-            ([one], [held, ..])
+            ([one], held)
                 if additive.is_none()
-                    && (held.identity() != one.identity() || is_swallowed(held, one)) =>
+                    && held.iter().any(|held| {
+                        held.identity() != one.identity() || is_swallowed(held, one)
+                    }) =>
             {
                 Some(Step::Batch(vec![one.clone()]))
             }
@@ -75,12 +78,8 @@ impl Publication {
             self.held.clear();
         }
         match step {
-            Step::Register(instance) => upsert(&mut self.held, instance),
-            Step::Batch(instances) => {
-                for instance in instances {
-                    upsert(&mut self.held, instance);
-                }
-            }
+            Step::Register(instance) => self.added(instance),
+            Step::Batch(instances) => instances.iter().for_each(|instance| self.added(instance)),
             Step::Deregister(instance) => {
                 self.held.retain(|held| held.identity() != instance.identity());
             }
@@ -98,13 +97,30 @@ impl Publication {
     pub(crate) fn unanswered(&mut self, step: &Step) {
         self.unsure = true;
         match step {
-            Step::Register(instance) => upsert(&mut self.held, instance),
-            Step::Batch(instances) => {
-                for instance in instances {
-                    upsert(&mut self.held, instance);
-                }
-            }
+            Step::Register(instance) => self.held.push(instance.clone()),
+            Step::Batch(instances) => self.held.extend(instances.iter().cloned()),
             Step::Deregister(_) => {}
+        }
+    }
+
+    /// The server has added `instance` to what it had, keeping what it does not take for a change.
+    fn added(&mut self, instance: &Instance) {
+        let mut before = Vec::new();
+        self.held.retain(|held| {
+            let other = held.identity() != instance.identity();
+            if !other {
+                before.push(held.clone());
+            }
+            other
+        });
+        if before.is_empty() {
+            self.held.push(instance.clone());
+        }
+        for before in before {
+            let merged = merge(&before, instance);
+            if !self.held.contains(&merged) {
+                self.held.push(merged);
+            }
         }
     }
 }
@@ -121,9 +137,14 @@ fn single_or_batch(mut instances: Vec<Instance>) -> Step {
 
 /// An additive server would keep the old value of this change.
 fn is_swallowed(held: &Instance, wanted: &Instance) -> bool {
-    let default_weight = |weight: f64| (weight - 1.0).abs() < f64::EPSILON;
-    (default_weight(wanted.weight) && !default_weight(held.weight))
-        || (wanted.enabled && !held.enabled)
+    merge(held, wanted) != *wanted
+}
+
+/// What an additive server makes of `instance` where it has `held`.
+fn merge(held: &Instance, instance: &Instance) -> Instance {
+    let unspecified = (instance.weight - 1.0).abs() < f64::EPSILON;
+    let weight = if unspecified { held.weight } else { instance.weight };
+    instance.clone().with_weight(weight).with_enabled(held.enabled && instance.enabled)
 }
 
 fn find<'a>(instances: &'a [Instance], like: &Instance) -> Option<&'a Instance> {
@@ -132,13 +153,6 @@ fn find<'a>(instances: &'a [Instance], like: &Instance) -> Option<&'a Instance> 
 
 fn same(one: &[Instance], other: &[Instance]) -> bool {
     one.len() == other.len() && one.iter().all(|instance| find(other, instance) == Some(instance))
-}
-
-fn upsert(instances: &mut Vec<Instance>, instance: &Instance) {
-    match instances.iter_mut().find(|held| held.identity() == instance.identity()) {
-        Some(held) => held.clone_from(instance),
-        None => instances.push(instance.clone()),
-    }
 }
 
 #[cfg(test)]

@@ -132,11 +132,6 @@ impl Link {
         self.shared.opened + std::time::Duration::from_micros(micros)
     }
 
-    /// Whether this and `other` are the same connection.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-    }
-
     fn heard(&self) {
         let elapsed = Instant::now().saturating_duration_since(self.shared.opened);
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);

@@ -128,7 +128,9 @@ impl Pushes {
                     Some(Ok(_)) => continue,
                     Some(Err(error)) => return Poll::Ready(Err(ended(&lost(&error)))),
                     None => {
-                        return Poll::Ready(Err(CallError::Lost("the stream is closed".to_owned())));
+                        return Poll::Ready(Err(CallError::Lost(
+                            "the stream is closed".to_owned(),
+                        )));
                     }
                 }
             }

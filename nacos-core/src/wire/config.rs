@@ -190,26 +190,4 @@ impl DocumentName {
     }
 }
 
-/// Watches which documents exist, by pattern (servers since 3.0).
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConfigFuzzyWatchRequest<'a> {
-    pub(crate) group_key_pattern: &'a str,
-    pub(crate) received_group_keys: Vec<&'a str>,
-    pub(crate) watch_type: super::push::WatchType,
-    // The servers read `initializing`; `isInitializing` would be ignored.
-    pub(crate) initializing: bool,
-    pub(crate) module: &'static str,
-}
-
-impl Request for ConfigFuzzyWatchRequest<'_> {
-    const TYPE: &'static str = "ConfigFuzzyWatchRequest";
-    type Answer = ConfigFuzzyWatchResponse;
-}
-
-answer! {
-    /// The watch stands; what it matches follows as pushes.
-    ConfigFuzzyWatchResponse {}
-}
-
 const MODULE: &str = "config";

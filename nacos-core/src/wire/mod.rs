@@ -4,6 +4,9 @@
 //! arrives: unknown fields are ignored, a missing or null field is its default.
 pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod fuzzy;
+#[cfg(test)]
+mod golden;
 pub(crate) mod naming;
 pub(crate) mod payload;
 pub(crate) mod push;

@@ -187,7 +187,6 @@ answer! {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ServiceListRequest<'a> {
     namespace: &'a str,
-    service_name: &'static str,
     group_name: &'a str,
     page_no: u32,
     page_size: u32,
@@ -197,7 +196,7 @@ pub(crate) struct ServiceListRequest<'a> {
 impl<'a> ServiceListRequest<'a> {
     /// Pages count from 1.
     pub(crate) fn new(namespace: &'a str, group: &'a str, page_no: u32, page_size: u32) -> Self {
-        Self { namespace, service_name: "", group_name: group, page_no, page_size, module: MODULE }
+        Self { namespace, group_name: group, page_no, page_size, module: MODULE }
     }
 }
 
@@ -212,28 +211,6 @@ answer! {
         count: u64,
         service_names: Vec<String>,
     }
-}
-
-/// Watches which services exist, by pattern (servers since 3.0).
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct NamingFuzzyWatchRequest<'a> {
-    pub(crate) namespace: &'a str,
-    pub(crate) group_key_pattern: &'a str,
-    pub(crate) received_group_keys: Vec<&'a str>,
-    pub(crate) watch_type: super::push::WatchType,
-    pub(crate) initializing: bool,
-    pub(crate) module: &'static str,
-}
-
-impl Request for NamingFuzzyWatchRequest<'_> {
-    const TYPE: &'static str = "NamingFuzzyWatchRequest";
-    type Answer = NamingFuzzyWatchResponse;
-}
-
-answer! {
-    /// The watch stands; what it matches follows as pushes.
-    NamingFuzzyWatchResponse {}
 }
 
 /// Which service a request is about: name and group apart, never joined.

@@ -3,7 +3,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Payload, config::DocumentName, naming::ServiceInfo, or_default, parse};
+use super::{
+    Failure, Payload,
+    config::DocumentName,
+    fuzzy::{FuzzyChange, FuzzySync},
+    naming::ServiceInfo,
+    or_default, parse,
+};
 
 /// A message of the server's on the stream.
 #[derive(Clone, Debug)]
@@ -21,8 +27,10 @@ pub(crate) enum Push {
     /// Asks what this client listens to.
     ClientConfigMetric,
     /// Which documents or services match a fuzzy watch.
+    #[allow(dead_code, reason = "acknowledged; nobody asks for it yet")]
     FuzzySync(FuzzySync),
     /// A document or service that a fuzzy watch matches came or went.
+    #[allow(dead_code, reason = "acknowledged; nobody asks for it yet")]
     FuzzyChange(FuzzyChange),
     /// A type that this client does not know.
     Unknown,
@@ -33,50 +41,6 @@ pub(crate) enum Push {
 pub(crate) struct Redirect {
     pub(crate) ip: String,
     pub(crate) port: Option<u16>,
-}
-
-/// One batch of a fuzzy watch's matches.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct FuzzySync {
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) group_key_pattern: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) sync_type: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) contexts: Vec<FuzzyContext>,
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) total_batch: u32,
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) current_batch: u32,
-}
-
-/// One match. Documents are named by `groupKey`, services by `serviceKey`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct FuzzyContext {
-    #[serde(deserialize_with = "or_default", alias = "serviceKey")]
-    pub(crate) group_key: String,
-    #[serde(deserialize_with = "or_default")]
-    pub(crate) changed_type: String,
-}
-
-/// One match that came or went. Documents say `changeType`, services `changedType`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct FuzzyChange {
-    #[serde(deserialize_with = "or_default", alias = "serviceKey")]
-    pub(crate) group_key: String,
-    #[serde(deserialize_with = "or_default", alias = "changeType")]
-    pub(crate) changed_type: String,
-}
-
-/// What a fuzzy watch request asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum WatchType {
-    Watch,
-    CancelWatch,
 }
 
 /// Reads a push. Its acknowledgement does not depend on whether that works.

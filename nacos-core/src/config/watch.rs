@@ -49,12 +49,12 @@ impl Watch {
     /// # Cancel safety
     ///
     /// Dropping the future ends the watch.
-    pub async fn ready(self) -> Result<Self, Error> {
+    pub async fn ready(mut self) -> Result<Self, Error> {
         let known = |state: &DocumentState| {
             matches!(state, DocumentState::Present(_) | DocumentState::Absent)
         };
         let doing = format!("watch {}", self.key);
-        self.claim.settled(&doing, self.state.clone(), known).await?;
+        self.claim.settled(&doing, &mut self.state, known).await?;
         Ok(self)
     }
 

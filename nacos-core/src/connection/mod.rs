@@ -173,14 +173,14 @@ impl Claimed {
     ///
     /// The server refused it, or did not answer within the request timeout, or the client closed.
     pub(crate) async fn held(&self, doing: &str) -> Result<(), Error> {
-        self.settled(doing, self.state(), |state| *state == ClaimState::Held).await
+        self.settled(doing, &mut self.state(), |state| *state == ClaimState::Held).await
     }
 
     /// Waits until `value` satisfies `known`, or the claim is refused.
     pub(crate) async fn settled<T>(
         &self,
         doing: &str,
-        mut value: Live<T>,
+        value: &mut Live<T>,
         known: impl Fn(&T) -> bool,
     ) -> Result<(), Error> {
         let mut claim = self.state();

@@ -58,7 +58,7 @@ impl Subscription {
     /// Dropping the future ends the subscription.
     pub async fn ready(mut self) -> Result<Self, Error> {
         let doing = format!("subscribe to {}", self.seen.key);
-        self.claim.settled(&doing, self.view.clone(), |service| service.known).await?;
+        self.claim.settled(&doing, &mut self.view, |service| service.known).await?;
         self.seen = self.view.get();
         Ok(self)
     }

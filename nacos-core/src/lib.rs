@@ -49,6 +49,7 @@ mod error;
 pub mod inspect;
 mod instance;
 mod key;
+pub mod lifecycle;
 mod live;
 mod naming;
 mod server;

@@ -1,4 +1,4 @@
-//! Live values by key: one writer, many readers, each value kept while it is read.
+//! Live values by key: one writer, many readers, each value kept while a guard claims it.
 use std::{
     collections::HashMap,
     hash::Hash,
@@ -7,10 +7,14 @@ use std::{
 
 use crate::live::{Live, LiveWriter, live};
 
-/// A [`Live`] value for each key that somebody reads.
+/// A [`Live`] value for each key that a guard claims.
 ///
-/// Readers come from callers' tasks, values from the session's task; the lock is held for a map
-/// operation only, never across an await.
+/// Guards come and go on callers' tasks, values come from the session's task; the lock is held for
+/// a map operation only, never across an await.
+///
+/// A guard [enters](Self::enter) before it claims and [leaves](Self::leave) after it has withdrawn.
+/// So either a new guard finds the value that the last one left, or the session hears of the
+/// withdrawal before the new claim, and sends the value anew: a value is never stuck.
 #[derive(Debug)]
 pub(crate) struct Store<K, V> {
     entries: Mutex<Entries<K, V>>,
@@ -18,45 +22,55 @@ pub(crate) struct Store<K, V> {
 
 #[derive(Debug)]
 struct Entries<K, V> {
-    writers: HashMap<K, LiveWriter<V>>,
+    live: HashMap<K, Entry<V>>,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    writer: LiveWriter<V>,
+    guards: usize,
 }
 
 impl<K: Clone + Eq + Hash, V> Store<K, V> {
     pub(crate) fn new() -> Self {
-        Self { entries: Mutex::new(Entries { writers: HashMap::new(), closed: false }) }
+        Self { entries: Mutex::new(Entries { live: HashMap::new(), closed: false }) }
     }
 
-    /// A reader of the value under `key`, which is `initial` if nobody reads it yet.
+    /// A guard comes, and reads the value under `key`: `initial` if it is the first.
     ///
     /// After [`close`](Self::close) the reader has ended already.
-    pub(crate) fn reader(&self, key: &K, initial: impl FnOnce() -> V) -> Live<V> {
+    pub(crate) fn enter(&self, key: &K, initial: impl FnOnce() -> V) -> Live<V> {
         let mut entries = self.lock();
-        if let Some(writer) = entries.writers.get(key) {
-            return writer.reader();
+        if entries.closed {
+            return live(initial()).1;
         }
-        let (writer, reader) = live(initial());
-        if !entries.closed {
-            entries.writers.insert(key.clone(), writer);
+        let entry = entries
+            .live
+            .entry(key.clone())
+            .or_insert_with(|| Entry { writer: live(initial()).0, guards: 0 });
+        entry.guards += 1;
+        entry.writer.reader()
+    }
+
+    /// A guard goes. With the last one the value goes too, and its readers end.
+    pub(crate) fn leave(&self, key: &K) {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.live.get_mut(key) {
+            entry.guards -= 1;
+            if entry.guards == 0 {
+                entries.live.remove(key);
+            }
         }
-        reader
     }
 
     /// Replaces the value under `key` with what `next` makes of it; `None` leaves it alone.
     pub(crate) fn update(&self, key: &K, next: impl FnOnce(&V) -> Option<V>) {
         let entries = self.lock();
-        if let Some(writer) = entries.writers.get(key)
+        if let Some(Entry { writer, .. }) = entries.live.get(key)
             && let Some(value) = next(&writer.get())
         {
             writer.publish(value);
-        }
-    }
-
-    /// Forgets `key`, unless somebody reads it: a new reader may have come since the last went.
-    pub(crate) fn release(&self, key: &K) {
-        let mut entries = self.lock();
-        if entries.writers.get(key).is_some_and(|writer| !writer.is_read()) {
-            entries.writers.remove(key);
         }
     }
 
@@ -64,13 +78,7 @@ impl<K: Clone + Eq + Hash, V> Store<K, V> {
     pub(crate) fn close(&self) {
         let mut entries = self.lock();
         entries.closed = true;
-        entries.writers.clear();
-    }
-
-    /// How many values are kept.
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.lock().writers.len()
+        entries.live.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries<K, V>> {
@@ -84,25 +92,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn value_is_kept_while_it_is_read() {
+    async fn value_is_kept_while_a_guard_claims_it() {
         let store = Store::new();
-        let first = store.reader(&"orders", || 0);
+        let mut first = store.enter(&"orders", || 0);
         store.update(&"orders", |_| Some(1));
-        store.release(&"orders");
-        let second = store.reader(&"orders", || 0);
-        assert_eq!((*first.get(), *second.get()), (1, 1));
+        let second = store.enter(&"orders", || 0);
+        store.leave(&"orders");
+        store.update(&"orders", |_| Some(2));
+        assert_eq!((first.changed().await.as_deref(), *second.get()), (Some(&2), 2));
 
-        drop((first, second));
-        store.release(&"orders");
-        assert_eq!(store.len(), 0);
+        store.leave(&"orders");
+        assert_eq!(first.changed().await, None);
+        assert_eq!(*store.enter(&"orders", || 0).get(), 0);
     }
 
     #[tokio::test]
     async fn closing_ends_readers_old_and_new() {
         let store = Store::new();
-        let mut old = store.reader(&"orders", || 0);
+        let mut old = store.enter(&"orders", || 0);
         store.close();
         assert_eq!(old.changed().await, None);
-        assert_eq!(store.reader(&"orders", || 0).changed().await, None);
+        assert_eq!(store.enter(&"orders", || 0).changed().await, None);
+        store.leave(&"orders");
     }
 }

@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The client against the test server: one binary, one module per part of the product.
+//!
+//! Time is paused, so that deadlines and silences take none; what happens is waited for, never
+//! slept for. A test's name is the promise that it checks.
+mod bad_input;
+mod close;
+mod config;
+mod connect;
+mod login;
+mod naming;
+mod reconnect;
+mod support;
+mod tidy;

@@ -10,7 +10,6 @@ use crate::{
     document::Document,
     error::{Doing, Error},
     key::{ConfigKey, InvalidName},
-    session::ClaimKey,
     wire::{
         Refusal,
         config::{ConfigPublishRequest, ConfigQueryRequest, ConfigRemoveRequest},
@@ -133,9 +132,7 @@ impl Configs {
         InvalidName: From<K::Error>,
     {
         let key = self.resolve(key)?;
-        // The reader first: the claim must never find nobody reading.
-        let state = self.connection.document(&key);
-        let claim = self.connection.claim(ClaimKey::Listen(key.clone()), None);
+        let (claim, state) = self.connection.watch(&key);
         Ok(Watch::new(key, claim, state))
     }
 

@@ -44,6 +44,10 @@ impl Connection {
         let mut denied = false;
         let mut last_error = None;
         loop {
+            // A future that is ready is never late: the deadline has to be looked at.
+            if Instant::now() >= deadline {
+                return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing)));
+            }
             let serving = match timeout_at(deadline, serving(&mut current)).await {
                 Ok(Ok(serving)) => serving,
                 Ok(Err(unserved)) => return Err(unserved.error(doing)),

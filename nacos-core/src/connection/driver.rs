@@ -425,9 +425,6 @@ impl Driver {
                 }
             }
             Event::Settled(key) => drop(self.leaving.remove(&key)),
-            Event::Released(ClaimKey::Listen(key)) => self.views.documents.release(&key),
-            Event::Released(ClaimKey::Subscription(key)) => self.views.services.release(&key),
-            Event::Released(ClaimKey::Instances(_)) => {}
         }
     }
 

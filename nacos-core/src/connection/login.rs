@@ -2,7 +2,6 @@
 use std::{fmt, time::Duration};
 
 use http::StatusCode;
-use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     server::Server,
     session::LoginFailure,
     transport::{Form, post_form},
+    wire::login::LoginAnswer,
 };
 
 /// A token and how long it is good for. `Debug` shows no token.
@@ -49,11 +49,13 @@ async fn log_in_to(server: &Server, credentials: &Credentials) -> Result<Token, 
             post_form(server, path, form).await.map_err(|error| unreachable(error.to_string()))?;
         match status {
             StatusCode::OK => {
-                let granted: Granted = serde_json::from_slice(&body)
+                let granted: LoginAnswer = serde_json::from_slice(&body)
                     .map_err(|_| unreachable("the answer to the login is no JSON".to_owned()))?;
-                return granted
-                    .token()
-                    .ok_or_else(|| unreachable("the answer to the login has no token".to_owned()));
+                let text = granted.access_token.filter(|token| !token.is_empty());
+                let text =
+                    text.ok_or_else(|| unreachable("the login granted no token".to_owned()))?;
+                let ttl = Duration::from_secs(granted.token_ttl.unwrap_or(DEFAULT_TTL));
+                return Ok(Token { text, ttl });
             }
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
                 return Err(LoginFailure::Denied(format!("{server} refused the user or password")));
@@ -64,20 +66,6 @@ async fn log_in_to(server: &Server, credentials: &Credentials) -> Result<Token, 
         }
     }
     Err(unreachable("no login path is known there".to_owned()))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Granted {
-    access_token: Option<String>,
-    token_ttl: Option<u64>,
-}
-
-impl Granted {
-    fn token(self) -> Option<Token> {
-        let text = self.access_token.filter(|token| !token.is_empty())?;
-        Some(Token { text, ttl: Duration::from_secs(self.token_ttl.unwrap_or(DEFAULT_TTL)) })
-    }
 }
 
 const PATHS: [&str; 2] = ["/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login"];

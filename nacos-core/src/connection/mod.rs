@@ -111,18 +111,24 @@ impl Connection {
         self.vitals.clone()
     }
 
-    /// The live state of a document. Nobody asks for it before it is [claimed](Self::claim).
-    pub(crate) fn document(&self, key: &ConfigKey) -> Live<DocumentState> {
-        self.documents.reader(key, || DocumentState::Pending)
+    /// Watches a document until the guard returned is dropped.
+    pub(crate) fn watch(self: &Arc<Self>, key: &ConfigKey) -> (Claimed, Live<DocumentState>) {
+        let state = self.documents.enter(key, || DocumentState::Pending);
+        (self.claim(ClaimKey::Listen(key.clone()), None), state)
     }
 
-    /// The live view of a service. Nobody asks for it before it is [claimed](Self::claim).
-    pub(crate) fn service(&self, key: &ServiceKey) -> Live<Service> {
-        self.services.reader(key, || Service::unknown(key.clone()))
+    /// Subscribes to a service until the guard returned is dropped.
+    pub(crate) fn subscribe(self: &Arc<Self>, key: ServiceKey) -> (Claimed, Live<Service>) {
+        let view = self.services.enter(&key, || Service::unknown(key.clone()));
+        (self.claim(ClaimKey::Subscription(key), None), view)
     }
 
-    /// Claims `key` until the guard returned is dropped.
-    pub(crate) fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Instance>) -> Claimed {
+    /// Registers an instance until the guard returned is dropped.
+    pub(crate) fn register(self: &Arc<Self>, key: ServiceKey, instance: Instance) -> Claimed {
+        self.claim(ClaimKey::Instances(key), Some(instance))
+    }
+
+    fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Instance>) -> Claimed {
         let guard = GuardId(self.guards.fetch_add(1, Ordering::Relaxed));
         let (writer, state) = live(ClaimState::Pending);
         let claim = Command::Assert { key: key.clone(), guard, instance, state: Some(writer) };
@@ -226,6 +232,12 @@ impl Drop for Claimed {
         // A second withdrawal of the same claim changes nothing.
         let (key, guard) = (self.key.clone(), self.guard);
         self.connection.send(Command::Withdraw { key, guard, done: None });
+        // After the withdrawal: see `Store`.
+        match &self.key {
+            ClaimKey::Listen(key) => self.connection.documents.leave(key),
+            ClaimKey::Subscription(key) => self.connection.services.leave(key),
+            ClaimKey::Instances(_) => {}
+        }
     }
 }
 

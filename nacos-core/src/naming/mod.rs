@@ -11,7 +11,6 @@ use crate::{
     instance::Instance,
     key::{Group, InvalidName, ServiceKey},
     service::Service,
-    session::ClaimKey,
     wire::{
         Refusal,
         naming::{PersistentInstanceRequest, ServiceListRequest, ServiceQueryRequest},
@@ -61,7 +60,7 @@ impl Naming {
     {
         let key = self.resolve(service)?;
         Registration::check(&instance)?;
-        let claim = self.connection.claim(ClaimKey::Instances(key.clone()), Some(instance.clone()));
+        let claim = self.connection.register(key.clone(), instance.clone());
         Ok(Registration::new(key, claim, instance))
     }
 
@@ -80,9 +79,7 @@ impl Naming {
         InvalidName: From<K::Error>,
     {
         let key = self.resolve(service)?;
-        // The reader first: the claim must never find nobody reading.
-        let view = self.connection.service(&key);
-        let claim = self.connection.claim(ClaimKey::Subscription(key), None);
+        let (claim, view) = self.connection.subscribe(key);
         Ok(Subscription::new(claim, view))
     }
 

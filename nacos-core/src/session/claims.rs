@@ -141,7 +141,7 @@ impl Claims {
     pub(crate) fn confirm(&mut self, key: &ClaimKey, revision: Revision) -> bool {
         let held = self.ledger.confirm(key, revision);
         if let ClaimKey::Instances(service) = key
-            && !self.owners.contains_key(key)
+            && !self.ledger.contains(key)
         {
             self.publications.remove(service);
         }

@@ -86,8 +86,6 @@ pub(crate) enum Event {
     Claim(GuardId, ClaimState),
     /// The server holds exactly what is claimed under this key.
     Settled(ClaimKey),
-    /// Nobody claims this key any more.
-    Released(ClaimKey),
 }
 
 /// What a session is made of, beside its servers.
@@ -359,7 +357,6 @@ impl Session {
                 }
                 ClaimKey::Instances(_) => {}
             }
-            self.events.push_back(Event::Released(key.clone()));
         }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod fuzzy;
 #[cfg(test)]
 mod golden;
+pub(crate) mod login;
 pub(crate) mod naming;
 pub(crate) mod payload;
 pub(crate) mod push;

@@ -1,0 +1,122 @@
+//! The address under which others reach a server.
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use tokio::net::{UdpSocket, lookup_host};
+
+use crate::error::{Error, ErrorKind};
+
+/// What is known about a server's ip before a Nacos server is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    /// What the program says.
+    pub(super) ip: Option<String>,
+    /// What the environment says.
+    pub(super) environment: Option<String>,
+    /// The port that others use, if it is not the listener's.
+    pub(super) port: Option<u16>,
+}
+
+/// Where an ip comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Source {
+    Option,
+    Environment,
+    Listener,
+    /// The way to the Nacos server leaves from it.
+    Route,
+}
+
+impl Wishes {
+    /// The ip to register for a listener at `bound`; none if only the [way](towards) to the Nacos
+    /// server can tell.
+    ///
+    /// # Errors
+    ///
+    /// An unspecified address such as `0.0.0.0` was asked for: nobody could call it.
+    pub(super) fn ip(&self, bound: SocketAddr) -> Result<Option<(String, Source)>, Error> {
+        let named = [(&self.ip, Source::Option), (&self.environment, Source::Environment)];
+        for (ip, source) in named {
+            if let Some(ip) = ip {
+                return match ip.parse::<IpAddr>() {
+                    Ok(address) if address.is_unspecified() => Err(unspecified(ip)),
+                    Ok(address) => Ok(Some((address.to_canonical().to_string(), source))),
+                    // Servers take any text, and clients that resolve names exist.
+                    Err(_) => Ok(Some((ip.clone(), source))),
+                };
+            }
+        }
+        let ip = bound.ip().to_canonical();
+        Ok((!ip.is_unspecified()).then(|| (ip.to_string(), Source::Listener)))
+    }
+}
+
+/// The local address from which packets to `server`, a `host:port`, leave.
+pub(super) async fn towards(server: &str) -> io::Result<IpAddr> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host(server).await? {
+        match leaving_for(address).await {
+            Ok(ip) if ip.is_unspecified() => {}
+            Ok(ip) => return Ok(ip.to_canonical()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn leaving_for(address: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    // Sends nothing: it makes the system choose a route, and with it the local address.
+    socket.connect(address).await?;
+    Ok(socket.local_addr()?.ip())
+}
+
+fn unspecified(ip: &str) -> Error {
+    let why = "this is the address of no host, and nobody could call it";
+    Error::new(ErrorKind::InvalidOption, format!("register the ip {ip}")).because(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)), 80);
+    const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 80);
+
+    #[test]
+    fn option_wins_over_environment_over_listener() {
+        let mut wishes = Wishes::default();
+        let ip = |wishes: &Wishes| wishes.ip(BOUND).expect("valid").expect("specified");
+        assert_eq!(ip(&wishes), ("10.0.0.7".to_owned(), Source::Listener));
+        wishes.environment = Some("10.0.0.8".to_owned());
+        assert_eq!(ip(&wishes), ("10.0.0.8".to_owned(), Source::Environment));
+        wishes.ip = Some("orders.example".to_owned());
+        assert_eq!(ip(&wishes), ("orders.example".to_owned(), Source::Option));
+    }
+
+    #[test]
+    fn unspecified_address_is_never_registered() {
+        let mut wishes = Wishes::default();
+        assert_eq!(wishes.ip(UNSPECIFIED).expect("valid"), None);
+        wishes.environment = Some("0.0.0.0".to_owned());
+        assert_eq!(wishes.ip(BOUND).expect_err("refused").kind(), ErrorKind::InvalidOption);
+    }
+
+    #[test]
+    fn mapped_address_is_registered_as_what_it_is() {
+        let bound = "[::ffff:10.0.0.7]:80".parse().expect("an address");
+        let (ip, _) = Wishes::default().ip(bound).expect("valid").expect("specified");
+        assert_eq!(ip, "10.0.0.7");
+    }
+
+    #[tokio::test]
+    async fn way_to_a_local_server_leaves_from_loopback() {
+        assert!(towards("127.0.0.1:8848").await.expect("a route").is_loopback());
+    }
+}

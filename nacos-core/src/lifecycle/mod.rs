@@ -1,0 +1,318 @@
+//! The life of a server that others find through Nacos, whatever framework it is made with.
+//!
+//! ```text
+//! bind ▶ ready ▶ register ▶ serve ─signal▶ withdraw ▶ observe ▶ grace ▶ drain ▶ close
+//!                └ acknowledged ┘          └─ acknowledged, still serving ─┘
+//! ```
+//!
+//! Nobody learns of the server before it can answer, and it answers until nobody calls it any more:
+//! it deregisters, waits until Nacos has told a subscriber (itself) that it is gone, and a moment
+//! longer, before it accepts no more connections. Then open connections may end by themselves; what
+//! is left at the hard limit is cut. All of that, from the signal on, has one deadline: 25 s by
+//! default, which fits the 30 s that Kubernetes gives. Whatever Nacos does, or does not, delays the
+//! end by a few seconds at most. A second signal ends everything at once.
+//!
+//! `nacos-axum` and `nacos-tonic` are this module and a [`Server`] each; another framework needs
+//! the same thirty lines:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = nacos_testkit::Server::start().await?;
+//! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+//! use nacos_core::lifecycle::{Bound, Connections, Server, Shutdown};
+//! use tokio::{io::AsyncWriteExt, net::TcpListener};
+//!
+//! /// Tells everybody hello.
+//! struct Hello(TcpListener);
+//!
+//! impl Server for Hello {
+//!     fn local_addr(&self) -> std::io::Result<std::net::SocketAddr> {
+//!         self.0.local_addr()
+//!     }
+//!
+//!     async fn serve(
+//!         self,
+//!         connections: Connections,
+//!         stop: impl Future<Output = ()> + Send + 'static,
+//!     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//!         let accept = async {
+//!             loop {
+//!                 let (socket, _) = self.0.accept().await?;
+//!                 connections.track(socket).write_all(b"hello").await?;
+//!             }
+//!         };
+//!         tokio::select! {
+//!             error = accept => error,
+//!             () = stop => Ok(()),
+//!         }
+//!     }
+//! }
+//!
+//! let shutdown = Shutdown::new();
+//! # shutdown.begin();
+//! let hello = Hello(TcpListener::bind("127.0.0.1:0").await?);
+//! let report = Bound::new(hello).with_nacos(&nacos, "hello").with_shutdown(&shutdown).await?;
+//! println!("{report}");
+//! # Ok(()) }
+//! ```
+//!
+//! # What is absent
+//!
+//! Nothing here reads the environment, and nothing spawns but the task that waits for signals. A
+//! process that is killed withdraws nothing: Nacos sees its connection end, or, where the host is
+//! gone too, misses its answers for some 20 s.
+mod address;
+mod begin;
+mod connections;
+mod end;
+mod report;
+mod run;
+mod serving;
+mod shutdown;
+mod signals;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use tracing::warn;
+
+pub use self::{
+    connections::{Connections, Tracked},
+    report::{LifecycleReport, Outcome, Step, StepReport},
+    serving::{Bound, Server, Serving},
+    shutdown::Shutdown,
+};
+use crate::{
+    client::Client,
+    inspect::{Inspect, Tree},
+    live::{Live, LiveWriter, live},
+    tasks::Task,
+};
+
+/// What the servers of one client have in common: they end together, and the last one closes the
+/// client.
+///
+/// A single server needs none; several join one by being given it in place of the client. Cheap to
+/// clone; every clone is the same one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = nacos_testkit::Server::start().await?;
+/// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+/// use nacos_core::lifecycle::{Lifecycle, Readiness};
+///
+/// let lifecycle = Lifecycle::new(&nacos);
+/// // For a readiness probe, which a handler answers.
+/// let readiness = lifecycle.readiness();
+/// assert_eq!(*readiness.get(), Readiness::Starting);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Lifecycle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    shutdown: Shutdown,
+    readiness: LiveWriter<Readiness>,
+    servers: Mutex<Servers>,
+    /// None inside: nothing to listen to.
+    signals: OnceLock<Option<Task<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Servers {
+    running: usize,
+    ready: usize,
+    keep_client: bool,
+}
+
+/// Whether a process wants traffic.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Readiness {
+    /// Not every server is ready and registered yet.
+    Starting,
+    /// Every server is ready and registered. Stays so whatever happens to Nacos meanwhile: a
+    /// registry that is away is no reason to take no traffic.
+    Ready,
+    /// The end has begun. Requests are still answered.
+    Stopping,
+}
+
+impl Lifecycle {
+    /// A lifecycle for the servers of `client`. It keeps the client.
+    #[must_use]
+    pub fn new(client: &Client) -> Self {
+        let (readiness, _) = live(Readiness::Starting);
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            shutdown: Shutdown::new(),
+            readiness,
+            servers: Mutex::default(),
+            signals: OnceLock::new(),
+        });
+        let inspect: Arc<dyn Inspect> = Arc::clone(&shared) as _;
+        client.inspect(&inspect);
+        Self { shared }
+    }
+
+    /// Whether all servers are ready for traffic. Ends with the lifecycle.
+    #[must_use]
+    pub fn readiness(&self) -> Live<Readiness> {
+        self.shared.readiness.reader()
+    }
+
+    /// The trigger that ends all servers; a signal pulls it too.
+    #[must_use]
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shared.shutdown
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.shared.client
+    }
+
+    /// Listens to signals, once, however often it is called.
+    fn listen_to_signals(&self) {
+        self.shared.signals.get_or_init(|| match signals::listen(self.shutdown().clone()) {
+            Ok(task) => Some(task),
+            Err(error) => {
+                warn!(%error, "no signal will end the servers");
+                None
+            }
+        });
+    }
+
+    /// One more server.
+    fn join(&self) -> Member {
+        self.shared.change(|servers| servers.running += 1);
+        Member { lifecycle: self.clone(), is_ready: false }
+    }
+}
+
+impl Shared {
+    fn change(&self, change: impl FnOnce(&mut Servers)) {
+        let mut servers = self.servers();
+        change(&mut servers);
+        self.readiness.publish_if_changed(if self.shutdown.has_begun() {
+            Readiness::Stopping
+        } else if servers.running > 0 && servers.running == servers.ready {
+            Readiness::Ready
+        } else {
+            Readiness::Starting
+        });
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        // A panic under the lock cannot leave the counts half-changed.
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One server's part in a lifecycle.
+#[derive(Debug)]
+struct Member {
+    lifecycle: Lifecycle,
+    is_ready: bool,
+}
+
+impl Member {
+    fn ready(&mut self) {
+        if !self.is_ready {
+            self.is_ready = true;
+            self.lifecycle.shared.change(|servers| servers.ready += 1);
+        }
+    }
+
+    fn stopping(&self) {
+        self.lifecycle.shared.change(|_| {});
+    }
+
+    fn keep_client(&self) {
+        self.lifecycle.shared.change(|servers| servers.keep_client = true);
+    }
+
+    /// Whether the client is to be closed when this one leaves.
+    fn closes_client(&self) -> bool {
+        let servers = self.lifecycle.shared.servers();
+        let last = servers.running == 1 && !servers.keep_client;
+        drop(servers);
+        // Servers that were given the client itself have a lifecycle each.
+        let lifecycles = self.lifecycle.client().inspected();
+        last && lifecycles.iter().filter(|part| part.name() == NAME).count() <= 1
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.lifecycle.shared.change(|servers| {
+            servers.running -= 1;
+            servers.ready -= usize::from(self.is_ready);
+        });
+    }
+}
+
+impl Inspect for Shared {
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    fn report(&self) -> Tree {
+        let servers = self.servers();
+        Tree::branch([
+            ("readiness", self.readiness.get().to_string().into()),
+            ("servers", servers.running.into()),
+            ("ready", servers.ready.into()),
+        ])
+    }
+}
+
+impl From<&Client> for Lifecycle {
+    fn from(client: &Client) -> Self {
+        Self::new(client)
+    }
+}
+
+impl From<&Lifecycle> for Lifecycle {
+    fn from(lifecycle: &Lifecycle) -> Self {
+        lifecycle.clone()
+    }
+}
+
+impl Readiness {
+    /// Whether traffic is wanted.
+    #[must_use]
+    pub fn is_ready(self) -> bool {
+        self == Self::Ready
+    }
+}
+
+impl fmt::Display for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+        })
+    }
+}
+
+impl fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle")
+            .field("readiness", &self.shared.readiness.get())
+            .finish_non_exhaustive()
+    }
+}
+
+const NAME: &str = "lifecycle";

@@ -1,0 +1,140 @@
+//! A server's life, from its first connection to its last.
+use std::{error::Error as StdError, net::SocketAddr, pin::pin, time::Duration};
+
+use tokio::{sync::oneshot, time::Instant};
+use tracing::info;
+
+use super::{
+    Connections, LifecycleReport, Member, Outcome, Serving, Step,
+    address::Source,
+    report::Recorder,
+    serving::{Options, Server},
+    shutdown::Triggers,
+};
+use crate::{
+    client::Client,
+    error::{Error, ErrorKind},
+    key::ServiceKey,
+};
+
+/// Runs a server to its end. Dropping the future cuts its connections.
+pub(super) async fn run<S: Server>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
+    let Serving { server, lifecycle, service, options } = serving;
+    let service = service?;
+    let failed = |why: Box<dyn StdError + Send + Sync>| {
+        Error::new(ErrorKind::InvalidOption, format!("serve {service}")).because(why)
+    };
+    let bound = server.local_addr().map_err(|error| failed(error.into()))?;
+    // Before anything is served: an ip that cannot be registered never becomes one that can.
+    let ip = options.address.ip(bound)?;
+    if options.has_signals {
+        lifecycle.listen_to_signals();
+    }
+    let member = lifecycle.join();
+    if options.keeps_client {
+        member.keep_client();
+    }
+    let connections = Connections::new();
+    let _cut = CutOnDrop(connections.clone());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move {
+        // Nothing is ever sent: that the sender goes is the message.
+        let _ = stopped.await;
+    };
+    let mut server = pin!(server.serve(connections.clone(), stopped));
+    let common = lifecycle.shutdown().clone();
+    let own = options.shutdown.clone().unwrap_or_else(|| common.clone());
+    let mut run = Run {
+        member,
+        client: lifecycle.client().clone(),
+        service: service.clone(),
+        bound,
+        ip,
+        options,
+        triggers: Triggers { common, own },
+        connections,
+        recorder: Recorder::new(service.clone()),
+        ends_since: Instant::now(),
+        is_heard: true,
+    };
+    tokio::select! {
+        biased;
+        // First, so that connections are accepted before Nacos is told.
+        ended = &mut server => {
+            // Nobody asked it to.
+            ended.map_err(failed)?;
+            return Ok(run.recorder.report);
+        }
+        withdrawn = run.serve_until_withdrawn() => withdrawn?,
+    }
+    drop(stop);
+    run.drain(server).await;
+    run.close().await;
+    let report = run.recorder.report;
+    info!(%report, "the server has ended");
+    Ok(report)
+}
+
+/// A server that runs. Its beginning is in [`begin`](super::begin), its end in [`end`](super::end).
+pub(super) struct Run {
+    pub(super) member: Member,
+    pub(super) client: Client,
+    pub(super) service: ServiceKey,
+    pub(super) bound: SocketAddr,
+    pub(super) ip: Option<(String, Source)>,
+    pub(super) options: Options,
+    pub(super) triggers: Triggers,
+    pub(super) connections: Connections,
+    pub(super) recorder: Recorder,
+    /// When the end was asked for.
+    pub(super) ends_since: Instant,
+    /// Whether Nacos still answered when it was last asked.
+    pub(super) is_heard: bool,
+}
+
+impl Run {
+    async fn serve_until_withdrawn(&mut self) -> Result<(), Error> {
+        let triggers = self.triggers.clone();
+        let mut registration = None;
+        tokio::select! {
+            biased;
+            // First, so that nothing is begun that is given up at once.
+            since = triggers.begun() => self.ends_since = since,
+            never = self.serve(&mut registration) => match never? {},
+        }
+        self.member.stopping();
+        match self.recorder.report.steps.last() {
+            Some(step) if step.step == Step::Serve => self.recorder.leave(Outcome::Completed),
+            // Warming up, registering, or not even that.
+            _ => self.recorder.leave(Outcome::Skipped),
+        }
+        tokio::select! {
+            biased;
+            () = triggers.hurried() => self.recorder.leave(Outcome::Hurried),
+            () = self.withdraw(registration) => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.ends_since + self.options.deadline
+    }
+
+    /// In `limit` from now, but in time to close.
+    pub(super) fn within(&self, limit: Duration) -> Instant {
+        let last = self.deadline() - CLOSE_RESERVE.min(self.options.deadline);
+        Instant::now().checked_add(limit).map_or(last, |limit| limit.min(last))
+    }
+}
+
+/// Cuts what is left when a server's future is dropped.
+struct CutOnDrop(Connections);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
+/// Before the deadline, so that what comes after the drain does not break it.
+const CLOSE_RESERVE: Duration = Duration::from_millis(500);

@@ -1,0 +1,385 @@
+//! Whole lives of servers, on a paused clock, against a Nacos in the process.
+use std::{error::Error as StdError, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use nacos_testkit::Server as Nacos;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinSet,
+    time::Instant,
+};
+
+use super::{
+    Bound, Connections, Lifecycle, LifecycleReport, Outcome, Readiness, Server, Serving, Shutdown,
+    Step, begin::follow,
+};
+use crate::{Client, Error, ErrorKind, Instance};
+
+type Ended = tokio::task::JoinHandle<Result<LifecycleReport, Error>>;
+
+#[tokio::test(start_paused = true)]
+async fn listens_before_it_is_registered() {
+    let world = World::new().await;
+    let (bound, address) = world.bound().await;
+    // The first bytes are answered while Nacos knows nobody yet.
+    let warm = Arc::new(Notify::new());
+    let warm_up = Arc::clone(&warm);
+    let _ended = run(world.on(bound).ready_when(async move { warm_up.notified().await }));
+    assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
+    assert!(world.instances().is_empty());
+    warm.notify_one();
+    world.registered(1).await;
+    assert_eq!(world.instances()[0].port, u32::from(address.port()));
+    assert_eq!(world.instances()[0].ip, "127.0.0.1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn serves_on_after_nacos_has_forgotten_it() {
+    let world = World::with(Nacos::builder().naming_push_delay(Duration::from_millis(500))).await;
+    let (bound, address) = world.bound().await;
+    let ended = run(world.on(bound));
+    world.registered(1).await;
+    world.shutdown.begin();
+    world.registered(0).await;
+    // Subscribers are not told yet, so that callers may still come.
+    assert_eq!(ask(address, b'p').await.expect("still accepts"), b'p');
+    let report = finish(ended).await;
+    assert_eq!(outcomes(&report), [Outcome::Completed; 8]);
+    assert!(took(&report, Step::Observe) >= Duration::from_millis(490), "{report}");
+    assert!(took(&report, Step::Grace) >= Duration::from_secs(1), "{report}");
+    assert!(ask(address, b'p').await.is_err());
+    assert!(world.nacos.state().get().is_connected().eq(&false), "the client is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_in_flight_finish() {
+    let world = World::new().await;
+    let (bound, address) = world.bound().await;
+    let release = Arc::clone(&bound.release);
+    let ended = run(world.on(bound));
+    world.registered(1).await;
+    let slow = tokio::spawn(ask(address, b'w'));
+    world.shutdown.begin();
+    until_refused(address).await;
+    release.notify_one();
+    assert_eq!(slow.await.expect("no panic").expect("answered"), b'w');
+    let report = finish(ended).await;
+    assert_eq!(report.cut, 0, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hard_limit_cuts_what_does_not_end() {
+    let world = World::new().await;
+    let (bound, address) = world.bound().await;
+    let ended = run(world.on(bound).with_drain_limit(Duration::from_secs(3)));
+    world.registered(1).await;
+    let stuck = tokio::spawn(ask(address, b's'));
+    assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
+    world.shutdown.begin();
+    let report = finish(ended).await;
+    assert_eq!((report.cut, outcome(&report, Step::Drain)), (1, Outcome::TimedOut), "{report}");
+    assert!(took(&report, Step::Drain) < Duration::from_millis(3300), "{report}");
+    assert!(stuck.await.expect("no panic").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn hurry_ends_everything_at_once() {
+    let world = World::new().await;
+    let (bound, address) = world.bound().await;
+    let ended = run(world.on(bound));
+    world.registered(1).await;
+    let stuck = tokio::spawn(ask(address, b's'));
+    assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
+    world.shutdown.begin();
+    until_refused(address).await;
+    let hurried = Instant::now();
+    world.shutdown.hurry();
+    let report = finish(ended).await;
+    assert_eq!((report.cut, outcome(&report, Step::Drain)), (1, Outcome::Hurried), "{report}");
+    assert!(hurried + Duration::from_millis(100) > Instant::now(), "{report}");
+    assert!(stuck.await.expect("no panic").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_nacos_delays_the_end_by_seconds_only() {
+    let world = World::new().await;
+    let (bound, _) = world.bound().await;
+    let ended = run(world.on(bound));
+    world.registered(1).await;
+    world.server.black_hole(true);
+    let asked = Instant::now();
+    world.shutdown.begin();
+    let report = finish(ended).await;
+    assert_eq!(outcome(&report, Step::Withdraw), Outcome::TimedOut, "{report}");
+    assert!(asked + Duration::from_secs(4) > Instant::now(), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_holds_when_nothing_answers() {
+    let world = World::new().await;
+    let (bound, address) = world.bound().await;
+    let ended = run(world.on(bound).with_deadline(Duration::from_secs(7)));
+    world.registered(1).await;
+    let stuck = tokio::spawn(ask(address, b's'));
+    assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
+    world.server.black_hole(true);
+    let asked = Instant::now();
+    world.shutdown.begin();
+    let report = finish(ended).await;
+    assert!(asked + Duration::from_secs(7) >= Instant::now(), "{report}");
+    assert_eq!(report.cut, 1, "{report}");
+    assert!(stuck.await.expect("no panic").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_of_one_lifecycle_end_together_and_the_last_closes() {
+    let world = World::new().await;
+    let lifecycle = Lifecycle::new(&world.nacos);
+    let mut readiness = lifecycle.readiness();
+    let [(one, _), (two, _)] = [world.bound().await, world.bound().await];
+    let (release, stays) = (Arc::clone(&two.release), two.listener.local_addr().expect("bound"));
+    let join = |line| Bound::new(line).with_nacos(&lifecycle, "orders").without_signals();
+    let [one, two] = [run(join(one)), run(join(two))];
+    world.registered(2).await;
+    readiness.wait_for(|readiness| readiness.is_ready()).await.expect("alive");
+    let slow = tokio::spawn(ask(stays, b'w'));
+    lifecycle.shutdown().begin();
+    readiness.wait_for(|readiness| *readiness == Readiness::Stopping).await.expect("alive");
+    let first = finish(one).await;
+    assert_eq!(outcome(&first, Step::Close), Outcome::Skipped, "{first}");
+    assert!(world.nacos.state().get().is_connected());
+    release.notify_one();
+    assert_eq!(slow.await.expect("no panic").expect("answered"), b'w');
+    let last = finish(two).await;
+    assert_eq!(outcome(&last, Step::Close), Outcome::Completed, "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_of_another_lifecycle_keeps_the_client() {
+    let world = World::new().await;
+    let [(one, _), (two, _)] = [world.bound().await, world.bound().await];
+    let one = run(world.on(one));
+    let serving = Bound::new(two).with_nacos(&world.nacos, "orders").without_signals();
+    let _two = run(serving);
+    world.registered(2).await;
+    world.shutdown.begin();
+    let report = finish(one).await;
+    assert_eq!(outcome(&report, Step::Close), Outcome::Skipped, "{report}");
+    assert_eq!(world.instances().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_registration_is_an_error() {
+    let world = World::new().await;
+    world.server.answer_always("InstanceRequest", Some(403));
+    let (bound, address) = world.bound().await;
+    let error = world.on(bound).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(ask(address, b'p').await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_nacos_only_the_lazy_serve() {
+    let world = World::new().await;
+    world.server.stop().await;
+    let nacos = || {
+        let builder = Client::builder().server_addr(world.server.addr().to_string());
+        builder.connect_lazy().expect("valid")
+    };
+    let (bound, _) = world.bound().await;
+    let serving = Bound::new(bound).with_nacos(&nacos(), "orders").without_signals();
+    assert_eq!(serving.await.expect_err("nobody there").kind(), ErrorKind::Disconnected);
+
+    let (bound, address) = world.bound().await;
+    let lifecycle = Lifecycle::new(&nacos());
+    let serving = Bound::new(bound).with_nacos(&lifecycle, "orders").without_signals();
+    let ended = run(serving.register_lazily());
+    lifecycle.readiness().wait_for(|readiness| readiness.is_ready()).await.expect("alive");
+    assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
+    world.server.resume().await.expect("its ports are free");
+    world.registered(1).await;
+    lifecycle.shutdown().begin();
+    assert_eq!(outcome(&finish(ended).await, Step::Withdraw), Outcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_before_the_beginning_registers_nothing() {
+    let world = World::new().await;
+    let (bound, _) = world.bound().await;
+    world.shutdown.begin();
+    let report = finish(run(world.on(bound).ready_when(std::future::pending()))).await;
+    assert_eq!(report.instance, None);
+    assert_eq!(world.server.requests("InstanceRequest"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_server_is_deregistered_and_its_connections_are_cut() {
+    let world = World::new().await;
+    let (bound, address) = world.bound().await;
+    let ended = run(world.on(bound));
+    world.registered(1).await;
+    let stuck = tokio::spawn(ask(address, b's'));
+    assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
+    ended.abort();
+    world.registered(0).await;
+    assert!(stuck.await.expect("no panic").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn unspecified_listener_registers_what_reaches_nacos() {
+    let world = World::new().await;
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let ended = run(world.on(Line::new(listener)).with_metadata("zone", "b").with_weight(2.0));
+    world.registered(1).await;
+    let instance = &world.instances()[0];
+    assert_eq!((instance.ip.as_str(), instance.weight), ("127.0.0.1", 2.0));
+    world.shutdown.begin();
+    let registered = finish(ended).await.instance.expect("registered");
+    assert_eq!(registered.metadata["zone"], "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn address_of_another_host_is_not_replaced_by_loopback() {
+    let world = World::new().await;
+    let instance = Instance::new("10.9.9.9", 80);
+    let registration = world.nacos.naming().register("orders", instance).expect("valid");
+    let mut registration = registration.ready().await.expect("acknowledged");
+    follow(&mut registration, &world.server.addr().to_string()).await;
+    assert_eq!(registration.instance().ip, "10.9.9.9");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_registered_is_refused_before_anything_is_served() {
+    let world = World::new().await;
+    let (bound, _) = world.bound().await;
+    let error = world.on(bound).with_ip("0.0.0.0").await.expect_err("nobody could call it");
+    assert_eq!(error.kind(), ErrorKind::InvalidOption);
+    let (bound, _) = world.bound().await;
+    let serving = Bound::new(bound).with_nacos(&world.nacos, "no@@such@@name");
+    assert_eq!(serving.await.expect_err("no name").kind(), ErrorKind::InvalidName);
+}
+
+/// A Nacos, a client of it, and a trigger.
+struct World {
+    server: Nacos,
+    nacos: Client,
+    shutdown: Shutdown,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(Nacos::builder()).await
+    }
+
+    async fn with(builder: nacos_testkit::Builder) -> Self {
+        let server = builder.start().await.expect("ports");
+        let builder = Client::builder().server_addr(server.addr().to_string());
+        let nacos = builder.connect().await.expect("connects");
+        Self { server, nacos, shutdown: Shutdown::new() }
+    }
+
+    async fn bound(&self) -> (Line, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        (Line::new(listener), address)
+    }
+
+    fn on(&self, line: Line) -> Serving<Line> {
+        let serving = Bound::new(line).with_nacos(&self.nacos, "orders");
+        serving.with_shutdown(&self.shutdown).without_signals()
+    }
+
+    fn instances(&self) -> Vec<nacos_testkit::Instance> {
+        self.server.instances("", "DEFAULT_GROUP", "orders")
+    }
+
+    async fn registered(&self, count: usize) {
+        let instances = |server: &Nacos| server.instances("", "DEFAULT_GROUP", "orders").len();
+        self.server.until(|server| instances(server) == count).await;
+    }
+}
+
+/// Answers each byte with itself: `p` at once, `w` once it is released, `s` never. A connection ends
+/// after its answer once the server is asked to.
+struct Line {
+    listener: TcpListener,
+    release: Arc<Notify>,
+}
+
+impl Line {
+    fn new(listener: TcpListener) -> Self {
+        Self { listener, release: Arc::new(Notify::new()) }
+    }
+}
+
+impl Server for Line {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    async fn serve(
+        self,
+        connections: Connections,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        let Self { listener, release } = self;
+        let mut tasks = JoinSet::new();
+        let accept = async {
+            loop {
+                let (socket, _) = listener.accept().await?;
+                let (mut socket, release) = (connections.track(socket), Arc::clone(&release));
+                tasks.spawn(async move {
+                    let question = socket.read_u8().await?;
+                    match question {
+                        b'w' => release.notified().await,
+                        // The connection's end ends it, as it does in any framework.
+                        b's' => drop(socket.read_u8().await?),
+                        _ => {}
+                    }
+                    socket.write_u8(question).await
+                });
+            }
+        };
+        let accepted: io::Result<()> = tokio::select! {
+            outcome = accept => outcome,
+            () = stop => Ok(()),
+        };
+        accepted?;
+        drop(listener);
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+fn run(serving: Serving<Line>) -> Ended {
+    tokio::spawn(serving.into_future())
+}
+
+async fn finish(ended: Ended) -> LifecycleReport {
+    ended.await.expect("no panic").expect("ends well")
+}
+
+async fn ask(address: SocketAddr, question: u8) -> io::Result<u8> {
+    let mut socket = TcpStream::connect(address).await?;
+    socket.write_u8(question).await?;
+    socket.read_u8().await
+}
+
+async fn until_refused(address: SocketAddr) {
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn outcomes(report: &LifecycleReport) -> Vec<Outcome> {
+    report.steps.iter().map(|step| step.outcome).collect()
+}
+
+fn outcome(report: &LifecycleReport, step: Step) -> Outcome {
+    report.step(step).expect("taken").outcome
+}
+
+fn took(report: &LifecycleReport, step: Step) -> Duration {
+    report.step(step).expect("taken").took
+}

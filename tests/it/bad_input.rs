@@ -1,0 +1,168 @@
+//! Nothing that a server sends can panic the client, or cost more than its own message.
+use nacos_core::{ErrorKind, Publish};
+use nacos_testkit::{RawAnswer, Server};
+
+use crate::support::{builder, connected, server, soon};
+
+fn garbage() -> Vec<RawAnswer> {
+    let message = |kind: &str, body: &str| RawAnswer::Message {
+        message_type: kind.to_owned(),
+        body: body.to_owned(),
+    };
+    vec![
+        RawAnswer::Html,
+        RawAnswer::TruncatedFrame,
+        RawAnswer::Body(b"garbage that is no frame".to_vec()),
+        RawAnswer::Body(Vec::new()),
+        RawAnswer::Envelope(vec![0xff; 64]),
+        RawAnswer::Envelope(Vec::new()),
+        message("ConfigQueryResponse", "<html>"),
+        message("ConfigQueryResponse", r#"{"resultCode":200,"content":"#),
+        message("ConfigQueryResponse", r#"{"resultCode":"many"}"#),
+        message("ConfigQueryResponse", "null"),
+        message("ConfigPublishResponse", r#"{"resultCode":200}"#),
+        message("", ""),
+        message("NoSuchResponse", "{}"),
+    ]
+}
+
+async fn healthy(server: &Server, client: &nacos_core::Client) {
+    client.configs().publish(Publish::new("ok", "1").expect("valid")).await.expect("published");
+    assert_eq!(server.connects(), 1, "the session is intact");
+    assert_eq!(client.vitals().get().connects, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_costs_its_own_request_only() {
+    let server = server().await;
+    let client = connected(&server).await;
+    for answer in garbage() {
+        let shown = format!("{answer:?}");
+        server.answer_next_raw("ConfigQueryRequest", answer);
+        let error = client.configs().get("d").await.expect_err(&shown);
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{shown}: {error:?}");
+    }
+    healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nulls_everywhere_are_tolerated() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.answer_next_raw("ConfigQueryRequest", RawAnswer::Message {
+        message_type: "ConfigQueryResponse".to_owned(),
+        body: r#"{"resultCode":200,"errorCode":null,"message":null,"content":null,"contentType":null,
+                  "md5":null,"encryptedDataKey":null,"lastModified":null,"beta":null,"tag":null}"#.to_owned(),
+    });
+    let document = client.configs().get("d").await.expect("an answer").expect("is there");
+    assert_eq!((&*document.content, &*document.content_type), ("", "text"));
+    server.answer_next_raw(
+        "ServiceQueryRequest",
+        RawAnswer::Message {
+            message_type: "QueryServiceResponse".to_owned(),
+            body: r#"{"resultCode":200,"serviceInfo":null}"#.to_owned(),
+        },
+    );
+    assert!(client.naming().query("orders").await.expect("an answer").instances.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn oversized_answer_is_named_and_costs_only_itself() {
+    let server = server().await;
+    let client = builder(&server).receive_limit(100_000).connect().await.expect("there");
+    server.answer_next_raw("ConfigQueryRequest", RawAnswer::Oversized(1_000_000));
+    let error = client.configs().get("d").await.expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(format!("{error:?}").contains("over the receive limit"), "{error:?}");
+    healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn oversized_push_is_skipped_and_the_stream_goes_on() {
+    let server = server().await;
+    let client = builder(&server).receive_limit(50_000).connect().await.expect("there");
+    let mut watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    server.push_raw(
+        "NotifySubscriberRequest",
+        serde_json::json!({"serviceInfo": {"name": "x".repeat(200_000)}}),
+    );
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    soon(watch.changed()).await.expect("a state");
+    assert_eq!(client.vitals().get().unreadable, 1);
+    healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_mebibytes_are_read_by_default() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.publish("", "DEFAULT_GROUP", "big", "x".repeat(12 * 1024 * 1024));
+    let document = client.configs().get("big").await.expect("an answer").expect("is there");
+    assert_eq!(document.content.len(), 12 * 1024 * 1024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_instead_of_an_answer_is_an_error_and_no_more() {
+    let server = server().await;
+    let client = connected(&server).await;
+    for (code, kind) in
+        [(8, ErrorKind::Refused), (12, ErrorKind::Unsupported), (13, ErrorKind::Server)]
+    {
+        server.answer_next_raw(
+            "ConfigQueryRequest",
+            RawAnswer::Status { code, message: "no".to_owned() },
+        );
+        assert_eq!(client.configs().get("d").await.expect_err("a status").kind(), kind);
+    }
+    server.answer_next_raw("ConfigPublishRequest", RawAnswer::Reset);
+    let error = client.configs().publish(Publish::new("d", "1").expect("valid")).await;
+    assert_eq!(error.expect_err("cancelled").kind(), ErrorKind::Refused);
+    healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn odd_pushes_change_nothing() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let orders =
+        client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
+    let bodies = [
+        serde_json::json!({"serviceInfo": {"name": "orders", "groupName": "DEFAULT_GROUP", "hosts": null}}),
+        serde_json::json!({"serviceInfo": {"name": "@@@@", "groupName": "", "hosts": []}}),
+        serde_json::json!({"serviceInfo": 7}),
+        serde_json::json!({}),
+    ];
+    let count = bodies.len() as u64;
+    for body in bodies {
+        server.push_raw("NotifySubscriberRequest", body);
+    }
+    soon(server.until(|server| server.acks("NotifySubscriberResponse") >= count)).await;
+    assert!(orders.service().known);
+    server
+        .push_raw("ConfigChangeNotifyRequest", serde_json::json!({"dataId": "a b", "group": null}));
+    soon(server.until(|server| server.acks("ConfigChangeNotifyResponse") == 1)).await;
+    healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_outside_the_rules_are_refused_before_anything_is_sent() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let error = client.configs().get("orders yaml").await.expect_err("a blank");
+    assert_eq!(error.kind(), ErrorKind::InvalidName);
+    assert!(format!("{error:?}").contains("' '"), "{error:?}");
+    assert!(client.configs().watch(("d", "gro/up")).is_err());
+    assert!(client.naming().subscribe("订单").is_err());
+    assert_eq!(server.requests("ConfigQueryRequest"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_repeated_within_the_deadline() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    server.answer_next_raw("ConfigQueryRequest", RawAnswer::Silent);
+    assert!(client.configs().get("d").await.expect("the second try").is_some());
+    assert_eq!(server.requests("ConfigQueryRequest"), 2);
+    healthy(&server, &client).await;
+}

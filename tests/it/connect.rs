@@ -1,0 +1,177 @@
+//! Getting a connection, or a clear error.
+use std::{error::Error as _, time::Duration};
+
+use nacos_core::{Client, ErrorKind, SessionState};
+use nacos_testkit::Server;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::Instant,
+};
+
+use crate::support::{becomes, builder, connected, server, soon};
+
+fn assert_send_sync<T: Send + Sync>() {}
+
+#[test]
+fn handles_can_be_shared_between_threads() {
+    assert_send_sync::<Client>();
+    assert_send_sync::<nacos_core::Registration>();
+    assert_send_sync::<nacos_core::Subscription>();
+    assert_send_sync::<nacos_core::Watch>();
+    assert_send_sync::<nacos_core::Error>();
+}
+
+/// The text of an error and of everything below it.
+fn chain(error: &nacos_core::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Two ports, 1 000 apart, on which nobody listens; held so that nobody else takes the first.
+async fn refused() -> (TcpListener, String) {
+    let server = Server::start().await.expect("ports on loopback");
+    let address = server.addr();
+    drop(server);
+    let hold = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    (hold, address.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_connection_carries_everything() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let _watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    let _orders =
+        client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
+    client.configs().get("d").await.expect("an answer");
+    assert_eq!((server.connects(), server.connections()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_there_fails_fast_and_names_every_address_and_cause() {
+    let (_hold, one) = refused().await;
+    let (_hold, two) = refused().await;
+    let began = Instant::now();
+    let error =
+        Client::builder().server_addr(format!("{one},{two}")).connect().await.expect_err("nobody");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    let text = chain(&error);
+    assert!(text.contains(&one) && text.contains(&two) && text.contains("refused"), "{text}");
+    assert!(Instant::now() - began < Duration::from_secs(1), "as soon as all have refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_server_fails_within_the_connect_timeout() {
+    let server = server().await;
+    server.black_hole(true);
+    let began = Instant::now();
+    let error = builder(&server).connect().await.expect_err("it never answers");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert!(Instant::now() - began <= Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_dead_server_of_three_is_no_obstacle() {
+    for _ in 0..20 {
+        let (silent, alive) = (server().await, server().await);
+        silent.black_hole(true);
+        let (_hold, refused) = refused().await;
+        let addresses = format!("{},{refused},{}", silent.addr(), alive.addr());
+        let began = Instant::now();
+        Client::builder().server_addr(addresses).connect().await.expect("one is alive");
+        assert!(
+            Instant::now() - began < Duration::from_millis(600),
+            "{:?}",
+            Instant::now() - began
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lazy_client_works_when_the_server_appears() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    server.stop().await;
+    let client = builder(&server).connect_lazy().expect("valid options");
+    becomes(&mut client.state(), |state| matches!(state, SessionState::Backoff { .. })).await;
+    server.resume().await.expect("the same ports");
+    // Waits for the connection within its own timeout.
+    let document = client.configs().get("d").await.expect("an answer");
+    assert!(document.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_without_a_server_fails_within_its_timeout_and_says_why() {
+    let (_hold, nobody) = refused().await;
+    let lazy = Client::builder().server_addr(&nobody).request_timeout(Duration::from_secs(4));
+    let client = lazy.connect_lazy().expect("valid options");
+    let began = Instant::now();
+    let error = client.configs().get("d").await.expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert!(error.is_retryable());
+    assert!(chain(&error).contains(&nobody), "{}", chain(&error));
+    assert!(Instant::now() - began <= Duration::from_millis(4100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn withheld_setup_acknowledgement_fails_with_its_name() {
+    let server = server().await;
+    server.withhold_setup_ack(true);
+    let error = builder(&server).connect().await.expect_err("it never comes");
+    assert!(chain(&error).contains("setup was not acknowledged"), "{}", chain(&error));
+}
+
+#[tokio::test(start_paused = true)]
+async fn port_that_speaks_something_else_is_named() {
+    // An HTTP/1 server where gRPC is due.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let answering = async {
+        loop {
+            let (mut socket, _) = listener.accept().await.expect("a client");
+            let mut buffer = [0; 1024];
+            let _ = socket.read(&mut buffer).await;
+            let page = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/html\r\ncontent-length: 15\r\n\r\n<h1>sorry</h1>\n";
+            let _ = socket.write_all(page.as_bytes()).await;
+        }
+    };
+    let connecting =
+        Client::builder().server_addr(format!("127.0.0.1:{port}")).grpc_port_offset(0).connect();
+    let error = tokio::select! {
+        outcome = connecting => outcome.expect_err("that is no Nacos server"),
+        () = answering => unreachable!("it answers for ever"),
+    };
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert!(chain(&error).contains(&port.to_string()), "{}", chain(&error));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clients_never_meet() {
+    let (one, two) = (server().await, server().await);
+    let (client, other) = (connected(&one).await, connected(&two).await);
+    one.publish("", "DEFAULT_GROUP", "d", "1");
+    assert!(client.configs().get("d").await.expect("an answer").is_some());
+    assert!(other.configs().get("d").await.expect("an answer").is_none());
+    client.shutdown(Duration::from_secs(1)).await;
+    assert!(other.state().get().is_connected());
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_can_be_looked_into() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let _watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    let parts = soon(async { client.inspected() }).await;
+    let report = parts[0].report();
+    assert_eq!(parts[0].name(), "session");
+    let state = report.get("state").and_then(|state| state.get("name"));
+    assert_eq!(state, Some(&nacos_core::inspect::Tree::from("connected")));
+    let claims = report.get("vitals").and_then(|vitals| vitals.get("claims"));
+    assert_eq!(claims, Some(&nacos_core::inspect::Tree::Count(1)));
+}

@@ -1,0 +1,272 @@
+//! Services: registered, subscribed to, queried, listed.
+use nacos_core::{ClaimState, ErrorKind, Group, Instance, SessionState};
+use nacos_testkit::{Behaviour, Instance as Held, Server};
+
+use crate::support::{BEHAVIOURS, becomes, connected, reconnected, server, server_like, soon};
+
+fn held(server: &Server, service: &str) -> Vec<String> {
+    let held = server.instances("", "DEFAULT_GROUP", service);
+    held.iter().map(|instance| format!("{}:{}", instance.ip, instance.port)).collect()
+}
+
+fn seen(service: &nacos_core::Service) -> Vec<String> {
+    service.instances.iter().map(|instance| instance.address()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn registration_lives_as_long_as_its_guard_on_every_server() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        let instance = Instance::new("10.0.0.1", 80).with_weight(2.5).with_metadata("zone", "b");
+        let guard = client.naming().register("orders", instance).expect("valid");
+        let guard = guard.ready().await.expect("registered");
+        let there = server.instances("", "DEFAULT_GROUP", "orders").remove(0);
+        assert_eq!(
+            (there.ip.as_str(), there.port, there.weight.to_string().as_str()),
+            ("10.0.0.1", 80, "2.5")
+        );
+        assert_eq!(there.metadata.get("zone").map(String::as_str), Some("b"));
+
+        drop(guard);
+        soon(server.until(|server| held(server, "orders").is_empty())).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_instances_of_one_service_stand_side_by_side_on_every_server() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let naming = connected(&server).await.naming();
+        let register =
+            |port| naming.register("orders", Instance::new("10.0.0.1", port)).expect("valid");
+        let one = register(1).ready().await.expect("registered");
+        let two = register(2).ready().await.expect("registered");
+        let three = register(3).ready().await.expect("registered");
+        assert_eq!(held(&server, "orders"), ["10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3"]);
+
+        // Each takes away its own only.
+        two.deregister().await.expect("agreed");
+        assert_eq!(held(&server, "orders"), ["10.0.0.1:1", "10.0.0.1:3"]);
+        one.deregister().await.expect("agreed");
+        assert_eq!(held(&server, "orders"), ["10.0.0.1:3"]);
+        three.deregister().await.expect("agreed");
+        assert!(held(&server, "orders").is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn update_reaches_every_server_even_one_that_would_swallow_it() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let naming = connected(&server).await.naming();
+        let heavy = Instance::new("10.0.0.1", 80).with_weight(5.0);
+        let mut guard = naming
+            .register("orders", heavy.clone())
+            .expect("valid")
+            .ready()
+            .await
+            .expect("registered");
+        // Weight 1 means "as before" to r-nacos.
+        guard.update(heavy.clone().with_weight(1.0)).expect("valid");
+        let weight = |server: &Server| {
+            server.instances("", "DEFAULT_GROUP", "orders").first().map(|i| i.weight.to_string())
+        };
+        soon(server.until(|server| weight(server).as_deref() == Some("1"))).await;
+        guard.update(Instance::new("10.0.0.2", 80)).expect("valid");
+        soon(server.until(|server| held(server, "orders") == ["10.0.0.2:80"])).await;
+        becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscription_shows_the_whole_service_and_what_changed_in_it() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.1", 80));
+        let mut orders =
+            client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
+        assert_eq!(seen(&orders.service()), ["10.0.0.1:80"]);
+
+        server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.2", 80));
+        let change = soon(orders.changed()).await.expect("a change");
+        assert_eq!(change.added.len(), 1);
+        assert!(change.removed.is_empty() && change.modified.is_empty());
+
+        server.deregister("", "DEFAULT_GROUP", "orders", &Held::new("10.0.0.1", 80));
+        let change = soon(orders.changed()).await.expect("a change");
+        assert_eq!(change.removed[0].address(), "10.0.0.1:80");
+        assert_eq!(seen(&orders.service()), ["10.0.0.2:80"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_instance_that_leaves_is_seen_to_leave() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.1", 80));
+        let mut orders =
+            client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
+        server.deregister("", "DEFAULT_GROUP", "orders", &Held::new("10.0.0.1", 80));
+        assert_eq!(soon(orders.changed()).await.expect("a change").removed.len(), 1);
+        assert!(orders.service().known && orders.service().instances.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribing_to_a_service_that_nobody_knows_is_no_error() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let nobody = client.naming().subscribe("nobody").expect("valid");
+    assert!(!nobody.service().known);
+    let nobody = nobody.ready().await.expect("an answer");
+    assert!(nobody.service().known && nobody.service().instances.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_subscriptions_of_one_service_are_one() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let one = client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
+    let two = client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
+    assert_eq!(server.requests("SubscribeServiceRequest"), 1);
+    drop(one);
+    server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.1", 80));
+    let mut view = two.live();
+    becomes(&mut view, |service| service.instances.len() == 1).await;
+    drop(two);
+    soon(server.until(|server| server.subscribers("", "DEFAULT_GROUP", "orders") == 0)).await;
+    assert_eq!(soon(view.changed()).await, None, "a reader keeps nothing alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_back_after_a_restart_and_the_difference_is_reported() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        let guard =
+            client.naming().register("orders", Instance::new("10.0.0.9", 80)).expect("valid");
+        let guard = guard.ready().await.expect("registered");
+        let mut stock =
+            client.naming().subscribe("stock").expect("valid").ready().await.expect("an answer");
+        let before = client.vitals().get().connects;
+
+        server.restart().await.expect("the same ports");
+        server.register("", "DEFAULT_GROUP", "stock", Held::new("10.0.0.1", 80));
+        reconnected(&client, before).await;
+        soon(server.until(|server| held(server, "orders") == ["10.0.0.9:80"])).await;
+        assert_eq!(soon(stock.changed()).await.expect("a change").added.len(), 1);
+        becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn push_that_was_overtaken_does_not_bring_the_past_back() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.1", 80));
+    let orders =
+        client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
+    let past = serde_json::json!({"serviceInfo": {
+        "name": "orders", "groupName": "DEFAULT_GROUP", "lastRefTime": 1,
+        "hosts": [{"ip": "10.0.0.2", "port": 80, "weight": 1.0, "healthy": true}],
+    }});
+    let before = server.acks("NotifySubscriberResponse");
+    server.push_raw("NotifySubscriberRequest", past);
+    soon(server.until(|server| server.acks("NotifySubscriberResponse") > before)).await;
+    server.push_raw("ClientDetectionRequest", serde_json::json!({}));
+    soon(server.until(|server| server.acks("ClientDetectionResponse") == 1)).await;
+    assert_eq!(seen(&orders.service()), ["10.0.0.1:80"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn query_and_list_answer_once() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let naming = connected(&server).await.naming();
+        server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.1", 80));
+        server.register("", "OTHER", "hidden", Held::new("10.0.0.1", 80));
+        assert_eq!(seen(&naming.query("orders").await.expect("an answer")), ["10.0.0.1:80"]);
+        assert!(naming.query("nobody").await.expect("an answer").instances.is_empty());
+        let page = naming.list(&Group::default(), 1, 10).await.expect("an answer");
+        assert_eq!((page.total, page.names.as_slice()), (1, &["orders".to_owned()][..]));
+        assert_eq!(server.subscribers("", "DEFAULT_GROUP", "orders"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn grouped_name_means_the_group() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let guard =
+        client.naming().register("PAY@@orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let _guard = guard.ready().await.expect("registered");
+    assert_eq!(server.instances("", "PAY", "orders").len(), 1);
+    assert_eq!(
+        seen(&client.naming().query(("orders", "PAY")).await.expect("an answer")),
+        ["10.0.0.1:80"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn persistent_instance_needs_a_server_that_can() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let instance = Instance::new("10.0.0.1", 80);
+    client.naming().register_persistent("orders", &instance).await.expect("registered");
+    assert!(!server.instances("", "DEFAULT_GROUP", "orders")[0].ephemeral);
+    client.naming().deregister_persistent("orders", &instance).await.expect("deregistered");
+    assert!(held(&server, "orders").is_empty());
+
+    let server = server_like(Behaviour::RNacos).await;
+    let client = connected(&server).await;
+    let error = client.naming().register_persistent("orders", &instance).await.expect_err("cannot");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(server.requests("PersistentInstanceRequest"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_registration_is_an_error_and_leaves_the_session_alone() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.answer_always("InstanceRequest", Some(400));
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let mut claim = guard.claim();
+    becomes(&mut claim, |state| {
+        matches!(state, ClaimState::Refused { code: 400, retrying: false, .. })
+    })
+    .await;
+    let error = guard.ready().await.expect_err("refused");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some(400)));
+    assert!(matches!(*client.state().get(), SessionState::Connected { .. }));
+    assert_eq!(client.vitals().get().connects, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn overloaded_server_is_asked_again_later() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.answer_next("InstanceRequest", 503);
+    server.answer_next("InstanceRequest", 503);
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+    assert_eq!(server.requests("InstanceRequest"), 3);
+    assert_eq!(client.vitals().get().connects, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn registering_while_disconnected_registers_at_the_next_connection() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.stop().await;
+    becomes(&mut client.state(), |state| !state.is_connected()).await;
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let gone = client.naming().register("gone", Instance::new("10.0.0.1", 80)).expect("valid");
+    gone.deregister().await.expect("there is nothing to take back");
+    server.resume().await.expect("the same ports");
+    becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+    assert_eq!(held(&server, "orders"), ["10.0.0.1:80"]);
+    assert!(held(&server, "gone").is_empty());
+}

@@ -1,0 +1,44 @@
+//! What several tests begin with.
+use std::time::Duration;
+
+use nacos_core::{Client, ClientBuilder, Live, SessionState};
+use nacos_testkit::{Behaviour, Server};
+
+/// Each kind of server that the test server can be.
+pub(crate) const BEHAVIOURS: [Behaviour; 3] =
+    [Behaviour::Nacos3, Behaviour::Nacos2, Behaviour::RNacos];
+
+pub(crate) async fn server() -> Server {
+    Server::start().await.expect("ports on loopback")
+}
+
+pub(crate) async fn server_like(behaviour: Behaviour) -> Server {
+    Server::builder().behaviour(behaviour).start().await.expect("ports on loopback")
+}
+
+pub(crate) fn builder(server: &Server) -> ClientBuilder {
+    Client::builder().server_addr(server.addr().to_string())
+}
+
+pub(crate) async fn connected(server: &Server) -> Client {
+    builder(server).connect().await.expect("the server is there")
+}
+
+/// Waits for what must come; far longer than anything may take, so that a failure has a place.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(600), future).await.expect("it never came")
+}
+
+/// Waits until the client has been connected anew.
+pub(crate) async fn reconnected(client: &Client, before: u64) {
+    let mut vitals = client.vitals();
+    let again = soon(vitals.wait_for(|vitals| vitals.connects > before)).await;
+    assert!(again.is_some(), "the client was shut down");
+    let mut state = client.state();
+    soon(state.wait_for(SessionState::is_connected)).await.expect("connected");
+}
+
+/// Waits until `live` satisfies `condition`.
+pub(crate) async fn becomes<T>(live: &mut Live<T>, condition: impl FnMut(&T) -> bool) {
+    assert!(soon(live.wait_for(condition)).await.is_some(), "it ended before");
+}

@@ -1,0 +1,237 @@
+//! What ARCHITECTURE.md promises about files, checked on the files.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const CRATES: [&str; 6] =
+    ["nacos-core", "nacos-tower", "nacos-axum", "nacos-tonic", "nacos-figment", "nacos-testkit"];
+
+/// A file of the workspace: its path below the root, and its text without its tests.
+struct Source {
+    path: String,
+    text: String,
+}
+
+#[test]
+fn session_does_no_io_and_reads_no_clock() {
+    for source in sources("nacos-core/src/session") {
+        for forbidden in [
+            "tokio",
+            "h2::",
+            "hyper",
+            "Instant::now",
+            "SystemTime::now",
+            "fastrand",
+            "async ",
+            "std::env",
+        ] {
+            source.must_not(forbidden, "the session does no I/O");
+        }
+    }
+}
+
+#[test]
+fn floors_of_core_point_downwards() {
+    let floors: [&[&str]; 6] = [
+        &[
+            "key",
+            "instance",
+            "service",
+            "document",
+            "live",
+            "store",
+            "error",
+            "server",
+            "state",
+            "vitals",
+            "credentials",
+        ],
+        &["wire"],
+        &["transport", "session", "tasks"],
+        &["connection"],
+        &["config", "naming", "inspect"],
+        &["client", "builder", "env", "lib", "lifecycle"],
+    ];
+    let floor_of = |module: &str| floors.iter().position(|floor| floor.contains(&module));
+    let mut seen = 0;
+    for source in sources("nacos-core/src") {
+        let below = source.path.trim_start_matches("nacos-core/src/").trim_end_matches(".rs");
+        let module = below.split('/').next().unwrap_or_default();
+        let Some(floor) = floor_of(module) else { panic!("{} stands on no floor", source.path) };
+        // The builder and the front door know each other; that is one floor.
+        for used in used_modules(&source.text) {
+            let Some(used_floor) = floor_of(&used) else { continue };
+            seen += 1;
+            assert!(used_floor <= floor, "{} uses `{used}`, which stands above it", source.path);
+        }
+    }
+    assert!(seen > 60, "only {seen} arrows were found");
+}
+
+#[test]
+fn tasks_are_spawned_in_one_file_of_each_crate() {
+    for krate in CRATES {
+        let spawning: Vec<_> = sources(&format!("{krate}/src"))
+            .filter(|source| {
+                ["tokio::spawn(", "spawn_local(", "thread::spawn("]
+                    .iter()
+                    .any(|call| source.text.contains(call))
+            })
+            .map(|source| source.path)
+            .collect();
+        assert!(spawning.len() <= 1, "{krate} spawns in {spawning:?}");
+    }
+}
+
+#[test]
+fn environment_is_read_in_env_rs_only() {
+    for krate in CRATES {
+        for source in sources(&format!("{krate}/src")) {
+            if !source.path.ends_with("/env.rs") {
+                source.must_not("env::var", "the environment is read in env.rs");
+            }
+        }
+    }
+}
+
+#[test]
+fn wire_names_stay_in_wire() {
+    for source in sources("nacos-core/src") {
+        if source.path.contains("/wire/") {
+            continue;
+        }
+        for name in ["serde(rename", "\"ConfigQueryRe", "\"InstanceRe", "\"NotifySubscriberRe"] {
+            source.must_not(name, "wire/ alone knows names of the wire");
+        }
+    }
+}
+
+#[test]
+fn no_state_is_global() {
+    for krate in CRATES {
+        for source in sources(&format!("{krate}/src")) {
+            for global in ["LazyLock", "lazy_static", "thread_local!"] {
+                source.must_not(global, "there is no global state");
+            }
+            let items = ["static ", "pub static ", "pub(crate) static "];
+            let found = source
+                .text
+                .lines()
+                .find(|line| items.iter().any(|item| line.trim_start().starts_with(item)));
+            assert_eq!(found, None, "{}: there is no global state", source.path);
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let mut files = 0;
+    for root in CRATES
+        .map(|krate| format!("{krate}/src"))
+        .into_iter()
+        .chain(["tests".into(), "examples".into()])
+    {
+        for source in sources(&root) {
+            files += 1;
+            assert!(source.text.starts_with("//! "), "{} does not say what it is for", source.path);
+        }
+    }
+    assert!(files > 60, "only {files} files were found");
+}
+
+#[test]
+fn nothing_prints_in_a_library() {
+    for krate in CRATES {
+        for source in sources(&format!("{krate}/src")) {
+            let code: String =
+                source.text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            for print in ["println!", "eprintln!", "dbg!("] {
+                assert!(!code.contains(print), "{} has {print}", source.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn floors_of_crates_point_downwards() {
+    let allowed = |krate: &str| match krate {
+        "nacos-testkit" => &[][..],
+        "nacos-core" => &[],
+        "nacos-tower" | "nacos-figment" => &["nacos-core"],
+        _ => &["nacos-core", "nacos-tower", "nacos-figment"],
+    };
+    for krate in CRATES {
+        let manifest =
+            fs::read_to_string(root().join(krate).join("Cargo.toml")).expect("a manifest");
+        let shipped = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        for other in CRATES.iter().filter(|other| **other != krate) {
+            let depends = shipped.lines().any(|line| line.starts_with(other));
+            assert!(!depends || allowed(krate).contains(other), "{krate} depends on {other}");
+        }
+    }
+}
+
+impl Source {
+    fn must_not(&self, forbidden: &str, because: &str) {
+        assert!(!self.text.contains(forbidden), "{} has {forbidden:?}: {because}", self.path);
+    }
+}
+
+/// The modules of this crate that a file names after `crate::`.
+fn used_modules(text: &str) -> Vec<String> {
+    let word = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut modules: Vec<String> = code.split("crate::").skip(1).map(word).collect();
+    // `use crate::{a, b::C};`: the words after a brace or a comma at the first level.
+    for block in code.split("use crate::{").skip(1) {
+        let mut depth = 0;
+        let mut item = String::new();
+        for c in block.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => modules.push(word(std::mem::take(&mut item).trim())),
+                c => item.push(c),
+            }
+        }
+        modules.push(word(item.trim()));
+    }
+    modules
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources(below: &str) -> impl Iterator<Item = Source> {
+    let mut files = Vec::new();
+    collect(&root().join(below), &mut files);
+    files.sort();
+    // A file of tests alone is not part of what the promises are about.
+    files.retain(|path| !path.ends_with("tests.rs") && !path.ends_with("golden.rs"));
+    files.into_iter().map(|path| {
+        let text = fs::read_to_string(&path).expect("text");
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+        let path = path.strip_prefix(root()).expect("below the root").display().to_string();
+        Source { path, text }
+    })
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Real servers start only where they were asked for.
+
+use std::env;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::thread;
+
+use crate::Product;
+
+/// Whether a test may count on `product`. If not, says on standard error which test is skipped and
+/// why.
+///
+/// `NACOS_REAL=1` asks for real servers; the plain test run does not, since it has to pass on a
+/// machine that has nothing but Rust. With it, Java Nacos is still skipped where it cannot be had.
+/// r-nacos is not: it can be had wherever there is Rust, so a test that misses it fails.
+#[must_use]
+pub fn covers(product: Product) -> bool {
+    if env::var_os("NACOS_REAL").is_none_or(|value| value != "1") {
+        say_skipped(&"it starts real servers; `bash .ci/run real` installs and runs them");
+        return false;
+    }
+    match product.check() {
+        Err(why) if product != Product::RNacos => {
+            say_skipped(&why);
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Not with `eprintln!`, which the test harness swallows when the test then passes.
+fn say_skipped(why: &dyn Display) {
+    let test = thread::current();
+    // The harness names its threads after the tests.
+    let name = test.name().unwrap_or("a test");
+    // Where standard error is closed, nobody wants to know.
+    let _ = writeln!(io::stderr(), "skipped {name}: {why}");
+}

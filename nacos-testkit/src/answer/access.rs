@@ -1,0 +1,50 @@
+//! Who is let in.
+
+use tokio::time::Instant;
+
+use crate::{Behaviour, shared::Shared, state::State};
+
+/// Nobody is, without a good token; the reason differs only in its text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Denied {
+    behaviour: Behaviour,
+    token_given: bool,
+}
+
+impl Denied {
+    pub(crate) fn text(self) -> &'static str {
+        match (self.behaviour, self.token_given) {
+            (Behaviour::Nacos3, true) => "Code: 401, Message: token invalid!.",
+            (Behaviour::Nacos3, false) => {
+                "Code: 401, Message: User not found! Please check user exist or password is right!."
+            }
+            (Behaviour::Nacos2, true) => "token invalid!",
+            (Behaviour::Nacos2, false) => "user not found!",
+            (Behaviour::RNacos, _) => "unknown user!",
+        }
+    }
+}
+
+/// Lets whoever brings a good token in, or the user's name and password; everybody when the server
+/// has no user.
+pub(crate) fn allowed(
+    shared: &Shared,
+    state: &State,
+    header: impl Fn(&str) -> Option<String>,
+) -> Result<(), Denied> {
+    let Some(user) = &shared.plan.credentials else { return Ok(()) };
+    let bearer = || header("Authorization")?.strip_prefix("Bearer ").map(str::to_owned);
+    let token = header("accessToken").or_else(bearer).filter(|token| !token.is_empty());
+    let good = match &token {
+        Some(token) => state.tokens.is_good(token, Instant::now()),
+        None => {
+            header("username").as_deref() == Some(&user.username)
+                && header("password").as_deref() == Some(&user.password)
+        }
+    };
+    if good {
+        Ok(())
+    } else {
+        Err(Denied { behaviour: shared.behaviour(), token_given: token.is_some() })
+    }
+}

@@ -1,0 +1,232 @@
+//! From a request to its answer, in the order in which the real servers look at it.
+
+mod access;
+mod config;
+mod instance;
+mod internal;
+mod legality;
+mod naming;
+mod outcome;
+mod watch;
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::Value;
+
+pub(crate) use access::{Denied, allowed};
+pub(crate) use config::publish_plainly;
+pub(crate) use instance::instance_id;
+pub(crate) use naming::service_info;
+use outcome::{Manner, Outcome, Refusal};
+
+use crate::{
+    Behaviour, RawAnswer,
+    agenda::Event,
+    fault::Planned,
+    shared::Shared,
+    state::{ConnectionKey, State},
+    wire::{Fields, Incoming, Malformed, Message},
+};
+
+/// What goes back.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Message(Message),
+    Raw(RawAnswer),
+}
+
+/// An answer, and what happens when it is on its way.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    pub(crate) afterwards: Vec<Event>,
+}
+
+/// A request that passed the checks of the transport, with all that its handler may need.
+struct Call<'a> {
+    shared: &'a Shared,
+    state: &'a mut State,
+    connection: ConnectionKey,
+    headers: &'a HashMap<String, String>,
+    fields: Fields<'a>,
+    /// What the request sets off.
+    events: Vec<Event>,
+    /// Configurations that it stored.
+    stored: Vec<crate::state::ConfigKey>,
+}
+
+impl Call<'_> {
+    fn behaviour(&self) -> Behaviour {
+        self.shared.behaviour()
+    }
+}
+
+/// Answers a request. What it changes is changed when this returns.
+pub(crate) fn answer(
+    shared: &Arc<Shared>,
+    connection: ConnectionKey,
+    incoming: &Incoming,
+) -> Answered {
+    let body: Result<Value, _> = serde_json::from_slice(&incoming.body);
+    let body = body.map_err(|error| Malformed::new(error.to_string()));
+    let handled = shared.change(|state| handle(shared, state, connection, incoming, &body));
+
+    let (reply, mut events, stored) = handled;
+    for key in stored {
+        events.extend(shared.stored(key));
+    }
+    if !shared.behaviour().is_java() {
+        // r-nacos: notices and pushes overtake the answer.
+        shared.set_off(std::mem::take(&mut events));
+    }
+    Answered { reply, afterwards: events }
+}
+
+type Handled = (Reply, Vec<Event>, Vec<crate::state::ConfigKey>);
+
+fn handle(
+    shared: &Shared,
+    state: &mut State,
+    connection: ConnectionKey,
+    incoming: &Incoming,
+    body: &Result<Value, Malformed>,
+) -> Handled {
+    let behaviour = shared.behaviour();
+    let message_type = incoming.message_type.as_str();
+    let request_id = body.as_ref().ok().and_then(|body| body.get("requestId")?.as_str());
+    let route = Route::find(behaviour, message_type);
+    let manner = Manner {
+        behaviour,
+        response: route.map_or("ErrorResponse", |route| route.response),
+        request_id: request_id.unwrap_or_default().to_owned(),
+    };
+    let done = |outcome| (Reply::Message(manner.say(outcome)), Vec::new(), Vec::new());
+
+    state.counters.request(incoming, body.as_ref().ok());
+    match state.faults.take(message_type) {
+        Some(Planned::Raw(raw)) => return (Reply::Raw(raw), Vec::new(), Vec::new()),
+        Some(Planned::Code(code)) => return done(Err(Refusal::planned(message_type, code))),
+        None => {}
+    }
+    if behaviour == Behaviour::Nacos3 && SERVER_ONLY.contains(&message_type) {
+        // The leading blank is the server's.
+        let text = format!(" invoke {message_type} from sdk is forbidden");
+        return done(Err(Refusal::general(502, text)));
+    }
+    if !behaviour.is_java() {
+        // To r-nacos any request is a sign of life, to Java only one that it knows.
+        touch(state, connection);
+    }
+    let Some(route) = route else {
+        let text = if behaviour.is_java() {
+            "RequestHandler Not Found".to_owned()
+        } else {
+            format!("{message_type} RequestHandler Not Found")
+        };
+        return done(Err(Refusal::general(302, text)));
+    };
+    if route.needs != Needs::Nothing && state.transports.connection(connection).is_none() {
+        return done(Err(Refusal::general(301, "Connection is unregistered.")));
+    }
+    touch(state, connection);
+    let body = match body {
+        Ok(body) => body,
+        Err(malformed) => return done(Err(malformed.clone().into())),
+    };
+    let fields = match Fields::of(body, behaviour.reading()) {
+        Ok(fields) => fields,
+        Err(malformed) => return done(Err(malformed.into())),
+    };
+    if route.needs == Needs::Access
+        && let Err(denied) = allowed(shared, state, |name| incoming.headers.get(name).cloned())
+    {
+        return done(Err(denied.into()));
+    }
+    let mut call = Call {
+        shared,
+        state,
+        connection,
+        headers: &incoming.headers,
+        fields,
+        events: Vec::new(),
+        stored: Vec::new(),
+    };
+    let outcome = (route.handle)(&mut call);
+    (Reply::Message(manner.say(outcome)), call.events, call.stored)
+}
+
+fn touch(state: &mut State, connection: ConnectionKey) {
+    if let Some(connection) = state.transports.connection(connection) {
+        connection.touch();
+    }
+}
+
+/// What a request needs before it is handled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Needs {
+    /// A registered connection and a user.
+    Access,
+    /// A registered connection.
+    Connection,
+    Nothing,
+}
+
+/// How one type of request is handled.
+struct Route {
+    request: &'static str,
+    response: &'static str,
+    servers: &'static [Behaviour],
+    needs: Needs,
+    handle: fn(&mut Call<'_>) -> Outcome,
+}
+
+impl Route {
+    fn find(behaviour: Behaviour, message_type: &str) -> Option<&'static Self> {
+        ROUTES
+            .iter()
+            .find(|route| route.request == message_type && route.servers.contains(&behaviour))
+    }
+}
+
+const ALL: &[Behaviour] = &[Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos];
+const JAVA: &[Behaviour] = &[Behaviour::Nacos2, Behaviour::Nacos3];
+const NACOS_2: &[Behaviour] = &[Behaviour::Nacos2];
+const NACOS_3: &[Behaviour] = &[Behaviour::Nacos3];
+
+/// What 3.x answers to its own kind only.
+const SERVER_ONLY: [&str; 5] = [
+    "ConfigChangeClusterSyncRequest",
+    "DistroDataRequest",
+    "MemberReportRequest",
+    "ServerLoaderInfoRequest",
+    "ServerReloadRequest",
+];
+
+#[rustfmt::skip]
+const ROUTES: &[Route] = &[
+    route("ServerCheckRequest", "ServerCheckResponse", ALL, Needs::Nothing, internal::server_check),
+    route("HealthCheckRequest", "HealthCheckResponse", ALL, Needs::Connection, internal::health_check),
+    route("ServerLoaderInfoRequest", "ServerLoaderInfoResponse", NACOS_2, Needs::Connection, internal::loader),
+    route("ConfigQueryRequest", "ConfigQueryResponse", ALL, Needs::Access, config::query),
+    route("ConfigPublishRequest", "ConfigPublishResponse", ALL, Needs::Access, config::publish),
+    route("ConfigRemoveRequest", "ConfigRemoveResponse", ALL, Needs::Access, config::remove),
+    route("ConfigBatchListenRequest", "ConfigChangeBatchListenResponse", ALL, Needs::Access, config::listen),
+    route("ConfigFuzzyWatchRequest", "ConfigFuzzyWatchResponse", NACOS_3, Needs::Access, watch::configs),
+    route("InstanceRequest", "InstanceResponse", ALL, Needs::Access, instance::single),
+    route("BatchInstanceRequest", "BatchInstanceResponse", ALL, Needs::Access, instance::batch),
+    route("PersistentInstanceRequest", "InstanceResponse", JAVA, Needs::Access, instance::persistent),
+    route("SubscribeServiceRequest", "SubscribeServiceResponse", ALL, Needs::Access, naming::subscribe),
+    route("ServiceQueryRequest", "QueryServiceResponse", ALL, Needs::Access, naming::query),
+    route("ServiceListRequest", "ServiceListResponse", ALL, Needs::Access, naming::list),
+    route("NamingFuzzyWatchRequest", "NamingFuzzyWatchResponse", NACOS_3, Needs::Access, watch::services),
+];
+
+const fn route(
+    request: &'static str,
+    response: &'static str,
+    servers: &'static [Behaviour],
+    needs: Needs,
+    handle: fn(&mut Call<'_>) -> Outcome,
+) -> Route {
+    Route { request, response, servers, needs, handle }
+}

@@ -1,0 +1,67 @@
+//! Fuzzy watches (3.x): patterns instead of names.
+
+use std::collections::BTreeSet;
+
+use super::{Call, Outcome, Refusal};
+use crate::{
+    agenda::Event,
+    state::{Pattern, Watched, object},
+    watching::matching,
+};
+
+pub(super) fn configs(call: &mut Call<'_>) -> Outcome {
+    watch(call, Watched::Configs)
+}
+
+pub(super) fn services(call: &mut Call<'_>) -> Outcome {
+    watch(call, Watched::Services)
+}
+
+fn watch(call: &mut Call<'_>, watched: Watched) -> Outcome {
+    let text = call.fields.needed_text("groupKeyPattern")?;
+    let known = call.fields.list("receivedGroupKeys")?;
+    let initial = call.fields.flag("initializing", false)?;
+    let kind = call.fields.needed_text("watchType")?;
+    let Some(pattern) = Pattern::parse(&text) else {
+        return Err(Refusal::typed(400, format!("invalid pattern {text}")));
+    };
+    let too_many_matches = matching(call.state, watched, &pattern).len() > MOST_MATCHES;
+    let too_many = kind == "WATCH" && too_many_patterns(call, watched, &text);
+    let Some(connection) = call.state.transports.connection(call.connection) else {
+        return Ok(object([]));
+    };
+    let installed = match watched {
+        Watched::Configs => &mut connection.config_watches,
+        Watched::Services => &mut connection.service_watches,
+    };
+    match kind.as_str() {
+        "WATCH" if too_many => return Err(Refusal::typed(50_310, "too many patterns")),
+        "WATCH" => installed.insert(text.clone(), pattern),
+        _ => {
+            installed.remove(&text);
+            return Ok(object([]));
+        }
+    };
+    let connection = call.connection;
+    call.events.push(Event::WatchStarted { connection, watched, pattern: text, known, initial });
+    if too_many_matches {
+        return Err(Refusal::typed(50_311, "too many matches"));
+    }
+    Ok(object([]))
+}
+
+/// The limit counts distinct patterns over all clients; one that is installed already is free.
+fn too_many_patterns(call: &Call<'_>, watched: Watched, text: &str) -> bool {
+    let mut patterns: BTreeSet<&str> = BTreeSet::new();
+    for (_, connection) in call.state.transports.registered() {
+        let installed = match watched {
+            Watched::Configs => &connection.config_watches,
+            Watched::Services => &connection.service_watches,
+        };
+        patterns.extend(installed.keys().map(String::as_str));
+    }
+    patterns.len() >= MOST_PATTERNS && !patterns.contains(text)
+}
+
+const MOST_PATTERNS: usize = 20;
+const MOST_MATCHES: usize = 500;

@@ -1,0 +1,125 @@
+//! Building a server.
+
+use std::{io, time::Duration};
+
+use crate::{
+    Behaviour, Server,
+    shared::{Credentials, Plan},
+    timing::Timing,
+};
+
+/// Settings of a [`Server`] before its start.
+///
+/// Without any it imitates [`Behaviour::Nacos3`], lets everybody in, and does at once what a real
+/// server takes its time for.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder {
+    plan: Plan,
+    observed: bool,
+    config_dump: Option<Duration>,
+    config_notice: Option<Duration>,
+    naming_push: Option<Duration>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            plan: Plan {
+                behaviour: Behaviour::default(),
+                credentials: None,
+                forget_on_stream_end: false,
+                probe_silence: true,
+                timing: Timing::default(),
+                token_ttl: Duration::from_secs(18_000),
+            },
+            observed: false,
+            config_dump: None,
+            config_notice: None,
+            naming_push: None,
+        }
+    }
+
+    /// The server that is imitated.
+    pub fn behaviour(mut self, behaviour: Behaviour) -> Self {
+        self.plan.behaviour = behaviour;
+        self
+    }
+
+    /// Lets in only who logs in with this name and password. Everybody without it.
+    pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.plan.credentials =
+            Some(Credentials { username: username.into(), password: password.into() });
+        self
+    }
+
+    /// How long a token is good, five hours by default. Clients are told in whole seconds.
+    pub fn token_ttl(mut self, ttl: Duration) -> Self {
+        self.plan.token_ttl = ttl;
+        self
+    }
+
+    /// The delay between a change of a service and its push; changes in between are merged.
+    pub fn naming_push_delay(mut self, delay: Duration) -> Self {
+        self.naming_push = Some(delay);
+        self
+    }
+
+    /// The delay between the moment a configuration can be read and the notice of it.
+    pub fn config_notice_delay(mut self, delay: Duration) -> Self {
+        self.config_notice = Some(delay);
+        self
+    }
+
+    /// How long queries see the old content after a publish was answered (Java's dump). The notice
+    /// follows it.
+    pub fn config_dump_delay(mut self, delay: Duration) -> Self {
+        self.config_dump = Some(delay);
+        self
+    }
+
+    /// Takes as long for everything as the real server was seen to: merged naming pushes after
+    /// 500 ms (r-nacos: at the next half second after that), stale reads for 42 ms after a publish
+    /// (Java), the lists of fuzzy watches of services after 1 s (3.x). A delay that is set by its
+    /// own method stays as set.
+    pub fn observed_timing(mut self) -> Self {
+        self.observed = true;
+        self
+    }
+
+    /// Takes the end of a stream for the end of its connection, as r-nacos does anyway.
+    ///
+    /// A Java server does not: while its socket is open, a connection whose stream has ended keeps
+    /// its instances and gets no pushes.
+    pub fn forget_on_stream_end(mut self, forget: bool) -> Self {
+        self.plan.forget_on_stream_end = forget;
+        self
+    }
+
+    /// Whether silent connections are probed and closed, as the real servers do (default: yes).
+    pub fn probe_silence(mut self, probe: bool) -> Self {
+        self.plan.probe_silence = probe;
+        self
+    }
+
+    /// Starts the server on two free ports of 127.0.0.1, on the ambient runtime.
+    ///
+    /// # Errors
+    ///
+    /// When no pair of free ports is found.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time.
+    pub async fn start(mut self) -> io::Result<Server> {
+        let usual =
+            if self.observed { Timing::observed(self.plan.behaviour) } else { Timing::default() };
+        self.plan.timing = Timing {
+            config_dump: self.config_dump.unwrap_or(usual.config_dump),
+            config_notice: self.config_notice.unwrap_or(usual.config_notice),
+            naming_push: self.naming_push.unwrap_or(usual.naming_push),
+            ..usual
+        };
+        Server::open(self.plan).await
+    }
+}

@@ -1,0 +1,198 @@
+//! Faults on demand, and what others than the clients under test do.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    Instance, PushFault, RawAnswer, Server,
+    agenda::Event,
+    answer::publish_plainly,
+    fault::Planned,
+    line::Cut,
+    state::{ConfigKey, Expected, ServiceKey},
+};
+
+/// Faults. Each is in effect when the call returns.
+impl Server {
+    /// Resets every gRPC transport. The instances, subscriptions and listens of their connections
+    /// are gone when this returns; new connections are welcome.
+    pub fn drop_connections(&self) {
+        self.shared.cut_connections(Cut::Reset);
+    }
+
+    /// Switches a black hole on or off: sockets, old and new, stay open, but bytes are neither read
+    /// nor answered. What came meanwhile is read when it is off again.
+    pub fn black_hole(&self, on: bool) {
+        self.shared.set_black_hole(on);
+    }
+
+    /// Delays every answer, over gRPC and over HTTP, by this; zero takes it back, also for answers
+    /// that wait already. Requests take effect when they arrive; pushes are not delayed.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.set_delay(delay);
+    }
+
+    /// Adds a fault for the next push. Several queue up: one for each push that follows.
+    pub fn next_push(&self, fault: PushFault) {
+        self.shared.change(|state| state.faults.pushes.push_back(fault));
+    }
+
+    /// Refuses the next request of this type with this code, worded as the server would. Several
+    /// queue up. The request takes no effect.
+    pub fn answer_next(&self, message_type: &str, code: i32) {
+        self.shared.change(|state| state.faults.plan(message_type, Planned::Code(code)));
+    }
+
+    /// Answers the next request of this type with something that no server gives on purpose. Queues
+    /// up with [`answer_next`](Self::answer_next). The request takes no effect.
+    pub fn answer_next_raw(&self, message_type: &str, answer: RawAnswer) {
+        self.shared.change(|state| state.faults.plan(message_type, Planned::Raw(answer)));
+    }
+
+    /// Refuses every request of this type with this code, until told otherwise with `None`.
+    pub fn answer_always(&self, message_type: &str, code: Option<i32>) {
+        self.shared.change(|state| state.faults.always(message_type, code));
+    }
+
+    /// Makes every token worthless that was handed out so far.
+    pub fn expire_tokens(&self) {
+        self.shared.change(|state| state.tokens.expire());
+    }
+
+    /// Stops or resumes acknowledging connection setups. A connection without acknowledgement is
+    /// registered all the same.
+    pub fn withhold_setup_ack(&self, withhold: bool) {
+        self.shared.change(|state| state.faults.withhold_setup_ack = withhold);
+    }
+
+    /// Asks every registered connection to go, to this server (its main port) or to any.
+    pub fn reset_connections(&self, target: Option<SocketAddr>) {
+        self.shared.reset_connections(target, |_| true);
+    }
+
+    /// Pushes a message of any type to every registered connection and waits for its
+    /// acknowledgement as for any other. `headers` and `requestId` are put before the body's fields
+    /// unless the body has them; a body that is no object is sent as no fields at all.
+    pub fn push_raw(&self, message_type: &str, body: Value) {
+        let fields = if let Value::Object(fields) = body { fields } else { Map::default() };
+        self.shared.change(|state| {
+            for key in state.transports.keys() {
+                self.shared.push(state, key, message_type, fields.clone(), Expected::Nothing);
+            }
+        });
+    }
+
+    /// Probes every registered connection now, as the server does with silent ones: who does not
+    /// answer within 5 s (r-nacos: some seconds more) is closed.
+    pub fn probe_connections(&self) {
+        self.shared.probe_connections();
+    }
+}
+
+/// What another client does, or an operator.
+///
+/// A namespace may be spelled `""` or `"public"`: both are the default one.
+impl Server {
+    /// Publishes a configuration as another client: listeners are told. Its type is `text` (r-nacos
+    /// keeps the type that is stored).
+    pub fn publish(&self, namespace: &str, group: &str, data_id: &str, content: impl Into<String>) {
+        self.publish_as(namespace, group, data_id, content, None);
+    }
+
+    /// Publishes a configuration of a type, such as `yaml`, as another client.
+    pub fn publish_typed(
+        &self,
+        namespace: &str,
+        group: &str,
+        data_id: &str,
+        content: impl Into<String>,
+        content_type: &str,
+    ) {
+        self.publish_as(namespace, group, data_id, content, Some(content_type.to_owned()));
+    }
+
+    /// Removes a configuration as another client: listeners are told.
+    pub fn remove(&self, namespace: &str, group: &str, data_id: &str) {
+        let key = config_key(namespace, group, data_id);
+        self.shared.change(|state| state.configs.remove(&key));
+        let events = self.shared.stored(key);
+        self.shared.set_off(events);
+    }
+
+    /// Registers an instance as another client, or changes what that client registered at the same
+    /// place: subscribers are told. It stays until [`deregister`](Self::deregister), whatever
+    /// happens to connections and to the server.
+    pub fn register(&self, namespace: &str, group: &str, service: &str, instance: Instance) {
+        self.shared.register_as_peer(ServiceKey::new(namespace, group, service), instance);
+    }
+
+    /// Takes away what [`register`](Self::register) put at that address. Instances of connected
+    /// clients stay.
+    pub fn deregister(&self, namespace: &str, group: &str, service: &str, instance: &Instance) {
+        self.shared.deregister_as_peer(ServiceKey::new(namespace, group, service), instance);
+    }
+
+    /// Sets weight, enabled and metadata of the instance at a place as an operator does: over what
+    /// its client says, now and whenever it registers again.
+    pub fn edit(&self, namespace: &str, group: &str, service: &str, edited: Instance) {
+        let key = ServiceKey::new(namespace, group, service);
+        let change = self.shared.change(|state| state.services.edit(&key, edited));
+        self.shared.set_off(Event::of_service(key, change));
+    }
+
+    /// Sets the health of the instances at an address, as the server's own health check does with
+    /// persistent ones; says whether there was one. This server never checks by itself.
+    pub fn set_health(
+        &self,
+        namespace: &str,
+        group: &str,
+        service: &str,
+        address: (&str, u16),
+        healthy: bool,
+    ) -> bool {
+        let key = ServiceKey::new(namespace, group, service);
+        let at = (address.0, u32::from(address.1));
+        let found = self
+            .shared
+            .change(|state| state.services.adjust(&key, at, |instance| instance.healthy = healthy));
+        if found {
+            self.shared.set_off(vec![Event::ServiceChanged(key)]);
+        }
+        found
+    }
+
+    /// Stores a protection threshold for a service (Java): when the share of healthy instances is
+    /// not above it, all are shown, as healthy.
+    pub fn protect(&self, namespace: &str, group: &str, service: &str, threshold: f64) {
+        let key = ServiceKey::new(namespace, group, service);
+        self.shared.change(|state| state.services.protect(&key, threshold));
+        self.shared.set_off(vec![Event::ServiceChanged(key)]);
+    }
+
+    fn publish_as(
+        &self,
+        namespace: &str,
+        group: &str,
+        data_id: &str,
+        content: impl Into<String>,
+        content_type: Option<String>,
+    ) {
+        let key = config_key(namespace, group, data_id);
+        let content = content.into();
+        self.shared
+            .change(|state| publish_plainly(&self.shared, state, &key, content, content_type));
+        let events = self.shared.stored(key);
+        self.shared.set_off(events);
+    }
+}
+
+/// The key of a configuration, whatever the default namespace is called.
+pub(crate) fn config_key(namespace: &str, group: &str, data_id: &str) -> ConfigKey {
+    let namespace = if namespace == "public" { "" } else { namespace };
+    ConfigKey {
+        namespace: namespace.to_owned(),
+        group: group.to_owned(),
+        data_id: data_id.to_owned(),
+    }
+}

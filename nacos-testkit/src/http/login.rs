@@ -1,0 +1,60 @@
+//! Login: a name and a password for a token.
+
+use http::{HeaderValue, Method, StatusCode, header::AUTHORIZATION};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{
+    Call, Reply,
+    reply::{as_json, result, text},
+};
+use crate::Behaviour;
+
+pub(super) fn login(call: &Call<'_>) -> Reply {
+    if call.method != Method::POST && call.behaviour().is_java() {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "");
+    }
+    let Some(user) = &call.shared.plan.credentials else { return without_users(call) };
+    let name = call.form.text("username").unwrap_or_default();
+    let right =
+        name == user.username && call.form.text("password").as_ref() == Some(&user.password);
+    let ttl = call.shared.plan.token_ttl;
+    let token = call.shared.change(|state| {
+        if !right {
+            state.counters.refused_logins += 1;
+            return None;
+        }
+        state.counters.logins += 1;
+        Some(state.tokens.issue(Instant::now(), ttl))
+    });
+    match token {
+        Some(token) => granted(&token, ttl.as_secs(), &name),
+        None => refused(call),
+    }
+}
+
+/// Whoever logs in where nobody has to gets a token that means nothing.
+fn without_users(call: &Call<'_>) -> Reply {
+    call.shared.change(|state| state.counters.logins += 1);
+    let name = call.form.text("username").unwrap_or_default();
+    granted("AUTH_DISABLED", call.shared.plan.token_ttl.as_secs(), &name)
+}
+
+fn granted(token: &str, ttl: u64, username: &str) -> Reply {
+    let body = json!({
+        "accessToken": token, "tokenTtl": ttl, "globalAdmin": true, "username": username,
+    });
+    let mut reply = as_json(StatusCode::OK, &body);
+    if let Ok(bearer) = HeaderValue::from_str(&format!("Bearer {token}")) {
+        reply.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    reply
+}
+
+fn refused(call: &Call<'_>) -> Reply {
+    let status = StatusCode::FORBIDDEN;
+    if call.behaviour() == Behaviour::Nacos3 && call.path.contains("/v3/") {
+        return result(status, 10_001, "access denied", &"user not found!".into());
+    }
+    text(status, "unknown user!")
+}

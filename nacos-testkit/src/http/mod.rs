@@ -1,0 +1,128 @@
+//! The main port: login, health, and the open API as far as "another client" needs it.
+
+mod config;
+mod form;
+mod login;
+mod naming;
+mod reply;
+mod state;
+
+use std::{convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use form::Form;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use reply::{result, text};
+use tokio::{net::TcpStream, task::JoinSet};
+
+use crate::{
+    Behaviour,
+    answer::allowed,
+    line::{Gate, Line, LineEnd},
+    shared::Shared,
+};
+
+type Reply = Response<Full<Bytes>>;
+
+/// Accepts connections until the gate is closed. Dropping the future drops all of them.
+pub(crate) async fn serve(gate: Arc<Gate>, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    while let Some(accepted) = gate.accept().await {
+        while connections.try_join_next().is_some() {} // connections that have ended
+        match accepted {
+            Ok((socket, _)) => {
+                connections.spawn(carry(Arc::clone(&shared), socket));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "connection not accepted");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn carry(shared: Arc<Shared>, socket: TcpStream) {
+    if socket.set_nodelay(true).is_err() {
+        return; // gone already
+    }
+    let line = Line::new(socket, shared.is_black_hole());
+    shared.http_line(&line);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer(&shared, request).await) }
+    });
+    let served = http1::Builder::new().serve_connection(TokioIo::new(LineEnd(line)), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// An HTTP request, read and taken apart.
+struct Call<'a> {
+    shared: &'a Arc<Shared>,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    /// The query and the form body, one after the other.
+    form: Form,
+}
+
+impl Call<'_> {
+    fn behaviour(&self) -> Behaviour {
+        self.shared.behaviour()
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name)?.to_str().ok().map(str::to_owned)
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
+    let (parts, body) = request.into_parts();
+    let mut form = Form::parse(parts.uri.query().unwrap_or_default());
+    let Ok(body) = Limited::new(body, shared.behaviour().message_limit()).collect().await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "");
+    };
+    form.extend(&String::from_utf8_lossy(&body.to_bytes()));
+    let call = Call {
+        shared,
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        headers: parts.headers,
+        form,
+    };
+    let reply = route(&call);
+    shared.delayed().await;
+    reply
+}
+
+fn route(call: &Call<'_>) -> Reply {
+    let path = call.path.strip_prefix("/nacos").unwrap_or(&call.path);
+    match (path, call.behaviour()) {
+        ("/v1/auth/users/login" | "/v1/auth/login", _)
+        | ("/v3/auth/user/login", Behaviour::Nacos3 | Behaviour::RNacos) => login::login(call),
+        // An address server is no Nacos server; this one is both, for whoever wants to look there.
+        ("/serverlist", _) => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),
+        ("/v1/cs/configs", _) => guarded(call, config::configs),
+        ("/v1/ns/instance", _) => guarded(call, naming::instance),
+        ("/v1/ns/instance/list", _) => guarded(call, naming::list),
+        (path, behaviour) => {
+            state::answer(call, path, behaviour).unwrap_or_else(|| text(StatusCode::NOT_FOUND, ""))
+        }
+    }
+}
+
+fn guarded(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply) -> Reply {
+    let given = |name: &str| call.form.text(name).or_else(|| call.header(name));
+    match call.shared.read(|state| allowed(call.shared, state, given)) {
+        Ok(()) => handle(call),
+        Err(denied) if call.behaviour() == Behaviour::Nacos3 => {
+            result(StatusCode::FORBIDDEN, 10_001, "access denied", &denied.text().into())
+        }
+        Err(denied) => text(StatusCode::FORBIDDEN, denied.text()),
+    }
+}

@@ -1,0 +1,92 @@
+//! A Nacos server inside a test, with faults on demand.
+//!
+//! [`Server`] speaks the real protocol, gRPC and HTTP, on two free ports of 127.0.0.1, and does
+//! what one of three real servers was seen to do ([`Behaviour`]). A client is given
+//! [`Server::addr`], and the test looks at the server, changes it and breaks it:
+//!
+//! ```
+//! use nacos_testkit::{Instance, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let server = Server::start().await?;
+//!
+//! // What another client does ...
+//! server.publish("", "DEFAULT_GROUP", "orders.yaml", "limit: 7");
+//! server.register("", "DEFAULT_GROUP", "orders", Instance::new("10.0.0.1", 8080));
+//!
+//! // ... the clients under test see at once, ...
+//! let stored = server.document("public", "DEFAULT_GROUP", "orders.yaml").expect("just published");
+//! assert_eq!(stored.content, "limit: 7");
+//!
+//! // ... and what they do can be waited for, without sleeping.
+//! server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Time
+//!
+//! The server lives on the runtime that starts it, never starts a thread, and ends with its handle.
+//! Every timer is tokio's: under `#[tokio::test(start_paused = true)]` silences take no time. By
+//! default the server is prompt where real ones take their time; [`Builder::observed_timing`] gives
+//! it their pace.
+//!
+//! # Faults
+//!
+//! Every fault is a method of [`Server`] and in effect when it returns: transports are dropped
+//! ([`drop_connections`](Server::drop_connections)), ports closed ([`stop`](Server::stop)), bytes
+//! swallowed ([`black_hole`](Server::black_hole)), answers refused, mangled or withheld
+//! ([`answer_next`](Server::answer_next), [`answer_next_raw`](Server::answer_next_raw)), pushes
+//! lost, doubled or overtaken ([`next_push`](Server::next_push)).
+//!
+//! ```
+//! # use nacos_testkit::{PushFault, RawAnswer, Server};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! # let server = Server::start().await?;
+//! server.answer_next("ConfigQueryRequest", 503);
+//! server.answer_next_raw("ConfigQueryRequest", RawAnswer::TruncatedFrame);
+//! server.next_push(PushFault::Duplicate);
+//! server.restart().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it proves
+//!
+//! This crate depends on no client: it has its own envelope and its own JSON, so that a misspelt
+//! field is not right on both sides. It is held against captures of the real servers, payload by
+//! payload. It has no TLS, no cluster, no locks, no MCP registry, and one user who may do
+//! everything; the README has the whole list.
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod agenda;
+mod answer;
+mod behaviour;
+mod builder;
+mod control;
+mod fault;
+mod grpc;
+mod happening;
+mod http;
+mod line;
+mod observe;
+mod peer;
+mod server;
+mod shared;
+mod state;
+mod tasks;
+mod timing;
+mod watching;
+mod wire;
+
+pub use behaviour::Behaviour;
+pub use builder::Builder;
+pub use fault::{PushFault, RawAnswer};
+pub use server::Server;
+pub use state::{Document, Instance, Received};

@@ -1,0 +1,61 @@
+//! What the server knows, behind one lock.
+
+mod configs;
+mod connections;
+mod counters;
+mod key;
+mod pushing;
+mod services;
+mod tokens;
+mod view;
+mod watches;
+
+use serde_json::{Map, Value};
+
+pub use configs::Document;
+pub(crate) use configs::{Configs, Found, Publication, Reader};
+pub(crate) use connections::{
+    Connection, ConnectionKey, Listen, Setup, StreamItem, Transport, Transports,
+};
+pub(crate) use counters::Counters;
+pub use counters::Received;
+pub(crate) use key::{ConfigKey, ServiceKey};
+pub(crate) use pushing::{Expected, Pending, Settled};
+pub use services::Instance;
+pub(crate) use services::{Change, Held, Owner, Services};
+pub(crate) use tokens::Tokens;
+pub(crate) use view::{View, Wanted};
+pub(crate) use watches::{Pattern, Watched};
+
+use crate::{agenda::Event, fault::Faults};
+
+/// The state of a server. Only `Shared` hands it out.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) configs: Configs,
+    pub(crate) counters: Counters,
+    pub(crate) faults: Faults,
+    pub(crate) services: Services,
+    pub(crate) tokens: Tokens,
+    pub(crate) transports: Transports,
+    last_request_id: u64,
+}
+
+impl State {
+    /// Takes a connection out, with everything that lives in it.
+    pub(crate) fn forget(&mut self, key: ConnectionKey) -> Vec<Event> {
+        if self.transports.forget(key).is_none() {
+            return Vec::new();
+        }
+        self.services
+            .forget(key)
+            .into_iter()
+            .flat_map(|(service, change)| Event::of_service(service, change))
+            .collect()
+    }
+}
+
+/// An object made of these fields.
+pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

@@ -1,0 +1,31 @@
+//! Who may do what: all or nothing, by a token that expires.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::timing::later;
+
+/// The tokens handed out and still good.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    until: HashMap<String, Instant>,
+}
+
+impl Tokens {
+    pub(crate) fn issue(&mut self, now: Instant, ttl: Duration) -> String {
+        self.until.retain(|_, until| *until > now);
+        // Opaque to clients; three parts because some of them look for the dots of a JWT.
+        let token = format!("testkit.{:016x}.{:016x}", fastrand::u64(..), fastrand::u64(..));
+        self.until.insert(token.clone(), later(ttl));
+        token
+    }
+
+    pub(crate) fn is_good(&self, token: &str, now: Instant) -> bool {
+        self.until.get(token).is_some_and(|until| *until > now)
+    }
+
+    pub(crate) fn expire(&mut self) {
+        self.until.clear();
+    }
+}

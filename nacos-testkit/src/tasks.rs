@@ -1,0 +1,66 @@
+//! Ownership of tasks: whatever is spawned ends with its owner.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use hyper::rt::Executor;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// A task that is aborted when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task(JoinHandle<()>);
+
+impl Task {
+    pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The tasks of one transport: hyper's streams and our readers of them.
+///
+/// Clones share the tasks; [`TransportTasks::end`] aborts them all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TransportTasks(Arc<Mutex<JoinSet<()>>>);
+
+impl TransportTasks {
+    /// A handle for the tasks themselves, which must not keep their own owner.
+    pub(crate) fn downgrade(&self) -> Spawner {
+        Spawner(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
+/// Spawns tasks next to others, as long as their owner lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Spawner(Weak<Mutex<JoinSet<()>>>);
+
+impl Spawner {
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        if let Some(tasks) = self.0.upgrade() {
+            spawn_in(&tasks, future);
+        }
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for TransportTasks {
+    fn execute(&self, future: F) {
+        spawn_in(&self.0, future);
+    }
+}
+
+fn spawn_in(tasks: &Mutex<JoinSet<()>>, future: impl Future<Output = ()> + Send + 'static) {
+    let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+    while tasks.try_join_next().is_some() {} // what has ended needs no owner
+    tasks.spawn(future);
+}

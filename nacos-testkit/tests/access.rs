@@ -1,0 +1,123 @@
+//! Logging in, and being let in.
+
+mod client;
+
+use std::time::Duration;
+
+use client::{Client, http};
+use nacos_testkit::{Behaviour, Server};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn login_takes_its_parameters_from_query_and_form() {
+    let server = guarded(Behaviour::Nacos3).await;
+    for (path, form) in [
+        ("/nacos/v1/auth/users/login?username=nacos", "password=secret"),
+        ("/nacos/v1/auth/login?username=nacos&password=secret", ""),
+        ("/nacos/v3/auth/user/login", "username=nacos&password=secret"),
+    ] {
+        let (status, body) = http(server.addr(), "POST", path, form).await.expect("answered");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((status, &body["tokenTtl"]), (200, &json!(18_000)), "{path}");
+    }
+    assert_eq!((server.logins(), server.refused_logins()), (3, 0));
+}
+
+#[tokio::test]
+async fn wrong_password_is_403() {
+    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+        let server = guarded(behaviour).await;
+        let form = "username=nacos&password=guess";
+        let login = http(server.addr(), "POST", "/nacos/v1/auth/users/login", form).await;
+        assert_eq!(login.expect("answered").0, 403);
+        assert_eq!((server.logins(), server.refused_logins()), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn second_generation_has_no_third_generation_login() {
+    let server = guarded(Behaviour::Nacos2).await;
+    let login = http(server.addr(), "POST", "/nacos/v3/auth/user/login", "username=nacos").await;
+    assert_eq!(login.expect("answered").0, 404);
+}
+
+#[tokio::test]
+async fn server_without_users_grants_any_login() {
+    let server = Server::start().await.expect("free ports");
+    let login = http(server.addr(), "POST", "/nacos/v1/auth/users/login", "").await;
+    let (status, body) = login.expect("answered");
+    assert!(status == 200 && body.contains("AUTH_DISABLED"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_is_good_until_its_time_is_over() {
+    let server = Server::builder()
+        .credentials("nacos", "secret")
+        .token_ttl(Duration::from_secs(20))
+        .probe_silence(false)
+        .start()
+        .await
+        .expect("free ports");
+    let client = Client::set_up(&server).await;
+    let token = client::log_in(&server).await;
+    assert_eq!(code(&client, &token).await, 300);
+    tokio::time::advance(Duration::from_secs(21)).await;
+    assert_eq!(code(&client, &token).await, 403);
+}
+
+#[tokio::test]
+async fn expired_tokens_are_denied_and_new_ones_are_not() {
+    let server = guarded(Behaviour::RNacos).await;
+    let client = Client::set_up(&server).await;
+    let token = client::log_in(&server).await;
+    server.expire_tokens();
+    assert_eq!(code(&client, &token).await, 403);
+    let token = client::log_in(&server).await;
+    assert_eq!(code(&client, &token).await, 300);
+}
+
+#[tokio::test]
+async fn open_api_is_guarded_too() {
+    let server = guarded(Behaviour::Nacos3).await;
+    let path = "/nacos/v1/cs/configs?dataId=d&group=g";
+    assert_eq!(http(server.addr(), "GET", path, "").await.expect("answered").0, 403);
+    let token = client::log_in(&server).await;
+    let path = format!("{path}&accessToken={token}");
+    assert_eq!(http(server.addr(), "GET", &path, "").await.expect("answered").0, 404);
+}
+
+#[tokio::test]
+async fn health_needs_no_token_and_stands_where_each_server_has_it() {
+    for (behaviour, path, text) in [
+        (Behaviour::Nacos2, "/nacos/v1/console/health/readiness", "OK"),
+        (Behaviour::Nacos2, "/nacos/v2/console/health/readiness", "\"ok\""),
+        (Behaviour::Nacos3, "/nacos/v3/admin/core/state/readiness", "\"ok\""),
+        (Behaviour::RNacos, "/health", "success"),
+        (Behaviour::RNacos, "/metrics", "grpc_conn_size 0"),
+    ] {
+        let server = guarded(behaviour).await;
+        let (status, body) = http(server.addr(), "GET", path, "").await.expect("answered");
+        assert!(status == 200 && body.contains(text), "{path}: {status} {body}");
+    }
+    let server = guarded(Behaviour::Nacos3).await;
+    let gone = http(server.addr(), "GET", "/nacos/v1/console/health/readiness", "").await;
+    assert_eq!(gone.expect("answered").0, 404);
+}
+
+#[tokio::test]
+async fn address_server_names_the_main_port() {
+    let server = guarded(Behaviour::Nacos3).await;
+    let (_, list) = http(server.addr(), "GET", "/nacos/serverlist", "").await.expect("answered");
+    assert_eq!(list, format!("{}\n", server.addr()));
+}
+
+async fn guarded(behaviour: Behaviour) -> Server {
+    let builder = Server::builder().behaviour(behaviour).credentials("nacos", "secret");
+    builder.start().await.expect("free ports")
+}
+
+async fn code(client: &Client, token: &str) -> i64 {
+    let query = json!({ "dataId": "d", "group": "g", "tenant": "" });
+    let answer = client.call_as(token, "ConfigQueryRequest", &query).await.expect("answered");
+    answer.1["errorCode"].as_i64().expect("a code")
+}

@@ -1,0 +1,103 @@
+//! The servers, started once for all tests, and what the tests wait with.
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use nacos_core::{Client, ClientBuilder, DocumentState, Subscription, Watch};
+use servers::{JavaNacos, Product, RNacos, Running, covers};
+
+/// A server that runs, as far as a test has to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server {
+    pub(crate) product: Product,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        Client::builder().server_addr(self.addr.to_string())
+    }
+}
+
+/// The products that the tests of this file cover on this machine.
+pub(crate) fn covered() -> Vec<Product> {
+    [Product::RNacos, Product::JavaNacos].into_iter().filter(|product| covers(*product)).collect()
+}
+
+/// Runs `test` against one server of each kind, in a runtime of its own.
+pub(crate) fn on_each_server<F: Future<Output = ()>>(test: impl Fn(Server) -> F) {
+    for product in covered() {
+        println!("on {product:?}");
+        within_a_minute(test(shared(product)));
+    }
+}
+
+/// Runs `test` on a runtime of its own; no test of this file may take longer than a minute.
+pub(crate) fn within_a_minute(test: impl Future<Output = ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), test)
+            .await
+            .expect("a test takes a minute at most");
+    });
+}
+
+/// The server of this kind that all tests share. It takes up to half a minute to start.
+fn shared(product: Product) -> Server {
+    // Held by the process; the rig ends a server whose process has gone.
+    static RUNNING: [OnceLock<Mutex<Running>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let place = match product {
+        Product::RNacos => &RUNNING[0],
+        _ => &RUNNING[1],
+    };
+    let running = place.get_or_init(|| {
+        let running = match product {
+            Product::RNacos => RNacos::builder().start(),
+            _ => JavaNacos::builder().start(),
+        };
+        let running = running.expect("the server starts");
+        println!("covered: {} {}", running.name(), running.version());
+        Mutex::new(running)
+    });
+    let addr = running.lock().unwrap_or_else(PoisonError::into_inner).addr();
+    Server { product, addr }
+}
+
+pub(crate) async fn connect(builder: &ClientBuilder) -> Client {
+    builder.clone().connect().await.expect("the server is up")
+}
+
+/// Asks until it is so. For what no server tells by itself; the pause keeps it from being flooded.
+pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        pace.tick().await;
+        if condition().await {
+            return;
+        }
+    }
+}
+
+/// Waits until the watched document has this content, or is absent.
+pub(crate) async fn document_becomes(watch: &Watch, content: Option<&str>) {
+    let expected = |state: &DocumentState| match (state, content) {
+        (DocumentState::Present(document), Some(content)) => *document.content == *content,
+        (DocumentState::Absent, None) => true,
+        _ => false,
+    };
+    watch.live().wait_for(expected).await.expect("the client lives");
+}
+
+/// Takes changes until the view is exactly this.
+pub(crate) async fn changes_until(seen: &mut Subscription, addresses: &[&str]) {
+    let is = |seen: &Subscription| {
+        let there: Vec<_> = seen.service().instances.iter().map(|i| i.address()).collect();
+        there == addresses
+    };
+    while !is(seen) {
+        seen.changed().await.expect("the client lives");
+    }
+}

@@ -8,7 +8,7 @@ use crate::{
     credentials::Credentials,
     server::Server,
     session::LoginFailure,
-    transport::{Form, post_form},
+    transport::{Form, HttpError, post_form},
     wire::login::LoginAnswer,
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn log_in(
         match timeout(PER_SERVER, log_in_to(server, &credentials)).await {
             Ok(Ok(token)) => return Ok(token),
             Ok(Err(LoginFailure::Unreachable(why))) => causes.push(format!("{server}: {why}")),
-            Ok(Err(denied)) => return Err(denied),
+            Ok(Err(refused)) => return Err(refused),
             Err(_) => causes.push(format!("{server}: no answer to the login in time")),
         }
     }
@@ -45,8 +45,12 @@ async fn log_in_to(server: &Server, credentials: &Credentials) -> Result<Token, 
     let unreachable = LoginFailure::Unreachable;
     for path in PATHS {
         let form = Form::new(credentials.fields());
-        let (status, body) =
-            post_form(server, path, form).await.map_err(|error| unreachable(error.to_string()))?;
+        let (status, body) = match post_form(server, path, form).await {
+            Ok(answer) => answer,
+            // What Java Nacos 2.3 makes of a wrong password (seen: `HTTP/1.1 0`).
+            Err(HttpError::ImpossibleStatus) => return Err(wrong_password(server)),
+            Err(HttpError::Failed(why)) => return Err(unreachable(why)),
+        };
         match status {
             StatusCode::OK => {
                 let granted: LoginAnswer = serde_json::from_slice(&body)
@@ -58,7 +62,11 @@ async fn log_in_to(server: &Server, credentials: &Credentials) -> Result<Token, 
                 return Ok(Token { text, ttl });
             }
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
-                return Err(LoginFailure::Denied(format!("{server} refused the user or password")));
+                return Err(wrong_password(server));
+            }
+            // And of a user that it does not know, or not yet: it reads them every 15 s (seen).
+            StatusCode::INTERNAL_SERVER_ERROR if mentions_user(&body) => {
+                return Err(LoginFailure::UnknownUser(format!("{server} does not know the user")));
             }
             // Servers before 3.0 lack the first path; later ones may switch the second off.
             StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED | StatusCode::GONE => {}
@@ -66,6 +74,15 @@ async fn log_in_to(server: &Server, credentials: &Credentials) -> Result<Token, 
         }
     }
     Err(unreachable("no login path is known there".to_owned()))
+}
+
+fn wrong_password(server: &Server) -> LoginFailure {
+    LoginFailure::Denied(format!("{server} refused the user or the password"))
+}
+
+fn mentions_user(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    text.contains("User ") && text.contains("not found")
 }
 
 const PATHS: [&str; 2] = ["/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login"];

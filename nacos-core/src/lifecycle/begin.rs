@@ -26,20 +26,23 @@ impl Run {
         self.recorder.enter(Step::WarmUp);
         self.options.warm_up.as_mut().await;
         self.recorder.leave(Outcome::Completed);
-        let registration = if self.options.is_lazy {
+        if self.options.is_lazy {
             self.recorder.skip([Step::Register]);
             self.recorder.enter(Step::Serve);
             self.member.ready();
-            held.insert(self.register().await?)
+            *held = Some(self.register().await?);
         } else {
             self.recorder.enter(Step::Register);
-            let registration = held.insert(self.register().await?.ready().await?);
+            *held = Some(self.register().await?);
+            self.acknowledged(held).await?;
             self.recorder.leave(Outcome::Completed);
             self.recorder.enter(Step::Serve);
             self.member.ready();
-            registration
-        };
-        self.attend(registration).await
+        }
+        match held {
+            Some(registration) => self.attend(registration).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Claims the instance, as soon as there is a server to claim it at.
@@ -63,6 +66,7 @@ impl Run {
         }
         self.ip = Some((ip.clone(), source));
         let instance = Instance { ip, port, ..self.options.instance.clone() };
+        self.recorder.report.instance = Some(instance.clone());
         self.client.naming().register(&self.service, instance)
     }
 
@@ -78,20 +82,47 @@ impl Run {
         let settled = if is_lazy {
             settled.await
         } else {
-            timeout(CONNECT_LIMIT, settled).await.unwrap_or_default()
+            timeout(ANSWER_LIMIT, settled).await.unwrap_or_default()
         };
-        let state = settled.unwrap_or_else(|| self.client.state().get());
+        match settled.as_deref() {
+            Some(SessionState::Connected { server, .. }) => Ok(Arc::clone(server)),
+            _ => Err(self.unanswered()),
+        }
+    }
+
+    /// Waits until the server has acknowledged the registration. It stays where it is meanwhile, so
+    /// that an end in between withdraws it properly.
+    async fn acknowledged(&mut self, held: &mut Option<Registration>) -> Result<(), Error> {
+        let Some(registration) = held else { return Ok(()) };
+        let mut claim = registration.claim();
+        let settled = claim.wait_for(|claim| *claim != ClaimState::Pending);
+        match timeout(ANSWER_LIMIT, settled).await.unwrap_or_default().as_deref() {
+            Some(ClaimState::Held) => Ok(()),
+            Some(_) => {
+                if let Some(refused) = held.take() {
+                    // Says why at once.
+                    *held = Some(refused.ready().await?);
+                }
+                Ok(())
+            }
+            None => Err(self.unanswered()),
+        }
+    }
+
+    /// Why Nacos has not answered.
+    fn unanswered(&self) -> Error {
+        let state = self.client.state().get();
         let kind = match &*state {
-            SessionState::Connected { server, .. } => return Ok(Arc::clone(server)),
+            SessionState::Connected { .. } => ErrorKind::Timeout,
             SessionState::Closed => ErrorKind::Closed,
             SessionState::Denied { .. } => ErrorKind::Denied,
             _ => ErrorKind::Disconnected,
         };
         let error = Error::new(kind, format!("register {} as {}", self.bound, self.service));
-        Err(match state.cause() {
+        match state.cause() {
             Some(cause) => error.because(cause.to_string()),
             None => error,
-        })
+        }
     }
 
     /// Logs what becomes of the registration, and follows a host whose address changes. Never ends.
@@ -99,7 +130,6 @@ impl Run {
         let mut claim = registration.claim();
         let mut session = self.client.state();
         loop {
-            self.recorder.report.instance = Some(registration.instance().clone());
             tokio::select! {
                 Some(claim) = claim.changed() => log(&self.service, &claim),
                 // A host whose address changes loses its connection first.
@@ -107,6 +137,7 @@ impl Run {
                     let is_routed = matches!(self.ip, Some((_, Source::Route)));
                     if let SessionState::Connected { server, .. } = &*state && is_routed {
                         follow(registration, server).await;
+                        self.recorder.report.instance = Some(registration.instance().clone());
                     }
                 }
                 // The client was shut down under the server, which goes on.
@@ -145,5 +176,5 @@ fn log(service: &ServiceKey, claim: &ClaimState) {
     }
 }
 
-/// For the connection alone; the registration has the client's request timeout.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// For the connection, and once more for the acknowledgement.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -56,12 +56,13 @@ async fn serves_on_after_nacos_has_forgotten_it() {
 async fn requests_in_flight_finish() {
     let world = World::new().await;
     let (bound, address) = world.bound().await;
-    let release = Arc::clone(&bound.release);
+    let (release, stopped) = (Arc::clone(&bound.release), Arc::clone(&bound.stopped));
     let ended = run(world.on(bound));
     world.registered(1).await;
     let slow = tokio::spawn(ask(address, b'w'));
     world.shutdown.begin();
-    until_refused(address).await;
+    stopped.notified().await;
+    assert!(ask(address, b'p').await.is_err());
     release.notify_one();
     assert_eq!(slow.await.expect("no panic").expect("answered"), b'w');
     let report = finish(ended).await;
@@ -87,12 +88,13 @@ async fn hard_limit_cuts_what_does_not_end() {
 async fn hurry_ends_everything_at_once() {
     let world = World::new().await;
     let (bound, address) = world.bound().await;
+    let stopped = Arc::clone(&bound.stopped);
     let ended = run(world.on(bound));
     world.registered(1).await;
     let stuck = tokio::spawn(ask(address, b's'));
     assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
     world.shutdown.begin();
-    until_refused(address).await;
+    stopped.notified().await;
     let hurried = Instant::now();
     world.shutdown.hurry();
     let report = finish(ended).await;
@@ -135,14 +137,13 @@ async fn deadline_holds_when_nothing_answers() {
 #[tokio::test(start_paused = true)]
 async fn servers_of_one_lifecycle_end_together_and_the_last_closes() {
     let world = World::new().await;
-    let lifecycle = Lifecycle::new(&world.nacos);
+    let lifecycle = world.lifecycle.clone();
     let mut readiness = lifecycle.readiness();
     let [(one, _), (two, _)] = [world.bound().await, world.bound().await];
     let (release, stays) = (Arc::clone(&two.release), two.listener.local_addr().expect("bound"));
     let join = |line| Bound::new(line).with_nacos(&lifecycle, "orders").without_signals();
     let [one, two] = [run(join(one)), run(join(two))];
     world.registered(2).await;
-    readiness.wait_for(|readiness| readiness.is_ready()).await.expect("alive");
     let slow = tokio::spawn(ask(stays, b'w'));
     lifecycle.shutdown().begin();
     readiness.wait_for(|readiness| *readiness == Readiness::Stopping).await.expect("alive");
@@ -198,7 +199,7 @@ async fn without_nacos_only_the_lazy_serve() {
     lifecycle.readiness().wait_for(|readiness| readiness.is_ready()).await.expect("alive");
     assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
     world.server.resume().await.expect("its ports are free");
-    world.registered(1).await;
+    world.server.until(|_| world.instances().len() == 1).await;
     lifecycle.shutdown().begin();
     assert_eq!(outcome(&finish(ended).await, Step::Withdraw), Outcome::Completed);
 }
@@ -264,6 +265,7 @@ async fn what_cannot_be_registered_is_refused_before_anything_is_served() {
 struct World {
     server: Nacos,
     nacos: Client,
+    lifecycle: Lifecycle,
     shutdown: Shutdown,
 }
 
@@ -276,7 +278,8 @@ impl World {
         let server = builder.start().await.expect("ports");
         let builder = Client::builder().server_addr(server.addr().to_string());
         let nacos = builder.connect().await.expect("connects");
-        Self { server, nacos, shutdown: Shutdown::new() }
+        let lifecycle = Lifecycle::new(&nacos);
+        Self { server, nacos, lifecycle, shutdown: Shutdown::new() }
     }
 
     async fn bound(&self) -> (Line, SocketAddr) {
@@ -286,7 +289,7 @@ impl World {
     }
 
     fn on(&self, line: Line) -> Serving<Line> {
-        let serving = Bound::new(line).with_nacos(&self.nacos, "orders");
+        let serving = Bound::new(line).with_nacos(&self.lifecycle, "orders");
         serving.with_shutdown(&self.shutdown).without_signals()
     }
 
@@ -297,6 +300,9 @@ impl World {
     async fn registered(&self, count: usize) {
         let instances = |server: &Nacos| server.instances("", "DEFAULT_GROUP", "orders").len();
         self.server.until(|server| instances(server) == count).await;
+        if count > 0 {
+            self.lifecycle.readiness().wait_for(|now| now.is_ready()).await.expect("alive");
+        }
     }
 }
 
@@ -305,11 +311,13 @@ impl World {
 struct Line {
     listener: TcpListener,
     release: Arc<Notify>,
+    /// Told once it accepts no more.
+    stopped: Arc<Notify>,
 }
 
 impl Line {
     fn new(listener: TcpListener) -> Self {
-        Self { listener, release: Arc::new(Notify::new()) }
+        Self { listener, release: Arc::default(), stopped: Arc::default() }
     }
 }
 
@@ -323,7 +331,7 @@ impl Server for Line {
         connections: Connections,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Box<dyn StdError + Send + Sync>> {
-        let Self { listener, release } = self;
+        let Self { listener, release, stopped } = self;
         let mut tasks = JoinSet::new();
         let accept = async {
             loop {
@@ -347,6 +355,7 @@ impl Server for Line {
         };
         accepted?;
         drop(listener);
+        stopped.notify_one();
         while tasks.join_next().await.is_some() {}
         Ok(())
     }
@@ -364,12 +373,6 @@ async fn ask(address: SocketAddr, question: u8) -> io::Result<u8> {
     let mut socket = TcpStream::connect(address).await?;
     socket.write_u8(question).await?;
     socket.read_u8().await
-}
-
-async fn until_refused(address: SocketAddr) {
-    while TcpStream::connect(address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
 }
 
 fn outcomes(report: &LifecycleReport) -> Vec<Outcome> {

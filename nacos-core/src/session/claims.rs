@@ -105,7 +105,7 @@ impl Claims {
 
     /// Listens are to be confirmed again: pushes may have been lost.
     pub(crate) fn audit_listens(&mut self) {
-        self.ledger.reassert(|key| matches!(key, ClaimKey::Listen(_)));
+        self.ledger.reassert_all(|key| matches!(key, ClaimKey::Listen(_)));
     }
 
     /// At most `room` claims to send now that are a request of their own.
@@ -214,9 +214,9 @@ impl Claims {
         self.ledger.standing(key)
     }
 
-    /// A subscription is to be answered again.
-    pub(crate) fn resubscribe(&mut self, service: &ServiceKey) {
-        self.ledger.reassert(|key| matches!(key, ClaimKey::Subscription(held) if held == service));
+    /// A claim that is held is to be confirmed again.
+    pub(crate) fn reassert(&mut self, key: &ClaimKey) {
+        self.ledger.reassert(key);
     }
 
     /// Every claimed key, and how much of it the server knows.

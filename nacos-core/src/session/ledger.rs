@@ -139,8 +139,15 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         self.sent = 0;
     }
 
+    /// Makes a held claim due again, to be confirmed anew.
+    pub(crate) fn reassert(&mut self, key: &K) {
+        if self.standing(key) == Some(Standing::Held) {
+            self.stand(key, Standing::Due);
+        }
+    }
+
     /// Makes held claims due again, to be confirmed anew.
-    pub(crate) fn reassert(&mut self, which: impl Fn(&K) -> bool) {
+    pub(crate) fn reassert_all(&mut self, which: impl Fn(&K) -> bool) {
         self.make_due(|key, standing| standing == Standing::Held && which(key));
     }
 

@@ -42,6 +42,8 @@ enum State {
 pub(crate) enum LoginFailure {
     /// The server knows no such user with that password.
     Denied(String),
+    /// The server knows no such user, perhaps not yet: after its start it reads them late.
+    UnknownUser(String),
     /// No server answered, or not as a Nacos server would.
     Unreachable(String),
 }
@@ -84,6 +86,10 @@ impl Login {
             LoginFailure::Denied(_) => {
                 self.has_token = false;
                 FORCED_EVERY
+            }
+            LoginFailure::UnknownUser(_) => {
+                self.has_token = false;
+                retry_delay(self.failures, jitter)
             }
             LoginFailure::Unreachable(_) => retry_delay(self.failures, jitter),
         };
@@ -159,6 +165,18 @@ mod tests {
         login.failed(now, LoginFailure::Denied("user not found".to_owned()), 0.0);
         assert!(!login.begin(now + FORCED_EVERY - Duration::from_millis(1)));
         assert!(login.begin(now + FORCED_EVERY));
+    }
+
+    #[test]
+    fn user_that_is_not_known_yet_is_tried_again_soon_and_then_ever_later() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        let mut delays = Vec::new();
+        for _ in 0..9 {
+            login.failed(now, LoginFailure::UnknownUser("nobody".to_owned()), 0.0);
+            delays.push((login.next_timeout().expect("a time") - now).as_millis());
+        }
+        assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     }
 
     #[test]

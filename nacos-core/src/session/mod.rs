@@ -463,7 +463,7 @@ impl Session {
             return SessionState::Closed;
         }
         match (&self.serving, self.login.failure()) {
-            (_, Some(LoginFailure::Denied(cause))) => {
+            (_, Some(LoginFailure::Denied(cause) | LoginFailure::UnknownUser(cause))) => {
                 SessionState::Denied { cause: cause.as_str().into() }
             }
             (Some(serving), None) if self.login.is_ready() => SessionState::Connected {
@@ -534,7 +534,9 @@ impl Session {
 
     fn login_failure_kind(&self) -> crate::error::ErrorKind {
         match self.login.failure() {
-            Some(LoginFailure::Denied(_)) => crate::error::ErrorKind::Denied,
+            Some(LoginFailure::Denied(_) | LoginFailure::UnknownUser(_)) => {
+                crate::error::ErrorKind::Denied
+            }
             _ => crate::error::ErrorKind::Disconnected,
         }
     }

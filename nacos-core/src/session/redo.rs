@@ -9,7 +9,7 @@ use super::{
     publication::Step,
 };
 use crate::{
-    document::Document,
+    document::{Document, DocumentState},
     error::ErrorKind,
     key::{ConfigKey, ServiceKey},
     state::ClaimState,
@@ -255,6 +255,11 @@ impl Session {
                 self.documents.failed(key, refusal.kind(), retry_at)
             }
         };
+        if state == Some(DocumentState::Absent) {
+            // r-nacos forgets who listens to a document when it is removed (seen): whoever does
+            // not listen again misses that it comes back.
+            self.claims.reassert(&ClaimKey::Listen(key.clone()));
+        }
         self.events.extend(state.map(|state| Event::Document(key.clone(), state)));
     }
 
@@ -341,7 +346,7 @@ impl Session {
             // The same name in two namespaces: the push is a hint to ask for both.
             several => {
                 for service in several.to_vec() {
-                    self.claims.resubscribe(&service);
+                    self.claims.reassert(&ClaimKey::Subscription(service));
                 }
             }
         }

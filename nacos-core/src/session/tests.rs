@@ -192,6 +192,20 @@ fn old_list_does_not_overwrite_a_newer_one() {
 }
 
 #[test]
+fn document_that_returns_is_seen_though_its_removal_forgot_the_listeners() {
+    let mut world = World::new(13, Faults::none());
+    world.server.additive = true;
+    world.change_document("limits", Some("1".to_owned()));
+    world.watch("limits", GuardId(1));
+    world.run(Duration::from_secs(1));
+    world.change_document("limits", None);
+    world.run(Duration::from_secs(1));
+    world.change_document("limits", Some("2".to_owned()));
+    world.run(Duration::from_secs(1));
+    world.assert_consistent();
+}
+
+#[test]
 fn any_history_of_faults_heals() {
     let alone = std::env::var("SIMULATED_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = alone.map_or(0..SEEDS, |seed| seed..seed + 1);
@@ -267,7 +281,9 @@ fn history(seed: u64) {
     }
     world.server.heal();
     world.faults = Faults::none();
-    world.run(Duration::from_secs(200));
+    // Longer than it takes to the next audit, which heals what no message tells: that r-nacos
+    // forgot a listener while a document was removed and published again within one round trip.
+    world.run(Duration::from_secs(250));
     world.assert_consistent();
 }
 
@@ -409,6 +425,12 @@ impl World {
         for link in self.server.listeners(name) {
             let notice = json!({"requestId": "1", "dataId": name, "group": "DEFAULT_GROUP"});
             self.push(link, "ConfigChangeNotifyRequest", &notice);
+        }
+        // r-nacos forgets who listens to a document when it is removed.
+        if self.server.additive && !self.server.documents.contains_key(name) {
+            for held in self.server.connections.values_mut() {
+                held.listens.remove(name);
+            }
         }
     }
 

@@ -28,12 +28,11 @@ impl fmt::Debug for Form {
 
 /// Why an HTTP request has no answer.
 #[derive(Debug)]
-pub(crate) struct HttpError(String);
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+pub(crate) enum HttpError {
+    /// The answer has a status that HTTP does not know.
+    ImpossibleStatus,
+    /// Anything else.
+    Failed(String),
 }
 
 /// Posts `form` to `path` of the server's main port. The caller gives the deadline.
@@ -46,7 +45,7 @@ pub(crate) async fn post_form(
     path: &str,
     form: Form,
 ) -> Result<(StatusCode, Bytes), HttpError> {
-    let failed = |error: &dyn fmt::Display| HttpError(error.to_string());
+    let failed = |error: &dyn fmt::Display| HttpError::Failed(error.to_string());
     let socket = dial(server.host(), server.port()).await.map_err(|error| failed(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
         .await
@@ -60,11 +59,11 @@ pub(crate) async fn post_form(
         .body(Full::new(Bytes::from(form.0)))
         .map_err(|error| failed(&error))?;
     let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| answered(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body =
-            body.map_err(|_| HttpError("an answer that is cut off or too long".to_owned()))?;
+        let body = body
+            .map_err(|_| HttpError::Failed("an answer that is cut off or too long".to_owned()))?;
         Ok((status, body.to_bytes()))
     };
     // The connection is driven right here: it needs no task, and ends with this future.
@@ -76,8 +75,16 @@ pub(crate) async fn post_form(
         // been taken out of it.
         ended = &mut connection => match ended {
             Ok(()) => exchange.await,
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(answered(&error)),
         },
+    }
+}
+
+fn answered(error: &hyper::Error) -> HttpError {
+    if error.is_parse_status() {
+        HttpError::ImpossibleStatus
+    } else {
+        HttpError::Failed(error.to_string())
     }
 }
 

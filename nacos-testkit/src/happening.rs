@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
+    Behaviour,
     agenda::Event,
     answer::service_info,
     shared::Shared,
@@ -22,6 +23,10 @@ impl Shared {
             Event::Notice { key, to } => self.change(|state| {
                 for connection in to {
                     self.notice(state, connection, &key, 1);
+                }
+                // r-nacos forgets who listens to a configuration along with it (seen: 0.8.8).
+                if self.behaviour() == Behaviour::RNacos && state.configs.visible(&key).is_none() {
+                    state.transports.forget_listens(&key);
                 }
             }),
             Event::NoticeAgain { connection, key, tries } => {

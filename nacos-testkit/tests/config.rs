@@ -44,6 +44,20 @@ async fn java_notices_after_its_answer_and_r_nacos_before() {
 }
 
 #[tokio::test]
+async fn r_nacos_forgets_who_listens_along_with_the_configuration() {
+    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let mut client = Client::set_up(&server).await;
+        server.publish("", "g", "d", "a");
+        listen(&client, "").await;
+        server.remove("", "g", "d");
+        client.next_acknowledged().await;
+        let forgotten = server.listeners("", "g", "d") == 0;
+        assert_eq!(forgotten, behaviour == Behaviour::RNacos, "{behaviour:?}");
+    }
+}
+
+#[tokio::test]
 async fn prompt_server_lets_you_read_what_you_wrote() {
     let server = Server::start().await.expect("free ports");
     let client = Client::set_up(&server).await;

@@ -66,6 +66,10 @@ async fn watch_knows_absent_from_pending_and_follows_every_change() {
         assert_eq!(content(&soon(watch.changed()).await.expect("a state")), Some("2"));
         server.remove("", "DEFAULT_GROUP", "d");
         assert_eq!(*soon(watch.changed()).await.expect("a state"), DocumentState::Absent);
+        // r-nacos has forgotten the listener by now.
+        soon(server.until(|server| server.listeners("", "DEFAULT_GROUP", "d") == 1)).await;
+        server.publish("", "DEFAULT_GROUP", "d", "3");
+        assert_eq!(content(&soon(watch.changed()).await.expect("a state")), Some("3"));
     }
 }
 

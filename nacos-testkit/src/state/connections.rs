@@ -141,6 +141,13 @@ impl Transports {
         self.open.get_mut(&key)?.connection.as_mut()
     }
 
+    /// Nobody listens to this configuration any more.
+    pub(crate) fn forget_listens(&mut self, key: &ConfigKey) {
+        for connection in self.open.values_mut().filter_map(|it| it.connection.as_mut()) {
+            connection.listens.remove(key);
+        }
+    }
+
     /// The registered connections.
     pub(crate) fn registered(&self) -> impl Iterator<Item = (ConnectionKey, &Connection)> {
         self.open.iter().filter_map(|(key, transport)| Some((*key, transport.connection.as_ref()?)))

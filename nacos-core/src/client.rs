@@ -52,7 +52,6 @@ struct Shared {
 
 impl Client {
     /// Begins a client with nothing but defaults.
-    #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
     }

@@ -34,7 +34,6 @@ fn read_with(
         Ok(number(name, WEEK_MS)?.map(Duration::from_millis))
     };
 
-    type Text = fn(ClientBuilder, String) -> ClientBuilder;
     let texts: [(&str, Text); 7] = [
         ("NACOS_SERVER_ADDR", ClientBuilder::server_addr),
         ("NACOS_NAMESPACE", ClientBuilder::namespace),
@@ -49,7 +48,6 @@ fn read_with(
             builder = set(builder, value);
         }
     }
-    type Time = fn(ClientBuilder, Duration) -> ClientBuilder;
     let times: [(&str, Time); 3] = [
         ("NACOS_CONNECT_TIMEOUT_MS", ClientBuilder::connect_timeout),
         ("NACOS_REQUEST_TIMEOUT_MS", ClientBuilder::request_timeout),
@@ -70,6 +68,10 @@ fn read_with(
     }
     Ok(builder)
 }
+
+/// The setter of an option.
+type Text = fn(ClientBuilder, String) -> ClientBuilder;
+type Time = fn(ClientBuilder, Duration) -> ClientBuilder;
 
 /// Names the variable only: its value may be a secret in the wrong place.
 fn unreadable(name: &str, why: &'static str) -> Error {

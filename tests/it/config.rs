@@ -204,7 +204,7 @@ async fn namespaces_do_not_meet_and_the_default_one_has_two_names() {
     let staging = Namespace::parse("staging").expect("valid");
     let key = nacos_core::ConfigKey::try_from("d").expect("valid");
     let publish =
-        Publish::new(&key.clone().in_namespace(staging.clone()), "staging").expect("valid");
+        Publish::new(key.clone().in_namespace(staging.clone()), "staging").expect("valid");
     client.configs().publish(publish).await.expect("published");
     client.configs().publish(Publish::new("d", "own").expect("valid")).await.expect("published");
 

@@ -51,12 +51,12 @@ fn shared(product: Product) -> Server {
     static RUNNING: [OnceLock<Mutex<Running>>; 2] = [OnceLock::new(), OnceLock::new()];
     let place = match product {
         Product::RNacos => &RUNNING[0],
-        _ => &RUNNING[1],
+        Product::JavaNacos => &RUNNING[1],
     };
     let running = place.get_or_init(|| {
         let running = match product {
             Product::RNacos => RNacos::builder().start(),
-            _ => JavaNacos::builder().start(),
+            Product::JavaNacos => JavaNacos::builder().start(),
         };
         let running = running.expect("the server starts");
         println!("covered: {} {}", running.name(), running.version());

@@ -9,7 +9,7 @@ fn guarded(product: Product) -> Running {
         Product::RNacos => {
             RNacos::builder().credentials("nacos", "nacos").token_ttl_secs(20).start()
         }
-        _ => JavaNacos::builder().authentication().token_ttl_secs(20).start(),
+        Product::JavaNacos => JavaNacos::builder().authentication().token_ttl_secs(20).start(),
     };
     running.expect("the server starts")
 }

@@ -163,7 +163,7 @@ mod tests {
         let mut login = Login::new(true, now);
         assert!(login.begin(now));
         login.failed(now, LoginFailure::Denied("user not found".to_owned()), 0.0);
-        assert!(!login.begin(now + FORCED_EVERY - Duration::from_millis(1)));
+        assert!(!login.begin(now + Duration::from_millis(59_999)));
         assert!(login.begin(now + FORCED_EVERY));
     }
 

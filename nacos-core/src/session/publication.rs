@@ -30,28 +30,29 @@ pub(crate) type Additive = Option<bool>;
 impl Publication {
     /// The next request on the way to `wanted`; `None` once the server holds exactly that.
     pub(crate) fn next_step(&self, wanted: &[Instance], additive: Additive) -> Option<Step> {
-        if !self.unsure && same(&self.held, wanted) {
+        let nothing = self.held.is_empty() && wanted.is_empty();
+        if nothing || (!self.unsure && same(&self.held, wanted)) {
             return None;
         }
         if additive == Some(true) {
-            self.next_addition(wanted)
+            Some(self.next_addition(wanted))
         } else {
             self.next_whole(wanted, additive)
         }
     }
 
     /// Towards `wanted` where each instance stands for itself.
-    fn next_addition(&self, wanted: &[Instance]) -> Option<Step> {
+    fn next_addition(&self, wanted: &[Instance]) -> Step {
         let outdated = self.held.iter().find(|held| match find(wanted, held) {
             None => true,
             Some(wanted) => is_swallowed(held, wanted),
         });
         if let Some(held) = outdated {
-            return Some(Step::Deregister(held.clone()));
+            return Step::Deregister(held.clone());
         }
         let missing =
             wanted.iter().filter(|wanted| self.unsure || find(&self.held, wanted) != Some(wanted));
-        Some(single_or_batch(missing.cloned().collect()))
+        single_or_batch(missing.cloned().collect())
     }
 
     /// Towards `wanted` where every registration replaces the whole.

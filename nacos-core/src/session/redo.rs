@@ -345,7 +345,7 @@ impl Session {
             [one] => self.service_seen(one.clone(), info),
             // The same name in two namespaces: the push is a hint to ask for both.
             several => {
-                for service in several.to_vec() {
+                for service in several.iter().cloned() {
                     self.claims.reassert(&ClaimKey::Subscription(service));
                 }
             }

@@ -651,6 +651,7 @@ impl World {
 }
 
 /// A Nacos server, as far as a session can tell.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, in any combination")]
 struct Server {
     down: bool,
     paused: bool,
@@ -808,16 +809,18 @@ impl Server {
                 }
                 ok("ConfigChangeBatchListenResponse", json!({"changedConfigs": changed}))
             }
-            "ConfigQueryRequest" => match self.documents.get(&text("dataId")) {
-                Some(content) => ok(
-                    "ConfigQueryResponse",
-                    json!({"content": content, "md5": digest(content), "contentType": "text"}),
-                ),
-                None => {
+            "ConfigQueryRequest" => {
+                let Some(content) = self.documents.get(&text("dataId")) else {
                     let absent = json!({"resultCode": 500, "errorCode": 300, "message": "config data not exist"});
-                    Payload::new("ConfigQueryResponse", serde_json::to_vec(&absent).expect("JSON"))
-                }
-            },
+                    return Payload::new(
+                        "ConfigQueryResponse",
+                        serde_json::to_vec(&absent).expect("JSON"),
+                    );
+                };
+                let found =
+                    json!({"content": content, "md5": digest(content), "contentType": "text"});
+                ok("ConfigQueryResponse", found)
+            }
             other => panic!("{other} is not part of the script"),
         }
     }

@@ -1,5 +1,5 @@
 //! One HTTP/1 request: for logging in, the only thing that a client asks a main port for.
-use std::fmt;
+use std::fmt::{self, Write};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -94,7 +94,8 @@ fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing into a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

@@ -57,15 +57,14 @@ fn every_answer_of_every_capture_is_read() {
             "ConfigQueryResponse" => outcome::<ConfigQueryResponse>(&payload),
             "ConfigRemoveResponse" => outcome::<ConfigRemoveResponse>(&payload),
             "BatchInstanceResponse" => outcome::<BatchInstanceResponse>(&payload),
-            "HealthCheckResponse" => outcome::<HealthCheckResponse>(&payload),
+            // An error stands in place of any answer; which one does not matter.
+            "HealthCheckResponse" | "ErrorResponse" => outcome::<HealthCheckResponse>(&payload),
             "InstanceResponse" => outcome::<InstanceResponse>(&payload),
             "NamingFuzzyWatchResponse" => outcome::<NamingFuzzyWatchResponse>(&payload),
             "QueryServiceResponse" => outcome::<QueryServiceResponse>(&payload),
             "ServerCheckResponse" => outcome::<ServerCheckResponse>(&payload),
             "ServiceListResponse" => outcome::<ServiceListResponse>(&payload),
             "SubscribeServiceResponse" => outcome::<SubscribeServiceResponse>(&payload),
-            // In place of any answer; which one does not matter.
-            "ErrorResponse" => outcome::<HealthCheckResponse>(&payload),
             // 2.3.2 answers a request that only servers may send.
             "ServerLoaderInfoResponse" => continue,
             other => panic!("{}: the answer {other} has no type", line.place),

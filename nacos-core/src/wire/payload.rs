@@ -58,6 +58,8 @@ impl Payload {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use prost::Message;
 
     use super::*;
@@ -68,8 +70,10 @@ mod tests {
         let mut payload =
             Payload::new("ServerCheckRequest", br#"{"headers":{},"module":"internal"}"#.to_vec());
         payload.metadata.as_mut().expect("has one").client_ip = "10.0.0.9".to_owned();
-        let hex: String =
-            payload.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = payload.encode_to_vec().iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("a string grows");
+            hex
+        });
         assert_eq!(
             hex,
             "121e1a12536572766572436865636b52657175657374420831302e302e302e391a2412227b2268656164657273\

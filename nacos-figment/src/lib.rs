@@ -1,1 +1,96 @@
-//! Placeholder.
+//! Typed configuration from Nacos, layered by figment, that changes under your feet without a
+//! restart.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = nacos_testkit::Server::start().await?;
+//! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+//! use nacos_figment::{Hot, HotConfig, Import};
+//!
+//! #[derive(serde::Deserialize, serde::Serialize)]
+//! struct AppConfig { rps: u32 }
+//!
+//! let config: HotConfig<AppConfig> = HotConfig::builder(&nacos)
+//!     .defaults(AppConfig { rps: 100 })
+//!     .import(Import::app("orders").ext("properties").group("ORDER_GROUP"))
+//!     .env("ORDERS")
+//!     .validate(|config: &AppConfig| if config.rps > 0 { Ok(()) } else { Err("no rps") })
+//!     .start()
+//!     .await?;
+//! let hot: Hot<AppConfig> = config.hot();
+//! assert_eq!(hot.load().rps, 100);
+//! # Ok(()) }
+//! ```
+//!
+//! # What holds everywhere
+//!
+//! - **One version at a time.** A configuration, its parts ([`Hot::map`]) and what was built from it
+//!   ([`HotConfig::resource`]) are swapped by one atomic store: nobody ever sees half of a change.
+//! - **Never applied, then checked.** What cannot be parsed, extracted, validated or built leaves
+//!   the version in force untouched, and is reported as a [`Rejection`] that names document, line
+//!   and column.
+//! - **Nothing is lost, nothing queues.** The newest documents count; a burst of changes becomes
+//!   few versions, and a slow reader delays nobody.
+//! - **No values in reports.** Not in errors, not in logs, not in `Debug`.
+//! - **One task** per [`HotConfig`]; user code on it is guarded against panics.
+//!
+//! Those who want a plain figment provider take [`NacosSource`].
+//!
+//! # What is absent
+//!
+//! Placeholders (`${…}`), snapshots on disk and starting without a server, derived values and
+//! feature flags, pinning per request, a report of keys that nothing reads, and watching local
+//! files are not in this version.
+//!
+//! # Features
+//!
+//! `yaml` and `toml`, both on by default, are the formats that need a parser of their own; JSON and
+//! properties are always there.
+mod builder;
+mod changes;
+mod config;
+mod engine;
+mod env;
+mod error;
+mod file;
+mod format;
+mod hot;
+mod import;
+mod inputs;
+mod inspect;
+mod keys;
+mod layer;
+mod maker;
+mod pipeline;
+mod position;
+mod recipe;
+mod redact;
+mod report;
+mod resource;
+mod root;
+mod slot;
+mod source;
+mod status;
+mod tasks;
+#[cfg(test)]
+mod testing;
+mod tree;
+mod violation;
+
+pub use builder::HotConfigBuilder;
+pub use changes::{Change, Changes};
+pub use config::HotConfig;
+pub use error::{Error, ErrorKind};
+pub use figment;
+pub use file::LocalFile;
+pub use format::Format;
+pub use hot::{Guard, Hot, Pinned};
+pub use import::Import;
+pub use keys::Keys;
+pub use position::Position;
+pub use redact::redacted;
+pub use report::{Issue, Place, Rejection, Source, Stage};
+pub use source::{NacosDocuments, NacosSource};
+pub use status::{Freshness, Status};
+pub use violation::Violations;

@@ -1,1 +1,103 @@
-//! Placeholder.
+//! Discovery and load balancing over Nacos services, as tower services.
+//!
+//! A [`Balance`] is a `tower::Service` for HTTP requests that go to the live instances of a service.
+//! What carries them, a [`Connect`] makes: gRPC over HTTP/2 is ready in `nacos-tonic`, any tower
+//! service fits through [`ServiceConnection`].
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = nacos_testkit::Server::start().await?;
+//! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+//! # use bytes::Bytes;
+//! # use http::Response;
+//! # use http_body_util::Full;
+//! # type Answers = Result<Response<Full<Bytes>>, BoxError>;
+//! # fn greeter(endpoint: Endpoint) -> impl tower::Service<
+//! #     Request<()>, Response = Response<Full<Bytes>>, Error = BoxError, Future: Send,
+//! # > + Clone + Send + Sync + 'static {
+//! #     tower::service_fn(move |_: Request<()>| {
+//! #         let address = endpoint.address().to_owned();
+//! #         async { Answers::Ok(Response::new(Full::from(address))) }
+//! #     })
+//! # }
+//! use http::Request;
+//! use nacos_core::Instance;
+//! use nacos_tower::{Balance, BoxError, Endpoint, Policy, ServiceConnection};
+//! use tower::ServiceExt;
+//!
+//! let _guard = nacos.naming().register("orders", Instance::new("10.0.0.7", 8080))?.ready().await?;
+//!
+//! let connector = async |endpoint: Endpoint| {
+//!     Ok::<_, BoxError>(ServiceConnection::new(greeter(endpoint)))
+//! };
+//! let orders =
+//!     Balance::builder(connector).policy(Policy::strict()).connect(&nacos, "orders").await?;
+//! let response = orders.oneshot(Request::new(())).await?;
+//! assert!(response.status().is_success());
+//! # Ok(()) }
+//! ```
+//!
+//! # How it is built
+//!
+//! ```text
+//!   Subscription ─ full sets ─▶ controller, one task ─ immutable snapshot ─▶ pick, per request
+//!                                 │ dials, notices ends, backs off              │ two draws by weight,
+//!                                 ▼                                             ▼ constant time
+//!                               connections ◀───── held until responses end ─ leases
+//! ```
+//!
+//! - **Requests take no lock and wait for no task.** They read a snapshot, write counters of their
+//!   own endpoint, and hold a share of its connection until the response's body has ended.
+//! - **Sets are whole**, and the newest one wins. No request sees half of a change.
+//! - **Leaving an endpoint is giving up a share.** A connection closes when the controller and the
+//!   last request have let go of it, so no request is lost to a change of the set.
+//! - **What was certainly not sent is sent elsewhere.** What may have been sent is not, unless a
+//!   [`Retry`] is told that it may.
+//! - **Everything ends**: attempts to connect, waiting for endpoints, waiting for responses. And the
+//!   task ends with the last handle.
+//!
+//! # What is absent
+//!
+//! Buffers and queues; `tower::discover` (it can say neither "all of these" nor "another weight");
+//! panic thresholds of our own (Nacos has one, at the server); ejection of endpoints by their error
+//! rates (failures count as latency instead, which [`Policy::balanced`] avoids); clusters, zones,
+//! subsets, consistent hashing, slow start.
+mod adapter;
+mod alias;
+mod backend;
+mod backoff;
+mod balance;
+#[doc(hidden)]
+pub mod bench;
+mod body;
+mod builder;
+mod connect;
+mod controller;
+mod deadline;
+mod error;
+mod estimate;
+mod fleet;
+mod future;
+mod inspect;
+mod options;
+mod policy;
+mod retry;
+mod roster;
+mod snapshot;
+mod tasks;
+mod tick;
+mod tried;
+mod verdict;
+mod wanted;
+
+pub use adapter::{ServiceConnection, ServiceFuture};
+pub use balance::Balance;
+pub use body::Body;
+pub use builder::Builder;
+pub use connect::{BoxError, Connect, Connection, Endpoint, SendError, SendRequest};
+pub use deadline::Deadline;
+pub use error::{Error, ErrorKind};
+pub use future::ResponseFuture;
+pub use policy::Policy;
+pub use retry::{Idempotent, Replay, Retry, RetryFuture, RetryLayer};

@@ -66,6 +66,7 @@ mod address;
 mod begin;
 mod connections;
 mod end;
+mod readiness;
 mod report;
 mod run;
 mod serving;
@@ -83,6 +84,7 @@ use tracing::warn;
 
 pub use self::{
     connections::{Connections, Tracked},
+    readiness::Readiness,
     report::{LifecycleReport, Outcome, Step, StepReport},
     serving::{Bound, Server, Serving},
     shutdown::Shutdown,
@@ -132,19 +134,6 @@ struct Servers {
     running: usize,
     ready: usize,
     keep_client: bool,
-}
-
-/// Whether a process wants traffic.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Readiness {
-    /// Not every server is ready and registered yet.
-    Starting,
-    /// Every server is ready and registered. Stays so whatever happens to Nacos meanwhile: a
-    /// registry that is away is no reason to take no traffic.
-    Ready,
-    /// The end has begun. Requests are still answered.
-    Stopping,
 }
 
 impl Lifecycle {
@@ -286,24 +275,6 @@ impl From<&Client> for Lifecycle {
 impl From<&Lifecycle> for Lifecycle {
     fn from(lifecycle: &Lifecycle) -> Self {
         lifecycle.clone()
-    }
-}
-
-impl Readiness {
-    /// Whether traffic is wanted.
-    #[must_use]
-    pub fn is_ready(self) -> bool {
-        self == Self::Ready
-    }
-}
-
-impl fmt::Display for Readiness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Stopping => "stopping",
-        })
     }
 }
 

@@ -1,22 +1,14 @@
 //! Whole lives of servers, on a paused clock, against a Nacos in the process.
-use std::{error::Error as StdError, io, net::SocketAddr, sync::Arc, time::Duration};
+mod world;
+
+use std::{sync::Arc, time::Duration};
 
 use nacos_testkit::Server as Nacos;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
 
-use super::{
-    Bound, Connections, Lifecycle, LifecycleReport, Outcome, Readiness, Server, Serving, Shutdown,
-    Step, begin::follow,
-};
-use crate::{Client, Error, ErrorKind, Instance};
-
-type Ended = tokio::task::JoinHandle<Result<LifecycleReport, Error>>;
+use self::world::{Line, World, ask, finish, outcome, outcomes, run, took};
+use super::{Bound, Lifecycle, Outcome, Readiness, Step, begin::follow};
+use crate::{Client, ErrorKind, Instance};
 
 #[tokio::test(start_paused = true)]
 async fn listens_before_it_is_registered() {
@@ -49,7 +41,7 @@ async fn serves_on_after_nacos_has_forgotten_it() {
     assert!(took(&report, Step::Observe) >= Duration::from_millis(490), "{report}");
     assert!(took(&report, Step::Grace) >= Duration::from_secs(1), "{report}");
     assert!(ask(address, b'p').await.is_err());
-    assert!(world.nacos.state().get().is_connected().eq(&false), "the client is closed");
+    assert!(!world.nacos.state().get().is_connected(), "the client is closed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,130 +251,4 @@ async fn what_cannot_be_registered_is_refused_before_anything_is_served() {
     let (bound, _) = world.bound().await;
     let serving = Bound::new(bound).with_nacos(&world.nacos, "no@@such@@name");
     assert_eq!(serving.await.expect_err("no name").kind(), ErrorKind::InvalidName);
-}
-
-/// A Nacos, a client of it, and a trigger.
-struct World {
-    server: Nacos,
-    nacos: Client,
-    lifecycle: Lifecycle,
-    shutdown: Shutdown,
-}
-
-impl World {
-    async fn new() -> Self {
-        Self::with(Nacos::builder()).await
-    }
-
-    async fn with(builder: nacos_testkit::Builder) -> Self {
-        let server = builder.start().await.expect("ports");
-        let builder = Client::builder().server_addr(server.addr().to_string());
-        let nacos = builder.connect().await.expect("connects");
-        let lifecycle = Lifecycle::new(&nacos);
-        Self { server, nacos, lifecycle, shutdown: Shutdown::new() }
-    }
-
-    async fn bound(&self) -> (Line, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        (Line::new(listener), address)
-    }
-
-    fn on(&self, line: Line) -> Serving<Line> {
-        let serving = Bound::new(line).with_nacos(&self.lifecycle, "orders");
-        serving.with_shutdown(&self.shutdown).without_signals()
-    }
-
-    fn instances(&self) -> Vec<nacos_testkit::Instance> {
-        self.server.instances("", "DEFAULT_GROUP", "orders")
-    }
-
-    async fn registered(&self, count: usize) {
-        let instances = |server: &Nacos| server.instances("", "DEFAULT_GROUP", "orders").len();
-        self.server.until(|server| instances(server) == count).await;
-        if count > 0 {
-            self.lifecycle.readiness().wait_for(|now| now.is_ready()).await.expect("alive");
-        }
-    }
-}
-
-/// Answers each byte with itself: `p` at once, `w` once it is released, `s` never. A connection ends
-/// after its answer once the server is asked to.
-struct Line {
-    listener: TcpListener,
-    release: Arc<Notify>,
-    /// Told once it accepts no more.
-    stopped: Arc<Notify>,
-}
-
-impl Line {
-    fn new(listener: TcpListener) -> Self {
-        Self { listener, release: Arc::default(), stopped: Arc::default() }
-    }
-}
-
-impl Server for Line {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    async fn serve(
-        self,
-        connections: Connections,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
-        let Self { listener, release, stopped } = self;
-        let mut tasks = JoinSet::new();
-        let accept = async {
-            loop {
-                let (socket, _) = listener.accept().await?;
-                let (mut socket, release) = (connections.track(socket), Arc::clone(&release));
-                tasks.spawn(async move {
-                    let question = socket.read_u8().await?;
-                    match question {
-                        b'w' => release.notified().await,
-                        // The connection's end ends it, as it does in any framework.
-                        b's' => drop(socket.read_u8().await?),
-                        _ => {}
-                    }
-                    socket.write_u8(question).await
-                });
-            }
-        };
-        let accepted: io::Result<()> = tokio::select! {
-            outcome = accept => outcome,
-            () = stop => Ok(()),
-        };
-        accepted?;
-        drop(listener);
-        stopped.notify_one();
-        while tasks.join_next().await.is_some() {}
-        Ok(())
-    }
-}
-
-fn run(serving: Serving<Line>) -> Ended {
-    tokio::spawn(serving.into_future())
-}
-
-async fn finish(ended: Ended) -> LifecycleReport {
-    ended.await.expect("no panic").expect("ends well")
-}
-
-async fn ask(address: SocketAddr, question: u8) -> io::Result<u8> {
-    let mut socket = TcpStream::connect(address).await?;
-    socket.write_u8(question).await?;
-    socket.read_u8().await
-}
-
-fn outcomes(report: &LifecycleReport) -> Vec<Outcome> {
-    report.steps.iter().map(|step| step.outcome).collect()
-}
-
-fn outcome(report: &LifecycleReport, step: Step) -> Outcome {
-    report.step(step).expect("taken").outcome
-}
-
-fn took(report: &LifecycleReport, step: Step) -> Duration {
-    report.step(step).expect("taken").took
 }

@@ -1,0 +1,108 @@
+//! Measures the product beside its baselines. See README.md.
+use std::{env, io, process::ExitCode};
+
+use benches::{
+    Failure,
+    args::Args,
+    group::{Group, connect, get},
+    machine::Machine,
+    report::Report,
+    run::Run,
+    serve::serve,
+};
+
+mod decode;
+
+// What is private in nacos-core is measured as what it is: its own files, here once more. They
+// name each other by paths from the root, so that is where they stand.
+macro_rules! product {
+    ($($path:literal $name:ident,)*) => {$(
+        #[path = $path]
+        #[allow(dead_code, unreachable_pub, reason = "of nacos-core's files only a part is used here")]
+        mod $name;
+    )*};
+}
+product! {
+    "../../nacos-core/src/error.rs" error,
+    "../../nacos-core/src/instance.rs" instance,
+    "../../nacos-core/src/key.rs" key,
+    "../../nacos-core/src/service.rs" service,
+    "../../nacos-core/src/wire/mod.rs" wire,
+}
+
+fn main() -> ExitCode {
+    let address = env::var("NACOS_SERVER_ADDR").ok().filter(|address| !address.is_empty());
+    let args = match Args::parse(env::args().skip(1), address) {
+        Ok(args) => args,
+        Err(why) => {
+            eprintln!("{why}\n\n{}", usage());
+            return ExitCode::from(2);
+        }
+    };
+    if args.help {
+        println!("{}", usage());
+        return ExitCode::SUCCESS;
+    }
+    let outcome = if args.serve { serve().map(|()| true) } else { measure(&args) };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures and reports. Says whether everything could be measured.
+fn measure(args: &Args) -> Result<bool, Failure> {
+    let chosen = |group: &&Group| {
+        args.groups.is_empty() || args.groups.iter().any(|name| name == group.name)
+    };
+    if let Some(unknown) =
+        args.groups.iter().find(|name| GROUPS.iter().all(|group| group.name != **name))
+    {
+        return Err(format!("there is no group {unknown}\n\n{}", usage()).into());
+    }
+    let run = Run::new(args);
+    let machine = Machine::here();
+    let (mut rows, mut complete) = (Vec::new(), true);
+    for group in GROUPS.iter().filter(chosen) {
+        eprintln!("{}: {}", group.name, group.about);
+        match (group.measure)(&run) {
+            Ok(measured) => rows.extend(measured),
+            Err(why) => {
+                eprintln!("{} could not be measured: {why}", group.name);
+                complete = false;
+            }
+        }
+    }
+    let server = run.started().map(|server| server.name().to_owned());
+    let report = Report { machine, server, smoke: args.smoke, rows };
+    if args.json {
+        report.json(&mut io::stdout().lock())?;
+        report.table(&mut io::stderr().lock())?;
+    } else {
+        report.table(&mut io::stdout().lock())?;
+    }
+    Ok(complete)
+}
+
+fn usage() -> String {
+    let groups: Vec<_> =
+        GROUPS.iter().map(|group| format!("  {:8} {}", group.name, group.about)).collect();
+    format!("{USAGE}\nGroups, all of them unless some are named:\n{}", groups.join("\n"))
+}
+
+const GROUPS: [Group; 3] = [get::GROUP, connect::GROUP, decode::GROUP];
+
+const USAGE: &str = "\
+benches [--smoke] [--json] [--rounds N] [--server r-nacos|java|testkit|HOST:PORT] [GROUP ...]
+
+  --smoke    tiny counts: whether it runs, not how fast it is
+  --json     lines of JSON on standard output, the table on standard error
+  --rounds   rounds of each contest (15)
+  --server   what is measured on; NACOS_SERVER_ADDR names a running one, too.
+             Otherwise r-nacos if `cargo run -p servers -- install r-nacos` has installed it,
+             else the test server in a process of its own
+";

@@ -1,0 +1,193 @@
+//! A configuration that follows its documents.
+use std::{fmt, future::Future, sync::Arc};
+
+use nacos_core::{Client, Live};
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    builder::HotConfigBuilder,
+    engine::Command,
+    error::{Error, ErrorKind},
+    hot::{Hot, known},
+    report::{Refusal, Rejection, Stage},
+    resource::{FromSlice, Resource},
+    status::Status,
+};
+
+/// A typed configuration, made of files, documents and the environment, that follows its documents.
+///
+/// A change is parsed, extracted, validated, and its resources are built, before anything is
+/// swapped. What cannot be taken changes nothing, and is reported by [`status`](Self::status).
+///
+/// Cheap to clone. The one task behind it, and the client's session, live until the last clone and
+/// the last [`Hot`] are gone, or until the client is shut down; the last value stays readable.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = nacos_testkit::Server::start().await?;
+/// # server.publish("", "ORDER_GROUP", "orders.properties", "limits.rps=100");
+/// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+/// use nacos_figment::{Hot, HotConfig, Import};
+///
+/// #[derive(serde::Deserialize)]
+/// struct AppConfig { limits: Limits }
+/// #[derive(serde::Deserialize, PartialEq)]
+/// struct Limits { rps: u32 }
+///
+/// let config: HotConfig<AppConfig> = HotConfig::builder(&nacos)
+///     .file("config/application.toml")
+///     .import(Import::app("orders").ext("properties").group("ORDER_GROUP").profile("prod"))
+///     .env("ORDERS")
+///     .start()
+///     .await?;
+/// let hot: Hot<AppConfig> = config.hot();
+/// let limit = hot.load().limits.rps;
+/// # assert_eq!(limit, 100);
+///
+/// let mut changes = hot.map(|config| &config.limits).changes();
+/// # server.publish("", "ORDER_GROUP", "orders.properties", "limits.rps=200");
+/// if let Some(change) = changes.next().await {
+///     println!("from {} to {}", change.old.rps, change.new.rps);
+/// }
+/// # assert_eq!(hot.load().limits.rps, 200);
+/// # Ok(()) }
+/// ```
+pub struct HotConfig<T: 'static> {
+    hot: Hot<T>,
+    status: Live<Status>,
+    commands: mpsc::Sender<Command<T>>,
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
+    /// Begins a configuration that gets its documents from the server of `client`.
+    pub fn builder(client: &Client) -> HotConfigBuilder<T> {
+        HotConfigBuilder::new(client)
+    }
+
+    pub(crate) fn new(
+        hot: Hot<T>,
+        status: Live<Status>,
+        commands: mpsc::Sender<Command<T>>,
+    ) -> Self {
+        Self { hot, status, commands }
+    }
+
+    /// The whole configuration, always current.
+    #[must_use]
+    pub fn hot(&self) -> Hot<T> {
+        self.hot.clone()
+    }
+
+    /// How the configuration stands: which generation, how fresh, and what was rejected last.
+    ///
+    /// The reader keeps nothing alive.
+    #[must_use]
+    pub fn status(&self) -> Live<Status> {
+        self.status.clone()
+    }
+
+    /// Reads the files again and asks for the documents again, soon. A hint: several are one.
+    pub fn reload(&self) {
+        // Full: then it is busy, and looks again anyway. Closed: there is nothing to reload.
+        let _ = self.commands.try_send(Command::Reload);
+    }
+
+    /// Builds something from a part of the configuration, and again whenever that part changes.
+    ///
+    /// `slice` names the part; `build` gets a clone of it and may take ten seconds. A changed
+    /// configuration is in force only when everything that depends on it is built, so whoever pins
+    /// a version sees the configuration and the resources that belong together. If a build fails,
+    /// the new configuration is rejected, and tried again after 1 s, 2 s, … 60 s; one that changes
+    /// other parts only is not concerned. What was built before lives until the last
+    /// [`Pinned`](crate::Pinned) of its versions is dropped.
+    ///
+    /// `build` must not hold a `Hot` or `HotConfig` of this configuration, which would keep itself
+    /// alive; what it needs is in its part. What its error says is reported, without the credentials of URLs; the rest of it is
+    /// up to the build.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Rejected`] if the first build fails, [`ErrorKind::Closed`] after a shutdown.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up what is being built. Dropped in the last instant, the resource
+    /// may already be kept up to date, unused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # server.publish("", "DEFAULT_GROUP", "orders.properties", "db.url=postgres://db");
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// # use nacos_figment::{Hot, HotConfig, Import};
+    /// # #[derive(serde::Deserialize)]
+    /// # struct AppConfig { db: Db }
+    /// # #[derive(Clone, serde::Deserialize, PartialEq)]
+    /// # struct Db { url: String }
+    /// # struct Pool(String);
+    /// # impl Pool {
+    /// #     async fn connect(db: &Db) -> std::io::Result<Self> { Ok(Self(db.url.clone())) }
+    /// # }
+    /// # let config: HotConfig<AppConfig> =
+    /// #     HotConfig::builder(&nacos).import(Import::data_id("orders.properties")).start().await?;
+    /// let pool: Hot<Pool> =
+    ///     config.resource("db", |c| &c.db, |db| async move { Pool::connect(&db).await }).await?;
+    /// # assert_eq!(pool.load().0, "postgres://db");
+    /// # Ok(()) }
+    /// ```
+    pub async fn resource<S, R, E, F, Fut>(
+        &self,
+        name: &str,
+        slice: impl for<'a> Fn(&'a T) -> &'a S + Send + Sync + 'static,
+        build: F,
+    ) -> Result<Hot<R>, Error>
+    where
+        S: Clone + PartialEq + Send + Sync + 'static,
+        R: Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+        F: Fn(S) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        let doing = format!("build the resource `{name}`");
+        let resource: Arc<dyn Resource<T>> =
+            Arc::new(FromSlice { name: name.into(), slice, build });
+        // Until nothing was committed while it was being built.
+        loop {
+            let version = self.hot.version();
+            let building = resource.build(known(&version.value));
+            let part = building.await.map_err(|failure| {
+                let issue = failure.into_issue(name, &version.layers);
+                let refusal = Refusal::new(Stage::Build, vec![issue]);
+                let rejection = Rejection::new(version.generation, refusal, Vec::new());
+                Error::rejected(&doing, Arc::new(rejection))
+            })?;
+            let (added, answer) = oneshot::channel();
+            let resource = Arc::clone(&resource);
+            let value = Arc::clone(&version.value);
+            let closed = || Error::new(ErrorKind::Closed, &doing);
+            let command = Command::Add { resource, value, part, added };
+            self.commands.send(command).await.map_err(|_| closed())?;
+            if let Some(index) = answer.await.map_err(|_| closed())? {
+                return Ok(Hot::resource(&self.hot, index));
+            }
+        }
+    }
+}
+
+impl<T> Clone for HotConfig<T> {
+    fn clone(&self) -> Self {
+        Self { hot: self.hot.clone(), status: self.status.clone(), commands: self.commands.clone() }
+    }
+}
+
+/// Shows how it stands, never the value.
+impl<T> fmt::Debug for HotConfig<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HotConfig").field("status", &*self.status.get()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,223 @@
+//! The engine on documents that the test writes, on a paused clock.
+mod resources;
+
+use nacos_core::{Document, DocumentState, ErrorKind as CoreErrorKind};
+use serde::Deserialize;
+use tokio::time::sleep_until;
+
+use super::*;
+use crate::{
+    ErrorKind, Freshness, HotConfig,
+    recipe::Recipe,
+    testing::{start, status},
+};
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Config {
+    n: u32,
+    #[serde(default)]
+    db: String,
+}
+
+fn recipe() -> Recipe<Config> {
+    Recipe::default()
+}
+
+/// Lets time pass on the paused clock, and everything happen that happens in it.
+async fn pass(time: Duration) {
+    sleep_until(Instant::now() + time).await;
+}
+
+async fn generation(config: &HotConfig<Config>, generation: u64) {
+    let reached = status(config, |status| status.generation >= generation).await;
+    assert_eq!(reached.generation, generation);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_document_leaves_the_last_good_value_and_a_good_one_heals() {
+    let (documents, config) =
+        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+    let hot = config.hot();
+    documents.publish(0, "{\"n\":\n \"hunter2\"}");
+    let rejected = status(&config, |status| status.rejection.is_some()).await;
+    let rejection = rejected.rejection.expect("just seen");
+    assert_eq!((hot.load().n, rejected.generation, rejection.kept), (1, 1, 1));
+    assert_eq!((rejection.stage, rejection.is_transient()), (Stage::Extract, false));
+    let at = rejection.issues[0].place.as_ref().and_then(|place| place.position).expect("known");
+    assert_eq!((at.line, at.column), (2, 2));
+    for shown in [rejection.to_string(), format!("{rejection:?}"), format!("{config:?}")] {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    documents.publish(0, r#"{"n": 2}"#);
+    let healed = status(&config, |status| status.rejection.is_none()).await;
+    assert_eq!((hot.load().n, healed.generation), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rolling_back_to_what_is_in_force_clears_the_rejection_without_a_commit() {
+    let (documents, config) =
+        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+    documents.publish(0, "{");
+    status(&config, |status| status.rejection.is_some()).await;
+    documents.publish(0, r#"{"n": 1}"#);
+    let cleared = status(&config, |status| status.rejection.is_none()).await;
+    assert_eq!(cleared.generation, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn burst_of_changes_becomes_few_commits() {
+    let first = Some(r#"{"n": 0}"#);
+    let (documents, config) =
+        start(recipe(), &[("a.json", first), ("b.json", None)]).await.expect("valid");
+    let begun = Instant::now();
+    for (n, document) in (1..=200).zip([0, 1].into_iter().cycle()) {
+        documents.publish(document, &format!(r#"{{"n": {n}}}"#));
+        pass(Duration::from_millis(10)).await;
+    }
+    documents.publish(1, r#"{"n": 1000}"#);
+    let last = status(&config, |_| config.hot().load().n == 1000).await;
+    // Two seconds of changes that never pause: one commit every 750 ms, and the last.
+    assert!((2..=4).contains(&(last.generation - 1)), "{} commits", last.generation - 1);
+    assert!(Instant::now() - begun < Duration::from_millis(2_000 + 760));
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_document_is_applied_at_once() {
+    let (documents, config) =
+        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+    let begun = Instant::now();
+    documents.publish(0, r#"{"n": 2}"#);
+    generation(&config, 2).await;
+    assert_eq!(Instant::now(), begun);
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_names_what_is_wrong_or_unknown() {
+    let error = start(recipe(), &[("a.json", Some("{\n\"n\": \"hunter2\"}"))]).await.map(|_| ());
+    let error = error.expect_err("invalid");
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    let shown = error.to_string();
+    assert!(shown.contains("nacos://G/a.json@") && shown.contains("line 2 column 6"), "{shown}");
+    assert!(!format!("{shown} {error:?}").contains("hunter2"));
+
+    let missing = start(recipe(), &[("!a.json", None)]).await.map(|_| ()).expect_err("required");
+    let shown = missing.to_string();
+    assert!(shown.contains("the document does not exist, in nacos://G/a.json"), "{shown}");
+
+    let (documents, followed) = crate::testing::Documents::new(&[("a.json", None)]);
+    documents.set(0, DocumentState::Pending);
+    let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("never known");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("nacos://G/a.json"), "{error}");
+
+    let (documents, followed) = crate::testing::Documents::new(&[("a.json", None)]);
+    documents.set(0, DocumentState::Unreachable { last: None, why: CoreErrorKind::Denied });
+    let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("denied");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
+    let text = r#"{"n": 1}"#;
+    let (documents, config) = start(recipe(), &[("a.json", Some(text))]).await.expect("valid");
+    let why = CoreErrorKind::Disconnected;
+    documents.set(0, DocumentState::Unreachable { last: None, why });
+    let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
+    assert_eq!((stale.freshness, stale.generation), (Freshness::Stale { why }, 1));
+    documents.publish(0, text);
+    status(&config, |status| status.freshness == Freshness::Verified).await;
+    assert_eq!(config.hot().generation(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn removed_document_takes_effect_after_a_while_and_a_required_one_never() {
+    let documents = &[("a.json", Some(r#"{"n": 1}"#)), ("b.json", Some(r#"{"db": "x"}"#))];
+    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let begun = Instant::now();
+    documents.set(1, DocumentState::Absent);
+    generation(&config, 2).await;
+    assert_eq!(config.hot().load().db, "");
+    assert!(Instant::now() - begun >= Duration::from_secs(3));
+
+    let (documents, config) =
+        start(recipe(), &[("!a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+    documents.set(0, DocumentState::Absent);
+    let rejected = status(&config, |status| status.rejection.is_some()).await;
+    assert_eq!(rejected.rejection.expect("just seen").stage, Stage::Collect);
+    assert_eq!(config.hot().load().n, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn document_that_comes_back_in_time_was_never_gone() {
+    let text = r#"{"n": 1}"#;
+    let (documents, config) =
+        start(recipe(), &[("a.json", Some(text)), ("b.json", None)]).await.expect("valid");
+    documents.set(0, DocumentState::Absent);
+    pass(Duration::from_secs(2)).await;
+    documents.publish(0, text);
+    pass(Duration::from_secs(10)).await;
+    assert_eq!(config.hot().generation(), 1);
+    assert!(config.status().get().rejection.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn task_ends_with_the_last_handle_and_with_the_client() {
+    let (documents, config) =
+        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+    let hot = config.hot().map(|config| &config.n);
+    let mut statuses = config.status();
+    drop(config);
+    documents.publish(0, r#"{"n": 2}"#);
+    hot.changes().next().await.expect("a part of it keeps it going");
+    drop(hot);
+    while statuses.changed().await.is_some() {}
+
+    let (documents, config) =
+        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+    let mut changes = config.hot().changes();
+    drop(documents);
+    assert!(changes.next().await.is_none());
+    assert_eq!(config.hot().load().n, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_documents_are_read_off_the_task() {
+    let padding = "x".repeat(INLINE_AND_MORE);
+    let text = |n: u32| format!(r#"{{"n": {n}, "db": "{padding}"}}"#);
+    let (documents, config) = start(recipe(), &[("a.json", Some(&*text(1)))]).await.expect("valid");
+    documents.publish(0, &text(2));
+    generation(&config, 2).await;
+    assert_eq!(config.hot().load().n, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_type_matters_when_no_ending_tells() {
+    let (documents, followed) = crate::testing::Documents::new(&[("a", None)]);
+    documents.set(0, DocumentState::Present(Document::new("n=1", "properties")));
+    let config = recipe().start_on(followed, None).await.expect("valid");
+    documents.set(0, DocumentState::Present(Document::new(r#"{"n": 2}"#, "json")));
+    generation(&config, 2).await;
+    assert_eq!(config.hot().load().n, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_are_below_documents_and_read_again_on_reload() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("application.json");
+    std::fs::write(&path, r#"{"n": 1, "db": "file"}"#).expect("written");
+    let mut recipe = recipe();
+    recipe.files = vec![path.clone().into(), dir.path().join("absent.json").into()];
+    let (_documents, config) =
+        start(recipe, &[("a.json", Some(r#"{"n": 2}"#))]).await.expect("valid");
+    assert_eq!(*config.hot().load(), Config { n: 2, db: "file".to_owned() });
+    std::fs::write(&path, r#"{"n": 1, "db": "again"}"#).expect("written");
+    config.reload();
+    generation(&config, 2).await;
+    assert_eq!(config.hot().load().db, "again");
+    std::fs::write(&path, b"\xff").expect("written");
+    config.reload();
+    let rejected = status(&config, |status| status.rejection.is_some()).await;
+    assert!(rejected.rejection.expect("just seen").to_string().contains("not UTF-8"));
+}
+
+const INLINE_AND_MORE: usize = 100 * 1024;

@@ -1,0 +1,90 @@
+//! What operators see of a configuration: never content.
+use std::sync::Arc;
+
+use nacos_core::{
+    Error, Live,
+    inspect::{Action, Inspect, Tree},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    engine::Command,
+    report::Rejection,
+    root::Root,
+    status::{Freshness, Status},
+};
+
+/// The report of one configuration.
+pub(crate) struct ConfigInspect<T> {
+    pub(crate) name: Arc<str>,
+    pub(crate) root: Arc<Root>,
+    pub(crate) status: Live<Status>,
+    pub(crate) revision: Live<u64>,
+    /// Also what keeps the engine's ear open while there are only `Hot`s left.
+    pub(crate) commands: mpsc::Sender<Command<T>>,
+}
+
+impl<T: Send + Sync> Inspect for ConfigInspect<T> {
+    fn name(&self) -> String {
+        format!("config:{}", self.name)
+    }
+
+    fn report(&self) -> Tree {
+        let status = self.status.get();
+        let version = self.root.share();
+        let freshness = match status.freshness {
+            Freshness::Verified => "verified".to_owned(),
+            Freshness::Stale { why } => format!("stale: {why}"),
+        };
+        let sources = version.sources.iter().map(|source| {
+            let md5 = source.md5.as_deref().map_or(Tree::Nothing, Tree::from);
+            Tree::branch([("name", Tree::from(&*source.name)), ("md5", md5)])
+        });
+        let rejection = status.rejection.as_deref().map_or(Tree::Nothing, rejection_tree);
+        Tree::branch([
+            ("generation", version.generation.into()),
+            ("freshness", freshness.into()),
+            ("sources", Tree::List(sources.collect())),
+            ("resources", version.parts.len().into()),
+            ("rejection", rejection),
+        ])
+    }
+
+    /// Knows `reload`.
+    fn act(&self, action: &Action) -> Result<(), Error> {
+        if action.name != "reload" {
+            return Unknown(self).act(action);
+        }
+        // Full: then it is busy, and looks again anyway. Closed: there is nothing to reload.
+        let _ = self.commands.try_send(Command::Reload);
+        Ok(())
+    }
+
+    fn changed(&self) -> Option<Live<u64>> {
+        Some(self.revision.clone())
+    }
+}
+
+/// Answers as a part does that knows no action.
+struct Unknown<'a, T>(&'a ConfigInspect<T>);
+
+impl<T: Send + Sync> Inspect for Unknown<'_, T> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn report(&self) -> Tree {
+        Tree::Nothing
+    }
+}
+
+fn rejection_tree(rejection: &Rejection) -> Tree {
+    let issues = rejection.issues.iter().map(|issue| Tree::from(issue.to_string()));
+    Tree::branch([
+        ("stage", Tree::from(rejection.stage.name())),
+        ("transient", rejection.is_transient().into()),
+        ("attempts", u64::from(rejection.attempts).into()),
+        ("issues", Tree::List(issues.collect())),
+        ("omitted", rejection.omitted.into()),
+    ])
+}

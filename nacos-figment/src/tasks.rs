@@ -1,0 +1,29 @@
+//! The only place that spawns. Every task is owned: dropping its [`Task`] ends it.
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task(JoinHandle<()>);
+
+/// Starts `future` on the ambient runtime, inside the current span.
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
+    Task(tokio::spawn(future.in_current_span()))
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Runs `work` on a thread that may block; `None` if it panicked.
+///
+/// Dropping the future does not stop the work: keep it bounded.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}

@@ -1,0 +1,209 @@
+//! Against a server: what is published is followed, and what breaks is reported.
+use std::time::Duration;
+
+use figment::{Figment, providers::Serialized};
+use nacos_core::{
+    Client,
+    inspect::{Action, Tree},
+};
+use nacos_figment::{ErrorKind, Freshness, Hot, HotConfig, Import, NacosSource, Stage, Status};
+use nacos_testkit::Server;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct AppConfig {
+    limits: Limits,
+    #[serde(default)]
+    db: Db,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Limits {
+    rps: u32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+struct Db {
+    url: String,
+    password: String,
+}
+
+async fn world() -> (Server, Client) {
+    let server = Server::start().await.expect("ports are free");
+    let client = Client::builder().server_addr(server.addr().to_string()).connect().await;
+    (server, client.expect("the server runs"))
+}
+
+fn app() -> Import {
+    Import::app("orders").ext("json").group("ORDER_GROUP").profile("prod")
+}
+
+fn publish(server: &Server, data_id: &str, content: &str) {
+    server.publish("", "ORDER_GROUP", data_id, content);
+}
+
+async fn until(config: &HotConfig<AppConfig>, condition: impl FnMut(&Status) -> bool) -> Status {
+    let status = tokio::time::timeout(PATIENCE, async {
+        config.status().wait_for(condition).await.expect("the engine lives")
+    });
+    (*status.await.expect("in time")).clone()
+}
+
+#[tokio::test]
+async fn publish_is_followed_and_a_broken_one_is_rejected_until_a_good_one_comes() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders", r#"{"limits": {"rps": 1}, "db": {"url": "bare"}}"#);
+    publish(&server, "orders.json", r#"{"limits.rps": 2}"#);
+    publish(&server, "orders-prod.json", r#"{"limits.rps": 3}"#);
+    let config: HotConfig<AppConfig> = HotConfig::builder(&nacos)
+        .import(app().required())
+        .env_from("ORDERS", [("ORDERS__DB__PASSWORD", "hunter2")])
+        .start()
+        .await
+        .expect("valid");
+    let hot: Hot<AppConfig> = config.hot();
+    assert_eq!((hot.load().limits.rps, &*hot.load().db.url), (3, "bare"));
+    assert_eq!(hot.load().db.password, "hunter2");
+    let sources: Vec<String> = hot.pin().sources().iter().map(ToString::to_string).collect();
+    assert!(sources[2].starts_with("nacos://public/ORDER_GROUP/orders-prod.json@"), "{sources:?}");
+
+    let mut changes = hot.map(|config| &config.limits).changes();
+    publish(&server, "orders-prod.json", r#"{"limits.rps": 4}"#);
+    let change = tokio::time::timeout(PATIENCE, changes.next()).await.expect("in time");
+    let change = change.expect("the client lives");
+    assert_eq!((change.old.rps, change.new.rps), (3, 4));
+
+    publish(&server, "orders-prod.json", "{\"limits.rps\":\n \"hunter3\"}");
+    let status = until(&config, |status| status.rejection.is_some()).await;
+    let rejection = status.rejection.expect("just seen");
+    assert_eq!(rejection.stage, Stage::Extract);
+    let shown = rejection.to_string();
+    assert!(shown.contains("orders-prod.json@") && shown.contains("line 2 column 2"), "{shown}");
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert_eq!(hot.load().limits.rps, 4);
+
+    publish(&server, "orders-prod.json", r#"{"limits.rps": 5}"#);
+    until(&config, |status| status.rejection.is_none()).await;
+    assert_eq!(hot.load().limits.rps, 5);
+}
+
+#[tokio::test]
+async fn restarted_server_is_followed_again() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&nacos).import(app()).start().await.expect("valid");
+    server.stop().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 2}}"#);
+    server.resume().await.expect("the ports are still free");
+    until(&config, |status| status.generation == 2 && status.freshness == Freshness::Verified)
+        .await;
+    assert_eq!(config.hot().load().limits.rps, 2);
+}
+
+#[tokio::test]
+async fn first_configuration_that_is_not_valid_fails_the_start() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", "{\"limits\": {\n  \"rps\": \"hunter2\"}}");
+    let builder = || HotConfig::<AppConfig>::builder(&nacos);
+    let error = builder().import(app()).start().await.expect_err("no number");
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    let shown = error.to_string();
+    let place = "nacos://public/ORDER_GROUP/orders.json@";
+    assert!(shown.contains(place) && shown.contains("line 2 column 10"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+
+    let absent = Import::data_id("absent.json").required();
+    let error = builder().import(absent).start().await.expect_err("absent");
+    assert!(error.to_string().contains("does not exist"), "{error}");
+
+    let invalid = builder().import(Import::data_id("no spaces")).start().await;
+    assert_eq!(invalid.expect_err("no name").kind(), ErrorKind::InvalidOption);
+}
+
+#[tokio::test]
+async fn resource_follows_its_part_of_the_configuration() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}, "db": {"url": "one"}}"#);
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&nacos).import(app()).start().await.expect("valid");
+    let pool: Hot<String> = config
+        .resource("db", |c| &c.db, |db| async move { Ok::<_, std::io::Error>(db.url) })
+        .await
+        .expect("built");
+    assert_eq!(*pool.load(), "one");
+    let mut changes = pool.changes();
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}, "db": {"url": "two"}}"#);
+    let change = tokio::time::timeout(PATIENCE, changes.next()).await.expect("in time");
+    assert_eq!(*change.expect("the client lives").new, "two");
+}
+
+#[tokio::test]
+async fn operators_see_documents_and_rejections_but_no_content() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}, "db": {"password": "hunter2"}}"#);
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&nacos).import(app()).start().await.expect("valid");
+    let inspected = nacos.inspected();
+    let part = inspected.iter().find(|part| part.name() == "config:orders").expect("registered");
+    assert_eq!(part.report().get("generation"), Some(&Tree::Count(1)));
+    part.act(&Action::new("reload")).expect("known");
+    part.act(&Action::new("explode")).expect_err("unknown");
+    publish(&server, "orders.json", r#"{"limits": {"rps": "hunter2"}}"#);
+    until(&config, |status| status.rejection.is_some()).await;
+    let shown = format!("{:?} {config:?} {:?}", part.report(), config.status());
+    assert!(shown.contains("nacos://public/ORDER_GROUP/orders.json"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    drop((inspected, config));
+    assert!(nacos.inspected().iter().all(|part| part.name() != "config:orders"));
+}
+
+#[tokio::test]
+async fn shutdown_ends_changes_and_keeps_the_last_value() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&nacos).import(app()).start().await.expect("valid");
+    let mut changes = config.hot().changes();
+    nacos.shutdown(PATIENCE).await;
+    let ended = tokio::time::timeout(PATIENCE, changes.next()).await.expect("in time");
+    assert!(ended.is_none());
+    assert_eq!(config.hot().load().limits.rps, 1);
+}
+
+#[tokio::test]
+async fn fetched_documents_are_a_frozen_provider_that_names_them() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", "{\"limits\": {\n  \"rps\": 2}}");
+    let source = NacosSource::new(&nacos).import(app());
+    let fetched = source.fetch().await.expect("valid");
+    publish(&server, "orders.json", "{}");
+    let defaults = Serialized::defaults(serde_json::json!({"limits": {"rps": 1}}));
+    let figment = Figment::from(defaults.clone()).merge(&fetched);
+    let app: AppConfig = figment.extract().expect("valid");
+    assert_eq!(app.limits.rps, 2);
+    let name = &figment.find_metadata("limits.rps").expect("it has one").name;
+    assert!(name.starts_with("nacos://public/ORDER_GROUP/orders.json@"), "{name}");
+    let error = figment.extract_inner::<bool>("limits.rps").expect_err("no flag");
+    assert!(nacos_figment::redacted(error).to_string().contains("found integer"));
+
+    publish(&server, "orders-prod.json", "{\"limits\": {\n  \"rps\": \"hunter2\"}}");
+    let error = Figment::from(defaults)
+        .merge(source.fetch().await.expect("valid"))
+        .extract::<AppConfig>()
+        .expect_err("no number");
+    let shown = nacos_figment::redacted(error).to_string();
+    assert!(shown.contains("limits.rps @ 2:10"), "{shown}");
+    assert!(shown.contains("nacos://public/ORDER_GROUP/orders-prod.json@"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+
+    let missing = NacosSource::new(&nacos).import(Import::data_id("absent.json").required());
+    assert_eq!(missing.fetch().await.expect_err("absent").kind(), ErrorKind::Rejected);
+    publish(&server, "orders-prod.json", "{\n\"hunter2\"");
+    let error = source.fetch().await.expect_err("broken");
+    assert!(error.to_string().contains("line 2") && !error.to_string().contains("hunter2"));
+}
+
+/// Far longer than anything takes: reached only if it never comes.
+const PATIENCE: Duration = Duration::from_secs(20);

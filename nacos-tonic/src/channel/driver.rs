@@ -1,0 +1,60 @@
+//! What keeps a connection moving: one task, in which everything runs that hyper would spawn.
+use std::{future::Future, pin::pin};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::{mpsc, watch};
+use tracing::debug;
+
+/// Takes what hyper wants to run beside a connection, and hands it to its driver.
+#[derive(Clone, Debug)]
+pub(super) struct Executor {
+    // Unbounded: what is handed over are the streams of the connection, which the peer limits.
+    jobs: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
+}
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, job: F) {
+        // Without a driver there is no socket either: the job has nothing left to do.
+        let _over = self.jobs.send(job.boxed());
+    }
+}
+
+/// What an [`Executor`] was given.
+pub(super) type Jobs = mpsc::UnboundedReceiver<BoxFuture<'static, ()>>;
+
+pub(super) fn executor() -> (Executor, Jobs) {
+    let (sender, jobs) = mpsc::unbounded_channel();
+    (Executor { jobs: sender }, jobs)
+}
+
+/// Drives a connection until it takes no more requests and those it has taken are answered.
+///
+/// `over` turns true when the first is so. Dropping the future closes the socket.
+pub(super) async fn drive(
+    connection: impl Future<Output = hyper::Result<()>>,
+    mut jobs: Jobs,
+    over: watch::Sender<bool>,
+) {
+    let mut connection = pin!(connection.fuse());
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            // First: a job that is not polled holds a request up.
+            Some(job) = jobs.recv() => running.push(job),
+            // No new requests from now on; what runs are streams that still have answers to come.
+            ended = &mut connection, if !*over.borrow() => {
+                if let Err(error) = ended {
+                    debug!(%error, "connection failed");
+                }
+                over.send_replace(true);
+            }
+            Some(()) = running.next() => {}
+            // The executor is gone with the connection, and no stream is left.
+            else => return,
+        }
+    }
+}

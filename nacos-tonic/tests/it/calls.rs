@@ -1,0 +1,89 @@
+//! What happens to calls while servers come and go.
+use tokio::task::JoinSet;
+
+use crate::{
+    inventory::{InventoryClient, ask},
+    server::{Server, channel, service, until_ready},
+};
+
+#[tokio::test]
+async fn polite_stop_fails_no_call_whatever_it_is() {
+    let mut servers = [Server::start("one"), Server::start("two")];
+    let (_set, channel) = channel(servers.iter().map(Server::instance).collect());
+    until_ready(&channel, 2).await;
+    let mut callers = JoinSet::new();
+    for _ in 0..8 {
+        let mut inventory = InventoryClient::new(channel.clone());
+        callers.spawn(async move {
+            for _ in 0..400 {
+                inventory.reserve(ask("book")).await?;
+            }
+            Ok::<_, tonic::Status>(())
+        });
+    }
+    while servers[0].calls() < 300 {
+        tokio::task::yield_now().await;
+    }
+    servers[0].stop();
+    while let Some(caller) = callers.join_next().await {
+        caller.expect("no panic").expect("no call fails");
+    }
+    assert_eq!(servers[0].calls() + servers[1].calls(), 3_200, "each exactly once");
+}
+
+#[tokio::test]
+async fn call_and_stream_finish_at_an_instance_that_left_the_list() {
+    let (old, new) = (Server::start("old"), Server::start("new"));
+    let (set, channel) = channel(vec![old.instance()]);
+    let mut inventory = InventoryClient::new(channel.clone());
+    let mut answers = inventory.watch().await.expect("a stream");
+    let slow = tokio::spawn({
+        let mut inventory = inventory.clone();
+        async move { inventory.reserve(ask("slow")).await }
+    });
+    while old.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    set.publish(service(vec![new.instance()]));
+    until_ready(&channel, 1).await;
+    while inventory.reserve(ask("book")).await.expect("answered") != "new" {}
+    for _ in 0..20 {
+        assert_eq!(inventory.reserve(ask("book")).await.expect("answered"), "new");
+    }
+    old.permit(2);
+    assert_eq!(slow.await.expect("no panic").expect("answered"), "old");
+    let answer = answers.message().await.expect("whole").expect("one more");
+    assert_eq!(answer.by, "old");
+}
+
+#[tokio::test]
+async fn instance_that_restarts_is_found_again() {
+    let server = Server::start("first");
+    let address = server.address;
+    let (_set, channel) = channel(vec![server.instance()]);
+    let mut inventory = InventoryClient::new(channel.clone());
+    assert_eq!(inventory.reserve(ask("book")).await.expect("answered"), "first");
+    drop(server);
+    until_ready(&channel, 0).await;
+    let _server = Server::start_at(address, "second");
+    until_ready(&channel, 1).await;
+    assert_eq!(inventory.reserve(ask("book")).await.expect("answered"), "second");
+}
+
+#[tokio::test]
+async fn given_up_calls_leave_the_connection_usable() {
+    let server = Server::start("one");
+    let (_set, channel) = channel(vec![server.instance()]);
+    let mut inventory = InventoryClient::new(channel.clone());
+    for given_up in 1..=200 {
+        let mut other = inventory.clone();
+        let call = tokio::spawn(async move { other.reserve(ask("slow")).await });
+        // Received before it is given up: servers close connections for resets in quick succession.
+        while server.calls() < given_up {
+            tokio::task::yield_now().await;
+        }
+        call.abort();
+        let _aborted = call.await;
+    }
+    assert_eq!(inventory.reserve(ask("book")).await.expect("answered"), "one");
+}

@@ -1,0 +1,150 @@
+//! What carries requests to one endpoint: brought by whoever knows a transport.
+use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
+
+use http::{Request, Response};
+use nacos_core::Instance;
+
+/// Any error, as transports report them.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Makes connections to endpoints. Implemented for closures.
+///
+/// Called by the balancer's controller, for every endpoint that may be called and as long as it may:
+/// at once when it appears, at once when an established connection is lost, and after a growing,
+/// jittered delay when the last attempt failed. At most 32 attempts are under way at a time, each
+/// within the connect timeout; one that takes longer is dropped.
+///
+/// Dropping a connection closes it.
+pub trait Connect: Send + Sync + 'static {
+    /// What is made. Shared by all requests to the endpoint: it multiplexes, or pools inside.
+    type Connection: Connection;
+
+    /// Connects. The connection must be ready to take requests when this returns.
+    fn connect(
+        &self,
+        endpoint: Endpoint,
+    ) -> impl Future<Output = Result<Self::Connection, BoxError>> + Send;
+}
+
+impl<F, C, U> Connect for F
+where
+    F: Fn(Endpoint) -> U + Send + Sync + 'static,
+    C: Connection,
+    U: Future<Output = Result<C, BoxError>> + Send,
+{
+    type Connection = C;
+
+    fn connect(&self, endpoint: Endpoint) -> impl Future<Output = Result<C, BoxError>> + Send {
+        self(endpoint)
+    }
+}
+
+/// One connection to one endpoint.
+///
+/// Dropping it closes it; requests under way keep it until their responses have ended.
+pub trait Connection: Send + Sync + 'static {
+    /// Whether it takes requests, as far as is known: false once it is closed or closing.
+    fn is_open(&self) -> bool;
+
+    /// Waits until [`is_open`](Self::is_open) is false or the connection is dropped. Must keep
+    /// nothing alive, and must end: until then no new connection to the endpoint is made.
+    fn closed(&self) -> impl Future<Output = ()> + Send + use<Self>;
+}
+
+/// A connection for requests with bodies of type `B`.
+pub trait SendRequest<B>: Connection {
+    /// The body of responses.
+    type Body: http_body::Body;
+
+    /// The response to come. Dropping it gives the request up.
+    type Future: Future<Output = Result<Response<Self::Body>, SendError<B>>> + Send;
+
+    /// Sends a request.
+    fn send(&self, request: Request<B>) -> Self::Future;
+}
+
+/// A request that a connection did not answer.
+///
+/// Whether it comes back makes all the difference: what was certainly never written goes to another
+/// endpoint without further ado, whatever it was.
+#[derive(Debug)]
+pub struct SendError<B> {
+    source: BoxError,
+    unsent: Option<Box<Request<B>>>,
+}
+
+impl<B> SendError<B> {
+    /// Nothing of `request` was written; here it is, as it was handed over.
+    pub fn unsent(request: Request<B>, source: impl Into<BoxError>) -> Self {
+        Self { source: source.into(), unsent: Some(Box::new(request)) }
+    }
+
+    /// The endpoint may have received the request, and acted on it.
+    pub fn lost(source: impl Into<BoxError>) -> Self {
+        Self { source: source.into(), unsent: None }
+    }
+
+    /// The cause, and the request if it was not written.
+    #[must_use]
+    pub fn into_parts(self) -> (BoxError, Option<Request<B>>) {
+        (self.source, self.unsent.map(|request| *request))
+    }
+}
+
+impl<B> fmt::Display for SendError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.unsent.is_some() {
+            "the request was not sent"
+        } else {
+            "the connection was lost before the response came"
+        })
+    }
+}
+
+impl<B: fmt::Debug> StdError for SendError<B> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// An instance that can be dialled. Entries of one ip and port are one endpoint, whatever their
+/// clusters.
+///
+/// ```
+/// use nacos_core::Instance;
+/// use nacos_tower::Endpoint;
+///
+/// let endpoint = Endpoint::new(Instance::new("10.0.0.7", 8080).with_metadata("secure", "true"));
+/// assert_eq!(endpoint.address(), "10.0.0.7:8080");
+/// assert_eq!(endpoint.instance().metadata["secure"], "true");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    address: Arc<str>,
+    instance: Arc<Instance>,
+}
+
+impl Endpoint {
+    /// The endpoint of an instance.
+    #[must_use]
+    pub fn new(instance: impl Into<Arc<Instance>>) -> Self {
+        let instance = instance.into();
+        Self { address: instance.address().into(), instance }
+    }
+
+    /// `ip:port`, with an IPv6 address in brackets.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The instance, as it was known when the connection was wanted.
+    #[must_use]
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    pub(crate) fn shared_address(&self) -> &Arc<str> {
+        &self.address
+    }
+}

@@ -1,0 +1,78 @@
+//! Which connections a request has tried already.
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use crate::backend::Passage;
+
+/// The connections that a request is not to be sent through again.
+///
+/// One that the try before this one used comes first: it is avoided as long as there is another.
+/// Those that gave the request back follow: they are avoided altogether. The same endpoint behind
+/// a new connection is a fresh try.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tried {
+    passages: [Passage; SENDS + 1],
+    refused: usize,
+}
+
+impl Tried {
+    /// Begins after a try that used `last`; 0 for none.
+    pub(crate) fn after(last: Passage) -> Self {
+        let mut tried = Self::default();
+        tried.passages[0] = last;
+        tried
+    }
+
+    /// Adds one that gave the request back. False if that is enough.
+    pub(crate) fn refuse(&mut self, passage: Passage) -> bool {
+        self.refused += 1;
+        if let Some(place) = self.passages.get_mut(self.refused) {
+            *place = passage;
+        }
+        self.refused < SENDS
+    }
+
+    pub(crate) fn all(&self) -> &[Passage] {
+        self.passages.get(..=self.refused).unwrap_or(&self.passages)
+    }
+
+    pub(crate) fn refused(&self) -> &[Passage] {
+        self.all().split_first().map_or(&[], |(_, refused)| refused)
+    }
+}
+
+/// Rides along with a request that may be tried twice, so that the second try goes elsewhere.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastTried(Arc<AtomicU64>);
+
+impl LastTried {
+    pub(crate) fn get(&self) -> Passage {
+        self.0.load(Relaxed)
+    }
+
+    pub(crate) fn set(&self, passage: Passage) {
+        self.0.store(passage, Relaxed);
+    }
+}
+
+/// To how many endpoints a request is offered: each gave it back, so something else is wrong.
+const SENDS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_refusals_are_enough() {
+        let mut tried = Tried::after(9);
+        assert_eq!(tried.all(), [9]);
+        assert!(tried.refused().is_empty());
+        assert!(tried.refuse(1));
+        assert!(tried.refuse(2));
+        assert!(!tried.refuse(3));
+        assert_eq!(tried.all(), [9, 1, 2, 3]);
+        assert_eq!(tried.refused(), [1, 2, 3]);
+    }
+}

@@ -2,7 +2,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    client::Client,
+    client::{Client, LONGEST},
     connection,
     credentials::Credentials,
     env,
@@ -22,7 +22,7 @@ use crate::{
 /// let nacos = Client::builder()
 ///     .server_addr("10.0.0.1:8848,10.0.0.2:8848")
 ///     .namespace("staging")
-///     .credentials("orders", std::fs::read_to_string("/run/secrets/nacos").unwrap_or_default())
+///     .credentials("orders", std::env::args().nth(1).unwrap_or_default())
 ///     .connect()
 ///     .await?;
 /// # Ok(()) }
@@ -151,7 +151,7 @@ impl ClientBuilder {
     }
 
     /// The longest delay between two attempts to connect, in an outage of more than a minute.
-    /// Default: 10 s.
+    /// Default: 10 s; at least 250 ms.
     pub fn backoff_cap(mut self, cap: Duration) -> Self {
         self.backoff_cap = cap;
         self
@@ -174,7 +174,7 @@ impl ClientBuilder {
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> Result<Client, Error> {
-        let within = self.connect_timeout;
+        let within = self.connect_timeout.min(LONGEST);
         let options = self.check()?;
         let servers = server_names(&options.servers);
         let client = Client::start(options);
@@ -256,8 +256,9 @@ impl ClientBuilder {
             credentials,
             app: self.app.unwrap_or_else(|| "unknown".to_owned()),
             receive_limit: self.receive_limit,
-            request_timeout: self.request_timeout,
-            backoff_cap: self.backoff_cap,
+            request_timeout: self.request_timeout.min(LONGEST),
+            // Below that, a server that is gone would be asked in a hot loop.
+            backoff_cap: self.backoff_cap.clamp(MIN_BACKOFF_CAP, LONGEST),
         })
     }
 }
@@ -280,6 +281,7 @@ fn server_names(servers: &[Server]) -> String {
     servers.iter().map(Server::to_string).collect::<Vec<_>>().join(", ")
 }
 
+const MIN_BACKOFF_CAP: Duration = Duration::from_millis(250);
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const GRPC_PORT_OFFSET: u16 = 1000;

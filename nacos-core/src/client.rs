@@ -118,9 +118,9 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the shutdown goes on by itself.
+    /// Once polled, the shutdown goes on by itself, for as long as a client or a guard lives.
     pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
-        self.shared.connection.shut_down(Instant::now() + within).await
+        self.shared.connection.shut_down(Instant::now() + within.min(LONGEST)).await
     }
 
     /// Everything that can be looked into: the session itself, and what was added with
@@ -142,6 +142,9 @@ impl Client {
         self.shared.inspected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Longer deadlines than a month are none, and would overflow a clock.
+pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -114,6 +114,8 @@ impl Instance {
         };
         if self.ip.trim().is_empty() {
             refuse("the ip is empty, and nobody could call it")
+        } else if self.port == 0 {
+            refuse("the port is 0, and nobody could call it")
         } else if !(0.0..=MAX_WEIGHT).contains(&self.weight) {
             refuse("the weight is not within 0 and 10 000")
         } else {

@@ -72,8 +72,9 @@ impl Configs {
 
     /// Publishes a document.
     ///
-    /// Never sent twice, because the server may have stored it before the connection broke; only a
-    /// publish with [`if_unchanged`](Publish::if_unchanged) is, which cannot overwrite anything.
+    /// Never sent twice, because the server may have stored it before the connection broke. That
+    /// holds for a conditional publish, too: the second one would find the first, and call it a
+    /// conflict; and r-nacos ignores the condition.
     ///
     /// # Errors
     ///
@@ -89,8 +90,7 @@ impl Configs {
     pub async fn publish(&self, publish: Publish) -> Result<(), Error> {
         let key = publish.key.clone().resolve(&self.connection.options.config_namespace);
         let request: ConfigPublishRequest<'_> = publish.request(&key);
-        let repeat = if publish.is_conditional() { Repeat::Freely } else { Repeat::IfUnsent };
-        match self.connection.call(Doing("publish", &key), &request, repeat).await? {
+        match self.connection.call(Doing("publish", &key), &request, Repeat::IfUnsent).await? {
             Ok(_) => Ok(()),
             Err(refusal) => Err(refused("publish", &key, refusal)),
         }

@@ -89,11 +89,6 @@ impl Publish {
         self
     }
 
-    /// Whether it can be sent twice without overwriting what came between.
-    pub(super) fn is_conditional(&self) -> bool {
-        self.md5.is_some()
-    }
-
     pub(super) fn request<'a>(&'a self, key: &'a ConfigKey) -> ConfigPublishRequest<'a> {
         let mut request = ConfigPublishRequest::new(key, &self.content);
         request.cas_md5 = self.md5.as_deref();

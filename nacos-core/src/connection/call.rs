@@ -3,7 +3,7 @@ use std::fmt::Display;
 
 use tokio::{
     sync::watch,
-    time::{Duration, Instant, timeout_at},
+    time::{Duration, Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
+    session::reconnect_delay,
     state::SessionState,
     transport::CallError,
     wire::{self, Failure, Refusal, Request},
@@ -43,6 +44,7 @@ impl Connection {
         let mut current = self.current.clone();
         let mut denied = false;
         let mut last_error = None;
+        let mut tries = 0;
         loop {
             // A future that is ready is never late: the deadline has to be looked at.
             if Instant::now() >= deadline {
@@ -62,7 +64,7 @@ impl Connection {
                     Err(Failure::Answered(refusal)) => match refusal.code {
                         // Not done, and never will be on this connection: another one is due.
                         wire::UNREGISTERED | wire::DISCONNECTED => {
-                            self.send(Command::Unregistered(serving.id));
+                            self.send(Command::Unusable(serving.id));
                             self.moved_on(&mut current, &serving, deadline).await;
                             last_error =
                                 Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
@@ -107,8 +109,14 @@ impl Connection {
             }
             last_error = Some(error);
             if gone {
+                // A server that is leaving keeps the socket open: nobody else would notice.
+                self.send(Command::Unusable(serving.id));
                 self.moved_on(&mut current, &serving, deadline).await;
+            } else {
+                let pause = reconnect_delay(tries, Duration::ZERO, PAUSE_CAP, fastrand::f64());
+                sleep_until(deadline.min(Instant::now() + pause)).await;
             }
+            tries = tries.saturating_add(1);
         }
     }
 
@@ -184,6 +192,8 @@ impl Unserved {
 }
 
 const PER_TRY: Duration = Duration::from_secs(3);
+/// The longest pause between two tries on one connection.
+const PAUSE_CAP: Duration = Duration::from_millis(250);
 /// gRPC status codes.
 const CANCELLED: u32 = 1;
 const EXHAUSTED: u32 = 8;

@@ -14,6 +14,7 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::coop::consume_budget,
     time::{Duration, Instant, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
@@ -45,8 +46,8 @@ pub(super) enum Command {
         key: ClaimKey,
         guard: GuardId,
         instance: Option<Instance>,
-        /// Where the guard reads; none if it has been given already.
-        state: Option<LiveWriter<ClaimState>>,
+        /// Where the guard reads.
+        state: LiveWriter<ClaimState>,
     },
     Withdraw {
         key: ClaimKey,
@@ -55,8 +56,8 @@ pub(super) enum Command {
         done: Option<oneshot::Sender<()>>,
     },
     Refetch(ConfigKey),
-    /// The server does not know this connection.
-    Unregistered(LinkId),
+    /// This connection takes no requests any more.
+    Unusable(LinkId),
     /// The server refused the token in these headers.
     TokenRefused(Option<Arc<Headers>>),
     Close {
@@ -140,7 +141,7 @@ enum Open {
 
 /// A shutdown under way.
 struct Closing {
-    done: oneshot::Sender<ShutdownReport>,
+    waiting: Vec<oneshot::Sender<ShutdownReport>>,
     claims: usize,
 }
 
@@ -196,6 +197,8 @@ impl Driver {
         self.session.handle_timeout(now());
         let mut commands = Vec::with_capacity(COMMANDS_AT_ONCE);
         loop {
+            // However busy servers keep this task, others get their turn, and it can be ended.
+            consume_budget().await;
             self.perform();
             if self.session.is_closed() {
                 return self.end();
@@ -227,9 +230,7 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Assert { key, guard, instance, state } => {
-                if let Some(state) = state {
-                    self.guards.insert(guard, state);
-                }
+                self.guards.insert(guard, state);
                 self.session.assert(key, guard, instance);
             }
             Command::Withdraw { key, guard, done } => {
@@ -241,7 +242,7 @@ impl Driver {
                 }
             }
             Command::Refetch(key) => self.session.refetch(&key),
-            Command::Unregistered(link) => self.session.handle_unregistered(now(), link),
+            Command::Unusable(link) => self.session.handle_unusable(now(), link),
             Command::TokenRefused(headers) => {
                 self.refusals += 1;
                 // One that has been replaced meanwhile needs no login.
@@ -251,8 +252,12 @@ impl Driver {
                 self.show_current();
             }
             Command::Close { deadline, done } => {
+                if let Some(closing) = &mut self.closing {
+                    closing.waiting.push(done);
+                    return;
+                }
                 let claims = self.session.standings().count();
-                self.closing = Some(Closing { done, claims });
+                self.closing = Some(Closing { waiting: vec![done], claims });
                 self.session.close(deadline.into_std());
             }
         }
@@ -457,11 +462,13 @@ impl Driver {
         self.perform();
         self.views.documents.close();
         self.views.services.close();
-        if let Some(Closing { done, claims }) = self.closing {
+        if let Some(Closing { waiting, claims }) = self.closing {
             let unacknowledged = self.session.remaining().min(claims);
             let report = ShutdownReport { withdrawn: claims - unacknowledged, unacknowledged };
-            // Whoever asked may have stopped waiting.
-            let _ = done.send(report);
+            for done in waiting {
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(report.clone());
+            }
         }
     }
 }

@@ -87,6 +87,6 @@ fn mentions_user(body: &[u8]) -> bool {
 
 const PATHS: [&str; 2] = ["/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login"];
 /// For dialling, sending and the answer, both paths together.
-const PER_SERVER: Duration = Duration::from_secs(3);
+const PER_SERVER: Duration = Duration::from_secs(2);
 /// What servers grant unless told otherwise, in seconds.
 const DEFAULT_TTL: u64 = 18_000;

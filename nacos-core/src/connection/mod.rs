@@ -131,7 +131,7 @@ impl Connection {
     fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Instance>) -> Claimed {
         let guard = GuardId(self.guards.fetch_add(1, Ordering::Relaxed));
         let (writer, state) = live(ClaimState::Pending);
-        let claim = Command::Assert { key: key.clone(), guard, instance, state: Some(writer) };
+        let claim = Command::Assert { key: key.clone(), guard, instance, state: writer };
         self.send(claim);
         Claimed { connection: Arc::clone(self), key, guard, state }
     }
@@ -165,12 +165,18 @@ impl Claimed {
         self.state.clone()
     }
 
-    /// Claims `instance` in place of what this guard claimed.
-    pub(crate) fn restate(&self, instance: Instance) {
-        let key = self.key.clone();
-        let command =
-            Command::Assert { key, guard: self.guard, instance: Some(instance), state: None };
-        self.connection.send(command);
+    /// Claims `instance` in place of what this guard claimed. Readers of the former claim's state
+    /// end.
+    pub(crate) fn restate(&mut self, instance: Instance) {
+        let (writer, state) = live(ClaimState::Pending);
+        self.state = state;
+        let (key, guard) = (self.key.clone(), self.guard);
+        self.connection.send(Command::Assert {
+            key,
+            guard,
+            instance: Some(instance),
+            state: writer,
+        });
     }
 
     /// Waits until the server holds the claim.
@@ -190,6 +196,10 @@ impl Claimed {
         known: impl Fn(&T) -> bool,
     ) -> Result<(), Error> {
         let mut claim = self.state();
+        let mut session = self.connection.state();
+        let hopeless = |state: &SessionState| {
+            matches!(state, SessionState::Denied { .. } | SessionState::Closed)
+        };
         let refused = |state: &ClaimState| matches!(state, ClaimState::Refused { .. });
         let within = self.connection.options.request_timeout;
         let wait = async {
@@ -204,6 +214,8 @@ impl Claimed {
                     Some(ClaimState::Refused { code, message, .. }) => Err(refusal(doing, *code, message)),
                     _ => Err(Error::new(ErrorKind::Closed, doing)),
                 },
+                // A wrong password is not made right by waiting.
+                _ = session.wait_for(hopeless) => Err(self.connection.nobody_answered(doing)),
             }
         };
         match tokio::time::timeout(within, wait).await {
@@ -247,6 +259,9 @@ impl Connection {
         match &*self.state.get() {
             SessionState::Connected { .. } => Error::new(ErrorKind::Timeout, doing),
             SessionState::Closed => Error::new(ErrorKind::Closed, doing),
+            SessionState::Denied { cause } => {
+                Error::new(ErrorKind::Denied, doing).because(cause.to_string())
+            }
             state => match state.cause() {
                 Some(cause) => {
                     Error::new(ErrorKind::Disconnected, doing).because(cause.to_string())

@@ -53,7 +53,8 @@ impl Registration {
 
     /// Registers `instance` in place of the one that this guard stands for.
     ///
-    /// Returns at once; [`claim`](Self::claim) tells when the server knows. Weight, metadata and
+    /// Returns at once; a new [`claim`](Self::claim) tells when the server knows, and readers of the
+    /// former one end. Weight, metadata and
     /// address may change; nobody sees the service without either of the two, except on a server
     /// that only adds (r-nacos), when the address or a default weight changes.
     ///

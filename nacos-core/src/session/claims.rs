@@ -66,8 +66,10 @@ impl Claims {
         let owners = self.owners.entry(key.clone()).or_default();
         let first = owners.is_empty();
         owners.insert(guard, instance);
-        // A second reader of a service or document changes nothing for the server.
-        if first || matches!(key, ClaimKey::Instances(_)) {
+        let refused = matches!(self.ledger.standing(&key), Some(Standing::Refused { .. }));
+        // A second reader of a service or document changes nothing for the server, unless it has
+        // refused the first.
+        if first || refused || matches!(key, ClaimKey::Instances(_)) {
             self.restate(key);
         }
     }
@@ -97,10 +99,11 @@ impl Claims {
     }
 
     /// A new connection: its server holds nothing, and has not shown of which kind it is.
-    pub(crate) fn reconnected(&mut self) {
-        self.ledger.reconnected();
+    /// Returns the keys whose withdrawal is thereby done.
+    pub(crate) fn reconnected(&mut self) -> Vec<ClaimKey> {
         self.publications.clear();
         self.additive = None;
+        self.ledger.reconnected()
     }
 
     /// Listens are to be confirmed again: pushes may have been lost.
@@ -140,11 +143,7 @@ impl Claims {
     /// See [`Ledger::confirm`].
     pub(crate) fn confirm(&mut self, key: &ClaimKey, revision: Revision) -> bool {
         let held = self.ledger.confirm(key, revision);
-        if let ClaimKey::Instances(service) = key
-            && !self.ledger.contains(key)
-        {
-            self.publications.remove(service);
-        }
+        self.forget_publication(key);
         held
     }
 
@@ -156,7 +155,9 @@ impl Claims {
         code: i32,
         retry_at: impl FnOnce(u32) -> Option<Instant>,
     ) -> bool {
-        self.ledger.refuse(key, revision, code, retry_at)
+        let refused = self.ledger.refuse(key, revision, code, retry_at);
+        self.forget_publication(key);
+        refused
     }
 
     /// See [`Ledger::release`].
@@ -172,11 +173,6 @@ impl Claims {
     /// See [`Ledger::next_retry`].
     pub(crate) fn next_retry(&self) -> Option<Instant> {
         self.ledger.next_retry()
-    }
-
-    /// Whether nothing is due or under way.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.ledger.is_settled()
     }
 
     /// How many keys there are, withdrawals under way included.
@@ -222,6 +218,15 @@ impl Claims {
     /// Every claimed key, and how much of it the server knows.
     pub(crate) fn standings(&self) -> impl Iterator<Item = (&ClaimKey, Standing)> {
         self.ledger.standings()
+    }
+
+    /// What was published under a key that is not claimed any more matters no more.
+    fn forget_publication(&mut self, key: &ClaimKey) {
+        if let ClaimKey::Instances(service) = key
+            && !self.ledger.contains(key)
+        {
+            self.publications.remove(service);
+        }
     }
 
     /// Claims under `key` what its guards want together.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, CallId, Event, Lifetime, Serving, Session,
+    Action, CallId, Event, Lifetime, PlannedMove, Serving, Session,
     backoff::reconnect_delay,
     campaign::{self, Campaign},
     link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration, SETUP_TIMEOUT},
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     error::ErrorKind,
+    state::ClaimState,
     transport::CallError,
     wire::{
         self, Failure, Payload, Request,
@@ -31,7 +32,7 @@ impl Session {
     pub(super) fn search(&mut self, now: Instant) {
         if self.campaign.is_none() && self.next_campaign.is_some_and(|at| at <= now) {
             self.next_campaign = None;
-            let redirect = self.redirect.take();
+            let redirect = self.planned_move.as_mut().and_then(|planned| planned.redirect.take());
             let round = self.servers.round(redirect.as_ref());
             self.campaign = Some(Campaign::new(now, round));
         }
@@ -54,8 +55,7 @@ impl Session {
         self.outage.attempts = self.outage.attempts.saturating_add(1);
         self.search_later(now);
         if self.serving.is_none() {
-            let told = self.documents.unreachable(ErrorKind::Disconnected);
-            self.events.extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
+            self.tell_waiting(ErrorKind::Disconnected);
         }
     }
 
@@ -188,8 +188,11 @@ impl Session {
             return;
         }
         link.phase = Phase::Ready;
+        self.servers.taken(&link.server);
         self.campaign = None;
         self.next_campaign = None;
+        self.planned_move = None;
+        self.login.server_is_back(now);
         let serving = Serving {
             link: id,
             since: now,
@@ -199,32 +202,28 @@ impl Session {
         if let Some(former) = self.serving.replace(serving)
             && let Some(link) = self.links.get_mut(&former.link)
         {
-            // Make before break: consumers see the instances all the time.
+            // Make before break: consumers see the instances all the time, and users' requests that
+            // are under way there come to their end.
             link.phase = Phase::Retiring { deadline: now + RETIREMENT };
         }
         self.abandon_candidates();
-        self.claims.reconnected();
-        self.documents.reconnected();
-        self.seen.clear();
-        self.listens_under_way = 0;
+        // The answers that the former connection still owes count no more, nor take room.
+        self.calls.retain(|_, call| call.origin.link == id);
+        self.forgotten();
         self.next_audit = Some(self.audit_after(now));
-        let guards: Vec<_> = self.claims.all_guards().collect();
-        let pending = |guard| Event::Claim(guard, crate::state::ClaimState::Pending);
-        self.events.extend(guards.into_iter().map(pending));
         self.events.push_back(Event::Serving(Some(id)));
     }
 
-    /// Closes what was replaced, once its successor holds every claim.
-    pub(super) fn retire_links(&mut self, now: Instant) {
-        let done = self.can_send() && self.claims.is_settled();
-        let retired = self.links.iter().filter(|(_, link)| match link.phase {
-            Phase::Retiring { deadline } => done || deadline <= now,
-            _ => false,
-        });
-        let retired: Vec<LinkId> = retired.map(|(id, _)| *id).collect();
-        for id in retired {
-            self.close_link(id);
+    /// Whoever serves, or will serve, holds nothing of ours.
+    fn forgotten(&mut self) {
+        for key in self.claims.reconnected() {
+            self.events.push_back(Event::Settled(key));
         }
+        self.documents.reconnected();
+        self.seen.clear();
+        self.listens_under_way = 0;
+        let guards = self.claims.all_guards();
+        self.events.extend(guards.map(|guard| Event::Claim(guard, ClaimState::Pending)));
     }
 
     /// A connection is of no use any more.
@@ -232,15 +231,16 @@ impl Session {
         let Some(link) = self.close_link(id) else { return };
         let serving = self.serving.take_if(|serving| serving.link == id);
         if let Some(serving) = serving {
+            self.forgotten();
             self.events.push_back(Event::Serving(None));
             self.outage.last_error = Some(format!("{}: {why}", link.server).into());
             // A server that takes us and drops us at once must not be asked in a hot loop.
             if now.saturating_duration_since(serving.since) >= STABLE {
                 self.outage.attempts = 0;
+                self.outage.since = now;
             } else {
                 self.outage.attempts = self.outage.attempts.saturating_add(1);
             }
-            self.outage.since = now;
             if self.campaign.is_none() {
                 self.search_later(now);
             }
@@ -255,7 +255,7 @@ impl Session {
     fn close_link(&mut self, id: LinkId) -> Option<Link> {
         let link = self.links.remove(&id)?;
         self.actions.push_back(Action::Close { link: id });
-        self.calls.retain(|_, call| call.link != id);
+        self.calls.retain(|_, call| call.origin.link != id);
         Some(link)
     }
 
@@ -309,22 +309,23 @@ impl Session {
                 Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
                     self.drop_link(now, id, &refusal.to_string());
                 }
-                // Whatever it says, it is there: one odd answer ends no session.
-                _ => self.stop_looking(),
+                // Whatever it says, it is there, and has been heard: one odd answer ends no session.
+                _ => {}
             },
             Err(CallError::Timeout) => match serving.liveness.unanswered(call) {
                 Some(Verdict::ProbeAgain) => self.probe(now, id),
                 Some(Verdict::Dead) => self.drop_link(now, id, "three health checks unanswered"),
                 None => {}
             },
-            Err(CallError::Status { .. } | CallError::Unreadable(_)) => {}
+            // Nor does one that cannot be read.
+            Err(CallError::Status { .. } | CallError::Unreadable(_)) => self.heard(now, id),
             Err(error) => self.drop_link(now, id, &error.to_string()),
         }
     }
 
     /// The suspect has answered first: the search beside it is over.
-    fn stop_looking(&mut self) {
-        if self.redirect.is_none() {
+    pub(super) fn stop_looking(&mut self) {
+        if self.serving.is_some() && self.planned_move.is_none() {
             self.campaign = None;
             self.next_campaign = None;
             self.abandon_candidates();
@@ -336,7 +337,7 @@ impl Session {
         if self.lifetime != Lifetime::Open || self.campaign.is_some() {
             return;
         }
-        self.redirect = redirect;
+        self.planned_move = Some(PlannedMove { redirect });
         // After a rolling restart operators move all clients at once: they do not move together.
         self.next_campaign = Some(now + MOVE_WITHIN.mul_f64((self.jitter)()));
         self.outage.since = now;

@@ -31,7 +31,12 @@ pub(crate) struct Documents {
     dirty: VecDeque<ConfigKey>,
     retries: Timers<ConfigKey>,
     asking: usize,
+    tickets: u64,
 }
+
+/// Names one query. Never used twice, so that an answer to an older one is recognised.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Ticket(u64);
 
 #[derive(Debug)]
 struct Entry {
@@ -50,13 +55,20 @@ enum Standing {
         not_before: Option<Instant>,
     },
     Asking {
+        ticket: Ticket,
         hinted: bool,
     },
 }
 
 impl Documents {
     pub(crate) fn new() -> Self {
-        Self { entries: HashMap::new(), dirty: VecDeque::new(), retries: Timers::new(), asking: 0 }
+        Self {
+            entries: HashMap::new(),
+            dirty: VecDeque::new(),
+            retries: Timers::new(),
+            asking: 0,
+            tickets: 0,
+        }
     }
 
     /// Begins to watch `key`.
@@ -85,7 +97,7 @@ impl Documents {
     pub(crate) fn hint(&mut self, key: &ConfigKey) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         entry.standing = match entry.standing {
-            Standing::Asking { .. } => Standing::Asking { hinted: true },
+            Standing::Asking { ticket, .. } => Standing::Asking { ticket, hinted: true },
             Standing::Dirty { not_before: None } => return true,
             // News is worth a try even if the last one failed a moment ago.
             _ => {
@@ -124,7 +136,7 @@ impl Documents {
 
     /// At most `limit` documents to query now, counting those that are being queried.
     #[must_use = "what is taken counts as asked for"]
-    pub(crate) fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<ConfigKey> {
+    pub(crate) fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<(ConfigKey, Ticket)> {
         while let Some(key) = self.retries.pop(now) {
             self.dirty.push_back(key);
         }
@@ -135,9 +147,11 @@ impl Documents {
             if let Some(entry) = self.entries.get_mut(&key)
                 && entry.standing.is_dirty(now)
             {
-                entry.standing = Standing::Asking { hinted: false };
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                entry.standing = Standing::Asking { ticket, hinted: false };
                 self.asking += 1;
-                taken.push(key);
+                taken.push((key, ticket));
             }
         }
         taken
@@ -147,9 +161,10 @@ impl Documents {
     pub(crate) fn answered(
         &mut self,
         key: &ConfigKey,
+        ticket: Ticket,
         found: Option<Document>,
     ) -> Option<DocumentState> {
-        let entry = self.asked(key)?;
+        let entry = self.asked(key, ticket)?;
         entry.failures = 0;
         let rest = entry.standing.answered(Standing::Clean);
         let state = found.map_or(DocumentState::Absent, DocumentState::Present);
@@ -164,10 +179,11 @@ impl Documents {
     pub(crate) fn failed(
         &mut self,
         key: &ConfigKey,
+        ticket: Ticket,
         why: ErrorKind,
         retry_at: impl FnOnce(u32) -> Option<Instant>,
     ) -> Option<DocumentState> {
-        let entry = self.asked(key)?;
+        let entry = self.asked(key, ticket)?;
         let not_before = retry_at(entry.failures);
         entry.failures = entry.failures.saturating_add(1);
         // Without a time to retry, the next hint, listen or token makes it dirty again.
@@ -180,8 +196,13 @@ impl Documents {
     }
 
     /// A query was never answered, or may be asked again at once: dirty, without a new state.
-    pub(crate) fn again(&mut self, key: &ConfigKey, retry_at: impl FnOnce(u32) -> Instant) {
-        if let Some(entry) = self.asked(key) {
+    pub(crate) fn again(
+        &mut self,
+        key: &ConfigKey,
+        ticket: Ticket,
+        retry_at: impl FnOnce(u32) -> Instant,
+    ) {
+        if let Some(entry) = self.asked(key, ticket) {
             let not_before = Some(retry_at(entry.failures));
             entry.failures = entry.failures.saturating_add(1);
             let rest = entry.standing.answered(Standing::Dirty { not_before });
@@ -207,16 +228,25 @@ impl Documents {
         waiting.filter_map(|(key, entry)| Some((key.clone(), entry.unreachable(why)?))).collect()
     }
 
-    /// A new token: what was denied may be allowed now.
-    pub(crate) fn retry_denied(&mut self) {
+    /// A new token: what failed may work now.
+    pub(crate) fn retry_failed(&mut self) {
         for (key, entry) in &mut self.entries {
             let denied =
                 matches!(entry.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. });
-            if denied && !matches!(entry.standing, Standing::Asking { .. }) {
-                entry.standing = Standing::Dirty { not_before: None };
-                self.dirty.push_back(key.clone());
+            match entry.standing {
+                Standing::Asking { .. } | Standing::Dirty { not_before: None } => {}
+                Standing::Unsure | Standing::Clean if !denied => {}
+                Standing::Unsure | Standing::Clean | Standing::Dirty { .. } => {
+                    entry.standing = Standing::Dirty { not_before: None };
+                    self.dirty.push_back(key.clone());
+                }
             }
         }
+    }
+
+    /// The server refused to let us listen to `key`. Returns the state if it is a new one.
+    pub(crate) fn refused(&mut self, key: &ConfigKey, why: ErrorKind) -> Option<DocumentState> {
+        self.entries.get_mut(key)?.unreachable(why)
     }
 
     /// When to look for failed queries that are to be tried again.
@@ -236,10 +266,10 @@ impl Documents {
         }
     }
 
-    /// The entry under `key`, if a query of it is under way.
-    fn asked(&mut self, key: &ConfigKey) -> Option<&mut Entry> {
+    /// The entry under `key`, if this very query of it is under way.
+    fn asked(&mut self, key: &ConfigKey, ticket: Ticket) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(key)?;
-        if !matches!(entry.standing, Standing::Asking { .. }) {
+        if !matches!(entry.standing, Standing::Asking { ticket: asked, .. } if asked == ticket) {
             return None;
         }
         self.asking -= 1;
@@ -266,7 +296,7 @@ impl Standing {
     /// After an answer: dirty again if a hint came meanwhile.
     fn answered(self, rest: Self) -> Self {
         match self {
-            Self::Asking { hinted: true } => Self::Dirty { not_before: None },
+            Self::Asking { hinted: true, .. } => Self::Dirty { not_before: None },
             _ => rest,
         }
     }
@@ -294,13 +324,13 @@ mod tests {
     fn hint_during_a_query_causes_exactly_one_more() {
         let (mut documents, key, now) = watched();
         documents.hint(&key);
-        assert_eq!(documents.take_dirty(now, 9).len(), 1);
+        let first = ticket(&mut documents, now);
         documents.hint(&key);
         documents.hint(&key);
         assert!(documents.take_dirty(now, 9).is_empty());
-        documents.answered(&key, Some(Document::new("1", "text")));
-        assert_eq!(documents.take_dirty(now, 9).len(), 1);
-        documents.answered(&key, Some(Document::new("2", "text")));
+        documents.answered(&key, first, Some(Document::new("1", "text")));
+        let second = ticket(&mut documents, now);
+        documents.answered(&key, second, Some(Document::new("2", "text")));
         assert!(documents.take_dirty(now, 9).is_empty());
     }
 
@@ -316,7 +346,7 @@ mod tests {
         let (mut documents, key, now) = watched();
         documents.hint(&key);
         assert_eq!(documents.unchanged(&key), None);
-        assert_eq!(documents.take_dirty(now, 9), [key]);
+        assert_eq!(documents.take_dirty(now, 9).remove(0).0, key);
     }
 
     #[test]
@@ -324,11 +354,12 @@ mod tests {
         let (mut documents, key, now) = watched();
         let document = Document::new("1", "text");
         documents.hint(&key);
-        let _ = documents.take_dirty(now, 9);
-        documents.answered(&key, Some(document.clone()));
+        let first = ticket(&mut documents, now);
+        documents.answered(&key, first, Some(document.clone()));
         documents.hint(&key);
-        let _ = documents.take_dirty(now, 9);
-        let state = documents.failed(&key, ErrorKind::Denied, |_| None).expect("a new state");
+        let second = ticket(&mut documents, now);
+        let state =
+            documents.failed(&key, second, ErrorKind::Denied, |_| None).expect("a new state");
         assert_eq!(state.document(), Some(&document));
         assert_eq!(documents.md5(&key), document.md5);
     }
@@ -338,8 +369,8 @@ mod tests {
         let (mut documents, key, now) = watched();
         for expected in [true, false] {
             documents.hint(&key);
-            let _ = documents.take_dirty(now, 9);
-            let state = documents.answered(&key, Some(Document::new("1", "text")));
+            let asked = ticket(&mut documents, now);
+            let state = documents.answered(&key, asked, Some(Document::new("1", "text")));
             assert_eq!(state.is_some(), expected);
         }
     }
@@ -357,7 +388,7 @@ mod tests {
         let first = documents.take_dirty(now, 2);
         assert_eq!(first.len(), 2);
         assert!(documents.take_dirty(now, 2).is_empty());
-        documents.unwatch(&first[0]);
+        documents.unwatch(&first[0].0);
         assert_eq!(documents.take_dirty(now, 2).len(), 1);
     }
 
@@ -369,6 +400,24 @@ mod tests {
         assert_eq!(told, [(key.clone(), state)]);
         documents.reconnected();
         assert_eq!(documents.unchanged(&key), Some(DocumentState::Absent));
+    }
+
+    #[test]
+    fn answer_to_a_query_of_a_former_watch_counts_for_nothing() {
+        let (mut documents, key, now) = watched();
+        documents.hint(&key);
+        let former = ticket(&mut documents, now);
+        documents.unwatch(&key);
+        documents.watch(key.clone());
+        documents.hint(&key);
+        let newest = ticket(&mut documents, now);
+        assert_eq!(documents.answered(&key, former, Some(Document::new("old", "text"))), None);
+        let state = documents.answered(&key, newest, Some(Document::new("new", "text")));
+        assert!(state.is_some());
+    }
+
+    fn ticket(documents: &mut Documents, now: Instant) -> Ticket {
+        documents.take_dirty(now, 9).remove(0).1
     }
 
     fn watched() -> (Documents, ConfigKey, Instant) {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   Dialling ──▶ Checking ──▶ SettingUp ──▶ Ready ──▶ Retiring
-//!      TCP      ServerCheck    stream,      serves     until its successor
-//!                              setup ack              holds every claim
+//!      TCP      ServerCheck    stream,      serves     until what is under
+//!                              setup ack              way on it has ended
 //! ```
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub(crate) enum Phase {
         registration: Registration,
     },
     Ready,
-    /// Replaced, and kept until its successor holds every claim, so that nobody sees them vanish.
+    /// Replaced, and kept until its successor holds every claim and every request on it has ended.
     Retiring {
         deadline: Instant,
     },
@@ -89,5 +89,5 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const SETUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first pause after a health check that came too early; doubled each time.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(1);
-/// How long a replaced connection is kept at most.
+/// How long a replaced connection is kept: as long as a request may take.
 pub(crate) const RETIREMENT: Duration = Duration::from_secs(3);

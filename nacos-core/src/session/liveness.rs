@@ -46,6 +46,11 @@ impl Liveness {
         }
     }
 
+    /// Whether nothing is asked that has not been answered.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.probe.is_none()
+    }
+
     /// Whether to send a health check now.
     pub(crate) fn wants_probe(&self, now: Instant) -> bool {
         self.probe.is_none() && self.heard + QUIET <= now

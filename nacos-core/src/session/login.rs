@@ -16,6 +16,8 @@ pub(crate) struct Login {
     /// A token that may still be good is in use.
     has_token: bool,
     failures: u32,
+    /// How many tokens there have been.
+    grants: u64,
     /// When a refused token last caused a login: at most one a minute.
     forced: Option<Instant>,
 }
@@ -51,7 +53,7 @@ pub(crate) enum LoginFailure {
 impl Login {
     pub(crate) fn new(has_credentials: bool, now: Instant) -> Self {
         let state = if has_credentials { State::Due { at: now } } else { State::Anonymous };
-        Self { state, has_token: false, failures: 0, forced: None }
+        Self { state, has_token: false, failures: 0, grants: 0, forced: None }
     }
 
     /// Whether to log in now; if so, it counts as begun.
@@ -77,6 +79,7 @@ impl Login {
         let refresh_at = now + ttl.mul_f64(0.9 + 0.08 * jitter.clamp(0.0, 1.0));
         self.state = State::Granted { refresh_at };
         self.has_token = true;
+        self.grants += 1;
         self.failures = 0;
     }
 
@@ -102,10 +105,27 @@ impl Login {
     /// At most once a minute this causes a login; a right that is missing is not gained by asking.
     pub(crate) fn token_refused(&mut self, now: Instant) {
         let recently = self.forced.is_some_and(|at| now < at + FORCED_EVERY);
-        if matches!(self.state, State::Granted { .. }) && !recently {
+        let renewable = matches!(
+            self.state,
+            State::Granted { .. } | State::Failed { why: LoginFailure::Unreachable(_), .. }
+        );
+        if renewable && !recently {
             self.forced = Some(now);
             self.state = State::Due { at: now };
         }
+    }
+
+    /// A server has taken us: a login that failed because none was there is tried again at once.
+    pub(crate) fn server_is_back(&mut self, now: Instant) {
+        if matches!(self.state, State::Failed { why: LoginFailure::Unreachable(_), .. }) {
+            self.state = State::Due { at: now };
+            self.failures = 0;
+        }
+    }
+
+    /// How many tokens there have been.
+    pub(crate) fn grants(&self) -> u64 {
+        self.grants
     }
 
     /// Whether requests may go out: there is a token, or there are no credentials.
@@ -205,6 +225,20 @@ mod tests {
         login.failed(now, LoginFailure::Unreachable("refused".to_owned()), 0.0);
         assert!(login.is_ready());
         assert_eq!(login.failure(), None);
+    }
+
+    #[test]
+    fn login_that_found_nobody_is_tried_at_once_when_a_server_is_back() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        for _ in 0..9 {
+            login.failed(now, LoginFailure::Unreachable("refused".to_owned()), 1.0);
+        }
+        login.server_is_back(now);
+        assert!(login.begin(now));
+        login.failed(now, LoginFailure::Denied("no".to_owned()), 1.0);
+        login.server_is_back(now);
+        assert!(!login.begin(now), "a wrong password is none the better for it");
     }
 
     #[test]

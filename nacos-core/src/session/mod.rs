@@ -30,25 +30,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{
-    campaign::Campaign, claims::Claims, documents::Documents, link::Link, liveness::Liveness,
-    login::Login, redo::Pending, servers::Servers,
-};
 pub(crate) use self::{
+    backoff::reconnect_delay,
     claims::{ClaimKey, GuardId},
     ledger::Standing,
     link::LinkId,
     login::LoginFailure,
 };
+use self::{
+    campaign::Campaign,
+    claims::Claims,
+    documents::Documents,
+    link::Link,
+    liveness::Liveness,
+    login::Login,
+    redo::{Origin, Pending},
+    servers::Servers,
+};
 use crate::{
     document::DocumentState,
+    error::ErrorKind,
     instance::Instance,
     key::{ConfigKey, ServiceKey},
     server::Server,
     service::Service,
     state::{ClaimState, SessionState},
     transport::CallError,
-    wire::Payload,
+    wire::{Payload, push::Redirect},
 };
 
 /// Names a request of the session's own. Never used twice.
@@ -118,8 +126,8 @@ pub(crate) struct Session {
     campaign: Option<Campaign>,
     /// When the next search begins.
     next_campaign: Option<Instant>,
-    /// Where a server asked us to move, for the next search.
-    redirect: Option<crate::wire::push::Redirect>,
+    /// The server asked us to move: the next search is for another than the one that serves.
+    planned_move: Option<PlannedMove>,
     outage: Outage,
 
     claims: Claims,
@@ -159,6 +167,13 @@ struct Serving {
     abilities: Arc<BTreeMap<String, bool>>,
 }
 
+/// A move that a server asked for.
+#[derive(Debug)]
+struct PlannedMove {
+    /// Where to, until that has been tried.
+    redirect: Option<Redirect>,
+}
+
 /// How long nobody has served, and how often that was tried to be mended.
 #[derive(Debug)]
 struct Outage {
@@ -170,7 +185,7 @@ struct Outage {
 /// A request of the session's own that is under way.
 #[derive(Debug)]
 struct Call {
-    link: LinkId,
+    origin: Origin,
     pending: Pending,
 }
 
@@ -192,7 +207,7 @@ impl Session {
             serving: None,
             campaign: None,
             next_campaign: Some(now),
-            redirect: None,
+            planned_move: None,
             outage: Outage { since: now, attempts: 0, last_error: None },
             claims: Claims::new(),
             documents: Documents::new(),
@@ -257,16 +272,16 @@ impl Session {
     ) {
         let Some(call) = self.calls.remove(&id) else { return };
         if answer.is_ok() {
-            self.heard(now, call.link);
+            self.heard(now, call.origin.link);
         }
         match call.pending {
             Pending::ServerCheck | Pending::SetupProbe => {
-                self.handshake_answered(now, call.link, id, &call.pending, answer);
+                self.handshake_answered(now, call.origin.link, id, &call.pending, answer);
             }
-            Pending::Probe => self.probe_answered(now, call.link, id, answer),
-            // What the session has sent before over another connection counts no more.
-            _ if self.serving_link() != Some(call.link) => {}
-            pending => self.redo_answered(now, call.link, pending, answer),
+            Pending::Probe => self.probe_answered(now, call.origin.link, id, answer),
+            // What the session has sent over another connection counts no more.
+            _ if self.serving_link() != Some(call.origin.link) => {}
+            pending => self.redo_answered(now, call.origin, pending, answer),
         }
         self.settle(now);
     }
@@ -289,10 +304,11 @@ impl Session {
         self.heard(at, link);
     }
 
-    /// A user's request was told that the server does not know `link`.
-    pub(crate) fn handle_unregistered(&mut self, now: Instant, link: LinkId) {
+    /// A user's request found that `link` takes none any more: the server does not know it, or is
+    /// leaving.
+    pub(crate) fn handle_unusable(&mut self, now: Instant, link: LinkId) {
         if self.serving_link() == Some(link) {
-            self.drop_link(now, link, "the server does not know this connection any more");
+            self.drop_link(now, link, "the server takes no requests on this connection any more");
         }
         self.settle(now);
     }
@@ -304,13 +320,14 @@ impl Session {
             Ok(ttl) => {
                 self.login.granted(now, ttl, jitter);
                 self.claims.retry_refused(crate::wire::DENIED);
-                self.documents.retry_denied();
+                self.documents.retry_failed();
             }
             Err(why) => {
                 self.login.failed(now, why, jitter);
-                let told = self.documents.unreachable(self.login_failure_kind());
-                self.events
-                    .extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
+                // A token that is still good serves on while its renewal fails.
+                if !self.login.is_ready() {
+                    self.tell_waiting(self.login_failure_kind());
+                }
             }
         }
         self.settle(now);
@@ -445,9 +462,8 @@ impl Session {
     /// The end of every input: sends what can be sent, closes what is done, shows what changed.
     pub(crate) fn settle(&mut self, now: Instant) {
         self.send_due(now);
-        self.retire_links(now);
         if matches!(self.lifetime, Lifetime::Closing { .. })
-            && (self.claims.remaining() == 0 || self.serving.is_none())
+            && (self.claims.remaining() == 0 || !self.can_send())
         {
             self.end();
         }
@@ -507,7 +523,8 @@ impl Session {
     fn call(&mut self, link: LinkId, request: Payload, pending: Pending) -> CallId {
         let call = CallId(self.fresh_id());
         let timeout = CALL_TIMEOUT;
-        self.calls.insert(call, Call { link, pending });
+        let origin = Origin { link, token: self.login.grants() };
+        self.calls.insert(call, Call { origin, pending });
         self.actions.push_back(Action::Call { link, call, request, timeout });
         call
     }
@@ -517,6 +534,9 @@ impl Session {
             && serving.link == link
         {
             serving.liveness.heard(at);
+            if serving.liveness.is_calm() {
+                self.stop_looking();
+            }
         }
     }
 
@@ -532,12 +552,16 @@ impl Session {
         self.links.get(&link).map_or_else(String::new, |link| link.server.to_string()).into()
     }
 
-    fn login_failure_kind(&self) -> crate::error::ErrorKind {
+    /// Tells whoever waits for a first answer why there is none.
+    fn tell_waiting(&mut self, why: ErrorKind) {
+        let told = self.documents.unreachable(why);
+        self.events.extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
+    }
+
+    fn login_failure_kind(&self) -> ErrorKind {
         match self.login.failure() {
-            Some(LoginFailure::Denied(_) | LoginFailure::UnknownUser(_)) => {
-                crate::error::ErrorKind::Denied
-            }
-            _ => crate::error::ErrorKind::Disconnected,
+            Some(LoginFailure::Denied(_) | LoginFailure::UnknownUser(_)) => ErrorKind::Denied,
+            _ => ErrorKind::Disconnected,
         }
     }
 

@@ -2,16 +2,17 @@
 use std::time::Instant;
 
 use super::{
-    ClaimKey, Event, LinkId, Session,
+    ClaimKey, Event, Lifetime, LinkId, Session,
     backoff::{conflict_delay, retry_delay},
     claims::Claim,
+    documents::Ticket,
     ledger::{Due, Revision},
     publication::Step,
 };
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, Namespace, ServiceKey},
     state::ClaimState,
     transport::CallError,
     wire::{
@@ -48,7 +49,15 @@ pub(super) enum Pending {
         claims: Vec<Claimed>,
         listen: bool,
     },
-    Query(ConfigKey),
+    Query(ConfigKey, Ticket),
+}
+
+/// The connection and the token that a request went out with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) link: LinkId,
+    /// Which token it was: a refusal of an older one says nothing about the newest.
+    pub(super) token: u64,
 }
 
 /// The claim that a request is about.
@@ -60,10 +69,12 @@ pub(super) struct Claimed {
 
 /// Why a claim was not agreed to.
 enum Setback {
-    /// The connection is not known to the server.
-    Unregistered(String),
-    /// No answer: nobody knows whether it was done.
+    /// Nothing more can be sent on this connection: it is lost, leaving, or not known.
+    Gone(String),
+    /// No answer in time: nobody knows whether it was done.
     Unanswered,
+    /// An answer that cannot be read: it may have been done, and asking at once would not help.
+    Unreadable(Refusal),
     /// The server said no.
     Refused(Refusal),
 }
@@ -92,9 +103,9 @@ impl Session {
         if self.listens_under_way == 0 {
             self.send_listens(now, link);
         }
-        for key in self.documents.take_dirty(now, MAX_QUERIES) {
+        for (key, ticket) in self.documents.take_dirty(now, MAX_QUERIES) {
             let request = ConfigQueryRequest::new(&key).payload();
-            self.call(link, request, Pending::Query(key));
+            self.call(link, request, Pending::Query(key, ticket));
         }
     }
 
@@ -146,14 +157,14 @@ impl Session {
     pub(super) fn redo_answered(
         &mut self,
         now: Instant,
-        link: LinkId,
+        origin: Origin,
         pending: Pending,
         answer: Result<Payload, CallError>,
     ) {
         match pending {
             Pending::ServerCheck | Pending::SetupProbe | Pending::Probe => {}
             Pending::Step { claim, wanted, step } => {
-                self.step_answered(now, link, claim, wanted, &step, answer);
+                self.step_answered(now, origin, claim, wanted, &step, answer);
             }
             Pending::Subscribe { claim, subscribe } => {
                 match read::<SubscribeServiceResponse>(answer) {
@@ -165,7 +176,7 @@ impl Session {
                             self.service_seen(service, answer.service_info);
                         }
                     }
-                    Err(setback) => self.setback(now, link, &[claim], &setback),
+                    Err(setback) => self.setback(now, origin, &[claim], &setback),
                 }
             }
             Pending::Listen { claims, listen } => {
@@ -173,17 +184,17 @@ impl Session {
                 match read::<ConfigChangeBatchListenResponse>(answer) {
                     Ok(answer) if listen => self.listening(&claims, &answer),
                     Ok(_) => claims.iter().for_each(|claim| self.confirm(claim)),
-                    Err(setback) => self.setback(now, link, &claims, &setback),
+                    Err(setback) => self.setback(now, origin, &claims, &setback),
                 }
             }
-            Pending::Query(key) => self.queried(now, link, &key, answer),
+            Pending::Query(key, ticket) => self.queried(now, origin, &key, ticket, answer),
         }
     }
 
     fn step_answered(
         &mut self,
         now: Instant,
-        link: LinkId,
+        origin: Origin,
         claim: Claimed,
         wanted: Vec<crate::instance::Instance>,
         step: &Step,
@@ -199,13 +210,13 @@ impl Session {
         match additive {
             Ok(additive) => {
                 self.claims.step_done(&service, step, additive);
-                self.step(link, &service, claim, wanted);
+                self.step(origin.link, &service, claim, wanted);
             }
             Err(setback) => {
-                if matches!(setback, Setback::Unanswered) {
+                if matches!(setback, Setback::Unanswered | Setback::Unreadable(_)) {
                     self.claims.step_unanswered(&service, step);
                 }
-                self.setback(now, link, &[claim], &setback);
+                self.setback(now, origin, &[claim], &setback);
             }
         }
     }
@@ -229,30 +240,37 @@ impl Session {
     fn queried(
         &mut self,
         now: Instant,
-        link: LinkId,
+        origin: Origin,
         key: &ConfigKey,
+        ticket: Ticket,
         answer: Result<Payload, CallError>,
     ) {
         let jitter = (self.jitter)();
+        let documents = &mut self.documents;
         let state = match read::<ConfigQueryResponse>(answer) {
-            Ok(answer) => self.documents.answered(key, Some(answer.into_document())),
+            Ok(answer) => documents.answered(key, ticket, Some(answer.into_document())),
             Err(Setback::Refused(refusal)) if refusal.says_absent() => {
-                self.documents.answered(key, None)
+                documents.answered(key, ticket, None)
             }
             Err(Setback::Refused(refusal)) if refusal.says_being_modified() => {
-                self.documents.again(key, |tries| now + conflict_delay(tries));
+                documents.again(key, ticket, |tries| now + conflict_delay(tries));
                 None
             }
-            Err(Setback::Unregistered(why)) => return self.drop_link(now, link, &why),
+            Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),
             Err(Setback::Unanswered) => {
                 let retry_at = |tries| Some(now + retry_delay(tries, jitter));
-                self.documents.failed(key, ErrorKind::Timeout, retry_at)
+                documents.failed(key, ticket, ErrorKind::Timeout, retry_at)
             }
-            Err(Setback::Refused(refusal)) => {
-                self.denied(now, refusal.code);
+            Err(Setback::Refused(refusal))
+                if self.is_being_renewed(now, origin.token, &refusal) =>
+            {
+                self.documents.again(key, ticket, |tries| now + retry_delay(tries, jitter));
+                None
+            }
+            Err(Setback::Refused(refusal) | Setback::Unreadable(refusal)) => {
                 let retry_at =
                     |tries| retry_after(&refusal, tries, jitter).map(|delay| now + delay);
-                self.documents.failed(key, refusal.kind(), retry_at)
+                self.documents.failed(key, ticket, refusal.kind(), retry_at)
             }
         };
         if state == Some(DocumentState::Absent) {
@@ -275,35 +293,62 @@ impl Session {
     }
 
     /// The server has not agreed to `claims`.
-    fn setback(&mut self, now: Instant, link: LinkId, claims: &[Claimed], setback: &Setback) {
-        match setback {
-            Setback::Unregistered(why) => self.drop_link(now, link, why),
+    fn setback(&mut self, now: Instant, origin: Origin, claims: &[Claimed], setback: &Setback) {
+        let refusal = match setback {
+            Setback::Gone(why) => return self.drop_link(now, origin.link, why),
             Setback::Unanswered => {
                 for claim in claims {
                     self.claims.release(&claim.key, claim.revision);
                 }
+                return;
             }
-            Setback::Refused(refusal) => {
-                self.denied(now, refusal.code);
-                let jitter = (self.jitter)();
-                let retrying = retry_after(refusal, 0, jitter).is_some();
-                let state = ClaimState::Refused {
-                    code: refusal.code,
-                    message: refusal.message.as_str().into(),
-                    retrying,
-                };
-                for claim in claims {
-                    let retry_at =
-                        |tries| retry_after(refusal, tries, jitter).map(|delay| now + delay);
-                    if self.claims.refuse(&claim.key, claim.revision, refusal.code, retry_at) {
-                        self.tell_guards(&claim.key, &state);
-                    }
-                    if !self.claims.is_known(&claim.key) {
-                        self.events.push_back(Event::Settled(claim.key.clone()));
-                    }
+            Setback::Refused(refusal) | Setback::Unreadable(refusal) => refusal,
+        };
+        let silently = self.is_being_renewed(now, origin.token, refusal);
+        if silently && origin.token < self.login.grants() {
+            // There is another token already.
+            for claim in claims {
+                self.claims.release(&claim.key, claim.revision);
+            }
+            return;
+        }
+        let jitter = (self.jitter)();
+        let open = self.lifetime == Lifetime::Open;
+        let retry_at = |tries| {
+            // Whoever closes does not wait for what was refused.
+            retry_after(refusal, tries, jitter).filter(|_| open).map(|delay| now + delay)
+        };
+        let state = ClaimState::Refused {
+            code: refusal.code,
+            message: refusal.message.as_str().into(),
+            retrying: retry_at(0).is_some(),
+        };
+        for claim in claims {
+            let refused = self.claims.refuse(&claim.key, claim.revision, refusal.code, retry_at);
+            if refused && !silently {
+                self.tell_guards(&claim.key, &state);
+                if let Some(key) = claim.document()
+                    && let Some(state) = self.documents.refused(key, refusal.kind())
+                {
+                    self.events.push_back(Event::Document(key.clone(), state));
                 }
             }
+            if !self.claims.is_known(&claim.key) {
+                self.events.push_back(Event::Settled(claim.key.clone()));
+            }
         }
+    }
+
+    /// Whether this refusal is about a token that has been, or is being, replaced: then it is
+    /// nobody's business yet.
+    fn is_being_renewed(&mut self, now: Instant, token: u64, refusal: &Refusal) -> bool {
+        if refusal.code != wire::DENIED {
+            return false;
+        }
+        if token == self.login.grants() {
+            self.login.token_refused(now);
+        }
+        token < self.login.grants() || self.login.is_renewing()
     }
 
     fn tell_guards(&mut self, key: &ClaimKey, state: &ClaimState) {
@@ -311,15 +356,9 @@ impl Session {
         self.events.extend(guards.map(|guard| Event::Claim(guard, state.clone())));
     }
 
-    fn denied(&mut self, now: Instant, code: i32) {
-        if code == wire::DENIED {
-            self.login.token_refused(now);
-        }
-    }
-
     /// A message on the stream.
     pub(super) fn pushed(&mut self, now: Instant, link: LinkId, payload: &Payload) {
-        // What cannot be read changes nothing; the next answer or audit heals what it meant.
+        // What cannot be read changes nothing, and is not repeated: it has been acknowledged.
         let Ok(push) = push::read(payload) else { return };
         match push {
             Push::SetupAck(abilities) => self.serve(now, link, abilities),
@@ -332,21 +371,26 @@ impl Session {
                 }
             }
             // Lists of different servers have no common order: only the serving one counts.
-            Push::Service(info) if self.serving_link() == Some(link) => self.service_pushed(info),
+            Push::Service { namespace, info } if self.serving_link() == Some(link) => {
+                self.service_pushed(namespace, info);
+            }
             _ => {}
         }
     }
 
-    fn service_pushed(&mut self, info: ServiceInfo) {
+    fn service_pushed(&mut self, namespace: Option<Namespace>, info: ServiceInfo) {
         let (group, name) = info.name();
         let Ok(unplaced) = ServiceKey::try_from((name, group)) else { return };
+        if let Some(namespace) = namespace {
+            return self.service_seen(unplaced.in_namespace(namespace), info);
+        }
         match self.namesakes.get(&unplaced).map_or(&[][..], Vec::as_slice) {
             [] => {}
             [one] => self.service_seen(one.clone(), info),
             // The same name in two namespaces: the push is a hint to ask for both.
             several => {
-                for service in several.iter().cloned() {
-                    self.claims.reassert(&ClaimKey::Subscription(service));
+                for service in several {
+                    self.claims.reassert(&ClaimKey::Subscription(service.clone()));
                 }
             }
         }
@@ -376,23 +420,27 @@ impl Claimed {
 }
 
 fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
-    let unreadable =
-        |code, why: String| Setback::Refused(Refusal { code, message: why, typed: false });
+    let unreadable = |why: String| {
+        let refusal = Refusal { code: wire::SERVER_ERROR, message: why, typed: false };
+        Err(Setback::Unreadable(refusal))
+    };
     match answer {
-        Ok(payload) => wire::decode(&payload).map_err(|failure| match failure {
-            Failure::Answered(refusal)
+        Ok(payload) => match wire::decode(&payload) {
+            Ok(answer) => Ok(answer),
+            Err(Failure::Answered(refusal))
                 if matches!(refusal.code, wire::UNREGISTERED | wire::DISCONNECTED) =>
             {
-                Setback::Unregistered(refusal.to_string())
+                Err(Setback::Gone(refusal.to_string()))
             }
-            Failure::Answered(refusal) => Setback::Refused(refusal),
-            Failure::Unreadable(why) => unreadable(wire::SERVER_ERROR, why),
-        }),
-        Err(CallError::NotSent(_) | CallError::Lost(_) | CallError::Timeout) => {
-            Err(Setback::Unanswered)
+            Err(Failure::Answered(refusal)) => Err(Setback::Refused(refusal)),
+            Err(Failure::Unreadable(why)) => unreadable(why),
+        },
+        Err(error @ (CallError::NotSent(_) | CallError::Lost(_))) => {
+            Err(Setback::Gone(error.to_string()))
         }
+        Err(CallError::Timeout) => Err(Setback::Unanswered),
         Err(error @ (CallError::Status { .. } | CallError::Unreadable(_))) => {
-            Err(unreadable(wire::SERVER_ERROR, error.to_string()))
+            unreadable(error.to_string())
         }
     }
 }

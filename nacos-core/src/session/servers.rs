@@ -27,8 +27,11 @@ impl Servers {
     /// One pass over the cluster, beginning with `first` if it belongs to it.
     pub(crate) fn round(&mut self, first: Option<&Redirect>) -> Vec<Server> {
         let redirected = first.and_then(|redirect| {
-            // Only the ip is compared: the port of the list is the one that is reachable from here.
-            self.list.iter().position(|server| server.host() == redirect.ip)
+            // The port decides between servers of one ip only: that of the list is the one that is
+            // reachable from here.
+            let there = |server: &Server| server.host() == redirect.ip;
+            let exact = |server: &Server| there(server) && Some(server.port()) == redirect.port;
+            self.list.iter().position(exact).or_else(|| self.list.iter().position(there))
         });
         let start = redirected.unwrap_or(self.next);
         let mut round = self.list.clone();
@@ -37,6 +40,13 @@ impl Servers {
             self.next = (start + 1) % self.list.len();
         }
         round
+    }
+
+    /// This server has taken us: whoever looks for another tries it last.
+    pub(crate) fn taken(&mut self, server: &Server) {
+        if let Some(at) = self.list.iter().position(|other| other == server) {
+            self.next = (at + 1) % self.list.len();
+        }
     }
 }
 
@@ -58,6 +68,15 @@ mod tests {
         assert_eq!(hosts(&servers.round(None)), "bca");
         assert_eq!(hosts(&servers.round(None)), "cab");
         assert_eq!(hosts(&self::servers(1.0).round(None)), "abc");
+    }
+
+    #[test]
+    fn server_that_served_is_tried_last() {
+        let mut servers = servers(0.0);
+        servers.round(None);
+        let third = Server::parse_list("c", 1000).expect("valid").remove(0);
+        servers.taken(&third);
+        assert_eq!(hosts(&servers.round(None)), "abc");
     }
 
     #[test]

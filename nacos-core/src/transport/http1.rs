@@ -71,11 +71,11 @@ pub(crate) async fn post_form(
     tokio::select! {
         biased;
         answer = &mut exchange => answer,
-        // The connection ends when it has nothing more to do, which may be before the answer has
-        // been taken out of it.
-        ended = &mut connection => match ended {
-            Ok(()) => exchange.await,
-            Err(error) => Err(answered(&error)),
+        // The connection may end before the answer has been taken out of it; if there is none, it
+        // knows better why.
+        ended = &mut connection => match (exchange.await, ended) {
+            (Err(_), Err(error)) => Err(answered(&error)),
+            (answer, _) => answer,
         },
     }
 }

@@ -238,11 +238,15 @@ pub(super) fn lost(error: &h2::Error) -> CallError {
     // A server that is over one of its limits, such as 10 MiB for a message, cancels the call and
     // keeps the connection: that is its answer (seen: Java 2.3.2, RST_STREAM 8).
     match error.reason() {
-        Some(h2::Reason::REFUSED_STREAM) => CallError::NotSent(error.to_string()),
-        Some(reason) if error.is_reset() && error.is_remote() => {
-            let message = format!("the server cancelled the call: {}", reason.description());
-            CallError::Status { code: CANCELLED, message }
+        // Not even begun: worth another try, but not at once.
+        Some(h2::Reason::REFUSED_STREAM) if error.is_reset() => {
+            CallError::Status { code: UNAVAILABLE, message: error.to_string() }
         }
+        Some(_) if error.is_reset() => {
+            CallError::Status { code: CANCELLED, message: error.to_string() }
+        }
+        // The server leaves, and names the last stream that it looked at: this one came later.
+        Some(_) if error.is_go_away() && error.is_remote() => CallError::NotSent(error.to_string()),
         _ => CallError::Lost(error.to_string()),
     }
 }
@@ -259,4 +263,5 @@ const MAX_FRAME: u32 = 64 * 1024;
 const MAX_QUOTED: usize = 300;
 /// gRPC status codes.
 const CANCELLED: u32 = 1;
+const UNAVAILABLE: u32 = 14;
 const UNKNOWN: u32 = 2;

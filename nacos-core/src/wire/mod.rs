@@ -152,6 +152,7 @@ impl Refusal {
             UNREGISTERED | DISCONNECTED => ErrorKind::Disconnected,
             STARTING if !self.typed => ErrorKind::Server,
             SERVER_ERROR if self.message.starts_with("Cas publish fail") => ErrorKind::Conflict,
+            BEING_MODIFIED if self.says_being_modified() => ErrorKind::Server,
             // Every server of today gives the reason for one of these in words only.
             400..=499 | 20_000..=29_999 | PARSE_ERROR => ErrorKind::Refused,
             _ => ErrorKind::Server,

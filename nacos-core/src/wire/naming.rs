@@ -307,6 +307,7 @@ struct InstanceInfo {
     ip: String,
     #[serde(deserialize_with = "super::or_default")]
     port: i64,
+    #[serde(deserialize_with = "weight")]
     weight: Option<f64>,
     #[serde(deserialize_with = "super::or_default")]
     healthy: bool,
@@ -357,6 +358,22 @@ impl InstanceInfo {
     }
 }
 
+/// A weight, as a number or, for those that JSON has no number for, as a text.
+fn weight<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Weight {
+        Number(f64),
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    Ok(match Option::deserialize(deserializer)? {
+        Some(Weight::Number(weight)) => Some(weight),
+        Some(Weight::Text(text)) => text.parse().ok(),
+        Some(Weight::Other(_)) | None => None,
+    })
+}
+
 const MODULE: &str = "naming";
 const REGISTER: &str = "registerInstance";
 const DEREGISTER: &str = "deregisterInstance";
@@ -384,6 +401,9 @@ mod tests {
         assert_eq!(weight("null").to_string(), "1");
         assert_eq!(weight("-3").to_string(), "0");
         assert_eq!(weight("1e300").to_string(), "10000");
+        assert_eq!(weight("\"NaN\"").to_string(), "1");
+        assert_eq!(weight("\"Infinity\"").to_string(), "10000");
+        assert_eq!(weight("[]").to_string(), "1");
     }
 
     #[test]

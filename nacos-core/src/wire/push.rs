@@ -10,6 +10,7 @@ use super::{
     naming::ServiceInfo,
     or_default, parse,
 };
+use crate::key::Namespace;
 
 /// A message of the server's on the stream.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ pub(crate) enum Push {
     ConnectReset(Option<Redirect>),
     /// A document changed. A hint only: it carries no content.
     ConfigChanged(DocumentName),
-    /// A service, in full.
-    Service(ServiceInfo),
+    /// A service, in full; Java servers leave out the namespace.
+    Service { namespace: Option<Namespace>, info: ServiceInfo },
     /// Asks what this client listens to.
     ClientConfigMetric,
     /// Which documents or services match a fuzzy watch.
@@ -46,12 +47,17 @@ pub(crate) struct Redirect {
 /// Reads a push. Its acknowledgement does not depend on whether that works.
 pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
     Ok(match payload.kind() {
-        "SetupAckRequest" => Push::SetupAck(parse::<SetupAck>(payload)?.ability_table),
+        // That it came is what counts.
+        "SetupAckRequest" => {
+            Push::SetupAck(parse::<SetupAck>(payload).unwrap_or_default().abilities())
+        }
         "ClientDetectionRequest" => Push::ClientDetection,
         "ConnectResetRequest" => Push::ConnectReset(parse::<ConnectReset>(payload)?.redirect()),
         "ConfigChangeNotifyRequest" => Push::ConfigChanged(parse(payload)?),
         "NotifySubscriberRequest" => {
-            Push::Service(parse::<NotifySubscriber>(payload)?.service_info)
+            let push = parse::<NotifySubscriber>(payload)?;
+            let namespace = push.namespace.and_then(|id| Namespace::parse(&id).ok());
+            Push::Service { namespace, info: push.service_info }
         }
         "ClientConfigMetricRequest" => Push::ClientConfigMetric,
         "ConfigFuzzyWatchSyncRequest" | "NamingFuzzyWatchSyncRequest" => {
@@ -69,7 +75,9 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
 /// Unknown pushes are acknowledged too: a server repeats what nobody acknowledges, and after
 /// fifty tries ends the connection.
 pub(crate) fn acknowledge(payload: &Payload) -> Option<Payload> {
-    let request_id = parse::<Identified>(payload).ok()?.request_id.filter(|id| !id.is_empty())?;
+    // A longer one is no counter, and would be sent back as it is.
+    let usable = |id: &String| !id.is_empty() && id.len() <= MAX_REQUEST_ID;
+    let request_id = parse::<Identified>(payload).ok()?.request_id.filter(usable)?;
     let stem = payload.kind().strip_suffix("Request")?;
     let metrics = (stem == "ClientConfigMetric").then(BTreeMap::new);
     let ack = Acknowledgement { result_code: 200, error_code: 0, request_id: &request_id, metrics };
@@ -96,7 +104,13 @@ struct Acknowledgement<'a> {
 #[serde(rename_all = "camelCase", default)]
 struct SetupAck {
     #[serde(deserialize_with = "or_default")]
-    ability_table: BTreeMap<String, bool>,
+    ability_table: BTreeMap<String, Option<bool>>,
+}
+
+impl SetupAck {
+    fn abilities(self) -> BTreeMap<String, bool> {
+        self.ability_table.into_iter().filter_map(|(name, on)| Some((name, on?))).collect()
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -118,9 +132,13 @@ impl ConnectReset {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct NotifySubscriber {
+    namespace: Option<String>,
     #[serde(deserialize_with = "or_default")]
     service_info: ServiceInfo,
 }
+
+/// Servers count in decimal.
+const MAX_REQUEST_ID: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +168,18 @@ mod tests {
         let payload = push("NotifySubscriberRequest", r#"{"requestId":"9","serviceInfo":"html"}"#);
         assert!(read(&payload).is_err());
         assert!(acknowledge(&payload).is_some());
+    }
+
+    #[test]
+    fn setup_is_acknowledged_whatever_its_table_holds() {
+        for json in
+            [r#"{"abilityTable":{"lock":true,"x":null}}"#, r#"{"abilityTable":7}"#, "<html>"]
+        {
+            assert!(
+                matches!(read(&push("SetupAckRequest", json)), Ok(Push::SetupAck(_))),
+                "{json}"
+            );
+        }
     }
 
     #[test]

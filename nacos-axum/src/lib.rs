@@ -66,7 +66,7 @@ use self::app::App;
 /// use nacos_axum::Lifecycle;
 /// use tokio::net::TcpListener;
 ///
-/// let lifecycle = Lifecycle::new(&nacos);
+/// let lifecycle = Lifecycle::of(&nacos);
 /// # lifecycle.shutdown().begin();
 /// let readiness = lifecycle.readiness();
 /// let probe = move || async move {

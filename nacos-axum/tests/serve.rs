@@ -136,7 +136,7 @@ impl World {
     async fn start(routes: impl FnOnce(&mut Router)) -> Self {
         let server = Server::start().await.expect("ports");
         let nacos = connect(&server).await;
-        let (lifecycle, shutdown) = (Lifecycle::new(&nacos), Shutdown::new());
+        let (lifecycle, shutdown) = (Lifecycle::of(&nacos), Shutdown::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let peer = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() };

@@ -1,7 +1,7 @@
 //! The front door: one client, one session.
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     inspect::{Inspect, SessionInspect},
     key::Namespace,
+    lifecycle,
     live::Live,
     naming::Naming,
     state::SessionState,
@@ -46,6 +47,8 @@ pub struct Client {
 struct Shared {
     connection: Arc<Connection>,
     inspected: Mutex<Vec<Weak<dyn Inspect>>>,
+    /// Weak: the lifecycle keeps the client, not the other way round.
+    lifecycle: Mutex<Weak<lifecycle::Shared>>,
     /// Held here, so that the session's own report lives as long as the client.
     _session: Arc<SessionInspect>,
 }
@@ -72,7 +75,14 @@ impl Client {
         let session = Arc::new(SessionInspect::new(&connection));
         let inspect: Arc<dyn Inspect> = session.clone();
         let inspected = Mutex::new(vec![Arc::downgrade(&inspect)]);
-        Self { shared: Arc::new(Shared { connection, inspected, _session: session }) }
+        Self {
+            shared: Arc::new(Shared {
+                connection,
+                inspected,
+                lifecycle: Mutex::default(),
+                _session: session,
+            }),
+        }
     }
 
     /// The configuration service.
@@ -137,7 +147,13 @@ impl Client {
         inspectors.push(Arc::downgrade(part));
     }
 
-    fn inspectors(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Inspect>>> {
+    /// Where the lifecycle of this client's servers is found, if it has any.
+    pub(crate) fn lifecycle(&self) -> MutexGuard<'_, Weak<lifecycle::Shared>> {
+        // A panic under the lock cannot leave the slot half-changed.
+        self.shared.lifecycle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn inspectors(&self) -> MutexGuard<'_, Vec<Weak<dyn Inspect>>> {
         // A panic under the lock cannot leave the list half-changed.
         self.shared.inspected.lock().unwrap_or_else(PoisonError::into_inner)
     }

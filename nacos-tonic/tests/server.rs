@@ -77,7 +77,7 @@ impl World {
         let server = Server::start().await.expect("ports");
         let builder = Client::builder().server_addr(server.addr().to_string());
         let nacos = builder.connect().await.expect("connects");
-        let (lifecycle, shutdown) = (Lifecycle::new(&nacos), Shutdown::new());
+        let (lifecycle, shutdown) = (Lifecycle::of(&nacos), Shutdown::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (calls, arrived) = mpsc::channel(8);

@@ -47,11 +47,10 @@ impl Alias {
     }
 }
 
-/// Maps 32 random bits onto `0..len`.
+/// Maps 32 random bits onto `0..len`, for lengths of up to 32 bits.
 #[inline]
 pub(crate) fn scaled(bits: u64, len: usize) -> usize {
-    let wide = u128::from(bits) * len as u128;
-    usize::try_from(wide >> 32).unwrap_or(0)
+    usize::try_from(bits.wrapping_mul(len as u64) >> 32).unwrap_or(0)
 }
 
 fn index(at: usize) -> u32 {

@@ -16,7 +16,7 @@ use crate::{
     backend::Lease,
     balance::Balance,
     body::Body,
-    connect::{BoxError, SendRequest},
+    connect::{BoxError, Connection, SendError, SendRequest},
     deadline::Deadline,
     error::{Cause, Error, ErrorKind},
     tried::{LastTried, Tried},
@@ -30,17 +30,13 @@ pin_project! {
     ///
     /// Dropping it gives the request up; an endpoint that has received it may or may not act on it.
     #[must_use = "futures do nothing unless polled"]
-    #[project = Projected]
     pub struct ResponseFuture<C, B>
     where
         C: SendRequest<B>,
     {
-        balance: Balance<C>,
+        route: Route<C>,
         #[pin]
         step: Step<C, B>,
-        tried: Tried,
-        // Tells the next try of the same request which connection this one used.
-        trail: Option<LastTried>,
         deadline: Option<Instant>,
         // Made when there is something to wait for: many a request never needs it.
         #[pin]
@@ -67,7 +63,6 @@ pin_project! {
     where
         C: SendRequest<B>,
     {
-        Picking { request: Option<Request<B>> },
         Waiting { request: Option<Request<B>>, lease: BoxFuture<'static, Result<Lease<C>, Error>> },
         Sending { #[pin] response: C::Future, attempt: Option<Attempt<C>> },
         Done,
@@ -86,19 +81,16 @@ impl<C, B> ResponseFuture<C, B>
 where
     C: SendRequest<B>,
 {
+    /// Sends the request if somebody is ready: nothing is gained by waiting for the first poll.
     pub(crate) fn new(balance: Balance<C>, request: Request<B>) -> Self {
-        let extensions = request.extensions();
-        let own = extensions.get::<Deadline>().map(|deadline| deadline.0);
-        let trail = extensions.get::<LastTried>().cloned();
-        let timeout = balance.fleet().options.response_timeout;
-        Self {
-            tried: Tried::after(trail.as_ref().map_or(0, LastTried::get)),
-            trail,
-            deadline: timeout.deadline(own, Instant::now()),
-            step: Step::Picking { request: Some(request) },
-            timer: None,
-            balance,
-        }
+        let now = Instant::now();
+        let own = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
+        let trail = request.extensions().get::<LastTried>().cloned();
+        let deadline = balance.fleet().options.response_timeout.deadline(own, now);
+        let tried = Tried::after(trail.as_ref().map_or(0, LastTried::get));
+        let mut route = Route { balance, tried, trail };
+        let step = route.pick(request, now, None);
+        Self { route, step, deadline, timer: None }
     }
 }
 
@@ -123,9 +115,12 @@ where
                 if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                     ready!(timer.poll(cx));
                 }
-                let error = this.late();
-                self.project().step.set(Step::Done);
-                Poll::Ready(Err(error))
+                let attempt = match this.step.as_mut().project() {
+                    StepProj::Sending { attempt, .. } => attempt.take(),
+                    StepProj::Waiting { .. } | StepProj::Done => None,
+                };
+                this.step.set(Step::Done);
+                Poll::Ready(Err(this.route.late(attempt)))
             }
         }
     }
@@ -139,94 +134,99 @@ where
     fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<C, B>> {
         let mut this = self.project();
         loop {
-            match this.step.as_mut().project() {
-                StepProj::Picking { request } => {
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    this.pick(request, None);
-                }
+            let next = match this.step.as_mut().project() {
                 StepProj::Waiting { request, lease } => {
                     let lease = ready!(lease.poll_unpin(cx))?;
                     let Some(request) = request.take() else { return Poll::Pending };
-                    this.send(request, lease, Instant::now());
+                    this.route.send(request, lease, Instant::now())
                 }
                 StepProj::Sending { response, attempt } => {
                     let outcome = ready!(response.poll(cx));
                     let Some(attempt) = attempt.take() else { return Poll::Pending };
-                    match outcome {
+                    match outcome.map_err(SendError::into_parts) {
                         Ok(response) => return Poll::Ready(Ok(answered(response, attempt))),
-                        Err(error) => match error.into_parts() {
-                            (cause, Some(request)) => this.refused(request, cause, &attempt)?,
-                            (cause, None) => return Poll::Ready(Err(this.lost(cause, &attempt))),
-                        },
+                        Err((cause, None)) => {
+                            return Poll::Ready(Err(this.route.lost(cause, &attempt)));
+                        }
+                        Err((cause, Some(request))) => {
+                            this.route.refused(request, cause, &attempt)?
+                        }
                     }
                 }
                 // Polled after it was ready: there is nothing to wait for.
                 StepProj::Done => return Poll::Pending,
-            }
+            };
+            this.step.set(next);
         }
     }
 }
 
-impl<C, B> Projected<'_, C, B>
-where
-    C: SendRequest<B>,
-{
+/// Where a request has been, and where it goes next.
+struct Route<C> {
+    balance: Balance<C>,
+    tried: Tried,
+    /// Tells the next try of the same request which connection this one used.
+    trail: Option<LastTried>,
+}
+
+impl<C: Connection> Route<C> {
     /// Sends the request to an endpoint, or waits for one.
-    fn pick(&mut self, request: Request<B>, cause: Option<Cause>) {
-        let now = Instant::now();
-        if let Some(lease) = self.balance.fleet().lease(now, self.tried, C::is_open) {
+    fn pick<B>(&mut self, request: Request<B>, now: Instant, cause: Option<Cause>) -> Step<C, B>
+    where
+        C: SendRequest<B>,
+    {
+        if let Some(lease) = self.balance.fleet().lease(now, &self.tried, C::is_open) {
             return self.send(request, lease, now);
         }
-        let (fleet, tried) = (Arc::clone(self.balance.fleet()), *self.tried);
+        let (fleet, tried) = (Arc::clone(self.balance.fleet()), self.tried);
         let lease = async move { fleet.ready(tried, cause, C::is_open).await }.boxed();
-        self.step.set(Step::Waiting { request: Some(request), lease });
+        Step::Waiting { request: Some(request), lease }
     }
 
-    fn send(&mut self, request: Request<B>, lease: Lease<C>, started: Instant) {
+    fn send<B>(&mut self, request: Request<B>, lease: Lease<C>, started: Instant) -> Step<C, B>
+    where
+        C: SendRequest<B>,
+    {
         if let Some(trail) = &self.trail {
             trail.set(lease.passage);
         }
         let response = lease.connection.send(request);
-        self.step.set(Step::Sending { response, attempt: Some(Attempt { lease, started }) });
+        Step::Sending { response, attempt: Some(Attempt { lease, started }) }
     }
 
     /// Takes the request back from an endpoint that did not get it, and goes to another one.
-    fn refused(
+    fn refused<B>(
         &mut self,
         request: Request<B>,
         cause: BoxError,
         attempt: &Attempt<C>,
-    ) -> Result<(), Error> {
-        let fleet = self.balance.fleet();
+    ) -> Result<Step<C, B>, Error>
+    where
+        C: SendRequest<B>,
+    {
         if !self.tried.refuse(attempt.lease.passage) {
-            let error = fleet.error(ErrorKind::Unsent).at(attempt.lease.backend.address());
-            return Err(error.because(cause));
+            return Err(self.error_at(ErrorKind::Unsent, attempt).because(cause));
         }
-        fleet.resending();
-        self.pick(request, Some(cause.into()));
-        Ok(())
+        self.balance.fleet().resending();
+        Ok(self.pick(request, Instant::now(), Some(cause.into())))
     }
 
     fn lost(&self, cause: BoxError, attempt: &Attempt<C>) -> Error {
-        let backend = &attempt.lease.backend;
-        backend.failed(attempt.started, Instant::now());
-        self.balance.fleet().error(ErrorKind::Lost).at(backend.address()).because(cause)
+        attempt.lease.backend.failed(attempt.started, Instant::now());
+        self.error_at(ErrorKind::Lost, attempt).because(cause)
     }
 
-    /// Gives up, and holds it against the endpoint if there is one.
-    fn late(&mut self) -> Error {
-        let error = self.balance.fleet().error(ErrorKind::Timeout);
-        match self.step.as_mut().project() {
-            StepProj::Sending { attempt, .. } => match attempt.take() {
-                Some(attempt) => {
-                    let backend = &attempt.lease.backend;
-                    backend.failed(attempt.started, Instant::now());
-                    error.at(backend.address())
-                }
-                None => error,
-            },
-            _ => error,
-        }
+    /// Gives up, and holds it against the endpoint if it is at one.
+    fn late(&self, attempt: Option<Attempt<C>>) -> Error {
+        let Some(attempt) = attempt else {
+            return self.balance.fleet().error(ErrorKind::Timeout);
+        };
+        attempt.lease.backend.failed(attempt.started, Instant::now());
+        self.error_at(ErrorKind::Timeout, &attempt)
+    }
+
+    fn error_at(&self, kind: ErrorKind, attempt: &Attempt<C>) -> Error {
+        self.balance.fleet().error(kind).at(attempt.lease.backend.address())
     }
 }
 
@@ -249,6 +249,8 @@ where
     C: SendRequest<B>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("balance", &self.balance).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture")
+            .field("balance", &self.route.balance)
+            .finish_non_exhaustive()
     }
 }

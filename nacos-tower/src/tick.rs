@@ -1,6 +1,4 @@
 //! A coarse clock that fits into an atomic word beside what it dates.
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 /// Where the ticks of one balancer begin. Follows the runtime's clock, paused or not.
@@ -20,8 +18,10 @@ impl Clock {
 
     #[inline]
     pub(crate) fn tick(&self, now: Instant) -> Tick {
-        let steps = now.saturating_duration_since(self.start).as_millis() / STEP_MS;
-        Tick::from_bits(u32::try_from(steps & u128::from(Tick::MASK)).unwrap_or(0))
+        let elapsed = now.saturating_duration_since(self.start);
+        // Seconds modulo the mask first: what follows fits into 32 bits then.
+        let seconds = u32::try_from(elapsed.as_secs() & u64::from(Tick::MASK)).unwrap_or(0);
+        Tick::from_bits(seconds * STEPS_PER_SECOND + elapsed.subsec_millis() / STEP_MS)
     }
 }
 
@@ -48,19 +48,20 @@ impl Tick {
         if steps > Self::MASK / 2 {
             return 0.0;
         }
-        // At most 2²³ - 1: exact in a `f32`.
         let (high, low) = (steps >> 16, steps & 0xFFFF);
-        let steps = f32::from(u16::try_from(high).unwrap_or(0)) * 65_536.0
-            + f32::from(u16::try_from(low).unwrap_or(0));
-        steps * STEP.as_secs_f32()
+        let [high, low] = [high, low].map(|half| f32::from(u16::try_from(half).unwrap_or(0)));
+        // At most 2²³ - 1 steps: exact in a `f32`.
+        (high * 65_536.0 + low) * 0.01
     }
 }
 
-const STEP: Duration = Duration::from_millis(10);
-const STEP_MS: u128 = STEP.as_millis();
+const STEPS_PER_SECOND: u32 = 100;
+const STEP_MS: u32 = 1_000 / STEPS_PER_SECOND;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

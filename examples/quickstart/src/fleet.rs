@@ -40,11 +40,11 @@ impl Instance {
     }
 
     /// Leaves in order: withdrawn first, then drained.
-    pub(crate) async fn leave(self) -> Result<LifecycleReport> {
+    pub(crate) async fn leave(self) -> Result<(String, LifecycleReport)> {
         self.shutdown.begin();
         let report = self.serving.await?;
         self.runtime.shutdown_background();
-        report
+        Ok((self.name, report?))
     }
 }
 

@@ -18,7 +18,7 @@ use nacos_axum::Shutdown;
 use nacos_core::{Client, ClientBuilder, Publish, lifecycle::Outcome};
 use nacos_figment::{HotConfig, Import};
 use nacos_tonic::Channel;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
 use self::{
     fleet::{Instance, SERVICE},
@@ -96,9 +96,9 @@ async fn story(promises: &mut Promises) -> Result<()> {
     Promises::tell(&report.to_string().replace('\n', "\n   "));
     let orderly = report.steps.iter().all(|step| step.outcome == Outcome::Completed);
     promises.check(orderly, "the gateway was withdrawn, drained and closed");
-    for instance in instances {
-        let name = instance.name.clone();
-        let report = instance.leave().await?;
+    let mut leaving: JoinSet<_> = instances.into_iter().map(Instance::leave).collect();
+    while let Some(left) = leaving.join_next().await {
+        let (name, report) = left??;
         let orderly = report.steps.iter().all(|step| step.outcome == Outcome::Completed);
         promises.check(orderly, &format!("{name} was withdrawn, drained and closed"));
     }

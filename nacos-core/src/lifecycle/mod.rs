@@ -99,8 +99,8 @@ use crate::{
 /// What the servers of one client have in common: they end together, and the last one closes the
 /// client.
 ///
-/// A single server needs none; several join one by being given it in place of the client. Cheap to
-/// clone; every clone is the same one.
+/// There is one for each client, for as long as a server or a clone of it lives: every server that is
+/// [given the client](Bound::with_nacos) joins it. Cheap to clone; every clone is the same one.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -109,7 +109,7 @@ use crate::{
 /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
 /// use nacos_core::lifecycle::{Lifecycle, Readiness};
 ///
-/// let lifecycle = Lifecycle::new(&nacos);
+/// let lifecycle = Lifecycle::of(&nacos);
 /// // For a readiness probe, which a handler answers.
 /// let readiness = lifecycle.readiness();
 /// assert_eq!(*readiness.get(), Readiness::Starting);
@@ -120,7 +120,7 @@ pub struct Lifecycle {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     client: Client,
     shutdown: Shutdown,
     readiness: LiveWriter<Readiness>,
@@ -137,9 +137,13 @@ struct Servers {
 }
 
 impl Lifecycle {
-    /// A lifecycle for the servers of `client`. It keeps the client.
+    /// The lifecycle of the servers of `client`. It keeps the client.
     #[must_use]
-    pub fn new(client: &Client) -> Self {
+    pub fn of(client: &Client) -> Self {
+        let mut slot = client.lifecycle();
+        if let Some(shared) = slot.upgrade() {
+            return Self { shared };
+        }
         let (readiness, _) = live(Readiness::Starting);
         let shared = Arc::new(Shared {
             client: client.clone(),
@@ -148,6 +152,8 @@ impl Lifecycle {
             servers: Mutex::default(),
             signals: OnceLock::new(),
         });
+        *slot = Arc::downgrade(&shared);
+        drop(slot);
         let inspect: Arc<dyn Inspect> = Arc::clone(&shared) as _;
         client.inspect(&inspect);
         Self { shared }
@@ -234,11 +240,7 @@ impl Member {
     /// Whether the client is to be closed when this one leaves.
     fn closes_client(&self) -> bool {
         let servers = self.lifecycle.shared.servers();
-        let last = servers.running == 1 && !servers.keep_client;
-        drop(servers);
-        // Servers that were given the client itself have a lifecycle each.
-        let lifecycles = self.lifecycle.client().inspected();
-        last && lifecycles.iter().filter(|part| part.name() == NAME).count() <= 1
+        servers.running == 1 && !servers.keep_client
     }
 }
 
@@ -253,7 +255,7 @@ impl Drop for Member {
 
 impl Inspect for Shared {
     fn name(&self) -> String {
-        NAME.to_owned()
+        "lifecycle".to_owned()
     }
 
     fn report(&self) -> Tree {
@@ -268,13 +270,19 @@ impl Inspect for Shared {
 
 impl From<&Client> for Lifecycle {
     fn from(client: &Client) -> Self {
-        Self::new(client)
+        Self::of(client)
     }
 }
 
 impl From<&Lifecycle> for Lifecycle {
     fn from(lifecycle: &Lifecycle) -> Self {
         lifecycle.clone()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("readiness", &self.readiness.get()).finish_non_exhaustive()
     }
 }
 
@@ -285,5 +293,3 @@ impl fmt::Debug for Lifecycle {
             .finish_non_exhaustive()
     }
 }
-
-const NAME: &str = "lifecycle";

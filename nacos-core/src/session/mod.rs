@@ -20,6 +20,8 @@ mod publication;
 mod redo;
 mod servers;
 #[cfg(test)]
+mod steps;
+#[cfg(test)]
 mod tests;
 mod timers;
 

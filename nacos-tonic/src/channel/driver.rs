@@ -45,14 +45,16 @@ pub(super) async fn drive(
             biased;
             // First: a job that is not polled holds a request up.
             Some(job) = jobs.recv() => running.push(job),
-            // No new requests from now on; what runs are streams that still have answers to come.
+            // Before new requests: what reads from the socket is among them, and a request that is
+            // not handed over to a dead connection can still go elsewhere.
+            Some(()) = running.next() => {}
+            // No new requests from then on; what runs are streams that still have answers to come.
             ended = &mut connection, if !*over.borrow() => {
                 if let Err(error) = ended {
                     debug!(%error, "connection failed");
                 }
                 over.send_replace(true);
             }
-            Some(()) = running.next() => {}
             // The executor is gone with the connection, and no stream is left.
             else => return,
         }

@@ -47,11 +47,17 @@ pub use self::{builder::ChannelBuilder, future::ResponseFuture};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = nacos_testkit::Server::start().await?;
 /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
-/// # use tonic::codegen as inventory;
-/// # struct InventoryClient(tonic::client::Grpc<nacos_tonic::Channel>);
-/// # impl InventoryClient { fn new(channel: nacos_tonic::Channel) -> Self { Self(tonic::client::Grpc::new(channel)) } }
-/// let channel = nacos_tonic::Channel::new(&nacos, "inventory").await?;
-/// let mut inventory = InventoryClient::new(channel);
+/// use std::time::Duration;
+///
+/// use nacos_tonic::{Channel, Policy};
+///
+/// let channel = Channel::builder()
+///     .policy(Policy::strict())
+///     .connect_timeout(Duration::from_millis(300))
+///     .connect(&nacos, "inventory")
+///     .await?;
+/// // As in generated clients: `InventoryClient::new(channel)`.
+/// let inventory = tonic::client::Grpc::new(channel);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

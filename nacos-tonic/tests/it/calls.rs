@@ -1,8 +1,10 @@
 //! What happens to calls while servers come and go.
+use nacos_core::inspect::Tree;
+use nacos_tonic::Channel;
 use tokio::task::JoinSet;
 
 use crate::{
-    inventory::{InventoryClient, ask},
+    inventory::{InventoryClient, ask, ask_again},
     server::{Server, channel, service, until_ready},
 };
 
@@ -71,6 +73,31 @@ async fn instance_that_restarts_is_found_again() {
 }
 
 #[tokio::test]
+async fn calls_under_way_at_a_dying_instance_are_made_again_if_they_may() {
+    let (dying, other) = (Server::start("dying"), Server::start("other"));
+    let instances =
+        vec![dying.instance().with_weight(10_000.0), other.instance().with_weight(1e-9)];
+    let (_set, channel) = channel(instances);
+    until_ready(&channel, 2).await;
+    let mut callers = JoinSet::new();
+    for _ in 0..20 {
+        let mut inventory = InventoryClient::new(channel.clone());
+        callers.spawn(async move { inventory.reserve(ask_again("slow")).await });
+    }
+    while dying.calls() < 20 {
+        tokio::task::yield_now().await;
+    }
+    other.permit(20);
+    // More than the budget allows: not all of them may be repeated.
+    drop(dying);
+    let mut answered = 0;
+    while let Some(caller) = callers.join_next().await {
+        answered += usize::from(caller.expect("no panic").is_ok_and(|by| by == "other"));
+    }
+    assert_eq!(answered, 14, "ten and a fifth of twenty");
+}
+
+#[tokio::test]
 async fn given_up_calls_leave_the_connection_usable() {
     let server = Server::start("one");
     let (_set, channel) = channel(vec![server.instance()]);
@@ -86,4 +113,15 @@ async fn given_up_calls_leave_the_connection_usable() {
         let _aborted = call.await;
     }
     assert_eq!(inventory.reserve(ask("book")).await.expect("answered"), "one");
+    assert_eq!(in_flight(&channel), [0]);
+}
+
+fn in_flight(channel: &Channel) -> Vec<u64> {
+    let report = channel.inspect().report();
+    let Some(Tree::List(endpoints)) = report.get("endpoints") else { return Vec::new() };
+    let count = |endpoint: &Tree| match endpoint.get("in_flight") {
+        Some(Tree::Count(count)) => Some(*count),
+        _ => None,
+    };
+    endpoints.iter().filter_map(count).collect()
 }

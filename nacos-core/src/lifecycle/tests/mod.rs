@@ -149,17 +149,19 @@ async fn servers_of_one_lifecycle_end_together_and_the_last_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_of_another_lifecycle_keeps_the_client() {
+async fn servers_that_are_given_the_client_join_its_lifecycle() {
     let world = World::new().await;
     let [(one, _), (two, _)] = [world.bound().await, world.bound().await];
     let one = run(world.on(one));
-    let serving = Bound::new(two).with_nacos(&world.nacos, "orders").without_signals();
-    let _two = run(serving);
+    let two = Bound::new(two).with_nacos(&world.nacos, "orders").without_signals();
+    let two = run(two);
     world.registered(2).await;
+    // The trigger of one ends both, and the last one closes the client.
     world.shutdown.begin();
-    let report = finish(one).await;
-    assert_eq!(outcome(&report, Step::Close), Outcome::Skipped, "{report}");
-    assert_eq!(world.instances().len(), 1);
+    let reports = [finish(one).await, finish(two).await];
+    let closed = reports.iter().filter(|report| outcome(report, Step::Close) == Outcome::Completed);
+    assert_eq!(closed.count(), 1);
+    assert!(world.instances().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +187,7 @@ async fn without_nacos_only_the_lazy_serve() {
     assert_eq!(serving.await.expect_err("nobody there").kind(), ErrorKind::Disconnected);
 
     let (bound, address) = world.bound().await;
-    let lifecycle = Lifecycle::new(&nacos());
+    let lifecycle = Lifecycle::of(&nacos());
     let serving = Bound::new(bound).with_nacos(&lifecycle, "orders").without_signals();
     let ended = run(serving.register_lazily());
     lifecycle.readiness().wait_for(|readiness| readiness.is_ready()).await.expect("alive");

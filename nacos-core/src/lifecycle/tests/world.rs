@@ -33,7 +33,7 @@ impl World {
         let server = builder.start().await.expect("ports");
         let builder = Client::builder().server_addr(server.addr().to_string());
         let nacos = builder.connect().await.expect("connects");
-        let lifecycle = Lifecycle::new(&nacos);
+        let lifecycle = Lifecycle::of(&nacos);
         Self { server, nacos, lifecycle, shutdown: Shutdown::new() }
     }
 

@@ -1,0 +1,499 @@
+//! Single steps of the session: one thing happens, and what follows is looked at.
+//!
+//! Where the simulation beside this module asks whether any history ends well, each test here
+//! names one history and the promise that it once broke.
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::wire::SERVER_ERROR;
+
+#[test]
+fn reset_goes_to_another_server_than_the_one_that_serves() {
+    for jitter in [0.0, 0.4, 0.8] {
+        let mut stage = Stage::new("a,b,c", false, jitter);
+        stage.begin();
+        let [first] = stage.dialled.as_slice() else { panic!("one connection was enough") };
+        let first = first.clone();
+        stage.dialled.clear();
+        stage.reset();
+        stage.advance(SECOND);
+        assert_eq!(stage.dialled.len(), 1);
+        assert_ne!(stage.dialled, [first]);
+    }
+}
+
+#[test]
+fn answers_on_the_old_connection_do_not_cancel_a_planned_move() {
+    let mut stage = Stage::connected("a,b");
+    let old = stage.serving();
+    stage.reset();
+    stage.session.handle_heard(old, stage.now);
+    stage.advance(SECOND);
+    assert_ne!(stage.serving(), old);
+}
+
+#[test]
+fn claims_are_pending_while_nobody_serves() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Held));
+    let link = stage.serving();
+    stage.session.handle_lost(stage.now, link, "reset");
+    stage.perform();
+    assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Pending));
+    assert_eq!(stage.session.unsettled(), 1);
+}
+
+#[test]
+fn former_connections_answers_take_no_room() {
+    let mut stage = Stage::connected("a,b");
+    for n in 0..300 {
+        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+    }
+    stage.settle();
+    assert!(stage.calls.len() < 300, "as many as may be under way, all of them unanswered");
+    stage.calls.clear();
+    stage.reset();
+    stage.advance(SECOND);
+    let new = stage.serving();
+    assert!(stage.calls.iter().any(|sent| sent.link == new));
+}
+
+#[test]
+fn withdrawal_under_way_is_settled_by_a_move() {
+    let mut stage = Stage::connected("a,b");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.withdraw(GuardId(1));
+    assert_eq!(stage.calls.len(), 1);
+    assert!(!stage.is_settled());
+    stage.reset();
+    stage.advance(SECOND);
+    assert!(stage.is_settled());
+    assert_eq!(stage.session.remaining(), 0);
+}
+
+#[test]
+fn unreadable_answer_counts_as_possibly_done() {
+    for answer in [
+        Err(CallError::Unreadable("a compressed message".to_owned())),
+        Err(CallError::Status { code: 13, message: "internal".to_owned() }),
+        Ok(Payload::new("<html>", b"<html>502</html>".to_vec())),
+    ] {
+        let mut stage = Stage::connected("a");
+        stage.register(GuardId(1));
+        stage.answer_all(&answer);
+        assert!(stage.calls.is_empty(), "not sent again at once");
+        stage.withdraw(GuardId(1));
+        let [sent] = stage.calls.as_slice() else { panic!("one withdrawal") };
+        assert_eq!(sent.body()["type"], "deregisterInstance");
+    }
+}
+
+#[test]
+fn refusal_of_a_replaced_token_is_sent_again_at_once() {
+    let mut stage = Stage::new("a", true, 0.5);
+    stage.begin();
+    stage.log_in();
+    for n in 0..2 {
+        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+    }
+    stage.settle();
+    let (first, late) = (stage.calls.remove(0), stage.calls.remove(0));
+    stage.answer(&first, &refused(wire::DENIED));
+    stage.session.handle_timeout(stage.now);
+    stage.log_in();
+    assert_eq!(stage.calls.len(), 1, "what was refused is sent with the new token");
+    stage.answer(&late, &refused(wire::DENIED));
+    assert_eq!(stage.calls.len(), 2, "and so is what was refused later");
+    assert_eq!(stage.session.claims.next_retry(), None);
+    assert_eq!(stage.logins, 2, "the late refusal causes no login");
+    assert!((0..2).all(|n| stage.claim(GuardId(n)) == Some(ClaimState::Pending)));
+}
+
+#[test]
+fn login_is_tried_at_once_when_a_server_is_back() {
+    let mut stage = Stage::new("a", true, 1.0);
+    stage.down = true;
+    stage.begin();
+    let end = stage.now + 300 * SECOND;
+    while stage.now < end {
+        if stage.login_under_way {
+            stage.login_under_way = false;
+            let outcome = Err(LoginFailure::Unreachable("refused".to_owned()));
+            stage.session.handle_login(stage.now, outcome);
+        }
+        stage.wait();
+    }
+    stage.down = false;
+    while stage.session.serving_link().is_none() {
+        stage.wait();
+    }
+    stage.session.handle_timeout(stage.now);
+    stage.perform();
+    assert!(stage.login_under_way);
+    stage.log_in();
+    assert!(stage.session.can_send());
+}
+
+#[test]
+fn one_odd_health_answer_ends_neither_session_nor_pulse() {
+    let busy = CallError::Status { code: 8, message: "busy".to_owned() };
+    for odd in [Err(busy), refused(SERVER_ERROR), Ok(Payload::new("<html>", Vec::new()))] {
+        let mut stage = Stage::connected("a");
+        let end = stage.now + 120 * SECOND;
+        let mut checks = 0;
+        while stage.now < end {
+            checks += stage.calls.len();
+            stage.answer_all(&odd);
+            stage.wait();
+        }
+        assert!(checks > 10, "{checks} health checks in two minutes");
+        assert_eq!(stage.dialled.len(), 1);
+    }
+}
+
+#[test]
+fn answer_of_a_suspect_ends_the_search_for_another() {
+    let mut stage = Stage::connected("a,b");
+    let suspect = stage.serving();
+    stage.silent = true;
+    stage.advance(5 * SECOND);
+    assert_eq!(stage.calls.len(), 1, "a health check");
+    stage.advance(SECOND);
+    assert_eq!(stage.dialled.len(), 2, "another server is tried beside the suspect");
+    stage.session.handle_heard(suspect, stage.now);
+    stage.settle();
+    assert_eq!(stage.session.links.keys().copied().collect::<Vec<_>>(), [suspect]);
+    // The end of the health check that went unanswered is no news.
+    stage.answer_all(&Err(CallError::Timeout));
+    assert!(stage.calls.is_empty());
+    stage.advance(4 * SECOND);
+    assert_eq!((stage.dialled.len(), stage.serving()), (2, suspect));
+}
+
+#[test]
+fn closing_while_denied_ends_at_once() {
+    let mut stage = Stage::new("a", true, 0.5);
+    stage.begin();
+    stage.session.handle_login(stage.now, Err(LoginFailure::Denied("no".to_owned())));
+    stage.register(GuardId(1));
+    stage.close();
+    assert!(stage.session.is_closed());
+}
+
+#[test]
+fn closing_does_not_wait_for_a_withdrawal_that_is_refused() {
+    for code in [wire::DENIED, SERVER_ERROR, 503] {
+        let mut stage = Stage::connected("a");
+        stage.register(GuardId(1));
+        stage.answer_all(&refused(code));
+        stage.close();
+        stage.answer_all(&refused(code));
+        assert!(stage.session.is_closed(), "code {code}");
+    }
+}
+
+#[test]
+fn closing_does_not_wait_for_a_withdrawal_that_was_refused_before() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.withdraw(GuardId(1));
+    stage.answer_all(&refused(wire::DENIED));
+    stage.close();
+    assert_eq!(stage.calls.len(), 1, "it is tried once more, now");
+    stage.answer_all(&refused(wire::DENIED));
+    assert!(stage.session.is_closed());
+}
+
+#[test]
+fn server_that_drops_us_at_once_is_asked_ever_more_rarely() {
+    let mut stage = Stage::new("a", false, 1.0);
+    stage.begin();
+    let end = stage.now + 600 * SECOND;
+    let mut last = Duration::ZERO;
+    while stage.now < end {
+        if let Some(link) = stage.session.serving_link() {
+            stage.now += SECOND / 10;
+            stage.session.handle_lost(stage.now, link, "dropped");
+            let next = stage.session.poll_timeout(stage.now).expect("another try");
+            let delay = next - stage.now;
+            assert!(delay >= last, "{delay:?} after {last:?}");
+            last = delay;
+        }
+        stage.wait();
+    }
+    assert_eq!(last, CAP);
+}
+
+#[test]
+fn second_reader_of_a_refused_claim_is_told() {
+    let mut stage = Stage::connected("a");
+    stage.session.assert(subscription("orders"), GuardId(1), None);
+    stage.settle();
+    stage.answer_all(&refused(400));
+    stage.session.assert(subscription("orders"), GuardId(2), None);
+    stage.settle();
+    assert_eq!(stage.calls.len(), 1, "the second one asks for itself");
+    stage.answer_all(&refused(400));
+    for guard in [GuardId(1), GuardId(2)] {
+        assert!(matches!(stage.claim(guard), Some(ClaimState::Refused { code: 400, .. })));
+    }
+}
+
+#[test]
+fn request_that_cannot_be_sent_ends_the_connection() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    assert_eq!(stage.calls.len(), 1);
+    stage.answer_all(&Err(CallError::NotSent("the server leaves".to_owned())));
+    assert_eq!(stage.session.serving_link(), None);
+    assert!(stage.calls.is_empty(), "no time has passed");
+    assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Pending));
+    stage.advance(SECOND);
+    assert_eq!(stage.calls.len(), 1, "sent over the next connection");
+}
+
+#[test]
+fn refused_listen_makes_the_document_unreachable() {
+    let mut stage = Stage::connected("a");
+    stage.session.assert(listen("orders"), GuardId(1), None);
+    stage.settle();
+    stage.answer_all(&refused(wire::DENIED));
+    let told = stage.events.iter().find_map(|event| match event {
+        Event::Document(_, state) => Some(state.clone()),
+        _ => None,
+    });
+    assert_eq!(told, Some(DocumentState::Unreachable { last: None, why: ErrorKind::Denied }));
+}
+
+#[test]
+fn instance_is_registered_again_after_a_refused_deregistration() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.withdraw(GuardId(1));
+    stage.answer_all(&refused(400));
+    assert!(stage.is_settled(), "whoever waits for it is told");
+    stage.register(GuardId(2));
+    assert_eq!(stage.claim(GuardId(2)), Some(ClaimState::Pending));
+    let [sent] = stage.calls.as_slice() else { panic!("one registration") };
+    assert_eq!(sent.body()["type"], "registerInstance");
+    stage.answer_all(&ok("InstanceResponse"));
+    assert_eq!(stage.claim(GuardId(2)), Some(ClaimState::Held));
+}
+
+/// A session with servers that take it at once, and leave every other request to the test.
+struct Stage {
+    session: Session,
+    now: Instant,
+    /// Nobody can be dialled.
+    down: bool,
+    /// Dialling takes for ever.
+    silent: bool,
+    dialled: Vec<String>,
+    login_under_way: bool,
+    logins: usize,
+    /// What was sent and not answered yet, handshakes apart.
+    calls: Vec<Sent>,
+    events: Vec<Event>,
+}
+
+struct Sent {
+    link: LinkId,
+    call: CallId,
+    request: Payload,
+}
+
+impl Sent {
+    fn body(&self) -> Value {
+        serde_json::from_slice(self.request.json()).expect("our own JSON")
+    }
+}
+
+impl Stage {
+    fn new(servers: &str, has_credentials: bool, jitter: f64) -> Self {
+        let now = Instant::now();
+        let options = Options {
+            tenant: String::new(),
+            app: "steps".to_owned(),
+            has_credentials,
+            backoff_cap: CAP,
+        };
+        let servers = Server::parse_list(servers, 1000).expect("valid");
+        Self {
+            now,
+            session: Session::new(now, servers, options, Box::new(move || jitter)),
+            down: false,
+            silent: false,
+            dialled: Vec::new(),
+            login_under_way: false,
+            logins: 0,
+            calls: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn connected(servers: &str) -> Self {
+        let mut stage = Self::new(servers, false, 0.5);
+        stage.begin();
+        assert!(stage.session.can_send());
+        stage
+    }
+
+    fn begin(&mut self) {
+        self.session.handle_timeout(self.now);
+        self.perform();
+    }
+
+    fn log_in(&mut self) {
+        self.perform();
+        assert!(std::mem::take(&mut self.login_under_way), "nobody logs in");
+        self.session.handle_login(self.now, Ok(100 * SECOND));
+        self.perform();
+    }
+
+    fn register(&mut self, guard: GuardId) {
+        self.session.assert(instances("orders"), guard, Some(Instance::new("10.0.0.1", 80)));
+        self.settle();
+    }
+
+    fn withdraw(&mut self, guard: GuardId) {
+        self.events.clear();
+        self.session.withdraw(&instances("orders"), guard);
+        self.settle();
+    }
+
+    fn close(&mut self) {
+        self.session.close(self.now + 25 * SECOND);
+        self.settle();
+    }
+
+    /// The server that serves asks to be left.
+    fn reset(&mut self) {
+        let link = self.serving();
+        let reset = message("ConnectResetRequest", &json!({"requestId": "1"}));
+        self.session.handle_push(self.now, link, &reset);
+        self.perform();
+    }
+
+    fn settle(&mut self) {
+        self.session.settle(self.now);
+        self.perform();
+    }
+
+    /// Lets `time` pass, without anything happening before its end.
+    fn advance(&mut self, time: Duration) {
+        self.now += time;
+        self.session.handle_timeout(self.now);
+        self.perform();
+    }
+
+    /// Lets time pass until the session has something to do.
+    fn wait(&mut self) {
+        let next = self.session.poll_timeout(self.now).expect("it is not closed");
+        self.advance(next.saturating_duration_since(self.now));
+    }
+
+    fn answer(&mut self, sent: &Sent, answer: &Result<Payload, CallError>) {
+        self.session.handle_answer(self.now, sent.call, answer.clone());
+        self.perform();
+    }
+
+    fn answer_all(&mut self, answer: &Result<Payload, CallError>) {
+        for sent in std::mem::take(&mut self.calls) {
+            self.answer(&sent, answer);
+        }
+    }
+
+    fn perform(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Dial { link, server } => {
+                    self.dialled.push(server.host().to_owned());
+                    let outcome = if self.down { Err("refused".to_owned()) } else { Ok(()) };
+                    if !self.silent {
+                        self.session.handle_dialled(self.now, link, outcome);
+                    }
+                }
+                Action::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
+                    let check = json!({"resultCode": 200, "supportAbilityNegotiation": true});
+                    let answer = Ok(message("ServerCheckResponse", &check));
+                    self.session.handle_answer(self.now, call, answer);
+                }
+                Action::OpenStream { link, .. } => {
+                    let ack = message("SetupAckRequest", &json!({"abilityTable": {}}));
+                    self.session.handle_push(self.now, link, &ack);
+                }
+                Action::Call { link, call, request, .. } => {
+                    self.calls.push(Sent { link, call, request });
+                }
+                Action::Close { link } => self.calls.retain(|sent| sent.link != link),
+                Action::Login => {
+                    self.login_under_way = true;
+                    self.logins += 1;
+                }
+            }
+        }
+        while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn serving(&self) -> LinkId {
+        self.session.serving_link().expect("connected")
+    }
+
+    /// What `guard` was told last.
+    fn claim(&self, guard: GuardId) -> Option<ClaimState> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::Claim(told, state) if *told == guard => Some(state.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether the withdrawal is known to be done.
+    fn is_settled(&self) -> bool {
+        let key = instances("orders");
+        self.events.iter().any(|event| matches!(event, Event::Settled(done) if *done == key))
+    }
+}
+
+fn instances(name: &str) -> ClaimKey {
+    ClaimKey::Instances(service(name))
+}
+
+fn subscription(name: &str) -> ClaimKey {
+    ClaimKey::Subscription(service(name))
+}
+
+fn listen(name: &str) -> ClaimKey {
+    let key = ConfigKey::try_from(name).expect("valid");
+    ClaimKey::Listen(key.resolve(&"".parse().expect("valid")))
+}
+
+fn service(name: &str) -> ServiceKey {
+    ServiceKey::try_from(name).expect("valid").resolve(&"".parse().expect("valid"))
+}
+
+fn message(kind: &str, body: &Value) -> Payload {
+    Payload::new(kind, serde_json::to_vec(body).expect("JSON"))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an answer, among answers that are errors")]
+fn ok(kind: &str) -> Result<Payload, CallError> {
+    Ok(message(kind, &json!({"resultCode": 200})))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an answer, among answers that are errors")]
+fn refused(code: i32) -> Result<Payload, CallError> {
+    let body = json!({"resultCode": 500, "errorCode": code, "message": "no"});
+    Ok(message("ErrorResponse", &body))
+}
+
+const CAP: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 //! Runs on the embedded server, or on the one that `NACOS_SERVER_ADDR` names.
 use nacos_core::Instance;
 
-type Error = Box<dyn std::error::Error>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {

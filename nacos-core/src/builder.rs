@@ -317,6 +317,17 @@ mod tests {
     }
 
     #[test]
+    fn hostile_durations_are_bounded() {
+        for (given, cap) in [(Duration::ZERO, MIN_BACKOFF_CAP), (Duration::MAX, LONGEST)] {
+            let builder = ClientBuilder::new().server_addr("localhost");
+            let options = builder.backoff_cap(given).request_timeout(given).check();
+            let options = options.expect("valid");
+            assert_eq!(options.backoff_cap, cap);
+            assert!(options.request_timeout <= LONGEST);
+        }
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let builder = ClientBuilder::new().credentials("nacos", "hunter2");
         assert!(!format!("{builder:?}").contains("hunter2"));

@@ -38,6 +38,11 @@
 //! No global state, no thread, no callback: user code never runs on the session's task, so none can
 //! delay it. No `tonic`, `prost` or `hyper` type in this API. TLS, snapshots on disk, encrypted
 //! documents and fuzzy watches are not in this version.
+/// The examples of the README, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod builder;
 mod client;
 mod config;

@@ -2,6 +2,7 @@
 //!
 //! A runtime each, so that one of them can die as a process dies: everything at once, in the middle
 //! of whatever it does, and without a word to anybody.
+use examples::inventory::InventoryServer;
 use nacos_core::{ClientBuilder, lifecycle::LifecycleReport, lifecycle::Shutdown};
 use tokio::{
     net::TcpSocket,
@@ -10,7 +11,7 @@ use tokio::{
 };
 use tonic::service::Routes;
 
-use crate::{Result, inventory::InventoryServer};
+use crate::Result;
 
 /// The name under which the instances are registered.
 pub(crate) const SERVICE: &str = "quickstart-inventory";

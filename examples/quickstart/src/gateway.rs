@@ -6,12 +6,11 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
+use examples::inventory::{InventoryClient, Item};
 use nacos_figment::Hot;
 use nacos_tonic::{Channel, Idempotent};
 use serde::{Deserialize, Serialize};
 use tonic::Request;
-
-use crate::inventory::{InventoryClient, Item};
 
 /// What the document in Nacos says.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -4,7 +4,6 @@
 //! one. It ends with 0 only if every promise that it prints was kept.
 mod fleet;
 mod gateway;
-mod inventory;
 mod load;
 mod promises;
 
@@ -56,7 +55,7 @@ async fn story(promises: &mut Promises) -> Result<()> {
     for weight in [1, 2, 3] {
         instances.push(Instance::start(builder.clone(), weight)?);
     }
-    publish(&nacos, "greeting: hello\nmost_pieces: 100\n").await?;
+    examples::publish(&nacos, DOCUMENT, "greeting: hello\nmost_pieces: 100\n").await?;
     let config: HotConfig<Settings> =
         HotConfig::builder(&nacos).import(Import::data_id(DOCUMENT).required()).start().await?;
     all_instances_are_known(&nacos, 3).await?;

@@ -96,6 +96,8 @@ impl Claims {
         for (key, _) in self.owners.drain() {
             self.ledger.withdraw(&key);
         }
+        // There is no later: withdrawals that wait for another try have it now.
+        self.ledger.retry_all_refused();
     }
 
     /// A new connection: its server holds nothing, and has not shown of which kind it is.

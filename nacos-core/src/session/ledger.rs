@@ -163,6 +163,11 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         });
     }
 
+    /// Makes every refused claim due, whatever it was refused for.
+    pub(crate) fn retry_all_refused(&mut self) {
+        self.make_due(|_, standing| matches!(standing, Standing::Refused { .. }));
+    }
+
     /// At most `room` claims of `lane` to send now, in the order in which they became due.
     #[must_use = "what is taken counts as sent"]
     pub(crate) fn take_due(&mut self, now: Instant, lane: usize, room: usize) -> Vec<Due<K, C>> {

@@ -1,9 +1,11 @@
 //! The session against a scripted server on a simulated clock: no socket, no task, no waiting.
 //!
 //! Each seed is one history of faults: refused and silent connections, lost and late answers,
-//! refusals, restarts, resets, changes from outside. After the faults end and the session has had
-//! time to heal, the server must hold exactly what is claimed, and the client must know exactly
-//! what the server has. A failing seed is named; `SIMULATED_SEED=n` runs it alone.
+//! answers that cannot be read, refusals, servers that leave, restart or go down by themselves,
+//! resets, logins that nobody answers, changes from outside. After the faults end and the session
+//! has had time to heal, the server must hold exactly what is claimed, and the client must know
+//! exactly what the server has. A failing seed is named; `SIMULATED_SEED=n` runs it alone, and
+//! `SIMULATED_SEEDS=n` runs the first n.
 use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
     time::{Duration, Instant},
@@ -34,7 +36,7 @@ fn a_change_during_an_outage_is_seen_right_after_it() {
     world.lose_links();
     world.server.documents.insert("limits".to_owned(), "1".to_owned());
     world.run(Duration::from_secs(20));
-    world.server.down = false;
+    world.server.come_up();
     world.run(Duration::from_secs(1));
     world.assert_consistent();
 }
@@ -48,7 +50,7 @@ fn claims_are_back_within_300_ms_of_the_server() {
         world.server.go_down();
         world.lose_links();
         world.run(Duration::from_secs(45));
-        world.server.down = false;
+        world.server.come_up();
         world.run(Duration::from_millis(300));
         world.assert_consistent();
     }
@@ -209,8 +211,11 @@ fn document_that_returns_is_seen_though_its_removal_forgot_the_listeners() {
 
 #[test]
 fn any_history_of_faults_heals() {
-    let alone = std::env::var("SIMULATED_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = alone.map_or(0..SEEDS, |seed| seed..seed + 1);
+    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let seeds = match given("SIMULATED_SEED") {
+        Some(alone) => alone..alone + 1,
+        None => 0..given("SIMULATED_SEEDS").unwrap_or(SEEDS),
+    };
     for seed in seeds {
         let outcome = std::panic::catch_unwind(|| history(seed));
         assert!(outcome.is_ok(), "seed {seed} failed; run it alone with SIMULATED_SEED={seed}");
@@ -243,7 +248,8 @@ fn a_thousand_clients_do_not_return_in_one_spike() {
 
 fn history(seed: u64) {
     let mut dice = fastrand::Rng::with_seed(seed);
-    let mut world = World::new(seed, Faults::some(&mut dice));
+    let servers = if dice.bool() { "s,t" } else { "s" };
+    let mut world = World::among(servers, seed, Faults::some(&mut dice));
     world.server.additive = dice.bool();
     world.server.negotiates = dice.bool();
     let mut guards = 0;
@@ -251,7 +257,7 @@ fn history(seed: u64) {
     for _ in 0..dice.u32(5..40) {
         guards += 1;
         let name = format!("n{}", dice.u32(0..3));
-        match dice.u32(0..12) {
+        match dice.u32(0..15) {
             0..=2 => {
                 let instance = Instance::new(format!("i{}", dice.u32(0..4)), 1)
                     .with_weight(f64::from(dice.u32(0..3)))
@@ -273,8 +279,11 @@ fn history(seed: u64) {
             }
             8 => world.change_document(&name, dice.bool().then(|| dice.u32(0..9).to_string())),
             9 => world.lose_links(),
-            10 => world.server.down = !world.server.down,
+            10 => world.server.toggle(if dice.bool() { "s" } else { "t" }),
             11 => world.server.restart_next_id(),
+            12 => world.server.logins_down = !world.server.logins_down,
+            13 => world.reset(),
+            14 => world.find_unusable(),
             _ => {}
         }
         // Half of them while what came before is still under way.
@@ -304,14 +313,27 @@ struct Faults {
     refused: u64,
     silent: u64,
     lost_answer: u64,
+    /// Nothing more can be sent, though the connection stands: the server leaves.
+    not_sent: u64,
     odd_answer: u64,
+    /// It is done, and the answer cannot be read.
+    unreadable: u64,
     slow: u64,
     denies_login: bool,
 }
 
 impl Faults {
     fn none() -> Self {
-        Self { refused: 0, silent: 0, lost_answer: 0, odd_answer: 0, slow: 0, denies_login: false }
+        Self {
+            refused: 0,
+            silent: 0,
+            lost_answer: 0,
+            not_sent: 0,
+            odd_answer: 0,
+            unreadable: 0,
+            slow: 0,
+            denies_login: false,
+        }
     }
 
     fn some(dice: &mut fastrand::Rng) -> Self {
@@ -320,7 +342,9 @@ impl Faults {
             refused: up_to(300),
             silent: up_to(200),
             lost_answer: up_to(100),
+            not_sent: up_to(50),
             odd_answer: up_to(200),
+            unreadable: up_to(200),
             slow: up_to(200),
             denies_login: false,
         }
@@ -360,6 +384,10 @@ struct World {
 
 impl World {
     fn new(seed: u64, faults: Faults) -> Self {
+        Self::among("s", seed, faults)
+    }
+
+    fn among(servers: &str, seed: u64, faults: Faults) -> Self {
         let now = Instant::now();
         let mut jitter = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let options = Options {
@@ -368,7 +396,7 @@ impl World {
             has_credentials: faults.denies_login || seed.is_multiple_of(3),
             backoff_cap: Duration::from_secs(10),
         };
-        let servers = crate::server::Server::parse_list("s:1000", 1000).expect("valid");
+        let servers = crate::server::Server::parse_list(servers, 1000).expect("valid");
         Self {
             now,
             session: Session::new(now, servers, options, Box::new(move || jitter.f64())),
@@ -441,6 +469,20 @@ impl World {
         self.later(Duration::from_micros(100), Input::Push(link, payload));
     }
 
+    /// The server that serves, if there is one, asks to be left.
+    fn reset(&mut self) {
+        if let Some(link) = self.session.serving_link() {
+            self.push(link, "ConnectResetRequest", &json!({"requestId": "1"}));
+        }
+    }
+
+    /// A user's request finds that the connection that serves takes none.
+    fn find_unusable(&mut self) {
+        if let Some(link) = self.session.serving_link() {
+            self.session.handle_unusable(self.now, link);
+        }
+    }
+
     /// Every socket breaks.
     fn lose_links(&mut self) {
         for link in std::mem::take(&mut self.open) {
@@ -493,9 +535,10 @@ impl World {
     fn act(&mut self, action: Action) {
         let travel = Duration::from_micros(self.dice.u64(50..3000));
         match action {
-            Action::Dial { link, .. } => {
+            Action::Dial { link, server } => {
                 self.dials += 1;
-                if self.server.down || self.happens(self.faults.refused) {
+                self.server.hosts.insert(link, server.host().to_owned());
+                if self.server.is_down(link) || self.happens(self.faults.refused) {
                     self.later(travel, Input::Dialled(link, Err("refused".to_owned())));
                 } else if !self.happens(self.faults.silent) {
                     self.open.insert(link);
@@ -519,7 +562,7 @@ impl World {
                 self.logins += 1;
                 let outcome = if self.faults.denies_login {
                     Err(LoginFailure::Denied("no".to_owned()))
-                } else if self.happens(self.faults.refused) {
+                } else if self.server.logins_down || self.happens(self.faults.refused) {
                     Err(LoginFailure::Unreachable("refused".to_owned()))
                 } else {
                     Ok(Duration::from_secs(20))
@@ -553,7 +596,7 @@ impl World {
                 }
             }
             Input::Request(link, call, request) => {
-                if !self.open.contains(&link) || self.server.down {
+                if !self.open.contains(&link) || self.server.is_down(link) {
                     return;
                 }
                 if self.server.is_silent(link) {
@@ -563,12 +606,19 @@ impl World {
                     }
                     return;
                 }
-                let odd = self.happens(self.faults.odd_answer)
-                    && !matches!(request.kind(), "ServerCheckRequest" | "HealthCheckRequest");
-                let answer = if odd {
+                let shakes_hands = request.kind() == "ServerCheckRequest";
+                let odd = !shakes_hands && request.kind() != "HealthCheckRequest";
+                let answer = if !shakes_hands && self.happens(self.faults.not_sent) {
+                    Err(CallError::NotSent("the server leaves".to_owned()))
+                } else if odd && self.happens(self.faults.odd_answer) {
                     Ok(self.odd_answer())
                 } else {
-                    Ok(self.server.answer(link, &request))
+                    let answer = self.server.answer(link, &request);
+                    if odd && self.happens(self.faults.unreadable) {
+                        self.unreadable()
+                    } else {
+                        Ok(answer)
+                    }
                 };
                 if self.happens(self.faults.lost_answer) {
                     return;
@@ -588,6 +638,15 @@ impl World {
             _ => return Payload::new("<html>", b"<html>503</html>".to_vec()),
         };
         error(code)
+    }
+
+    /// What may come in place of an answer.
+    fn unreadable(&mut self) -> Result<Payload, CallError> {
+        match self.dice.u32(0..3) {
+            0 => Err(CallError::Unreadable("a compressed message".to_owned())),
+            1 => Err(CallError::Status { code: 13, message: "internal".to_owned() }),
+            _ => Ok(Payload::new("<html>", b"<html>502</html>".to_vec())),
+        }
     }
 
     fn happens(&mut self, in_a_thousand: u64) -> bool {
@@ -652,10 +711,15 @@ impl World {
     }
 }
 
-/// A Nacos server, as far as a session can tell.
+/// A cluster of Nacos servers, as far as a session can tell: what others do is everywhere at once,
+/// what a connection claims goes with it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own, in any combination")]
 struct Server {
-    down: bool,
+    /// Those that take no connections and answer nothing.
+    down: BTreeSet<String>,
+    /// Where each connection leads.
+    hosts: HashMap<LinkId, String>,
+    logins_down: bool,
     paused: bool,
     additive: bool,
     negotiates: bool,
@@ -679,7 +743,9 @@ struct Held {
 impl Server {
     fn new() -> Self {
         Self {
-            down: false,
+            down: BTreeSet::new(),
+            hosts: HashMap::new(),
+            logins_down: false,
             paused: false,
             additive: false,
             negotiates: true,
@@ -694,14 +760,31 @@ impl Server {
     }
 
     fn heal(&mut self) {
-        self.down = false;
+        self.come_up();
+        self.logins_down = false;
         self.paused = false;
         self.black_holes.clear();
     }
 
+    /// All servers at once.
     fn go_down(&mut self) {
-        self.down = true;
+        self.down.extend(["s", "t"].map(str::to_owned));
         self.connections.clear();
+    }
+
+    fn come_up(&mut self) {
+        self.down.clear();
+    }
+
+    /// One server alone, which forgets nothing meanwhile.
+    fn toggle(&mut self, host: &str) {
+        if !self.down.remove(host) {
+            self.down.insert(host.to_owned());
+        }
+    }
+
+    fn is_down(&self, link: LinkId) -> bool {
+        self.hosts.get(&link).is_some_and(|host| self.down.contains(host))
     }
 
     /// All connection state is forgotten, while the sockets stay open.

@@ -22,25 +22,28 @@ use tonic_prost::ProstCodec;
 
 /// What is asked for.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Item {
+pub struct Item {
+    /// Its name.
     #[prost(string, tag = "1")]
-    pub(crate) name: String,
+    pub name: String,
 }
 
 /// How much of it there is, and who says so.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Stock {
+pub struct Stock {
+    /// The instance that answered.
     #[prost(string, tag = "1")]
-    pub(crate) instance: String,
+    pub instance: String,
+    /// How many.
     #[prost(uint32, tag = "2")]
-    pub(crate) pieces: u32,
+    pub pieces: u32,
 }
 
 const STOCK: &str = "/quickstart.Inventory/Stock";
 
 /// The client.
-#[derive(Clone)]
-pub(crate) struct InventoryClient<T>(tonic::client::Grpc<T>);
+#[derive(Clone, Debug)]
+pub struct InventoryClient<T>(tonic::client::Grpc<T>);
 
 impl<T> InventoryClient<T>
 where
@@ -50,14 +53,17 @@ where
     <T::ResponseBody as tonic::codegen::Body>::Error:
         Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
-    pub(crate) fn new(channel: T) -> Self {
+    /// A client over this channel.
+    pub fn new(channel: T) -> Self {
         Self(tonic::client::Grpc::new(channel))
     }
 
-    pub(crate) async fn stock(
-        &mut self,
-        request: Request<Item>,
-    ) -> Result<Response<Stock>, Status> {
+    /// Asks for one item.
+    ///
+    /// # Errors
+    ///
+    /// What the channel or the server makes of it.
+    pub async fn stock(&mut self, request: Request<Item>) -> Result<Response<Stock>, Status> {
         let ready = self.0.ready().await;
         ready.map_err(|error| Status::unavailable(error.into().to_string()))?;
         let codec: ProstCodec<Item, Stock> = ProstCodec::default();
@@ -66,9 +72,10 @@ where
 }
 
 /// The server: every instance answers with its own name.
-#[derive(Clone)]
-pub(crate) struct InventoryServer {
-    pub(crate) instance: String,
+#[derive(Clone, Debug)]
+pub struct InventoryServer {
+    /// That name.
+    pub instance: String,
 }
 
 impl NamedService for InventoryServer {

@@ -84,6 +84,7 @@ mod options;
 mod policy;
 mod retry;
 mod roster;
+mod seat;
 mod snapshot;
 mod tasks;
 mod tick;

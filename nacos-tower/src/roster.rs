@@ -13,7 +13,7 @@ use crate::{
     backend::{Backend, Common, Passage},
     backoff,
     connect::{BoxError, Endpoint},
-    error::Cause,
+    seat::{Link, Seat},
     snapshot::{Member, Other, Snapshot, Standing},
     wanted::{absence, wanted},
 };
@@ -51,28 +51,6 @@ impl Ticket {
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
-}
-
-#[derive(Debug)]
-struct Seat<C> {
-    number: u64,
-    endpoint: Endpoint,
-    weight: f64,
-    backend: Arc<Backend<C>>,
-    link: Link<C>,
-    /// Attempts that failed, and connections that did not hold, in a row.
-    failures: u32,
-    /// Why the last attempt failed, if it did.
-    cause: Option<Cause>,
-}
-
-#[derive(Debug)]
-enum Link<C> {
-    Dialing,
-    Lingering { connection: Arc<C>, since: Instant },
-    Queued,
-    Up { connection: Arc<C>, since: Instant },
-    Waiting,
 }
 
 impl<C> Roster<C> {
@@ -230,8 +208,7 @@ impl<C> Roster<C> {
             self.seats.insert(address, Seat::new(number, endpoint, Arc::new(backend)));
             return;
         };
-        seat.weight = weight(&endpoint);
-        seat.endpoint = endpoint;
+        seat.describe(endpoint);
         if let Link::Lingering { connection, since } = &seat.link {
             // A new passage: whoever was turned away from the old one must not shut this one.
             seat.open(Arc::clone(connection), number, *since);
@@ -280,23 +257,6 @@ impl<C> Roster<C> {
         self.last_number += 1;
         self.last_number
     }
-}
-
-impl<C> Seat<C> {
-    fn new(number: u64, endpoint: Endpoint, backend: Arc<Backend<C>>) -> Self {
-        let weight = weight(&endpoint);
-        Self { number, endpoint, weight, backend, link: Link::Queued, failures: 0, cause: None }
-    }
-
-    fn open(&mut self, connection: Arc<C>, passage: Passage, since: Instant) {
-        self.backend.open(Arc::clone(&connection), passage);
-        self.link = Link::Up { connection, since };
-    }
-}
-
-/// Above 0, or it would not be here, and at most what servers accept: others may make sets, too.
-fn weight(endpoint: &Endpoint) -> f64 {
-    endpoint.instance().weight.min(10_000.0)
 }
 
 /// A connection that lasted this long was a good one: its end is no failed attempt.

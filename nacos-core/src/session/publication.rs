@@ -97,10 +97,15 @@ impl Publication {
     /// `step` was sent, and nobody knows whether the server did it.
     pub(crate) fn unanswered(&mut self, step: &Step) {
         self.unsure = true;
-        match step {
-            Step::Register(instance) => self.held.push(instance.clone()),
-            Step::Batch(instances) => self.held.extend(instances.iter().cloned()),
-            Step::Deregister(_) => {}
+        let sent = match step {
+            Step::Register(instance) => std::slice::from_ref(instance),
+            Step::Batch(instances) => instances,
+            Step::Deregister(_) => &[],
+        };
+        for instance in sent {
+            if !self.held.contains(instance) {
+                self.held.push(instance.clone());
+            }
         }
     }
 

@@ -71,7 +71,7 @@ fn each(pushes: usize, mut work: impl FnMut()) -> [f64; 1] {
 
 /// Reads the push into the view that consumers get.
 fn view(push: &Payload) -> Result<Service, Failure> {
-    let Push::Service(info) = push::read(push)? else { return Err("another push".into()) };
+    let Push::Service { info, .. } = push::read(push)? else { return Err("another push".into()) };
     let key = ServiceKey::try_from("orders")?;
     info.into_service(key).ok_or_else(|| "no list of instances".into())
 }

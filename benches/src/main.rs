@@ -4,7 +4,7 @@ use std::{env, io, process::ExitCode};
 use benches::{
     Failure,
     args::Args,
-    group::{Group, connect, get},
+    group::{Group, connect, get, hot, pick},
     machine::Machine,
     report::Report,
     run::Run,
@@ -94,7 +94,7 @@ fn usage() -> String {
     format!("{USAGE}\nGroups, all of them unless some are named:\n{}", groups.join("\n"))
 }
 
-const GROUPS: [Group; 3] = [get::GROUP, connect::GROUP, decode::GROUP];
+const GROUPS: [Group; 5] = [get::GROUP, connect::GROUP, decode::GROUP, hot::GROUP, pick::GROUP];
 
 const USAGE: &str = "\
 benches [--smoke] [--json] [--rounds N] [--server r-nacos|java|testkit|HOST:PORT] [GROUP ...]

@@ -103,18 +103,24 @@ fn cells(row: &Row) -> [String; 8] {
         figure(row.ours.median),
         figure(row.theirs.median),
         row.baseline.to_owned(),
-        format!("{:.2} ({:.2}–{:.2})", row.ratio.median, row.ratio.low, row.ratio.high),
+        format!(
+            "{} ({}–{})",
+            figure(row.ratio.median),
+            figure(row.ratio.low),
+            figure(row.ratio.high)
+        ),
         row.rounds.to_string(),
     ]
 }
 
-/// Three digits that mean something.
+/// The digits that mean something.
 fn figure(figure: f64) -> String {
     let decimals = match figure.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
-        size if size >= 1.0 => 2,
-        _ => 3,
+        size if size >= 0.1 => 2,
+        size if size >= 0.01 => 3,
+        _ => 5,
     };
     format!("{figure:.decimals$}")
 }

@@ -1,6 +1,8 @@
 //! The groups of rows, one file each, and what they share.
 pub mod connect;
 pub mod get;
+pub mod hot;
+pub mod pick;
 
 use std::{future::Future, time::Duration};
 

@@ -80,14 +80,12 @@ impl Service {
 
     /// Takes over the allocations of `before` for every instance that did not change.
     pub(crate) fn sharing(mut self, before: &Service) -> Self {
+        // Both sides are sorted by identity: one walk over the two finds every pair.
+        let mut old = before.instances.iter().peekable();
         let shared = self.instances.iter().map(|instance| {
-            let found = before
-                .instances
-                .binary_search_by(|probe| probe.identity().cmp(&instance.identity()))
-                .ok()
-                .and_then(|at| before.instances.get(at))
-                .filter(|old| *old == instance);
-            Arc::clone(found.unwrap_or(instance))
+            while old.next_if(|old| old.identity() < instance.identity()).is_some() {}
+            let same = old.next_if(|old| *old == instance);
+            Arc::clone(same.unwrap_or(instance))
         });
         self.instances = shared.collect();
         self

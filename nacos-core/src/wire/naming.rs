@@ -1,7 +1,10 @@
 //! Messages of the naming service (nacos-protocol 4).
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use super::{Request, answer};
 use crate::{
@@ -314,8 +317,8 @@ struct InstanceInfo {
     enabled: Option<bool>,
     ephemeral: Option<bool>,
     cluster_name: Option<String>,
-    #[serde(deserialize_with = "super::or_default")]
-    metadata: BTreeMap<String, Option<String>>,
+    #[serde(deserialize_with = "metadata")]
+    metadata: BTreeMap<String, String>,
 }
 
 impl Default for InstanceInfo {
@@ -352,26 +355,89 @@ impl InstanceInfo {
         instance.ephemeral = self.ephemeral.unwrap_or(true);
         instance.cluster =
             cluster.map_or_else(ClusterName::default, |name| ClusterName::received(&name));
-        let metadata = self.metadata.into_iter();
-        instance.metadata = metadata.map(|(key, value)| (key, value.unwrap_or_default())).collect();
+        instance.metadata = self.metadata;
         Some(instance)
     }
 }
 
-/// A weight, as a number or, for those that JSON has no number for, as a text.
-fn weight<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Weight {
-        Number(f64),
-        Text(String),
-        Other(serde::de::IgnoredAny),
+/// A weight: a number, or a text for those that JSON has no number for, or anything else for none.
+fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    struct Weight;
+
+    impl<'de> Visitor<'de> for Weight {
+        type Value = Option<f64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a weight")
+        }
+
+        fn visit_f64<E>(self, weight: f64) -> Result<Option<f64>, E> {
+            Ok(Some(weight))
+        }
+
+        fn visit_u64<E>(self, weight: u64) -> Result<Option<f64>, E> {
+            // Whatever does not fit is far above the largest weight.
+            Ok(Some(f64::from(u32::try_from(weight).unwrap_or(u32::MAX))))
+        }
+
+        fn visit_i64<E>(self, weight: i64) -> Result<Option<f64>, E> {
+            Ok(Some(f64::from(i32::try_from(weight).unwrap_or(-1))))
+        }
+
+        fn visit_str<E>(self, weight: &str) -> Result<Option<f64>, E> {
+            Ok(weight.parse().ok())
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Option<f64>, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Option<f64>, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<f64>, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<f64>, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
     }
-    Ok(match Option::deserialize(deserializer)? {
-        Some(Weight::Number(weight)) => Some(weight),
-        Some(Weight::Text(text)) => text.parse().ok(),
-        Some(Weight::Other(_)) | None => None,
-    })
+
+    deserializer.deserialize_any(Weight)
+}
+
+/// Texts by key; a null is an empty text, and no map at all an empty map.
+fn metadata<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    struct Texts;
+
+    impl<'de> Visitor<'de> for Texts {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of texts")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(BTreeMap::new())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut texts = BTreeMap::new();
+            while let Some((key, text)) = map.next_entry::<String, Option<String>>()? {
+                texts.insert(key, text.unwrap_or_default());
+            }
+            Ok(texts)
+        }
+    }
+
+    deserializer.deserialize_any(Texts)
 }
 
 const MODULE: &str = "naming";

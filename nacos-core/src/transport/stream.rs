@@ -10,8 +10,8 @@ use h2::{RecvStream, SendStream, client::ResponseFuture};
 
 use super::{
     CallError,
+    answer::{check_head, check_status, decode, lost},
     frame::{self, Frame, FrameReader},
-    link::{check_head, check_status, decode, lost},
 };
 use crate::wire::{Payload, push};
 

@@ -32,7 +32,7 @@ product! {
 
 fn main() -> ExitCode {
     let address = env::var("NACOS_SERVER_ADDR").ok().filter(|address| !address.is_empty());
-    let args = match Args::parse(env::args().skip(1), address) {
+    let args = match Args::parse(env::args().skip(1), address).and_then(known) {
         Ok(args) => args,
         Err(why) => {
             eprintln!("{why}\n\n{}", usage());
@@ -54,16 +54,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// The same, if there is such a group for each name.
+fn known(args: Args) -> Result<Args, String> {
+    match args.groups.iter().find(|name| GROUPS.iter().all(|group| group.name != **name)) {
+        Some(unknown) => Err(format!("there is no group {unknown}")),
+        None => Ok(args),
+    }
+}
+
 /// Measures and reports. Says whether everything could be measured.
 fn measure(args: &Args) -> Result<bool, Failure> {
     let chosen = |group: &&Group| {
         args.groups.is_empty() || args.groups.iter().any(|name| name == group.name)
     };
-    if let Some(unknown) =
-        args.groups.iter().find(|name| GROUPS.iter().all(|group| group.name != **name))
-    {
-        return Err(format!("there is no group {unknown}\n\n{}", usage()).into());
-    }
     let run = Run::new(args);
     let machine = Machine::here();
     let (mut rows, mut complete) = (Vec::new(), true);

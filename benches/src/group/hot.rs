@@ -122,7 +122,7 @@ fn each(threads: usize, reads: usize, read: impl Fn() -> u32 + Sync) -> Result<[
 }
 
 const TIME: Metric = Metric { name: "time of a read", unit: "ns", better: Better::Less };
-/// Reads of one round, some 10 ms.
-const READS: usize = 500_000;
+/// Reads of one round, some 30 ms: long enough that threads which begin together run together.
+const READS: usize = 2_000_000;
 /// As long with a figment.
-const EXTRACTIONS: usize = 1000;
+const EXTRACTIONS: usize = 2000;

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind},
     session::reconnect_delay,
     state::SessionState,
-    transport::CallError,
+    transport::{CallError, status},
     wire::{self, Failure, Refusal, Request},
 };
 
@@ -92,13 +92,15 @@ impl Connection {
                 CallError::NotSent(_) => (ErrorKind::Disconnected, true),
                 CallError::Lost(_) => (ErrorKind::Disconnected, repeat == Repeat::Freely),
                 CallError::Timeout => (ErrorKind::Timeout, repeat == Repeat::Freely),
-                CallError::Status { code: EXHAUSTED | CANCELLED, .. } => {
+                CallError::Status { code: status::EXHAUSTED | status::CANCELLED, .. } => {
                     (ErrorKind::Refused, false)
                 }
-                CallError::Status { code: UNAVAILABLE, .. } => {
+                CallError::Status { code: status::UNAVAILABLE, .. } => {
                     (ErrorKind::Disconnected, repeat == Repeat::Freely)
                 }
-                CallError::Status { code: UNIMPLEMENTED, .. } => (ErrorKind::Unsupported, false),
+                CallError::Status { code: status::UNIMPLEMENTED, .. } => {
+                    (ErrorKind::Unsupported, false)
+                }
                 CallError::Status { .. } => (ErrorKind::Server, false),
                 CallError::Unreadable(_) => (ErrorKind::Protocol, false),
             };
@@ -194,8 +196,3 @@ impl Unserved {
 const PER_TRY: Duration = Duration::from_secs(3);
 /// The longest pause between two tries on one connection.
 const PAUSE_CAP: Duration = Duration::from_millis(250);
-/// gRPC status codes.
-const CANCELLED: u32 = 1;
-const EXHAUSTED: u32 = 8;
-const UNIMPLEMENTED: u32 = 12;
-const UNAVAILABLE: u32 = 14;

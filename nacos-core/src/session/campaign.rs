@@ -59,7 +59,7 @@ impl Campaign {
 /// A server that has not come up by then gets company.
 const BESIDE: Duration = Duration::from_millis(250);
 /// For the whole pass.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Action, CallId, Event, Lifetime, PlannedMove, Serving, Session,
     backoff::reconnect_delay,
-    campaign::{self, Campaign},
+    campaign::Campaign,
     link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration, SETUP_TIMEOUT},
     liveness::{Liveness, Verdict},
     redo::Pending,
@@ -68,7 +68,7 @@ impl Session {
     }
 
     /// The connection stands: asks whether the server takes us.
-    pub(super) fn check_server(&mut self, _now: Instant, id: LinkId) {
+    pub(super) fn check_server(&mut self, id: LinkId) {
         // The second that began with dialling goes on.
         let Some(Link { phase: Phase::Dialling { deadline }, .. }) = self.links.get(&id) else {
             return;
@@ -347,4 +347,4 @@ impl Session {
 /// A planned move begins within this.
 const MOVE_WITHIN: Duration = Duration::from_secs(1);
 /// A connection that lasted this long was a good one: the next outage begins from scratch.
-const STABLE: Duration = campaign::DEADLINE;
+const STABLE: Duration = Duration::from_secs(5);

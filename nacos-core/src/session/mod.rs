@@ -259,7 +259,7 @@ impl Session {
         outcome: Result<(), String>,
     ) {
         match outcome {
-            Ok(()) => self.check_server(now, link),
+            Ok(()) => self.check_server(link),
             Err(why) => self.drop_link(now, link, &why),
         }
         self.settle(now);

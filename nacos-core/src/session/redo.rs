@@ -12,6 +12,7 @@ use super::{
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
+    instance::Instance,
     key::{ConfigKey, Namespace, ServiceKey},
     state::ClaimState,
     transport::CallError,
@@ -38,7 +39,7 @@ pub(super) enum Pending {
     /// Towards what a service's guards want to have registered.
     Step {
         claim: Claimed,
-        wanted: Vec<crate::instance::Instance>,
+        wanted: Vec<Instance>,
         step: Step,
     },
     Subscribe {
@@ -134,13 +135,7 @@ impl Session {
     }
 
     /// Sends the next request towards `wanted`, or counts the claim as held.
-    fn step(
-        &mut self,
-        link: LinkId,
-        service: &ServiceKey,
-        claim: Claimed,
-        wanted: Vec<crate::instance::Instance>,
-    ) {
+    fn step(&mut self, link: LinkId, service: &ServiceKey, claim: Claimed, wanted: Vec<Instance>) {
         let Some(step) = self.claims.next_step(service, &wanted) else {
             self.confirm(&claim);
             return;
@@ -196,7 +191,7 @@ impl Session {
         now: Instant,
         origin: Origin,
         claim: Claimed,
-        wanted: Vec<crate::instance::Instance>,
+        wanted: Vec<Instance>,
         step: &Step,
         answer: Result<Payload, CallError>,
     ) {

@@ -2,7 +2,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
 
-use super::{CallError, frame::Frame};
+use super::{CallError, error::status, frame::Frame};
 use crate::wire::Payload;
 
 /// Whether the peer answers as a gRPC server would.
@@ -24,7 +24,7 @@ pub(super) fn check_status(headers: &HeaderMap) -> Result<(), CallError> {
         Some(code) => {
             let message = text("grpc-message").unwrap_or_default();
             let message = message.chars().take(MAX_QUOTED).collect();
-            Err(CallError::Status { code: code.parse().unwrap_or(UNKNOWN), message })
+            Err(CallError::Status { code: code.parse().unwrap_or(status::UNKNOWN), message })
         }
     }
 }
@@ -46,10 +46,10 @@ pub(super) fn lost(error: &h2::Error) -> CallError {
     match error.reason() {
         // Not even begun: worth another try, but not at once.
         Some(h2::Reason::REFUSED_STREAM) if error.is_reset() => {
-            CallError::Status { code: UNAVAILABLE, message: error.to_string() }
+            CallError::Status { code: status::UNAVAILABLE, message: error.to_string() }
         }
         Some(_) if error.is_reset() => {
-            CallError::Status { code: CANCELLED, message: error.to_string() }
+            CallError::Status { code: status::CANCELLED, message: error.to_string() }
         }
         // The server leaves, and names the last stream that it looked at: this one came later.
         Some(_) if error.is_go_away() && error.is_remote() => CallError::NotSent(error.to_string()),
@@ -58,7 +58,3 @@ pub(super) fn lost(error: &h2::Error) -> CallError {
 }
 
 const MAX_QUOTED: usize = 300;
-/// gRPC status codes.
-const CANCELLED: u32 = 1;
-const UNAVAILABLE: u32 = 14;
-const UNKNOWN: u32 = 2;

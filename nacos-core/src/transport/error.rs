@@ -29,3 +29,12 @@ impl fmt::Display for CallError {
 }
 
 impl std::error::Error for CallError {}
+
+/// The gRPC status codes that make a difference here.
+pub(crate) mod status {
+    pub(crate) const CANCELLED: u32 = 1;
+    pub(crate) const UNKNOWN: u32 = 2;
+    pub(crate) const EXHAUSTED: u32 = 8;
+    pub(crate) const UNIMPLEMENTED: u32 = 12;
+    pub(crate) const UNAVAILABLE: u32 = 14;
+}

@@ -13,7 +13,7 @@ mod stream;
 
 pub(crate) use self::{
     dial::dial,
-    error::CallError,
+    error::{CallError, status},
     http1::{Form, HttpError, post_form},
     link::{Headers, Link},
     stream::Pushes,

@@ -57,6 +57,8 @@ mod key;
 pub mod lifecycle;
 mod live;
 mod naming;
+mod options;
+mod secret;
 mod server;
 mod service;
 mod session;
@@ -79,6 +81,8 @@ pub use key::{
 };
 pub use live::{Live, LiveWriter, live};
 pub use naming::{Naming, Registration, ServicePage, Subscription};
+pub use options::ClientOptions;
+pub use secret::Secret;
 pub use service::{Change, Service};
 pub use state::{ClaimState, SessionState};
 pub use vitals::Vitals;

@@ -46,12 +46,13 @@ fn floors_of_core_point_downwards() {
             "state",
             "vitals",
             "credentials",
+            "secret",
         ],
         &["wire"],
         &["transport", "session", "tasks"],
         &["connection"],
         &["config", "naming", "inspect"],
-        &["client", "builder", "env", "lib", "lifecycle"],
+        &["client", "builder", "env", "lib", "lifecycle", "options"],
     ];
     let floor_of = |module: &str| floors.iter().position(|floor| floor.contains(&module));
     let mut seen = 0;

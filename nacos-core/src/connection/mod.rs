@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) app: String,
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,
+    /// For all servers together.
+    pub(crate) connect_timeout: std::time::Duration,
     /// For one request, its repetitions included.
     pub(crate) request_timeout: std::time::Duration,
     pub(crate) backoff_cap: std::time::Duration,

@@ -3,6 +3,9 @@
 //! It runs no user code, waits for nobody, and ends when the session is closed or the last handle
 //! is gone, whichever comes first. What it sends for the session runs side by side in one set of
 //! futures; ending the task drops them all, and with them every socket.
+mod act;
+mod show;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -15,14 +18,11 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::coop::consume_budget,
-    time::{Duration, Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
-use tracing::{debug, info, warn};
+use tracing::warn;
 
-use super::{
-    Options,
-    login::{Token, log_in},
-};
+use super::{Options, login::Token};
 use crate::{
     credentials::Credentials,
     document::DocumentState,
@@ -31,11 +31,11 @@ use crate::{
     live::LiveWriter,
     server::Server,
     service::Service,
-    session::{self, Action, CallId, ClaimKey, Event, GuardId, LinkId, LoginFailure, Session},
+    session::{self, CallId, ClaimKey, GuardId, LinkId, LoginFailure, Session},
     state::{ClaimState, SessionState},
     store::Store,
-    tasks::{self, Task},
-    transport::{CallError, Headers, Link, Pushes, dial},
+    tasks::Task,
+    transport::{CallError, Headers, Link, Pushes},
     vitals::Vitals,
     wire::Payload,
 };
@@ -276,55 +276,6 @@ impl Driver {
         self.views.vitals.publish_if_changed(self.vitals.clone());
     }
 
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Dial { link, server } => {
-                self.links.insert(link, Open::Dialling);
-                let limit = self.receive_limit;
-                self.jobs.push(Box::pin(async move {
-                    let opened = timeout(DIAL_TIMEOUT, open(&server, limit)).await;
-                    let late = Err("no connection in time".to_owned());
-                    Report::Dialled(link, opened.unwrap_or(late))
-                }));
-            }
-            Action::Call { link, call, request, timeout: within } => {
-                let Some(Open::Up { link, .. }) = self.links.get(&link) else {
-                    let gone = Err(CallError::NotSent("the connection is closed".to_owned()));
-                    self.jobs.push(Box::pin(std::future::ready(Report::Answered(call, gone))));
-                    return;
-                };
-                let (link, headers) = (link.clone(), self.headers.clone());
-                self.jobs.push(Box::pin(async move {
-                    let answer = timeout(within, link.call(request, headers.as_deref())).await;
-                    Report::Answered(call, answer.unwrap_or(Err(CallError::Timeout)))
-                }));
-            }
-            Action::OpenStream { link: id, setup } => {
-                if let Some(Open::Up { link, .. }) = self.links.get(&id) {
-                    let link = link.clone();
-                    self.jobs.push(Box::pin(async move {
-                        let opened = timeout(DIAL_TIMEOUT, link.open_stream(setup)).await;
-                        Report::StreamOpened(id, opened.unwrap_or(Err(CallError::Timeout)))
-                    }));
-                }
-            }
-            // Dropping it ends the task that does its work, and closes the socket.
-            Action::Close { link } => drop(self.links.remove(&link)),
-            Action::Login => {
-                let credentials = self.credentials.clone();
-                let mut servers = self.servers.clone();
-                fastrand::shuffle(&mut servers);
-                self.jobs.push(Box::pin(async move {
-                    let outcome = match credentials {
-                        Some(credentials) => log_in(servers, credentials).await,
-                        None => Err(LoginFailure::Unreachable("there is no user".to_owned())),
-                    };
-                    Report::LoggedIn(outcome)
-                }));
-            }
-        }
-    }
-
     fn take_in(&mut self, report: Report) {
         let now = now();
         match report {
@@ -366,34 +317,6 @@ impl Driver {
         }
     }
 
-    fn dialled(&mut self, id: LinkId, outcome: Result<(Link, Work), String>) {
-        if !self.links.contains_key(&id) {
-            // Closed meanwhile: dropping the outcome closes the socket.
-            return;
-        }
-        let outcome = outcome.map(|(link, work)| {
-            let (alive, ended) = oneshot::channel();
-            // In a task of its own: nothing that the driver does can delay a health check's bytes.
-            let work = tasks::spawn(async move {
-                // The driver may have forgotten the connection, and then needs no reason.
-                let _ = alive.send(work.await);
-            });
-            self.links.insert(id, Open::Up { link, _work: work });
-            self.jobs.push(Box::pin(async move {
-                let why = ended.await.unwrap_or_else(|_| "the connection was closed".to_owned());
-                Report::Ended(id, why)
-            }));
-        });
-        self.session.handle_dialled(now(), id, outcome);
-    }
-
-    fn read_on(&mut self, id: LinkId, mut pushes: Pushes) {
-        self.jobs.push(Box::pin(async move {
-            let push = pushes.next().await;
-            Report::Pushed(id, pushes, push)
-        }));
-    }
-
     /// Tells the session what users' requests have heard.
     fn hear(&mut self) {
         if let Some(id) = self.serving
@@ -401,61 +324,6 @@ impl Driver {
         {
             self.session.handle_heard(id, link.last_heard().into_std());
         }
-    }
-
-    fn show(&mut self, event: Event) {
-        match event {
-            Event::Serving(link) => {
-                self.vitals.connects += u64::from(link.is_some());
-                self.vitals.losses += u64::from(link.is_none() && self.closing.is_none());
-                self.serving = link;
-                if link.is_none() {
-                    self.leaving.clear();
-                }
-                self.show_current();
-            }
-            Event::State(state) => {
-                log(&state);
-                self.views.state.publish(state);
-                self.show_current();
-            }
-            Event::Document(key, state) => self.views.documents.update(&key, |_| Some(state)),
-            Event::Service(key, service) => self.views.services.update(&key, |before| {
-                let service = service.sharing(before);
-                (service != *before).then_some(service)
-            }),
-            Event::Claim(guard, state) => {
-                if let Some(writer) = self.guards.get(&guard) {
-                    writer.publish_if_changed(state);
-                }
-            }
-            Event::Settled(key) => drop(self.leaving.remove(&key)),
-        }
-    }
-
-    /// Users' requests go over the connection that serves, once there is a token too.
-    fn show_current(&mut self) {
-        let state = (*self.views.state.get()).clone();
-        let serving = match (&state, self.serving) {
-            (SessionState::Connected { abilities, .. }, Some(id)) => match self.links.get(&id) {
-                Some(Open::Up { link, .. }) => Some(Serving {
-                    id,
-                    link: link.clone(),
-                    headers: self.headers.clone(),
-                    abilities: Arc::clone(abilities),
-                    refusals: self.refusals,
-                }),
-                _ => None,
-            },
-            _ => None,
-        };
-        let renewing = self.session.is_renewing();
-        self.views.current.send_replace(Current {
-            serving,
-            state,
-            renewing,
-            refusals: self.refusals,
-        });
     }
 
     fn end(mut self) {
@@ -470,27 +338,6 @@ impl Driver {
                 let _ = done.send(report.clone());
             }
         }
-    }
-}
-
-async fn open(server: &Server, receive_limit: usize) -> Result<(Link, Work), String> {
-    let socket =
-        dial(server.host(), server.grpc_port()).await.map_err(|error| error.to_string())?;
-    match Link::open(socket, server, receive_limit).await {
-        Ok((link, work)) => Ok((link, Box::pin(work))),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn log(state: &SessionState) {
-    match state {
-        SessionState::Connected { server, .. } => info!(%server, "connected"),
-        SessionState::Denied { cause } => warn!(%cause, "access denied"),
-        SessionState::Connecting { last_error: Some(cause), .. } => {
-            debug!(%cause, "connecting again");
-        }
-        SessionState::Backoff { cause, .. } => debug!(%cause, "not connected"),
-        SessionState::Connecting { .. } | SessionState::Closed => {}
     }
 }
 
@@ -519,5 +366,3 @@ impl fmt::Debug for Current {
 
 /// Commands that are taken in before anything is sent.
 const COMMANDS_AT_ONCE: usize = 1024;
-/// For TCP and HTTP/2; the session's own deadline, which covers the server check too, is no longer.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(1);

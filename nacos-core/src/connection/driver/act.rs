@@ -1,0 +1,104 @@
+//! What the session asks for, done: every request of its own is a job beside the others.
+use tokio::{
+    sync::oneshot,
+    time::{Duration, timeout},
+};
+
+use super::{super::login::log_in, Driver, Open, Report, Work, now};
+use crate::{
+    server::Server,
+    session::{Action, LinkId, LoginFailure},
+    tasks,
+    transport::{CallError, Link, Pushes, dial},
+};
+
+impl Driver {
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Dial { link, server } => {
+                self.links.insert(link, Open::Dialling);
+                let limit = self.receive_limit;
+                self.jobs.push(Box::pin(async move {
+                    let opened = timeout(DIAL_TIMEOUT, open(&server, limit)).await;
+                    let late = Err("no connection in time".to_owned());
+                    Report::Dialled(link, opened.unwrap_or(late))
+                }));
+            }
+            Action::Call { link, call, request, timeout: within } => {
+                let Some(Open::Up { link, .. }) = self.links.get(&link) else {
+                    let gone = Err(CallError::NotSent("the connection is closed".to_owned()));
+                    self.jobs.push(Box::pin(std::future::ready(Report::Answered(call, gone))));
+                    return;
+                };
+                let (link, headers) = (link.clone(), self.headers.clone());
+                self.jobs.push(Box::pin(async move {
+                    let answer = timeout(within, link.call(request, headers.as_deref())).await;
+                    Report::Answered(call, answer.unwrap_or(Err(CallError::Timeout)))
+                }));
+            }
+            Action::OpenStream { link: id, setup } => {
+                if let Some(Open::Up { link, .. }) = self.links.get(&id) {
+                    let link = link.clone();
+                    self.jobs.push(Box::pin(async move {
+                        let opened = timeout(DIAL_TIMEOUT, link.open_stream(setup)).await;
+                        Report::StreamOpened(id, opened.unwrap_or(Err(CallError::Timeout)))
+                    }));
+                }
+            }
+            // Dropping it ends the task that does its work, and closes the socket.
+            Action::Close { link } => drop(self.links.remove(&link)),
+            Action::Login => {
+                let credentials = self.credentials.clone();
+                let mut servers = self.servers.clone();
+                fastrand::shuffle(&mut servers);
+                self.jobs.push(Box::pin(async move {
+                    let outcome = match credentials {
+                        Some(credentials) => log_in(servers, credentials).await,
+                        None => Err(LoginFailure::Unreachable("there is no user".to_owned())),
+                    };
+                    Report::LoggedIn(outcome)
+                }));
+            }
+        }
+    }
+
+    pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<(Link, Work), String>) {
+        if !self.links.contains_key(&id) {
+            // Closed meanwhile: dropping the outcome closes the socket.
+            return;
+        }
+        let outcome = outcome.map(|(link, work)| {
+            let (alive, ended) = oneshot::channel();
+            // In a task of its own: nothing that the driver does can delay a health check's bytes.
+            let work = tasks::spawn(async move {
+                // The driver may have forgotten the connection, and then needs no reason.
+                let _ = alive.send(work.await);
+            });
+            self.links.insert(id, Open::Up { link, _work: work });
+            self.jobs.push(Box::pin(async move {
+                let why = ended.await.unwrap_or_else(|_| "the connection was closed".to_owned());
+                Report::Ended(id, why)
+            }));
+        });
+        self.session.handle_dialled(now(), id, outcome);
+    }
+
+    pub(super) fn read_on(&mut self, id: LinkId, mut pushes: Pushes) {
+        self.jobs.push(Box::pin(async move {
+            let push = pushes.next().await;
+            Report::Pushed(id, pushes, push)
+        }));
+    }
+}
+
+async fn open(server: &Server, receive_limit: usize) -> Result<(Link, Work), String> {
+    let socket =
+        dial(server.host(), server.grpc_port()).await.map_err(|error| error.to_string())?;
+    match Link::open(socket, server, receive_limit).await {
+        Ok((link, work)) => Ok((link, Box::pin(work))),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// For TCP and HTTP/2; the session's own deadline, which covers the server check too, is no longer.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);

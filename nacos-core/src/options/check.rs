@@ -1,0 +1,129 @@
+//! Options that contradict each other are refused here, before anything is sent.
+use std::time::Duration;
+
+use super::{ClientOptions, invalid};
+use crate::{
+    client::LONGEST,
+    connection,
+    credentials::Credentials,
+    error::{Error, ErrorKind},
+    key::{InvalidName, Namespace},
+    server::Server,
+};
+
+/// What the options say, with every default filled in.
+pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error> {
+    let servers = servers(&options)?;
+    let (config_namespace, naming_namespace) = namespaces(&options)?;
+    Ok(connection::Options {
+        servers,
+        config_namespace,
+        naming_namespace,
+        credentials: credentials(&options)?,
+        app: options.app.unwrap_or_else(|| "unknown".to_owned()),
+        receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
+        connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
+        request_timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT).min(LONGEST),
+        // Below that, a server that is gone would be asked in a hot loop.
+        backoff_cap: options.backoff_cap.unwrap_or(BACKOFF_CAP).clamp(MIN_BACKOFF_CAP, LONGEST),
+    })
+}
+
+fn servers(options: &ClientOptions) -> Result<Vec<Server>, Error> {
+    let offset = options.grpc_port_offset.unwrap_or(GRPC_PORT_OFFSET);
+    let addresses = options.server_addr.as_deref().unwrap_or_default();
+    let servers =
+        Server::parse_list(addresses, offset).map_err(|why| invalid("server_addr", why))?;
+    if servers.is_empty() {
+        return Err(invalid("server_addr", "no server is named"));
+    }
+    Ok(servers)
+}
+
+fn credentials(options: &ClientOptions) -> Result<Option<Credentials>, Error> {
+    match (&options.username, &options.password) {
+        (None, None) => Ok(None),
+        (Some(username), Some(password)) => {
+            Ok(Some(Credentials::new(username.clone(), password.clone())))
+        }
+        (Some(_), None) => Err(invalid("password", "there is a user without one")),
+        (None, Some(_)) => Err(invalid("username", "there is a password without one")),
+    }
+}
+
+/// The namespace of documents, and that of services.
+fn namespaces(options: &ClientOptions) -> Result<(Namespace, Namespace), Error> {
+    let namespace = |own: &Option<String>| {
+        let id = own.as_ref().or(options.namespace.as_ref()).map_or("", String::as_str);
+        Namespace::parse(id).map_err(|invalid: InvalidName| {
+            Error::new(ErrorKind::InvalidName, "read the namespace").because(invalid)
+        })
+    };
+    let config_namespace = namespace(&options.config_namespace)?;
+    let naming_namespace = namespace(&options.naming_namespace)?;
+    if config_namespace != naming_namespace {
+        tracing::warn!(
+            %config_namespace,
+            %naming_namespace,
+            "documents and services are in different namespaces"
+        );
+    }
+    Ok((config_namespace, naming_namespace))
+}
+
+const BACKOFF_CAP: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const GRPC_PORT_OFFSET: u16 = 1000;
+const MIN_BACKOFF_CAP: Duration = Duration::from_millis(250);
+const RECEIVE_LIMIT: usize = 64 * 1024 * 1024;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(fields: &[(&str, &str)]) -> ClientOptions {
+        let mut options = ClientOptions::default();
+        for (name, value) in fields {
+            options.set(name, super::super::Given::Text((*value).to_owned())).expect("readable");
+        }
+        options
+    }
+
+    #[test]
+    fn contradicting_options_are_refused_before_anything_is_sent() {
+        let kind = |fields: &[(&str, &str)]| check(options(fields)).expect_err("invalid").kind();
+        assert_eq!(kind(&[]), ErrorKind::InvalidOption);
+        assert_eq!(kind(&[("server_addr", "a b")]), ErrorKind::InvalidOption);
+        let local = ("server_addr", "localhost");
+        assert_eq!(kind(&[local, ("username", "nacos")]), ErrorKind::InvalidOption);
+        assert_eq!(kind(&[local, ("password", "secret")]), ErrorKind::InvalidOption);
+        assert_eq!(kind(&[local, ("namespace", "a b")]), ErrorKind::InvalidName);
+        let both = options(&[local, ("username", "nacos"), ("password", "secret")]);
+        assert!(check(both).is_ok());
+    }
+
+    #[test]
+    fn special_namespaces_beat_the_common_one() {
+        let fields = [
+            ("server_addr", "localhost"),
+            ("namespace", "common"),
+            ("naming_namespace", "services"),
+        ];
+        let checked = check(options(&fields)).expect("valid");
+        assert_eq!(checked.config_namespace.as_str(), "common");
+        assert_eq!(checked.naming_namespace.as_str(), "services");
+    }
+
+    #[test]
+    fn hostile_durations_are_bounded() {
+        for (given, cap) in [(Duration::ZERO, MIN_BACKOFF_CAP), (Duration::MAX, LONGEST)] {
+            let mut options = options(&[("server_addr", "localhost")]);
+            options.backoff_cap = Some(given);
+            options.request_timeout = Some(given);
+            let checked = check(options).expect("valid");
+            assert_eq!(checked.backoff_cap, cap);
+            assert!(checked.request_timeout <= LONGEST);
+        }
+    }
+}

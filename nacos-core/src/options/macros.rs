@@ -1,0 +1,106 @@
+//! What a row of the table expands to.
+
+/// Makes of the table: the fields of `ClientOptions`, the setters of the builder, and the rows by
+/// which files and the environment are read.
+macro_rules! options {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident: $kind:ident, default $default:literal $(, also $($also:literal)+)?;
+    )+) => {
+        /// Every option of a client, as a configuration file or the environment gives it. What is
+        /// `None` keeps its default.
+        ///
+        /// Deserialisable, so that any configuration library can fill it: figment, a TOML table, a
+        /// section of YAML. Keys are read in snake, kebab and camel case; one that is unknown is an
+        /// error. Nothing is checked before it is used: see
+        /// [`ClientBuilder::options`](crate::ClientBuilder::options).
+        ///
+        #[doc = include_str!("../../OPTIONS.md")]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct ClientOptions {
+            $( $(#[doc = $doc])+ pub $name: Option<options!(@type $kind)>, )+
+        }
+
+        impl ClientOptions {
+            /// These, and where they say nothing what `below` says.
+            #[must_use]
+            pub fn or(self, below: Self) -> Self {
+                Self { $( $name: self.$name.or(below.$name), )+ }
+            }
+        }
+
+        /// One setter an option.
+        impl crate::builder::ClientBuilder {
+            $( options!(@setter $kind $name [$($doc)+] $default); )+
+        }
+
+        pub(crate) const OPTIONS: &[super::Row] = &[
+            $( super::Row {
+                name: stringify!($name),
+                also: &[$($($also),+)?],
+                set: |options, given| {
+                    options.$name = Some(options!(@read $kind given)?);
+                    Ok(())
+                },
+                #[cfg(test)]
+                kind: options!(@shown $kind),
+                #[cfg(test)]
+                default: $default,
+                #[cfg(test)]
+                docs: &[$($doc),+],
+            }, )+
+        ];
+    };
+
+    (@type text) => { String };
+    (@type secret) => { crate::Secret };
+    (@type port) => { u16 };
+    (@type bytes) => { usize };
+    (@type time) => { std::time::Duration };
+    (@type flag) => { bool };
+
+    (@shown text) => { "text" };
+    (@shown secret) => { "text, a secret" };
+    (@shown port) => { "number" };
+    (@shown bytes) => { "bytes" };
+    (@shown time) => { "time: `500ms`, `5s`, `2m`, `1h`" };
+    (@shown flag) => { "`true` or `false`" };
+
+    (@read text $given:ident) => { $given.text() };
+    (@read secret $given:ident) => { $given.text().map(crate::Secret::new) };
+    (@read port $given:ident) => { $given.number() };
+    (@read bytes $given:ident) => { $given.number() };
+    (@read time $given:ident) => { $given.time() };
+    (@read flag $given:ident) => { $given.flag() };
+
+    (@setter text $name:ident [$($doc:literal)+] $default:literal) => {
+        $(#[doc = $doc])+
+        ///
+        #[doc = concat!(" Default: ", $default, ".")]
+        pub fn $name(mut self, value: impl Into<String>) -> Self {
+            self.options.$name = Some(value.into());
+            self
+        }
+    };
+    (@setter secret $name:ident [$($doc:literal)+] $default:literal) => {
+        $(#[doc = $doc])+
+        ///
+        #[doc = concat!(" Default: ", $default, ".")]
+        pub fn $name(mut self, value: impl Into<crate::Secret>) -> Self {
+            self.options.$name = Some(value.into());
+            self
+        }
+    };
+    (@setter $kind:ident $name:ident [$($doc:literal)+] $default:literal) => {
+        $(#[doc = $doc])+
+        ///
+        #[doc = concat!(" Default: ", $default, ".")]
+        pub fn $name(mut self, value: options!(@type $kind)) -> Self {
+            self.options.$name = Some(value);
+            self
+        }
+    };
+}
+
+pub(super) use options;

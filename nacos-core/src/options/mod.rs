@@ -1,0 +1,212 @@
+//! The options of a client: one table, from which the builder's setters, the variables of the
+//! environment, the keys of a configuration file and the documentation come.
+//!
+//! To add one, write its row in [`table`] and use it in [`check`].
+mod check;
+mod given;
+mod macros;
+mod table;
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
+
+pub use self::table::ClientOptions;
+pub(crate) use self::{check::check, given::Given, table::OPTIONS};
+use crate::error::{Error, ErrorKind};
+
+/// One row of the table.
+pub(crate) struct Row {
+    /// The name, in code and in files.
+    pub(crate) name: &'static str,
+    /// Names of the same option in other clients, as files and the environment spell them.
+    pub(crate) also: &'static [&'static str],
+    pub(crate) set: fn(&mut ClientOptions, Given) -> Result<(), String>,
+    /// What is to be written, in a word.
+    #[cfg(test)]
+    kind: &'static str,
+    /// What holds if nothing is said.
+    #[cfg(test)]
+    default: &'static str,
+    /// The lines of the documentation.
+    #[cfg(test)]
+    docs: &'static [&'static str],
+}
+
+impl Row {
+    /// The variable of the environment.
+    pub(crate) fn variable(&self) -> String {
+        format!("NACOS_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The row of the option that is called `name`, in whatever case.
+    fn find(name: &str) -> Option<&'static Self> {
+        let plain = plain(name);
+        OPTIONS.iter().find(|row| {
+            self::plain(row.name) == plain || row.also.iter().any(|also| self::plain(also) == plain)
+        })
+    }
+
+    /// The name that comes nearest to one that is unknown.
+    fn nearest(unknown: &str) -> Option<&'static str> {
+        let unknown = plain(unknown);
+        let distances = OPTIONS.iter().map(|row| (distance(&plain(row.name), &unknown), row.name));
+        distances.min().filter(|(distance, _)| *distance <= MOST_TYPOS).map(|(_, name)| name)
+    }
+}
+
+impl ClientOptions {
+    /// Sets the option that is called `name`.
+    fn set(&mut self, name: &str, given: Given) -> Result<(), String> {
+        match Row::find(name) {
+            Some(row) => {
+                (row.set)(self, given).map_err(|why| format!("the option `{}`: {why}", row.name))
+            }
+            None => Err(match Row::nearest(name) {
+                Some(nearest) => {
+                    format!("there is no option `{name}`; did you mean `{nearest}`?")
+                }
+                None => format!("there is no option `{name}`"),
+            }),
+        }
+    }
+}
+
+/// Keys are read in snake, kebab and camel case; an unknown one is an error that suggests the
+/// nearest. No error shows a value, which may be a secret in the wrong place.
+impl<'de> Deserialize<'de> for ClientOptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+struct Keys;
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = ClientOptions;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the options of a client, by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ClientOptions, A::Error> {
+        let mut options = ClientOptions::default();
+        while let Some(name) = map.next_key::<String>()? {
+            // Given as nothing is not given.
+            if let Some(given) = map.next_value::<Option<Given>>()? {
+                options.set(&name, given).map_err(de::Error::custom)?;
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The error for an option that cannot be used.
+pub(crate) fn invalid(option: &str, why: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidOption, format!("read the option `{option}`"))
+        .because(why.to_string())
+}
+
+/// `serverAddr`, `server-addr` and `server_addr` are the same name.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// How many letters have to be written, left out or changed to make one of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, a) in one.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
+        for (left, b) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[left + 1];
+            row[left + 1] = changed.min(diagonal + 1).min(row[left] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// What differs by more is another word.
+const MOST_TYPOS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    fn read(json: &str) -> Result<ClientOptions, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn keys_are_read_in_every_case() {
+        for key in ["server_addr", "server-addr", "serverAddr", "SERVER_ADDR"] {
+            let options = read(&format!(r#"{{"{key}": "a:1", "app": null}}"#)).expect(key);
+            assert_eq!(options.server_addr.as_deref(), Some("a:1"));
+            assert_eq!(options.app, None);
+        }
+    }
+
+    #[test]
+    fn unknown_key_suggests_the_nearest() {
+        let error = read(r#"{"sever_adr": "a"}"#).expect_err("unknown");
+        assert!(error.contains("did you mean `server_addr`?"), "{error}");
+        let error = read(r#"{"something_else_entirely": "a"}"#).expect_err("unknown");
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+
+    #[test]
+    fn value_that_cannot_be_read_is_named_and_not_shown() {
+        for key in ["connect_timeout", "grpc_port_offset", "receive_limit"] {
+            let error = read(&format!(r#"{{"{key}": "hunter2"}}"#)).expect_err(key);
+            assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let options = read(r#"{"username": "nacos", "password": "hunter2"}"#).expect("valid");
+        let shown = format!("{options:?}");
+        assert!(!shown.contains("hunter2") && shown.contains("password"), "{shown}");
+    }
+
+    #[test]
+    fn every_name_is_its_own() {
+        let mut all = Vec::new();
+        for row in OPTIONS {
+            let names = row.also.iter().copied().chain([row.name]).map(plain);
+            all.extend(names.collect::<std::collections::BTreeSet<_>>());
+        }
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    /// Write it anew with `NACOS_WRITE=1 cargo test -p nacos-core --lib documented`.
+    #[test]
+    fn the_table_is_documented() {
+        let mut text = "| option | variable | value | default | meaning |\n".to_owned();
+        text.push_str("| --- | --- | --- | --- | --- |\n");
+        for row in OPTIONS {
+            let Row { name, kind, default, .. } = row;
+            let (variable, docs) = (row.variable(), row.docs.concat());
+            let also: Vec<_> = row.also.iter().map(|also| format!("`{also}`")).collect();
+            let also = match also.join(", ") {
+                none if none.is_empty() => none,
+                also => format!(" Also read as {also}."),
+            };
+            writeln!(text, "| `{name}` | `{variable}` | {kind} | {default} |{docs}{also} |")
+                .expect("a string takes everything");
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/OPTIONS.md");
+        if std::env::var_os("NACOS_WRITE").is_some() {
+            std::fs::write(path, &text).expect("writable");
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "OPTIONS.md is stale");
+    }
+}

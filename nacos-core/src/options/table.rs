@@ -1,0 +1,43 @@
+//! The table. The order is that of the documentation: where, as whom, how.
+use super::macros::options;
+
+options! {
+    /// The servers: `host[:port]`, several separated by `,` or `;`. The port is the main (HTTP)
+    /// one, 8848 if it is left out; an IPv6 address stands in brackets.
+    server_addr: text, default "none, required", also "serverAddr";
+
+    /// The namespace (its id, not its display name) of documents and services.
+    namespace: text, default "the default namespace, also spelled `public`",
+        also "ALIBABA_ALIWARE_NAMESPACE";
+
+    /// The namespace of documents, if it is another than that of services.
+    config_namespace: text, default "`namespace`";
+
+    /// The namespace of services, if it is another than that of documents.
+    naming_namespace: text, default "`namespace`";
+
+    /// How far the gRPC port lies above the main port.
+    grpc_port_offset: port, default "1000", also "nacos.server.grpc.port.offset";
+
+    /// The user to log in; needs a `password`.
+    username: text, default "nobody logs in";
+
+    /// The password of `username`. It goes into the body of the login and nowhere else.
+    password: secret, default "none";
+
+    /// The application's name, shown in consoles.
+    app: text, default "`unknown`", also "project.name";
+
+    /// How long `connect` tries, all servers together.
+    connect_timeout: time, default "5s";
+
+    /// For one request, waiting for a connection and repetitions included.
+    request_timeout: time, default "10s";
+
+    /// The longest delay between two attempts to connect, in an outage of more than a minute; at
+    /// least 250 ms.
+    backoff_cap: time, default "10s";
+
+    /// The largest message that is read. A larger one costs itself, not the session.
+    receive_limit: bytes, default "64 MiB", also "nacos.remote.client.grpc.maxinbound.message.size";
+}

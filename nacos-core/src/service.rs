@@ -8,7 +8,7 @@ use crate::{instance::Instance, key::ServiceKey};
 /// Sorted by address and cluster, without duplicates, sanitised (see [`Instance`]); the order and
 /// the equality of two views therefore mean something. Instances are shared between views: one
 /// that did not change is the same allocation before and after.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Service {
     /// Which service.
@@ -69,6 +69,8 @@ impl Service {
                 std::cmp::Ordering::Greater => change.added.extend(new.next().cloned()),
                 std::cmp::Ordering::Equal => {
                     if let (Some(old), Some(new)) = (old.next(), new.next())
+                        // What is shared did not change, and need not be compared.
+                        && !Arc::ptr_eq(old, new)
                         && old != new
                     {
                         change.modified.push((Arc::clone(old), Arc::clone(new)));
@@ -89,6 +91,20 @@ impl Service {
         });
         self.instances = shared.collect();
         self
+    }
+}
+
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        // What is shared is equal, and in most new views nearly all is.
+        let same = |(one, other): (&Arc<Instance>, &Arc<Instance>)| {
+            Arc::ptr_eq(one, other) || one == other
+        };
+        self.key == other.key
+            && self.protected == other.protected
+            && self.known == other.known
+            && self.instances.len() == other.instances.len()
+            && self.instances.iter().zip(other.instances.iter()).all(same)
     }
 }
 

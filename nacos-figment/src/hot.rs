@@ -9,7 +9,29 @@ use crate::{
 };
 
 /// Finds a value inside a version.
-pub(crate) type Lens<T> = dyn for<'a> Fn(&'a Version) -> &'a T + Send + Sync;
+pub(crate) enum Lens<T: 'static> {
+    /// Counted by nobody, so that pinning the whole costs one counter and not two.
+    Whole(for<'a> fn(&'a Version) -> &'a T),
+    Part(Arc<dyn for<'a> Fn(&'a Version) -> &'a T + Send + Sync>),
+}
+
+impl<T: 'static> Lens<T> {
+    fn find<'a>(&self, version: &'a Version) -> &'a T {
+        match self {
+            Self::Whole(find) => find(version),
+            Self::Part(find) => find(version),
+        }
+    }
+}
+
+impl<T: 'static> Clone for Lens<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Whole(find) => Self::Whole(*find),
+            Self::Part(find) => Self::Part(Arc::clone(find)),
+        }
+    }
+}
 
 /// A typed, always current view of a configuration, of a part of one, or of a resource built from
 /// it.
@@ -31,7 +53,7 @@ pub(crate) type Lens<T> = dyn for<'a> Fn(&'a Version) -> &'a T + Send + Sync;
 /// ```
 pub struct Hot<T: 'static> {
     root: Arc<Root>,
-    lens: Arc<Lens<T>>,
+    lens: Lens<T>,
     owner: Option<Arc<Owner>>,
 }
 
@@ -52,13 +74,13 @@ impl<T: Send + Sync + 'static> Hot<T> {
 
     /// The whole configuration. `T` must be what the root's versions hold.
     pub(crate) fn whole(root: Arc<Root>, owner: Option<Arc<Owner>>) -> Self {
-        Self { root, lens: Arc::new(|version| known(&version.value)), owner }
+        Self { root, lens: Lens::Whole(|version| known(&version.value)), owner }
     }
 
     /// The resource with this index. `T` must be what was built for it, and the root's version must
     /// have it already.
     pub(crate) fn resource<C: 'static>(whole: &Hot<C>, index: usize) -> Self {
-        let lens: Arc<Lens<T>> = Arc::new(move |version| known(&version.parts[index]));
+        let lens = Lens::Part(Arc::new(move |version: &Version| known(&version.parts[index])));
         Self { root: Arc::clone(&whole.root), lens, owner: whole.owner.clone() }
     }
 }
@@ -86,7 +108,7 @@ impl<T: 'static> Hot<T> {
     /// });
     /// ```
     pub fn load(&self) -> Guard<'_, T> {
-        Guard { version: self.root.borrow(), lens: &*self.lens, not_send: PhantomData }
+        Guard { version: self.root.borrow(), lens: &self.lens, not_send: PhantomData }
     }
 
     /// Keeps the current version: `Send`, and for as long as it lives, so does everything in that
@@ -105,7 +127,7 @@ impl<T: 'static> Hot<T> {
     /// ```
     #[must_use]
     pub fn pin(&self) -> Pinned<T> {
-        Pinned { version: self.root.share(), lens: Arc::clone(&self.lens) }
+        Pinned { version: self.root.share(), lens: self.lens.clone() }
     }
 
     /// A part of this. It is never torn against the whole, and its [`changes`](Self::changes) are
@@ -117,8 +139,8 @@ impl<T: 'static> Hot<T> {
         &self,
         part: impl for<'a> Fn(&'a T) -> &'a U + Send + Sync + 'static,
     ) -> Hot<U> {
-        let whole = Arc::clone(&self.lens);
-        let lens: Arc<Lens<U>> = Arc::new(move |version| part(whole(version)));
+        let whole = self.lens.clone();
+        let lens = Lens::Part(Arc::new(move |version: &Version| part(whole.find(version))));
         Hot { root: Arc::clone(&self.root), lens, owner: self.owner.clone() }
     }
 
@@ -143,11 +165,7 @@ impl<T: 'static> Hot<T> {
 
 impl<T: 'static> Clone for Hot<T> {
     fn clone(&self) -> Self {
-        Self {
-            root: Arc::clone(&self.root),
-            lens: Arc::clone(&self.lens),
-            owner: self.owner.clone(),
-        }
+        Self { root: Arc::clone(&self.root), lens: self.lens.clone(), owner: self.owner.clone() }
     }
 }
 
@@ -170,7 +188,7 @@ impl<T: 'static> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        (self.lens)(&self.version)
+        self.lens.find(&self.version)
     }
 }
 
@@ -186,7 +204,7 @@ impl<T: 'static> fmt::Debug for Guard<'_, T> {
 /// never sees a change, and holds on to old resources.
 pub struct Pinned<T: 'static> {
     version: Arc<Version>,
-    lens: Arc<Lens<T>>,
+    lens: Lens<T>,
 }
 
 impl<T: 'static> Pinned<T> {
@@ -208,8 +226,8 @@ impl<T: 'static> Pinned<T> {
         &self,
         part: impl for<'a> Fn(&'a T) -> &'a U + Send + Sync + 'static,
     ) -> Pinned<U> {
-        let whole = Arc::clone(&self.lens);
-        let lens: Arc<Lens<U>> = Arc::new(move |version| part(whole(version)));
+        let whole = self.lens.clone();
+        let lens = Lens::Part(Arc::new(move |version: &Version| part(whole.find(version))));
         Pinned { version: Arc::clone(&self.version), lens }
     }
 }
@@ -218,13 +236,13 @@ impl<T: 'static> Deref for Pinned<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        (self.lens)(&self.version)
+        self.lens.find(&self.version)
     }
 }
 
 impl<T: 'static> Clone for Pinned<T> {
     fn clone(&self) -> Self {
-        Self { version: Arc::clone(&self.version), lens: Arc::clone(&self.lens) }
+        Self { version: Arc::clone(&self.version), lens: self.lens.clone() }
     }
 }
 

@@ -297,7 +297,9 @@ impl ServiceInfo {
 
     /// The sanitised view, or nothing if the list is missing.
     pub(crate) fn into_service(self, key: ServiceKey) -> Option<Service> {
-        let hosts = self.hosts?.into_iter().filter_map(InstanceInfo::into_instance).collect();
+        let mut last = ClusterName::default();
+        let hosts = self.hosts?.into_iter();
+        let hosts = hosts.filter_map(|host| host.into_instance(&mut last)).collect();
         Some(Service::new(key, hosts, self.reach_protection_threshold))
     }
 }
@@ -339,24 +341,38 @@ impl Default for InstanceInfo {
 
 impl InstanceInfo {
     /// The instance, if it can be dialled at all.
-    fn into_instance(self) -> Option<Instance> {
+    fn into_instance(self, last: &mut ClusterName) -> Option<Instance> {
         let port = u16::try_from(self.port).ok().filter(|&port| port != 0)?;
-        let ip = self.ip.trim();
-        if ip.is_empty() {
-            return None;
-        }
+        let ip = match self.ip.trim() {
+            "" => return None,
+            ip if ip.len() == self.ip.len() => self.ip,
+            ip => ip.to_owned(),
+        };
         let weight = self.weight.unwrap_or(1.0);
-        let cluster = self.cluster_name.filter(|name| !name.is_empty());
-        let mut instance = Instance::new(ip, port);
-        // Java counts a weight that is not a number as 1.
-        instance.weight = if weight.is_nan() { 1.0 } else { weight.clamp(0.0, MAX_WEIGHT) };
-        instance.healthy = self.healthy;
-        instance.enabled = self.enabled.unwrap_or(true);
-        instance.ephemeral = self.ephemeral.unwrap_or(true);
-        instance.cluster =
-            cluster.map_or_else(ClusterName::default, |name| ClusterName::received(&name));
-        instance.metadata = self.metadata;
-        Some(instance)
+        Some(Instance {
+            ip,
+            port,
+            // Java counts a weight that is not a number as 1.
+            weight: if weight.is_nan() { 1.0 } else { weight.clamp(0.0, MAX_WEIGHT) },
+            healthy: self.healthy,
+            enabled: self.enabled.unwrap_or(true),
+            ephemeral: self.ephemeral.unwrap_or(true),
+            cluster: cluster(last, self.cluster_name.as_deref()),
+            metadata: self.metadata,
+        })
+    }
+}
+
+/// The cluster of that name, shared by neighbours: most services have only one.
+fn cluster(last: &mut ClusterName, name: Option<&str>) -> ClusterName {
+    match name {
+        None | Some("") => ClusterName::default(),
+        Some(name) => {
+            if last.as_str() != name {
+                *last = ClusterName::received(name);
+            }
+            last.clone()
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! What a server sends on the stream, and how each is acknowledged (nacos-protocol 2.6).
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer as _, Serialize,
+    de::{self, IgnoredAny, MapAccess, Visitor},
+};
 
 use super::{
     Failure, Payload,
@@ -77,17 +80,40 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
 pub(crate) fn acknowledge(payload: &Payload) -> Option<Payload> {
     // A longer one is no counter, and would be sent back as it is.
     let usable = |id: &String| !id.is_empty() && id.len() <= MAX_REQUEST_ID;
-    let request_id = parse::<Identified>(payload).ok()?.request_id.filter(usable)?;
+    let request_id = request_id(payload.json()).filter(usable)?;
     let stem = payload.kind().strip_suffix("Request")?;
     let metrics = (stem == "ClientConfigMetric").then(BTreeMap::new);
     let ack = Acknowledgement { result_code: 200, error_code: 0, request_id: &request_id, metrics };
     Some(Payload::new(&format!("{stem}Response"), serde_json::to_vec(&ack).ok()?))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Identified {
-    request_id: Option<String>,
+/// Reads no further than to the id, which servers put in front of whatever is large.
+fn request_id(json: &[u8]) -> Option<String> {
+    struct Search<'a>(&'a mut Option<String>);
+
+    impl<'de> Visitor<'de> for Search<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a message")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut message: A) -> Result<(), A::Error> {
+            while let Some(name) = message.next_key::<Cow<'de, str>>()? {
+                if name == "requestId" {
+                    *self.0 = message.next_value()?;
+                    return Err(de::Error::custom("found: the rest does not matter"));
+                }
+                message.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+
+    let mut id = None;
+    // Whatever ended the search, what was found before that counts.
+    let _ = serde_json::Deserializer::from_slice(json).deserialize_map(Search(&mut id));
+    id
 }
 
 #[derive(Serialize)]
@@ -191,5 +217,25 @@ mod tests {
         assert_eq!(reset(r#"{"requestId":"1"}"#), None);
         let redirect = Redirect { ip: "10.0.0.2".to_owned(), port: Some(8848) };
         assert_eq!(reset(r#"{"serverIp":"10.0.0.2","serverPort":"8848"}"#), Some(redirect));
+    }
+
+    #[test]
+    fn push_is_acknowledged_wherever_its_id_stands_and_whatever_follows_it() {
+        let acknowledged = |json: &str| {
+            let push = Payload::new("NotifySubscriberRequest", json.as_bytes().to_vec());
+            acknowledge(&push).map(|ack| String::from_utf8_lossy(ack.json()).into_owned())
+        };
+        let expected = r#"{"resultCode":200,"errorCode":0,"requestId":"7"}"#;
+        for json in [
+            r#"{"requestId":"7","serviceInfo":{}}"#,
+            r#"{"serviceInfo":{"hosts":[{"requestId":"8"}]},"requestId":"7"}"#,
+            r#"{"requestId":"7","serviceInfo":{"hosts":["#,
+            r#"{"\u0072equestId":"7"}"#,
+        ] {
+            assert_eq!(acknowledged(json).as_deref(), Some(expected), "{json}");
+        }
+        for json in ["", "[]", "{", r#"{"requestId":7}"#, r#"{"a":tru,"requestId":"7"}"#] {
+            assert_eq!(acknowledged(json), None, "{json}");
+        }
     }
 }

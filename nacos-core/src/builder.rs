@@ -80,7 +80,7 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime; with [`dedicated_thread`](Self::dedicated_thread) it needs none.
     ///
     /// # Cancel safety
     ///
@@ -89,7 +89,7 @@ impl ClientBuilder {
         let options = options::check(self.options)?;
         let within = options.connect_timeout;
         let servers = server_names(&options.servers);
-        let client = Client::start(options);
+        let client = Client::start(options)?;
         let mut state = client.state();
         let settled = |state: &SessionState| !matches!(state, SessionState::Connecting { .. });
         let doing = format!("connect to {servers}");
@@ -121,9 +121,9 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime; with [`dedicated_thread`](Self::dedicated_thread) it needs none.
     pub fn connect_lazy(self) -> Result<Client, Error> {
-        Ok(Client::start(options::check(self.options)?))
+        Client::start(options::check(self.options)?)
     }
 }
 

@@ -70,19 +70,19 @@ impl Client {
         ClientBuilder::from_env()
     }
 
-    pub(crate) fn start(options: connection::Options) -> Self {
-        let connection = Connection::start(options);
+    pub(crate) fn start(options: connection::Options) -> Result<Self, Error> {
+        let connection = Connection::start(options)?;
         let session = Arc::new(SessionInspect::new(&connection));
         let inspect: Arc<dyn Inspect> = session.clone();
         let inspected = Mutex::new(vec![Arc::downgrade(&inspect)]);
-        Self {
+        Ok(Self {
             shared: Arc::new(Shared {
                 connection,
                 inspected,
                 lifecycle: Mutex::default(),
                 _session: session,
             }),
-        }
+        })
     }
 
     /// The configuration service.

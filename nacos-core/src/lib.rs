@@ -65,6 +65,7 @@ mod session;
 mod state;
 mod store;
 mod tasks;
+pub mod telemetry;
 mod transport;
 mod vitals;
 mod wire;

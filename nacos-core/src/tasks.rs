@@ -1,36 +1,92 @@
 //! The only place that spawns. Every task is owned: dropping its [`Task`] ends it.
 use std::{
     future::Future,
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use tokio::task::JoinHandle;
+use tokio::{runtime, sync::oneshot, task::JoinHandle};
 use tracing::Instrument;
 
 /// A task that ends when this is dropped. As a future, what the task returned; `None` if it was
 /// ended or panicked.
 #[derive(Debug)]
-pub(crate) struct Task<T>(JoinHandle<T>);
+pub(crate) struct Task<T>(Kind<T>);
+
+#[derive(Debug)]
+enum Kind<T> {
+    Ambient(JoinHandle<T>),
+    /// On a thread of its own, which ends with `_owner`.
+    Thread {
+        outcome: oneshot::Receiver<T>,
+        _owner: oneshot::Sender<()>,
+    },
+}
 
 /// Starts `future` on the ambient runtime, inside the current span.
 pub(crate) fn spawn<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
-    Task(tokio::spawn(future.in_current_span()))
+    Task(Kind::Ambient(tokio::spawn(future.in_current_span())))
+}
+
+/// Starts `future` on a thread of its own, inside the current span. The thread ends with the task,
+/// and with it everything that the task has spawned.
+///
+/// # Errors
+///
+/// The system grants no thread, or no descriptors for its runtime.
+pub(crate) fn spawn_on_thread<T: Send + 'static>(
+    name: &str,
+    future: impl Future<Output = T> + Send + 'static,
+) -> io::Result<Task<T>> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let (owner, mut abandoned) = oneshot::channel::<()>();
+    let (done, outcome) = oneshot::channel();
+    let future = future.in_current_span();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            tokio::select! {
+                biased;
+                _ = &mut abandoned => {}
+                // Nobody may be waiting for it.
+                value = future => drop(done.send(value)),
+            }
+        });
+        // A name being looked up may take its time, and nobody waits for the answer.
+        runtime.shutdown_background();
+    })?;
+    Ok(Task(Kind::Thread { outcome, _owner: owner }))
+}
+
+impl<T> Task<T> {
+    /// Ends the task, and waits until everything that it held is gone.
+    pub(crate) async fn end(mut self) {
+        if let Kind::Ambient(handle) = &mut self.0 {
+            handle.abort();
+            // It was ended, or had ended before: either is what is wanted.
+            let _ = handle.await;
+        }
+    }
 }
 
 impl<T> Future for Task<T> {
     type Output = Option<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        Pin::new(&mut self.0).poll(cx).map(Result::ok)
+        match &mut self.0 {
+            Kind::Ambient(handle) => Pin::new(handle).poll(cx).map(Result::ok),
+            Kind::Thread { outcome, .. } => Pin::new(outcome).poll(cx).map(Result::ok),
+        }
     }
 }
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Kind::Ambient(handle) = &self.0 {
+            handle.abort();
+        }
     }
 }
 
@@ -40,12 +96,27 @@ mod tests {
 
     #[tokio::test]
     async fn dropping_ends_the_task() {
-        let (alive, ended) = tokio::sync::oneshot::channel::<()>();
+        let (alive, ended) = oneshot::channel::<()>();
         let task = spawn(async move {
             let _alive = alive;
             std::future::pending::<()>().await;
         });
         drop(task);
         assert!(ended.await.is_err());
+    }
+
+    #[test]
+    fn thread_ends_with_its_owner_and_needs_no_runtime() {
+        let (running, started) = std::sync::mpsc::channel();
+        let (alive, ended) = std::sync::mpsc::channel::<()>();
+        let task = spawn_on_thread("nacos-test", async move {
+            let _alive = alive;
+            running.send(std::thread::current().name().map(str::to_owned)).expect("awaited");
+            std::future::pending::<()>().await;
+        });
+        let task = task.expect("a thread");
+        assert_eq!(started.recv().expect("it runs").as_deref(), Some("nacos-test"));
+        drop(task);
+        assert!(ended.recv().is_err(), "the future was dropped");
     }
 }

@@ -1,4 +1,5 @@
 //! The numbers of a session.
+use std::time::Duration;
 
 /// How a session is doing, in numbers. All counts are since the client was built, unless named as
 /// present.
@@ -17,4 +18,7 @@ pub struct Vitals {
     pub claims: usize,
     /// Claims that the server does not hold at present.
     pub unsettled: usize,
+    /// How late the session's last timer was. Long after the workers of its runtime were blocked:
+    /// see [`dedicated_thread`](crate::ClientBuilder::dedicated_thread).
+    pub lag: Duration,
 }

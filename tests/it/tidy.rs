@@ -47,6 +47,7 @@ fn floors_of_core_point_downwards() {
             "vitals",
             "credentials",
             "secret",
+            "telemetry",
         ],
         &["wire"],
         &["transport", "session", "tasks"],

@@ -14,9 +14,20 @@ use crate::{
     error::{Error, ErrorKind},
     session::reconnect_delay,
     state::SessionState,
+    telemetry,
     transport::{CallError, status},
     wire::{self, Failure, Refusal, Request},
 };
+
+/// How a try ended, as a label.
+fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
+    match answer {
+        Ok(Ok(_)) => "200",
+        Ok(Err(Failure::Answered(refusal))) => telemetry::code_label(refusal.code),
+        Ok(Err(Failure::Unreadable(_))) => "unreadable",
+        Err(error) => error.label(),
+    }
+}
 
 /// Whether a request may be sent again after it may have been done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,10 +67,13 @@ impl Connection {
                 Err(_) => return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing))),
             };
             let within = deadline.min(Instant::now() + PER_TRY);
+            let began = Instant::now();
             let call = serving.link.call(request.payload(), serving.headers.as_deref());
             let answer = timeout_at(within, call).await.unwrap_or(Err(CallError::Timeout));
+            let answer = answer.map(|payload| wire::decode(&payload));
+            telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
             let error = match answer {
-                Ok(payload) => match wire::decode(&payload) {
+                Ok(answer) => match answer {
                     Ok(answer) => return Ok(Ok(answer)),
                     Err(Failure::Answered(refusal)) => match refusal.code {
                         // Not done, and never will be on this connection: another one is due.

@@ -9,6 +9,7 @@ use std::sync::{
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument;
 
 pub(crate) use self::call::Repeat;
 pub use self::driver::ShutdownReport;
@@ -22,7 +23,7 @@ use crate::{
     live::{Live, live},
     server::Server,
     service::Service,
-    session::{ClaimKey, GuardId},
+    session::{ClaimKey, GuardId, Patience},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::{self, Task},
@@ -44,6 +45,9 @@ pub(crate) struct Options {
     /// For one request, its repetitions included.
     pub(crate) request_timeout: std::time::Duration,
     pub(crate) backoff_cap: std::time::Duration,
+    pub(crate) patience: Patience,
+    /// The session has a thread of its own.
+    pub(crate) dedicated_thread: bool,
 }
 
 /// The session of one client. Its driver ends when this is dropped, and with it every socket.
@@ -70,8 +74,12 @@ pub(crate) struct Claimed {
 }
 
 impl Connection {
-    /// Starts the session on the ambient runtime.
-    pub(crate) fn start(options: Options) -> Arc<Self> {
+    /// Starts the session, on the ambient runtime or on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// There is no thread to be had.
+    pub(crate) fn start(options: Options) -> Result<Arc<Self>, Error> {
         // Unbounded, so that dropping a guard can neither block nor be lost; what goes through it
         // are the claims of guards, and each guard has a handful.
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -92,7 +100,17 @@ impl Connection {
                 services: Arc::clone(&services),
             },
         );
-        Arc::new(Self {
+        // A root: the span in which a client happens to be made may be over long before it.
+        let span = tracing::info_span!(parent: None, "nacos", app = %options.app);
+        let running = driver.run().instrument(span);
+        let driver = if options.dedicated_thread {
+            tasks::spawn_on_thread("nacos", running).map_err(|error| {
+                Error::new(ErrorKind::InvalidOption, "give the session a thread").because(error)
+            })?
+        } else {
+            tasks::spawn(running)
+        };
+        Ok(Arc::new(Self {
             options,
             commands,
             current: readers,
@@ -101,8 +119,8 @@ impl Connection {
             documents,
             services,
             guards: AtomicU64::new(0),
-            _driver: tasks::spawn(driver.run()),
-        })
+            _driver: driver,
+        }))
     }
 
     pub(crate) fn state(&self) -> Live<SessionState> {

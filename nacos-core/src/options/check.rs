@@ -9,6 +9,7 @@ use crate::{
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
     server::Server,
+    session::Patience,
 };
 
 /// What the options say, with every default filled in.
@@ -24,6 +25,13 @@ pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
         connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
         request_timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT).min(LONGEST),
+        dedicated_thread: options.dedicated_thread.unwrap_or(false),
+        patience: Patience {
+            quiet: (options.health_check_interval.unwrap_or(DEFAULT.quiet))
+                .clamp(Duration::from_millis(100), LONGEST),
+            suspect: (options.suspect_after.unwrap_or(DEFAULT.suspect))
+                .clamp(Duration::from_millis(10), LONGEST),
+        },
         // Below that, a server that is gone would be asked in a hot loop.
         backoff_cap: options.backoff_cap.unwrap_or(BACKOFF_CAP).clamp(MIN_BACKOFF_CAP, LONGEST),
     })
@@ -71,6 +79,7 @@ fn namespaces(options: &ClientOptions) -> Result<(Namespace, Namespace), Error> 
     Ok((config_namespace, naming_namespace))
 }
 
+const DEFAULT: Patience = Patience::DEFAULT;
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const GRPC_PORT_OFFSET: u16 = 1000;

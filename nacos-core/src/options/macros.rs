@@ -67,8 +67,8 @@ macro_rules! options {
     (@shown time) => { "time: `500ms`, `5s`, `2m`, `1h`" };
     (@shown flag) => { "`true` or `false`" };
 
-    (@read text $given:ident) => { $given.text() };
-    (@read secret $given:ident) => { $given.text().map(crate::Secret::new) };
+    (@read text $given:ident) => { Ok::<_, String>($given.text()) };
+    (@read secret $given:ident) => { Ok::<_, String>(crate::Secret::new($given.text())) };
     (@read port $given:ident) => { $given.number() };
     (@read bytes $given:ident) => { $given.number() };
     (@read time $given:ident) => { $given.time() };

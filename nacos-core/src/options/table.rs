@@ -40,4 +40,15 @@ options! {
 
     /// The largest message that is read. A larger one costs itself, not the session.
     receive_limit: bytes, default "64 MiB", also "nacos.remote.client.grpc.maxinbound.message.size";
+
+    /// Runs the session on a thread of its own, so that a runtime whose workers are all blocked
+    /// costs neither the connection nor a registration.
+    dedicated_thread: flag, default "false: the ambient runtime";
+
+    /// Silence after which the server is asked whether it is there.
+    health_check_interval: time, default "5s, at least 100 ms";
+
+    /// An unanswered health check makes the connection suspect after this: another is dialled
+    /// beside it.
+    suspect_after: time, default "1s, at least 10 ms";
 }

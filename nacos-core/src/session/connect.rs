@@ -196,7 +196,7 @@ impl Session {
         let serving = Serving {
             link: id,
             since: now,
-            liveness: Liveness::new(now),
+            liveness: Liveness::new(now, self.options.patience),
             abilities: Arc::new(abilities),
         };
         if let Some(former) = self.serving.replace(serving)

@@ -9,9 +9,25 @@ use std::time::{Duration, Instant};
 
 use super::CallId;
 
+/// How long silence is borne.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Silence after which the server is asked.
+    pub(crate) quiet: Duration,
+    /// An unanswered health check makes the connection suspect after this.
+    pub(crate) suspect: Duration,
+}
+
+impl Patience {
+    /// What servers expect (nacos-protocol 2.4), and what a replacement should not wait longer for.
+    pub(crate) const DEFAULT: Self =
+        Self { quiet: Duration::from_secs(5), suspect: Duration::from_secs(1) };
+}
+
 /// The pulse of the connection that serves.
 #[derive(Debug)]
 pub(crate) struct Liveness {
+    patience: Patience,
     heard: Instant,
     probe: Option<Probe>,
 }
@@ -34,8 +50,8 @@ pub(crate) enum Verdict {
 }
 
 impl Liveness {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { heard: now, probe: None }
+    pub(crate) fn new(now: Instant, patience: Patience) -> Self {
+        Self { patience, heard: now, probe: None }
     }
 
     /// Something came from the server at `at`.
@@ -53,7 +69,7 @@ impl Liveness {
 
     /// Whether to send a health check now.
     pub(crate) fn wants_probe(&self, now: Instant) -> bool {
-        self.probe.is_none() && self.heard + QUIET <= now
+        self.probe.is_none() && self.heard + self.patience.quiet <= now
     }
 
     /// It was sent as `call`.
@@ -70,23 +86,19 @@ impl Liveness {
 
     /// Whether the server has been silent long enough to look for another.
     pub(crate) fn is_suspect(&self, now: Instant) -> bool {
-        self.probe.is_some_and(|probe| probe.first + SUSPECT <= now)
+        self.probe.is_some_and(|probe| probe.first + self.patience.suspect <= now)
     }
 
     /// When a probe is due, or the server becomes suspect.
     pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         match self.probe {
-            None => Some(self.heard + QUIET),
+            None => Some(self.heard + self.patience.quiet),
             // Once suspect, the next thing to happen is an answer, or the end of the call.
-            Some(probe) => Some(probe.first + SUSPECT).filter(|&at| at > now),
+            Some(probe) => Some(probe.first + self.patience.suspect).filter(|&at| at > now),
         }
     }
 }
 
-/// Silence after which the server is asked (nacos-protocol 2.4).
-pub(crate) const QUIET: Duration = Duration::from_secs(5);
-/// An unanswered health check makes the connection suspect after this.
-pub(crate) const SUSPECT: Duration = Duration::from_secs(1);
 /// Unanswered health checks that end a connection.
 const TRIES: u32 = 3;
 
@@ -94,6 +106,8 @@ const TRIES: u32 = 3;
 mod tests {
     use super::*;
 
+    const QUIET: Duration = Patience::DEFAULT.quiet;
+    const SUSPECT: Duration = Patience::DEFAULT.suspect;
     const MS: Duration = Duration::from_millis(1);
     /// A millisecond before a server is asked, or is suspect.
     const JUST_QUIET: Duration = Duration::from_millis(4999);
@@ -102,7 +116,7 @@ mod tests {
     #[test]
     fn black_hole_is_suspected_within_six_seconds() {
         let start = Instant::now();
-        let mut liveness = Liveness::new(start);
+        let mut liveness = Liveness::new(start, Patience::DEFAULT);
         assert!(!liveness.wants_probe(start + JUST_QUIET));
         assert!(liveness.wants_probe(start + QUIET));
         liveness.probed(start + QUIET, CallId(1));
@@ -113,7 +127,7 @@ mod tests {
     #[test]
     fn three_unanswered_probes_end_it() {
         let start = Instant::now();
-        let mut liveness = Liveness::new(start);
+        let mut liveness = Liveness::new(start, Patience::DEFAULT);
         for (call, verdict) in
             [(1, Verdict::ProbeAgain), (2, Verdict::ProbeAgain), (3, Verdict::Dead)]
         {
@@ -126,7 +140,7 @@ mod tests {
     #[test]
     fn any_sign_of_life_clears_the_suspicion() {
         let start = Instant::now();
-        let mut liveness = Liveness::new(start);
+        let mut liveness = Liveness::new(start, Patience::DEFAULT);
         liveness.probed(start + QUIET, CallId(1));
         liveness.heard(start + JUST_QUIET);
         assert!(liveness.is_suspect(start + QUIET + SUSPECT), "that was before the probe");

@@ -37,6 +37,7 @@ pub(crate) use self::{
     claims::{ClaimKey, GuardId},
     ledger::Standing,
     link::LinkId,
+    liveness::Patience,
     login::LoginFailure,
 };
 use self::{
@@ -109,6 +110,8 @@ pub(crate) struct Options {
     pub(crate) has_credentials: bool,
     /// The longest delay between two attempts to connect.
     pub(crate) backoff_cap: Duration,
+    /// How long a server's silence is borne.
+    pub(crate) patience: Patience,
 }
 
 /// A random number, uniform in `[0, 1)`.

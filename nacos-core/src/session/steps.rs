@@ -320,6 +320,7 @@ impl Stage {
             app: "steps".to_owned(),
             has_credentials,
             backoff_cap: CAP,
+            patience: Patience::DEFAULT,
         };
         let servers = Server::parse_list(servers, 1000).expect("valid");
         Self {

@@ -395,6 +395,7 @@ impl World {
             app: "simulated".to_owned(),
             has_credentials: faults.denies_login || seed.is_multiple_of(3),
             backoff_cap: Duration::from_secs(10),
+            patience: Patience::DEFAULT,
         };
         let servers = crate::server::Server::parse_list(servers, 1000).expect("valid");
         Self {

@@ -16,6 +16,19 @@ pub(crate) enum CallError {
     Unreadable(String),
 }
 
+impl CallError {
+    /// Its kind in a word, for what is measured.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::NotSent(_) => "not_sent",
+            Self::Lost(_) => "lost",
+            Self::Timeout => "timeout",
+            Self::Status { .. } => "status",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,7 +20,7 @@ use super::{
     frame::{self, FrameReader},
     stream::Pushes,
 };
-use crate::{server::Server, wire::Payload};
+use crate::{server::Server, telemetry, wire::Payload};
 
 /// The headers that go with each request, inside its metadata: the token, the application.
 pub(crate) type Headers = HashMap<String, String>;
@@ -107,6 +107,7 @@ impl Link {
         let (response, mut send) = h2
             .send_request(self.head(&self.shared.unary), false)
             .map_err(|error| not_sent(&error))?;
+        telemetry::sent(body.len());
         send.send_data(body, true).map_err(|error| lost(&error))?;
         let (head, mut body) = response.await.map_err(|error| lost(&error))?.into_parts();
         check_head(head.status, &head.headers)?;
@@ -122,6 +123,7 @@ impl Link {
         let (response, mut send) = h2
             .send_request(self.head(&self.shared.stream), false)
             .map_err(|error| not_sent(&error))?;
+        telemetry::sent(body.len());
         send.send_data(body, false).map_err(|error| lost(&error))?;
         Ok(Pushes::new(response, send, FrameReader::new(self.shared.receive_limit)))
     }
@@ -144,6 +146,7 @@ impl Link {
         let mut answer = None;
         while let Some(data) = body.data().await {
             let mut data = data.map_err(|error| lost(&error))?;
+            telemetry::received(data.len());
             let _ = body.flow_control().release_capacity(data.len());
             while let Some(frame) = reader.next(&mut data) {
                 // The first message is the answer; a peer that sends more is not listened to.

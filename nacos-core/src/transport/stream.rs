@@ -13,7 +13,10 @@ use super::{
     answer::{check_head, check_status, decode, lost},
     frame::{self, Frame, FrameReader},
 };
-use crate::wire::{Payload, push};
+use crate::{
+    telemetry,
+    wire::{Payload, push},
+};
 
 /// The pushes of one connection.
 ///
@@ -74,6 +77,7 @@ impl Pushes {
             };
             match std::task::ready!(body.poll_data(cx)) {
                 Some(Ok(data)) => {
+                    telemetry::received(data.len());
                     let _ = body.flow_control().release_capacity(data.len());
                     self.data = data;
                 }
@@ -136,6 +140,7 @@ impl Pushes {
             }
             if let Some(ack) = self.queue.pop_front() {
                 self.queued -= ack.len();
+                telemetry::sent(ack.len());
                 self.send.send_data(ack, false).map_err(|error| ended(&lost(&error)))?;
             }
         }

@@ -7,9 +7,11 @@ pub(crate) mod connection;
 pub(crate) mod fuzzy;
 #[cfg(test)]
 mod golden;
+pub(crate) mod label;
 pub(crate) mod login;
 pub(crate) mod naming;
 pub(crate) mod payload;
+mod peek;
 pub(crate) mod push;
 
 use std::fmt;

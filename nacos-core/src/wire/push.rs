@@ -1,10 +1,7 @@
 //! What a server sends on the stream, and how each is acknowledged (nacos-protocol 2.6).
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{
-    Deserialize, Deserializer as _, Serialize,
-    de::{self, IgnoredAny, MapAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Failure, Payload,
@@ -12,6 +9,7 @@ use super::{
     fuzzy::{FuzzyChange, FuzzySync},
     naming::ServiceInfo,
     or_default, parse,
+    peek::peek,
 };
 use crate::key::Namespace;
 
@@ -78,42 +76,14 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
 /// Unknown pushes are acknowledged too: a server repeats what nobody acknowledges, and after
 /// fifty tries ends the connection.
 pub(crate) fn acknowledge(payload: &Payload) -> Option<Payload> {
+    // Servers put it in front of whatever is large, and what follows it does not matter.
     // A longer one is no counter, and would be sent back as it is.
     let usable = |id: &String| !id.is_empty() && id.len() <= MAX_REQUEST_ID;
-    let request_id = request_id(payload.json()).filter(usable)?;
+    let request_id = peek(payload.json(), "requestId").filter(usable)?;
     let stem = payload.kind().strip_suffix("Request")?;
     let metrics = (stem == "ClientConfigMetric").then(BTreeMap::new);
     let ack = Acknowledgement { result_code: 200, error_code: 0, request_id: &request_id, metrics };
     Some(Payload::new(&format!("{stem}Response"), serde_json::to_vec(&ack).ok()?))
-}
-
-/// Reads no further than to the id, which servers put in front of whatever is large.
-fn request_id(json: &[u8]) -> Option<String> {
-    struct Search<'a>(&'a mut Option<String>);
-
-    impl<'de> Visitor<'de> for Search<'_> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a message")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut message: A) -> Result<(), A::Error> {
-            while let Some(name) = message.next_key::<Cow<'de, str>>()? {
-                if name == "requestId" {
-                    *self.0 = message.next_value()?;
-                    return Err(de::Error::custom("found: the rest does not matter"));
-                }
-                message.next_value::<IgnoredAny>()?;
-            }
-            Ok(())
-        }
-    }
-
-    let mut id = None;
-    // Whatever ended the search, what was found before that counts.
-    let _ = serde_json::Deserializer::from_slice(json).deserialize_map(Search(&mut id));
-    id
 }
 
 #[derive(Serialize)]

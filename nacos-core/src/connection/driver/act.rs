@@ -1,15 +1,16 @@
 //! What the session asks for, done: every request of its own is a job beside the others.
 use tokio::{
     sync::oneshot,
-    time::{Duration, timeout},
+    time::{Duration, Instant, timeout},
 };
 
 use super::{super::login::log_in, Driver, Open, Report, Work, now};
 use crate::{
     server::Server,
     session::{Action, LinkId, LoginFailure},
-    tasks,
+    tasks, telemetry,
     transport::{CallError, Link, Pushes, dial},
+    wire::label,
 };
 
 impl Driver {
@@ -32,8 +33,16 @@ impl Driver {
                 };
                 let (link, headers) = (link.clone(), self.headers.clone());
                 self.jobs.push(Box::pin(async move {
+                    let began = Instant::now();
+                    let kind = label::request_kind(&request);
                     let answer = timeout(within, link.call(request, headers.as_deref())).await;
-                    Report::Answered(call, answer.unwrap_or(Err(CallError::Timeout)))
+                    let answer = answer.unwrap_or(Err(CallError::Timeout));
+                    let code = match &answer {
+                        Ok(payload) => telemetry::code_label(label::code(payload)),
+                        Err(error) => error.label(),
+                    };
+                    telemetry::requested(kind, code, Instant::now() - began);
+                    Report::Answered(call, answer)
                 }));
             }
             Action::OpenStream { link: id, setup } => {
@@ -74,7 +83,7 @@ impl Driver {
                 // The driver may have forgotten the connection, and then needs no reason.
                 let _ = alive.send(work.await);
             });
-            self.links.insert(id, Open::Up { link, _work: work });
+            self.links.insert(id, Open::Up { link, work });
             self.jobs.push(Box::pin(async move {
                 let why = ended.await.unwrap_or_else(|_| "the connection was closed".to_owned());
                 Report::Ended(id, why)

@@ -4,6 +4,7 @@
 //! is gone, whichever comes first. What it sends for the session runs side by side in one set of
 //! futures; ending the task drops them all, and with them every socket.
 mod act;
+mod meters;
 mod show;
 
 use std::{
@@ -18,10 +19,11 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::coop::consume_budget,
-    time::{Instant, sleep_until},
+    time::{Duration, Instant, sleep_until},
 };
 use tracing::warn;
 
+use self::meters::Meters;
 use super::{Options, login::Token};
 use crate::{
     credentials::Credentials,
@@ -35,9 +37,10 @@ use crate::{
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
+    telemetry::{self, Reason},
     transport::{CallError, Headers, Link, Pushes},
     vitals::Vitals,
-    wire::Payload,
+    wire::{Payload, label},
 };
 
 /// What handles ask of the driver.
@@ -106,6 +109,10 @@ pub struct ShutdownReport {
     pub withdrawn: usize,
     /// Claims that were not acknowledged in time; closing the connection withdrew them too.
     pub unacknowledged: usize,
+    /// How long the withdrawals took.
+    pub withdrawing: Duration,
+    /// How long closing the sockets took.
+    pub closing: Duration,
 }
 
 /// See the [module documentation](self).
@@ -123,6 +130,7 @@ pub(super) struct Driver {
     refusals: u64,
     vitals: Vitals,
     closing: Option<Closing>,
+    meters: Meters,
 
     servers: Vec<Server>,
     credentials: Option<Credentials>,
@@ -135,12 +143,13 @@ enum Open {
     /// The task does the connection's work, and ends with this.
     Up {
         link: Link,
-        _work: Task<()>,
+        work: Task<()>,
     },
 }
 
 /// A shutdown under way.
 struct Closing {
+    since: Instant,
     waiting: Vec<oneshot::Sender<ShutdownReport>>,
     claims: usize,
 }
@@ -157,6 +166,18 @@ enum Report {
     LoggedIn(Result<Token, LoginFailure>),
 }
 
+impl Report {
+    /// What ended a connection that served, if this did.
+    fn blames(&self) -> Reason {
+        match self {
+            Self::StreamOpened(..) | Self::Pushed(_, _, Err(_)) => Reason::Stream,
+            Self::Pushed(..) => Reason::Push,
+            Self::Answered(..) => Reason::HealthCheck,
+            Self::Dialled(..) | Self::Ended(..) | Self::LoggedIn(_) => Reason::Connection,
+        }
+    }
+}
+
 /// The work of a connection; ends with the reason for which the connection did.
 type Work = Pin<Box<dyn Future<Output = String> + Send>>;
 
@@ -171,6 +192,7 @@ impl Driver {
             app: options.app.clone(),
             has_credentials: options.credentials.is_some(),
             backoff_cap: options.backoff_cap,
+            patience: options.patience,
         };
         let jitter = Box::new(fastrand::f64);
         Self {
@@ -186,6 +208,7 @@ impl Driver {
             refusals: 0,
             vitals: Vitals::default(),
             closing: None,
+            meters: Meters::new(options.dedicated_thread),
             servers: options.servers.clone(),
             credentials: options.credentials.clone(),
             receive_limit: options.receive_limit,
@@ -201,7 +224,7 @@ impl Driver {
             consume_budget().await;
             self.perform();
             if self.session.is_closed() {
-                return self.end();
+                return self.end().await;
             }
             self.hear();
             let timeout = self.session.poll_timeout(now());
@@ -210,7 +233,7 @@ impl Driver {
                 received = self.inbox.recv_many(&mut commands, COMMANDS_AT_ONCE) => {
                     if received == 0 {
                         // Every handle and guard is gone.
-                        return self.end();
+                        return self.end().await;
                     }
                     for command in commands.drain(..) {
                         self.obey(command);
@@ -219,6 +242,7 @@ impl Driver {
                 }
                 Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.take_in(report),
                 () = until(timeout), if timeout.is_some() => {
+                    self.vitals.lag = self.meters.late(timeout, now());
                     // Users' requests may have heard from the server since.
                     self.hear();
                     self.session.handle_timeout(now());
@@ -242,7 +266,11 @@ impl Driver {
                 }
             }
             Command::Refetch(key) => self.session.refetch(&key),
-            Command::Unusable(link) => self.session.handle_unusable(now(), link),
+            Command::Unusable(link) => {
+                self.meters.blame = Reason::Unusable;
+                self.session.handle_unusable(now(), link);
+                self.perform();
+            }
             Command::TokenRefused(headers) => {
                 self.refusals += 1;
                 // One that has been replaced meanwhile needs no login.
@@ -257,7 +285,7 @@ impl Driver {
                     return;
                 }
                 let claims = self.session.standings().count();
-                self.closing = Some(Closing { waiting: vec![done], claims });
+                self.closing = Some(Closing { since: Instant::now(), waiting: vec![done], claims });
                 self.session.close(deadline.into_std());
             }
         }
@@ -273,16 +301,17 @@ impl Driver {
         }
         self.vitals.claims = self.session.remaining();
         self.vitals.unsettled = self.session.unsettled();
+        self.meters.share.claims(self.vitals.claims, self.vitals.unsettled);
         self.views.vitals.publish_if_changed(self.vitals.clone());
     }
 
     fn take_in(&mut self, report: Report) {
         let now = now();
+        self.meters.blame = report.blames();
         match report {
             Report::Dialled(id, outcome) => self.dialled(id, outcome),
             Report::Answered(call, answer) => {
-                self.vitals.unreadable +=
-                    u64::from(matches!(answer, Err(CallError::Unreadable(_))));
+                self.read(&answer);
                 self.session.handle_answer(now, call, answer);
             }
             Report::StreamOpened(id, Ok(pushes)) => self.read_on(id, pushes),
@@ -292,11 +321,12 @@ impl Driver {
             Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => match outcome {
                 Ok(payload) => {
                     self.vitals.pushes += 1;
+                    telemetry::pushed(label::push_kind(&payload));
                     self.read_on(id, pushes);
                     self.session.handle_push(now, id, &payload);
                 }
-                Err(CallError::Unreadable(why)) => {
-                    self.vitals.unreadable += 1;
+                Err(CallError::Unreadable(ref why)) => {
+                    self.read(&outcome);
                     warn!(why, "skipped a push");
                     self.read_on(id, pushes);
                 }
@@ -309,11 +339,20 @@ impl Driver {
                 let outcome = outcome.map(|token| {
                     let headers = Headers::from([("accessToken".to_owned(), token.text)]);
                     self.headers = Some(Arc::new(headers));
+                    self.meters.logged_in(now);
                     token.ttl
                 });
                 self.session.handle_login(now, outcome);
                 self.show_current();
             }
+        }
+    }
+
+    /// Counts what could not be read.
+    fn read(&mut self, message: &Result<Payload, CallError>) {
+        if matches!(message, Err(CallError::Unreadable(_))) {
+            self.vitals.unreadable += 1;
+            telemetry::unreadable();
         }
     }
 
@@ -326,17 +365,29 @@ impl Driver {
         }
     }
 
-    fn end(mut self) {
+    async fn end(mut self) {
         self.perform();
         self.views.documents.close();
         self.views.services.close();
-        if let Some(Closing { waiting, claims }) = self.closing {
-            let unacknowledged = self.session.remaining().min(claims);
-            let report = ShutdownReport { withdrawn: claims - unacknowledged, unacknowledged };
-            for done in waiting {
-                // Whoever asked may have stopped waiting.
-                let _ = done.send(report.clone());
+        let Some(Closing { since, waiting, claims }) = self.closing else { return };
+        let withdrawn = Instant::now();
+        // Jobs hold on to connections too.
+        self.jobs.clear();
+        for (_, open) in self.links.drain() {
+            if let Open::Up { work, .. } = open {
+                work.end().await;
             }
+        }
+        let unacknowledged = self.session.remaining().min(claims);
+        let report = ShutdownReport {
+            withdrawn: claims - unacknowledged,
+            unacknowledged,
+            withdrawing: withdrawn - since,
+            closing: Instant::now() - withdrawn,
+        };
+        for done in waiting {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(report.clone());
         }
     }
 }

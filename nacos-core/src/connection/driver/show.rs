@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 use super::{Current, Driver, Open, Serving};
-use crate::{session::Event, state::SessionState};
+use crate::{session::Event, state::SessionState, telemetry};
 
 impl Driver {
     pub(super) fn show(&mut self, event: Event) {
@@ -12,6 +12,10 @@ impl Driver {
             Event::Serving(link) => {
                 self.vitals.connects += u64::from(link.is_some());
                 self.vitals.losses += u64::from(link.is_none() && self.closing.is_none());
+                match link {
+                    Some(_) => telemetry::connected(),
+                    None => telemetry::disconnected(self.meters.blame),
+                }
                 self.serving = link;
                 if link.is_none() {
                     self.leaving.clear();
@@ -20,6 +24,7 @@ impl Driver {
             }
             Event::State(state) => {
                 log(&state);
+                self.meters.share.state(&state);
                 self.views.state.publish(state);
                 self.show_current();
             }

@@ -1,0 +1,187 @@
+//! What a client counts and measures, through the [`metrics`](https://docs.rs/metrics) facade.
+//!
+//! Always on, and next to nothing while no recorder is installed. No label comes from a peer or a
+//! user: their values are those listed here, so that no dashboard grows without bound. Gauges are
+//! sums over all clients of the process.
+//!
+//! | name | kind | labels | what |
+//! | --- | --- | --- | --- |
+//! | [`SESSIONS`] | gauge | `state` | clients that are `connecting`, `connected`, `backoff` or `denied` |
+//! | [`CONNECTS`] | counter | | connections that a server registered |
+//! | [`DISCONNECTS`] | counter | `reason` | connections that served and ended: `connection`, `stream`, `health_check`, `unusable`, `push` |
+//! | [`REQUEST_SECONDS`] | histogram | `type`, `code` | each try of a request: its type on the wire; the code of the answer, or `timeout`, `lost`, `not_sent`, `status`, `unreadable` |
+//! | [`SENT_BYTES`], [`RECEIVED_BYTES`] | counter | | gRPC messages with their prefixes |
+//! | [`PUSHES`] | counter | `type` | messages of servers by their type, `other` for unknown ones |
+//! | [`UNREADABLE`] | counter | | messages that could not be read, or were over the receive limit |
+//! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it no server holds at present: the redo queue |
+//! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the last client that reported logged in |
+//! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+use crate::state::SessionState;
+
+/// Clients by the state of their session.
+pub const SESSIONS: &str = "nacos_sessions";
+/// Connections that a server registered.
+pub const CONNECTS: &str = "nacos_connects_total";
+/// Connections that served and ended, by reason.
+pub const DISCONNECTS: &str = "nacos_disconnects_total";
+/// How long each try of a request took, in seconds.
+pub const REQUEST_SECONDS: &str = "nacos_request_duration_seconds";
+/// Bytes of messages sent.
+pub const SENT_BYTES: &str = "nacos_sent_bytes_total";
+/// Bytes of messages received.
+pub const RECEIVED_BYTES: &str = "nacos_received_bytes_total";
+/// Messages of servers.
+pub const PUSHES: &str = "nacos_pushes_total";
+/// Messages that could not be read.
+pub const UNREADABLE: &str = "nacos_unreadable_total";
+/// Registered services, subscriptions and watched documents.
+pub const CLAIMS: &str = "nacos_claims";
+/// Claims that no server holds at present.
+pub const CLAIMS_UNSETTLED: &str = "nacos_claims_unsettled";
+/// Age of the token in use, in seconds.
+pub const TOKEN_AGE_SECONDS: &str = "nacos_token_age_seconds";
+/// Lateness of a session's timers, in seconds.
+pub const LAG_SECONDS: &str = "nacos_session_lag_seconds";
+
+/// Why a connection that served ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reason {
+    /// The socket or HTTP/2 above it.
+    Connection,
+    /// The stream of pushes.
+    Stream,
+    /// Health checks were not answered, or with a refusal.
+    HealthCheck,
+    /// A request found that the server does not know the connection any more.
+    Unusable,
+    /// Something that the server sent.
+    Push,
+}
+
+impl Reason {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Stream => "stream",
+            Self::HealthCheck => "health_check",
+            Self::Unusable => "unusable",
+            Self::Push => "push",
+        }
+    }
+}
+
+/// A server has registered a connection.
+pub(crate) fn connected() {
+    counter!(CONNECTS).increment(1);
+}
+
+/// A connection that served has ended.
+pub(crate) fn disconnected(reason: Reason) {
+    counter!(DISCONNECTS, "reason" => reason.label()).increment(1);
+}
+
+/// A server sent a message of a type that is known, or `other`.
+pub(crate) fn pushed(kind: &'static str) {
+    counter!(PUSHES, "type" => kind).increment(1);
+}
+
+/// A message could not be read.
+pub(crate) fn unreadable() {
+    counter!(UNREADABLE).increment(1);
+}
+
+/// Bytes of messages were sent.
+pub(crate) fn sent(bytes: usize) {
+    counter!(SENT_BYTES).increment(bytes as u64);
+}
+
+/// Bytes of messages were received.
+pub(crate) fn received(bytes: usize) {
+    counter!(RECEIVED_BYTES).increment(bytes as u64);
+}
+
+/// The token in use is that old.
+pub(crate) fn token_age(age: Duration) {
+    gauge!(TOKEN_AGE_SECONDS).set(age);
+}
+
+/// A timer of the session fired that late.
+pub(crate) fn lag(lag: Duration) {
+    histogram!(LAG_SECONDS).record(lag);
+}
+
+/// A try of a request of type `kind` took `took`, and ended with `code`: see [`code_label`].
+pub(crate) fn requested(kind: &'static str, code: &'static str, took: Duration) {
+    histogram!(REQUEST_SECONDS, "type" => kind, "code" => code).record(took);
+}
+
+/// The label of a code that a server answered. Codes that Nacos does not define are one.
+pub(crate) fn code_label(code: i32) -> &'static str {
+    match code {
+        200 => "200",
+        300 => "300",
+        301 => "301",
+        302 => "302",
+        400 => "400",
+        403 => "403",
+        404 => "404",
+        500 => "500",
+        503 => "503",
+        _ => "other",
+    }
+}
+
+/// What one client contributes to the gauges; dropping it takes that back.
+#[derive(Debug, Default)]
+pub(crate) struct Share {
+    state: Option<&'static str>,
+    claims: usize,
+    unsettled: usize,
+}
+
+impl Share {
+    /// The session's state is `state` now.
+    pub(crate) fn state(&mut self, state: &SessionState) {
+        let state = match state {
+            SessionState::Connecting { .. } => Some("connecting"),
+            SessionState::Connected { .. } => Some("connected"),
+            SessionState::Backoff { .. } => Some("backoff"),
+            SessionState::Denied { .. } => Some("denied"),
+            SessionState::Closed => None,
+        };
+        if self.state == state {
+            return;
+        }
+        for (label, change) in [(self.state, -1.0), (state, 1.0)] {
+            if let Some(label) = label {
+                gauge!(SESSIONS, "state" => label).increment(change);
+            }
+        }
+        self.state = state;
+    }
+
+    /// The client claims that much now, of which that much is unsettled.
+    pub(crate) fn claims(&mut self, claims: usize, unsettled: usize) {
+        shift(CLAIMS, &mut self.claims, claims);
+        shift(CLAIMS_UNSETTLED, &mut self.unsettled, unsettled);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.state(&SessionState::Closed);
+        self.claims(0, 0);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 claims")]
+fn shift(name: &'static str, before: &mut usize, now: usize) {
+    if *before != now {
+        gauge!(name).increment(now as f64 - *before as f64);
+        *before = now;
+    }
+}

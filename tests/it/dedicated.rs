@@ -1,0 +1,66 @@
+//! A session on a thread of its own. In real time: a thread knows no paused clock.
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use nacos_core::{Client, Instance};
+use nacos_testkit::Server;
+use tokio::runtime;
+
+/// The server, on a runtime and a thread of its own, until the sender returned is dropped.
+fn server_elsewhere() -> (String, mpsc::Receiver<&'static str>, tokio::sync::mpsc::Sender<()>) {
+    let (tell, told) = mpsc::channel();
+    let (address, addressed) = mpsc::channel();
+    let (go_on, mut asked) = tokio::sync::mpsc::channel::<()>(1);
+    std::thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let server = Server::start().await.expect("ports on loopback");
+            address.send(server.addr().to_string()).expect("awaited");
+            while asked.recv().await.is_some() {
+                let acks = server.acks("ClientDetectionResponse");
+                server.probe_connections();
+                server.until(|server| server.acks("ClientDetectionResponse") > acks).await;
+                let connects = server.connects();
+                server.drop_connections();
+                server.until(|server| server.connects() > connects).await;
+                let held = |server: &Server| !server.instances("", "DEFAULT_GROUP", "o").is_empty();
+                server.until(held).await;
+                tell.send("probed, dropped, and registered again").expect("awaited");
+            }
+        });
+    });
+    (addressed.recv().expect("it starts"), told, go_on)
+}
+
+#[test]
+fn session_outlives_a_blocked_runtime() {
+    let (address, told, go_on) = server_elsewhere();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let builder = Client::builder().server_addr(address).dedicated_thread(true);
+        let client = builder.connect().await.expect("the server is there");
+        let guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
+        let _guard = guard.ready().await.expect("registered");
+        go_on.send(()).await.expect("it listens");
+        // The only worker of this runtime is blocked until the server has seen all that.
+        told.recv_timeout(Duration::from_secs(60)).expect("it went on without us");
+        client.configs().get("d").await.expect("and users go on");
+    });
+}
+
+#[test]
+fn lazy_client_needs_no_runtime() {
+    let (address, told, go_on) = server_elsewhere();
+    let builder = Client::builder().server_addr(address).dedicated_thread(true);
+    let client = builder.connect_lazy().expect("valid");
+    let _guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !client.state().get().is_connected() {
+        assert!(Instant::now() < deadline, "{:?}", client.state().get());
+        std::thread::yield_now();
+    }
+    go_on.blocking_send(()).expect("it listens");
+    told.recv_timeout(Duration::from_secs(60)).expect("registered without any runtime");
+}

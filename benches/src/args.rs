@@ -13,6 +13,8 @@ pub struct Args {
     pub help: bool,
     /// Be the test server that another process of this program measures.
     pub serve: bool,
+    /// Be the client that another process of this program measures, under this order.
+    pub client: Option<Vec<String>>,
     /// The server to measure on.
     pub server: Choice,
     /// How many rounds, if not the usual number.
@@ -41,6 +43,7 @@ impl Args {
                 "--json" => parsed.json = true,
                 "--help" | "-h" => parsed.help = true,
                 "--serve" => parsed.serve = true,
+                "--client" => parsed.client = Some(args.by_ref().collect()),
                 "--server" => parsed.server = Choice::from(&*value()?),
                 "--rounds" => {
                     let rounds = value()?.parse().ok().filter(|&rounds| rounds > 0);

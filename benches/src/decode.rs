@@ -27,6 +27,7 @@ use crate::{
 pub(crate) const GROUP: Group = Group {
     name: "decode",
     about: "a push of 5 000 instances against serde_json into plain structs",
+    on_request: false,
     measure,
 };
 

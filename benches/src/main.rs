@@ -4,7 +4,8 @@ use std::{env, io, process::ExitCode};
 use benches::{
     Failure,
     args::Args,
-    group::{Group, connect, get, hot, pick},
+    client::client,
+    group::{Group, connect, faults, get, hot, pick},
     machine::Machine,
     report::Report,
     run::Run,
@@ -43,7 +44,11 @@ fn main() -> ExitCode {
         println!("{}", usage());
         return ExitCode::SUCCESS;
     }
-    let outcome = if args.serve { serve().map(|()| true) } else { measure(&args) };
+    let outcome = match &args.client {
+        Some(order) => client(order).map(|()| true),
+        None if args.serve => serve().map(|()| true),
+        None => measure(&args),
+    };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -65,7 +70,8 @@ fn known(args: Args) -> Result<Args, String> {
 /// Measures and reports. Says whether everything could be measured.
 fn measure(args: &Args) -> Result<bool, Failure> {
     let chosen = |group: &&Group| {
-        args.groups.is_empty() || args.groups.iter().any(|name| name == group.name)
+        let named = args.groups.iter().any(|name| name == group.name);
+        named || args.groups.is_empty() && !group.on_request
     };
     let run = Run::new(args);
     let machine = Machine::here();
@@ -94,10 +100,14 @@ fn measure(args: &Args) -> Result<bool, Failure> {
 fn usage() -> String {
     let groups: Vec<_> =
         GROUPS.iter().map(|group| format!("  {:8} {}", group.name, group.about)).collect();
-    format!("{USAGE}\nGroups, all of them unless some are named:\n{}", groups.join("\n"))
+    format!(
+        "{USAGE}\nGroups, all of them but `faults` unless some are named:\n{}",
+        groups.join("\n")
+    )
 }
 
-const GROUPS: [Group; 5] = [get::GROUP, connect::GROUP, decode::GROUP, hot::GROUP, pick::GROUP];
+const GROUPS: [Group; 6] =
+    [get::GROUP, connect::GROUP, decode::GROUP, hot::GROUP, pick::GROUP, faults::GROUP];
 
 const USAGE: &str = "\
 benches [--smoke] [--json] [--rounds N] [--server r-nacos|java|testkit|HOST:PORT] [GROUP ...]

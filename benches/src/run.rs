@@ -33,6 +33,12 @@ impl Run {
         self.rounds.unwrap_or(if self.smoke { 1 } else { 15 })
     }
 
+    /// Whether nothing is to be learnt but that it runs.
+    #[must_use]
+    pub fn is_smoke(&self) -> bool {
+        self.smoke
+    }
+
     /// How often something is done within a round: `full`, or hardly ever in a smoke test.
     #[must_use]
     pub fn count(&self, full: usize) -> usize {

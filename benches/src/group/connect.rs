@@ -15,6 +15,7 @@ use crate::{
 pub const GROUP: Group = Group {
     name: "connect",
     about: "connect and first get against bare tonic: connect, register, first call",
+    on_request: false,
     measure,
 };
 

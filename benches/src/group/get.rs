@@ -12,8 +12,12 @@ use crate::{
 };
 
 /// The group.
-pub const GROUP: Group =
-    Group { name: "get", about: "config get of 1 KiB against bare tonic calls", measure };
+pub const GROUP: Group = Group {
+    name: "get",
+    about: "config get of 1 KiB against bare tonic calls",
+    on_request: false,
+    measure,
+};
 
 fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
     let server = run.server()?;

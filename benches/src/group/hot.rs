@@ -28,6 +28,7 @@ use crate::{
 pub const GROUP: Group = Group {
     name: "hot",
     about: "reading a configuration that may be replaced at any time, in five ways",
+    on_request: false,
     measure,
 };
 

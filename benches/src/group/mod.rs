@@ -1,5 +1,6 @@
 //! The groups of rows, one file each, and what they share.
 pub mod connect;
+pub mod faults;
 pub mod get;
 pub mod hot;
 pub mod pick;
@@ -24,6 +25,8 @@ pub struct Group {
     pub name: &'static str,
     /// What it compares.
     pub about: &'static str,
+    /// It takes minutes: measured only if it is named.
+    pub on_request: bool,
     /// Measures.
     pub measure: fn(&Run) -> Result<Vec<Row>, Failure>,
 }

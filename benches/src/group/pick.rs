@@ -39,6 +39,7 @@ use crate::{
 pub const GROUP: Group = Group {
     name: "pick",
     about: "a call that does nothing, balanced by us and by tower's p2c behind its Buffer",
+    on_request: false,
     measure,
 };
 

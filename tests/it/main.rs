@@ -9,6 +9,7 @@ mod connect;
 mod leaving;
 mod login;
 mod naming;
+mod proxied;
 mod reconnect;
 mod support;
 mod tidy;

@@ -114,7 +114,7 @@ impl Command {
     ///
     /// With a direction, the RST goes to that side only, and the other one sees the socket closed
     /// as by a process that ends. With [`fresh`](Self::fresh) new connections are accepted and
-    /// reset, until [`pass`](Self::pass).
+    /// reset before the server is dialled, until [`pass`](Self::pass).
     pub fn reset() -> Self {
         Self::new(What::Reset, Scope::Existing)
     }

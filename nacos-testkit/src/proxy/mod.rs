@@ -194,9 +194,7 @@ impl FaultProxy {
 
     /// Connections that are open now: accepted, and neither cut nor ended in both directions.
     ///
-    /// # Examples
-    ///
-    /// See [`until`](Self::until).
+    /// See [`until`](Self::until) for an example.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.read(shared::State::open)
@@ -209,6 +207,22 @@ impl FaultProxy {
     }
 
     /// Bytes ever delivered in a direction: handed to the socket of the receiver, read or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use nacos_testkit::proxy::{Direction, FaultProxy};
+    /// # use tokio::{io::AsyncWriteExt, net::TcpStream};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # let proxy = FaultProxy::nacos(server.addr()).await?;
+    /// let mut client = TcpStream::connect(proxy.addr()).await?;
+    /// client.write_all(b"GET /").await?;
+    /// proxy.until(|proxy| proxy.delivered(Direction::ToServer) == 5).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn delivered(&self, direction: Direction) -> u64 {
         self.shared.read(|state| *state.delivered.of(direction))

@@ -53,6 +53,9 @@
 //! # }
 //! ```
 //!
+//! What a network does to a connection, beneath HTTP, [`proxy::FaultProxy`] does: it stands before
+//! this server or a real one.
+//!
 //! # What it proves
 //!
 //! This crate depends on no client: it has its own envelope and its own JSON, so that a misspelt
@@ -77,6 +80,7 @@ mod http;
 mod line;
 mod observe;
 mod peer;
+pub mod proxy;
 mod server;
 mod shared;
 mod state;

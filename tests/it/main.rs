@@ -10,6 +10,7 @@ mod dedicated;
 mod leaving;
 mod login;
 mod naming;
+mod proxied;
 mod reconnect;
 mod support;
 mod telemetry;

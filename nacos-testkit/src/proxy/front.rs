@@ -1,0 +1,166 @@
+//! A port of the proxy: open, or closed so that connections are refused.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::{
+    line::Gate,
+    tasks::{Spawner, Task},
+};
+
+use super::shared::Shared;
+
+/// One port, and the server behind it. Dropping it closes the port at once.
+#[derive(Debug)]
+pub(super) struct Front {
+    addr: SocketAddr,
+    upstream: SocketAddr,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Accepting {
+        gate: Arc<Gate>,
+        _task: Task,
+    },
+    /// Bound but not listening, so that connections are refused and nobody else gets the port;
+    /// `None` when somebody already had.
+    Refusing(Option<TcpSocket>),
+}
+
+impl Front {
+    pub(super) fn open(
+        listener: TcpListener,
+        upstream: SocketAddr,
+        shared: &Arc<Shared>,
+        tasks: &Spawner,
+    ) -> io::Result<Self> {
+        let addr = listener.local_addr()?;
+        let standing = Mutex::new(accepting(listener, upstream, shared, tasks));
+        Ok(Self { addr, upstream, standing })
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(super) fn refuse(&self) {
+        let mut standing = self.standing();
+        if let Standing::Accepting { gate, .. } = &*standing {
+            gate.close(); // the port must be free before it can be bound again
+            *standing = Standing::Refusing(self.reserve());
+        }
+    }
+
+    pub(super) fn accept(&self, shared: &Arc<Shared>, tasks: &Spawner) -> io::Result<()> {
+        let mut standing = self.standing();
+        let Standing::Refusing(reserved) = &mut *standing else { return Ok(()) };
+        let socket = reserved.take().map_or_else(|| bound(self.addr), Ok)?;
+        let listening = socket.set_reuseaddr(true).and_then(|()| socket.listen(BACKLOG));
+        *standing = match listening {
+            Ok(listener) => accepting(listener, self.upstream, shared, tasks),
+            Err(error) => {
+                *reserved = self.reserve();
+                return Err(error);
+            }
+        };
+        Ok(())
+    }
+
+    fn reserve(&self) -> Option<TcpSocket> {
+        let reserved = bound(self.addr).and_then(|socket| {
+            // With it, others who set it too could bind the port.
+            socket.set_reuseaddr(false)?;
+            Ok(socket)
+        });
+        match reserved {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                tracing::debug!(addr = %self.addr, %error, "port is closed, but not reserved");
+                None
+            }
+        }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if let Standing::Accepting { gate, .. } = &*self.standing() {
+            gate.close();
+        }
+    }
+}
+
+fn accepting(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    shared: &Arc<Shared>,
+    tasks: &Spawner,
+) -> Standing {
+    let gate = Gate::new(listener);
+    let admitting = admit(Arc::clone(&gate), upstream, Arc::clone(shared), tasks.clone());
+    Standing::Accepting { gate, _task: Task::spawn(admitting) }
+}
+
+/// Accepts connections until the gate is closed. They do not end with it.
+async fn admit(gate: Arc<Gate>, upstream: SocketAddr, shared: Arc<Shared>, tasks: Spawner) {
+    while let Some(accepted) = gate.accept().await {
+        match accepted {
+            Ok((client, _)) => {
+                if let Some(connection) = shared.admit(client) {
+                    tasks.spawn(connection.carry(upstream, Arc::clone(&shared)));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "connection not accepted");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// A socket at a port which connections that have ended, or live on, may still use.
+fn bound(addr: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    Ok(socket)
+}
+
+/// Any free port.
+pub(super) async fn free_port() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+}
+
+/// Two free ports at the distance at which clients look for gRPC. Below the range from which
+/// systems take the ports of outgoing connections: those come and go, and half a pair is none.
+pub(super) async fn free_pair() -> io::Result<(TcpListener, TcpListener)> {
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..TRIES {
+        let main = fastrand::u16(10_000..31_000);
+        let [main, grpc] = [main, main + GRPC_OFFSET];
+        match (
+            TcpListener::bind((Ipv4Addr::LOCALHOST, main)).await,
+            TcpListener::bind((Ipv4Addr::LOCALHOST, grpc)).await,
+        ) {
+            (Ok(main), Ok(grpc)) => return Ok((main, grpc)),
+            (Err(error), _) | (_, Err(error)) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The gRPC port of a Nacos server, seen from its main port.
+pub(super) const GRPC_OFFSET: u16 = 1000;
+const TRIES: u32 = 200;
+const BACKLOG: u32 = 1024;

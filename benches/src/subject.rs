@@ -27,7 +27,7 @@ pub struct Holding {
 /// What a process uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Processor time since its start.
+    /// Processor time of the threads that it has now.
     pub cpu: Duration,
     /// Its threads.
     pub threads: usize,
@@ -117,18 +117,16 @@ impl Holding {
     /// The system does not tell.
     pub fn usage(&self) -> Result<Usage, Failure> {
         let process = PathBuf::from(format!("/proc/{}", self.child.id()));
-        let stat = fs::read_to_string(process.join("stat"))?;
-        // The name, in parentheses, may hold anything; the 14th and 15th field are ticks.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(str::parse::<u64>)
-            .sum::<Result<u64, _>>()?;
+        let (mut nanos, mut threads) = (0, 0);
+        for thread in fs::read_dir(process.join("task"))? {
+            // The first field is the time on a processor, to the nanosecond; `stat` counts ticks.
+            let times = fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanos += times.split_whitespace().next().unwrap_or_default().parse::<u64>()?;
+            threads += 1;
+        }
         Ok(Usage {
-            cpu: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND),
-            threads: fs::read_dir(process.join("task"))?.count(),
+            cpu: Duration::from_nanos(nanos),
+            threads,
             sockets: remote_ports(&process)?.len(),
         })
     }
@@ -173,6 +171,3 @@ impl Drop for Holding {
         let _ = self.child.wait();
     }
 }
-
-/// `USER_HZ`, the same on every Linux that Rust runs on.
-const TICKS_PER_SECOND: u64 = 100;

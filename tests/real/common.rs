@@ -46,7 +46,7 @@ pub(crate) fn within_a_minute(test: impl Future<Output = ()>) {
 }
 
 /// The server of this kind that all tests share. It takes up to half a minute to start.
-fn shared(product: Product) -> Server {
+pub(crate) fn shared(product: Product) -> Server {
     // Held by the process; the rig ends a server whose process has gone.
     static RUNNING: [OnceLock<Mutex<Running>>; 2] = [OnceLock::new(), OnceLock::new()];
     let place = match product {

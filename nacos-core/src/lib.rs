@@ -36,8 +36,8 @@
 //! # What is absent
 //!
 //! No global state, no thread, no callback: user code never runs on the session's task, so none can
-//! delay it. No `tonic`, `prost` or `hyper` type in this API. TLS, snapshots on disk, encrypted
-//! documents and fuzzy watches are not in this version.
+//! delay it. No `tonic`, `prost`, `hyper` or `rustls` type in this API. Snapshots on disk,
+//! encrypted documents and fuzzy watches are not in this version.
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -85,4 +85,5 @@ pub use options::ClientOptions;
 pub use secret::Secret;
 pub use service::{Change, Service};
 pub use state::{ClaimState, SessionState};
+pub use transport::TlsVersion;
 pub use vitals::Vitals;

@@ -35,7 +35,7 @@ use crate::{
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
-    transport::{CallError, Headers, Link, Pushes},
+    transport::{CallError, Dialer, Headers, Link, Pushes},
     vitals::Vitals,
     wire::Payload,
 };
@@ -125,6 +125,7 @@ pub(super) struct Driver {
     closing: Option<Closing>,
 
     servers: Vec<Server>,
+    dialer: Dialer,
     credentials: Option<Credentials>,
     receive_limit: usize,
 }
@@ -187,6 +188,7 @@ impl Driver {
             vitals: Vitals::default(),
             closing: None,
             servers: options.servers.clone(),
+            dialer: options.dialer.clone(),
             credentials: options.credentials.clone(),
             receive_limit: options.receive_limit,
         }

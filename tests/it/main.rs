@@ -12,3 +12,4 @@ mod naming;
 mod reconnect;
 mod support;
 mod tidy;
+mod tls;

@@ -6,6 +6,7 @@
 mod common;
 mod faults;
 mod guarded;
+mod tls;
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use self::{
     authority::{Authority, Identity, Keys},
     terminator::{BOTH, NEW, OLD, Terminator, Terms},
 };
-use crate::support::server;
+use crate::support::{server, soon};
 
 /// An authority whose root stands in a file, and a folder for more.
 struct Trusted {
@@ -233,6 +233,21 @@ async fn server_without_tls_is_named_at_once() {
     let error = refused(builder.tls(true).tls_ca_file(&trusted.ca_file)).await;
     assert!(error.contains(&server.addr().to_string()), "{error}");
     assert!(error.contains("is TLS switched on at this port?"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_goes_away_is_not_taken_for_one_without_tls() {
+    let trusted = trusted(Keys::Ecdsa);
+    let server = server().await;
+    let terminator = Terminator::before(&server, &Terms::new(&trusted.loopback())).await;
+    let builder = terminator.builder("", "127.0.0.1").tls(true).tls_ca_file(&trusted.ca_file);
+    let client = builder.connect().await.expect("connects");
+    let mut state = client.state();
+    // Its sockets are closed, and nobody says goodbye.
+    drop(terminator);
+    let lost = soon(state.wait_for(|state| !state.is_connected())).await.expect("the client lives");
+    let lost = format!("{lost:?}");
+    assert!(lost.contains("closed the connection") && !lost.contains("switched on"), "{lost}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use tokio_rustls::rustls::{
     pki_types::UnixTime,
 };
 
-/// Why TLS failed. `shows_certificate`: the client has one.
+/// Why the handshake failed. `shows_certificate`: the client has one.
 pub(super) fn explain(error: &io::Error, shows_certificate: bool) -> String {
     let rustls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     match rustls {
@@ -29,8 +29,22 @@ pub(super) fn explain(error: &io::Error, shows_certificate: bool) -> String {
     }
 }
 
-/// The connection ended before the server said anything, and without an alert.
-pub(super) fn refused_in_silence(shows_certificate: bool) -> String {
+/// Why a connection ended after the handshake. `accepted`: the server has said something by then.
+///
+/// Under TLS 1.3 the handshake is over before the server has looked at the client's certificate:
+/// its refusal, or the end of the connection without one, is the first thing that is read.
+pub(super) fn explain_end(error: &io::Error, accepted: bool, shows_certificate: bool) -> String {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof if !accepted => {
+            refused_in_silence(shows_certificate)
+        }
+        UnexpectedEof => "the server closed the connection without a word".to_owned(),
+        _ => explain(error, shows_certificate),
+    }
+}
+
+fn refused_in_silence(shows_certificate: bool) -> String {
     let what = "the server closed the connection right after the handshake";
     if shows_certificate {
         format!("{what}, as one does that does not accept the client certificate")

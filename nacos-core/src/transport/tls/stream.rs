@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_rustls::client;
 
-use super::explain::{explain, refused_in_silence};
+use super::explain::explain_end;
 
 /// See the [module documentation](self).
 pub(crate) struct TlsStream {
@@ -21,8 +21,7 @@ pub(crate) struct TlsStream {
     /// With whom, and as whom: where every error begins.
     whom: String,
     shows_certificate: bool,
-    /// Something was received. Under TLS 1.3 the handshake ends before the server has looked at the
-    /// client's certificate: its refusal is the first thing that is read.
+    /// Something was received: the server takes us.
     accepted: bool,
 }
 
@@ -40,11 +39,7 @@ impl TlsStream {
     }
 
     fn explained(&self, error: &io::Error) -> io::Error {
-        let why = if self.accepted || !is_closed(error) {
-            explain(error, self.shows_certificate)
-        } else {
-            refused_in_silence(self.shows_certificate)
-        };
+        let why = explain_end(error, self.accepted, self.shows_certificate);
         io::Error::new(error.kind(), format!("{}: {why}", self.whom))
     }
 
@@ -128,9 +123,4 @@ impl fmt::Debug for TlsStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream").field("whom", &self.whom).finish_non_exhaustive()
     }
-}
-
-fn is_closed(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }

@@ -96,8 +96,8 @@ impl ClientBuilder {
         let state = tokio::time::timeout(within, state.wait_for(settled)).await;
         let disconnected = |cause: Option<String>| {
             let cause = cause.unwrap_or_else(|| "no server answered in time".to_owned());
-            let hint =
-                "a client talks to the main port + 1000 (gRPC), and logs in at the main port";
+            let hint = "a client talks to the main port + 1000 (gRPC), logs in at the main port, \
+                        and speaks TLS only if told to (`tls`)";
             Error::new(ErrorKind::Disconnected, &doing).because(format!("{cause}; {hint}"))
         };
         match state.as_ref().map(Option::as_deref) {

@@ -33,11 +33,35 @@
 //! - **Time**: every request has a deadline, every retry a limit, every delay jitter.
 //! - **Names** are parsed once, before anything is sent: [`ConfigKey`], [`ServiceKey`].
 //!
+//! # TLS
+//!
+//! With the cargo feature `tls`, a server whose address begins with `https://` is spoken to over
+//! TLS, and with [`tls`](ClientBuilder::tls) every server is. Certificates are always checked.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), nacos_core::Error> {
+//! # use nacos_core::Client;
+//! let nacos = Client::builder()
+//!     .server_addr("https://nacos.example:8848")
+//!     .tls_ca_file("/etc/orders/ca.pem") // the system's authorities otherwise
+//!     .tls_cert_file("/etc/orders/orders.pem") // for servers that demand one
+//!     .tls_key_file("/etc/orders/orders.key.pem")
+//!     .connect()
+//!     .await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Servers switch TLS on for each port apart. Java Nacos with TLS for gRPC alone, whose logins are
+//! in clear text then, is `.server_addr("http://...").tls(true)`; without `http://` no password
+//! goes out unencrypted once `tls` is on. The files are read when the client is made, which is an
+//! error if they cannot be used, and again for each new connection: what has changed is used for
+//! that one, what cannot be used any more leaves the former and a warning.
+//!
 //! # What is absent
 //!
 //! No global state, no thread, no callback: user code never runs on the session's task, so none can
-//! delay it. No `tonic`, `prost` or `hyper` type in this API. TLS, snapshots on disk, encrypted
-//! documents and fuzzy watches are not in this version.
+//! delay it. No `tonic`, `prost`, `hyper` or `rustls` type in this API. Snapshots on disk,
+//! encrypted documents and fuzzy watches are not in this version.
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -86,4 +110,5 @@ pub use options::ClientOptions;
 pub use secret::Secret;
 pub use service::{Change, Service};
 pub use state::{ClaimState, SessionState};
+pub use transport::TlsVersion;
 pub use vitals::Vitals;

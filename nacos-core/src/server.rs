@@ -4,12 +4,21 @@ use std::fmt;
 /// A Nacos server: its host and its two ports.
 ///
 /// Written `host[:port]`, where the port is the main (HTTP) one, 8848 if it is left out; the gRPC
-/// port is not announced by anybody but computed from it.
+/// port is not announced by anybody but computed from it. A scheme in front of it says whether HTTP
+/// is spoken over TLS.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Server {
     host: String,
     port: u16,
     grpc_port: u16,
+    scheme: Option<Scheme>,
+}
+
+/// What is written in front of an address.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
 }
 
 impl Server {
@@ -21,7 +30,9 @@ impl Server {
         let mut servers = Vec::new();
         for address in addresses {
             let server = Self::parse(address, grpc_offset)?;
-            if !servers.contains(&server) {
+            // Of two that differ in their scheme alone, the first is meant.
+            let known = |other: &Self| (&other.host, other.port) == (&server.host, server.port);
+            if !servers.iter().any(known) {
                 servers.push(server);
             }
         }
@@ -30,10 +41,13 @@ impl Server {
 
     fn parse(address: &str, grpc_offset: u16) -> Result<Self, String> {
         let refuse = |why: &str| Err(format!("server address {address:?}: {why}"));
-        if address.starts_with("https://") {
-            return refuse("TLS is not available in this version");
-        }
-        let bare = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+        let (scheme, bare) =
+            match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
+                (Some(bare), _) => (Some(Scheme::Https), bare),
+                (_, Some(bare)) => (Some(Scheme::Http), bare),
+                _ => (None, address),
+            };
+        let bare = bare.trim_end_matches('/');
         let (host, port) = match bare.strip_prefix('[') {
             Some(rest) => match rest.split_once(']') {
                 Some((host, "")) => (host, None),
@@ -62,7 +76,7 @@ impl Server {
             },
         };
         match port.checked_add(grpc_offset) {
-            Some(grpc_port) => Ok(Self { host: host.to_owned(), port, grpc_port }),
+            Some(grpc_port) => Ok(Self { host: host.to_owned(), port, grpc_port, scheme }),
             None => refuse("the gRPC port, computed from it, is above 65535"),
         }
     }
@@ -78,6 +92,11 @@ impl Server {
 
     pub(crate) fn grpc_port(&self) -> u16 {
         self.grpc_port
+    }
+
+    /// The scheme, if one is written.
+    pub(crate) fn scheme(&self) -> Option<Scheme> {
+        self.scheme
     }
 
     /// `host:port` as it goes into an HTTP/2 authority.
@@ -111,6 +130,14 @@ mod tests {
             servers.iter().map(|server| (server.to_string(), server.grpc_port())).collect();
         let expected = [("a:8848", 9848), ("b:80", 1080), ("[::1]:9000", 10_000)];
         assert_eq!(shown, expected.map(|(address, port)| (address.to_owned(), port)));
+    }
+
+    #[test]
+    fn scheme_is_kept_and_makes_no_other_server() {
+        let servers = Server::parse_list("https://a/,a,http://b, c", 1000).expect("valid");
+        let schemes: Vec<_> = servers.iter().map(Server::scheme).collect();
+        assert_eq!(schemes, [Some(Scheme::Https), Some(Scheme::Http), None]);
+        assert_eq!(servers[0].to_string(), "a:8848");
     }
 
     #[test]

@@ -15,3 +15,4 @@ mod reconnect;
 mod support;
 mod telemetry;
 mod tidy;
+mod tls;

@@ -7,6 +7,7 @@ mod blocked;
 mod common;
 mod faults;
 mod guarded;
+mod tls;
 
 use std::time::Duration;
 

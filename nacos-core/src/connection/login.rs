@@ -8,7 +8,7 @@ use crate::{
     credentials::Credentials,
     server::Server,
     session::LoginFailure,
-    transport::{Form, HttpError, post_form},
+    transport::{Dialer, Form, HttpError, post_form},
     wire::login::LoginAnswer,
 };
 
@@ -26,12 +26,13 @@ impl fmt::Debug for Token {
 
 /// Asks each server in turn until one grants a token or denies the user.
 pub(super) async fn log_in(
+    dialer: &Dialer,
     servers: Vec<Server>,
     credentials: Credentials,
 ) -> Result<Token, LoginFailure> {
     let mut causes = Vec::new();
     for server in &servers {
-        match timeout(PER_SERVER, log_in_to(server, &credentials)).await {
+        match timeout(PER_SERVER, log_in_to(dialer, server, &credentials)).await {
             Ok(Ok(token)) => return Ok(token),
             Ok(Err(LoginFailure::Unreachable(why))) => causes.push(format!("{server}: {why}")),
             Ok(Err(refused)) => return Err(refused),
@@ -41,11 +42,15 @@ pub(super) async fn log_in(
     Err(LoginFailure::Unreachable(causes.join("; ")))
 }
 
-async fn log_in_to(server: &Server, credentials: &Credentials) -> Result<Token, LoginFailure> {
+async fn log_in_to(
+    dialer: &Dialer,
+    server: &Server,
+    credentials: &Credentials,
+) -> Result<Token, LoginFailure> {
     let unreachable = LoginFailure::Unreachable;
     for path in PATHS {
         let form = Form::new(credentials.fields());
-        let (status, body) = match post_form(server, path, form).await {
+        let (status, body) = match post_form(dialer, server, path, form).await {
             Ok(answer) => answer,
             // What Java Nacos 2.3 makes of a wrong password (seen: `HTTP/1.1 0`).
             Err(HttpError::ImpossibleStatus) => return Err(wrong_password(server)),

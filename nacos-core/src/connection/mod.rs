@@ -27,6 +27,7 @@ use crate::{
     state::{ClaimState, SessionState},
     store::Store,
     tasks::{self, Task},
+    transport::Dialer,
     vitals::Vitals,
 };
 
@@ -34,6 +35,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) servers: Vec<Server>,
+    pub(crate) dialer: Dialer,
     pub(crate) config_namespace: Namespace,
     pub(crate) naming_namespace: Namespace,
     pub(crate) credentials: Option<Credentials>,

@@ -1,7 +1,7 @@
 //! Options that contradict each other are refused here, before anything is sent.
 use std::time::Duration;
 
-use super::{ClientOptions, invalid};
+use super::{ClientOptions, invalid, tls};
 use crate::{
     client::LONGEST,
     connection,
@@ -17,6 +17,7 @@ pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error
     let servers = servers(&options)?;
     let (config_namespace, naming_namespace) = namespaces(&options)?;
     Ok(connection::Options {
+        dialer: tls::dialer(&options, &servers)?,
         servers,
         config_namespace,
         naming_namespace,

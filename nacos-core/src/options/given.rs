@@ -3,23 +3,27 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::TlsVersion;
+
 /// A value of unknown type. No error shows it: it may be a secret in the wrong place.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Given {
     Flag(bool),
     Number(u64),
+    Fraction(f64),
     Text(String),
 }
 
 impl Given {
-    /// Never fails: files and the environment turn what looks like a number or a flag into one, and
-    /// a password may look like one.
-    pub(super) fn text(self) -> String {
+    pub(super) fn text(self) -> Result<String, String> {
         match self {
-            Self::Text(text) => text,
-            Self::Number(number) => number.to_string(),
-            Self::Flag(flag) => flag.to_string(),
+            Self::Text(text) => Ok(text),
+            // Files and the environment turn what looks like a number into one: a password may.
+            Self::Number(number) => Ok(number.to_string()),
+            Self::Flag(flag) => Ok(flag.to_string()),
+            // 1.50 has become 1.5 by now.
+            Self::Fraction(_) => Err("a number with a point in it has to be quoted".to_owned()),
         }
     }
 
@@ -28,7 +32,7 @@ impl Given {
         let number = match self {
             Self::Number(number) => Some(number),
             Self::Text(text) => text.trim().parse().ok(),
-            Self::Flag(_) => None,
+            Self::Flag(_) | Self::Fraction(_) => None,
         };
         let fits = number.and_then(|number| T::try_from(number).ok());
         fits.ok_or_else(|| "it is no number, or too large".to_owned())
@@ -40,6 +44,20 @@ impl Given {
             Self::Text(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Self::Text(text) if text.eq_ignore_ascii_case("false") => Ok(false),
             _ => Err("it is neither `true` nor `false`".to_owned()),
+        }
+    }
+
+    /// A version of TLS; files take an unquoted one for a number.
+    pub(super) fn tls_version(self) -> Result<TlsVersion, String> {
+        let text = match self {
+            Self::Text(text) => text,
+            Self::Fraction(number) => number.to_string(),
+            Self::Flag(_) | Self::Number(_) => String::new(),
+        };
+        match text.trim() {
+            "1.2" => Ok(TlsVersion::V1_2),
+            "1.3" => Ok(TlsVersion::V1_3),
+            _ => Err("it is neither `1.2` nor `1.3`".to_owned()),
         }
     }
 
@@ -89,11 +107,21 @@ mod tests {
     }
 
     #[test]
+    fn versions_of_tls_may_look_like_numbers() {
+        assert_eq!(text("1.2").tls_version(), Ok(TlsVersion::V1_2));
+        assert_eq!(Given::Fraction(1.3).tls_version(), Ok(TlsVersion::V1_3));
+        for wrong in ["", "1.1", "1", "TLS"] {
+            assert!(text(wrong).tls_version().is_err(), "{wrong}");
+        }
+        assert!(Given::Fraction(1.5).text().is_err(), "its zeros are lost");
+    }
+
+    #[test]
     fn numbers_and_flags_may_be_spelled_as_text() {
         assert_eq!(text("1000").number::<u16>(), Ok(1000));
         assert!(text("70000").number::<u16>().is_err());
         assert_eq!(text("TRUE").flag(), Ok(true));
         assert!(text("yes").flag().is_err());
-        assert_eq!(Given::Number(1234).text(), "1234");
+        assert_eq!(Given::Number(1234).text(), Ok("1234".to_owned()));
     }
 }

@@ -59,6 +59,7 @@ macro_rules! options {
     (@type bytes) => { usize };
     (@type time) => { std::time::Duration };
     (@type flag) => { bool };
+    (@type tls_version) => { crate::TlsVersion };
 
     (@shown text) => { "text" };
     (@shown secret) => { "text, a secret" };
@@ -66,13 +67,15 @@ macro_rules! options {
     (@shown bytes) => { "bytes" };
     (@shown time) => { "time: `500ms`, `5s`, `2m`, `1h`" };
     (@shown flag) => { "`true` or `false`" };
+    (@shown tls_version) => { "`1.2` or `1.3`" };
 
-    (@read text $given:ident) => { Ok::<_, String>($given.text()) };
-    (@read secret $given:ident) => { Ok::<_, String>(crate::Secret::new($given.text())) };
+    (@read text $given:ident) => { $given.text() };
+    (@read secret $given:ident) => { $given.text().map(crate::Secret::new) };
     (@read port $given:ident) => { $given.number() };
     (@read bytes $given:ident) => { $given.number() };
     (@read time $given:ident) => { $given.time() };
     (@read flag $given:ident) => { $given.flag() };
+    (@read tls_version $given:ident) => { $given.tls_version() };
 
     (@setter text $name:ident [$($doc:literal)+] $default:literal) => {
         $(#[doc = $doc])+

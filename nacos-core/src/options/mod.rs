@@ -6,6 +6,7 @@ mod check;
 mod given;
 mod macros;
 mod table;
+mod tls;
 
 use std::fmt;
 

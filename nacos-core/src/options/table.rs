@@ -3,7 +3,8 @@ use super::macros::options;
 
 options! {
     /// The servers: `host[:port]`, several separated by `,` or `;`. The port is the main (HTTP)
-    /// one, 8848 if it is left out; an IPv6 address stands in brackets.
+    /// one, 8848 if it is left out; an IPv6 address stands in brackets. With `https://` in front,
+    /// TLS is spoken.
     server_addr: text, default "none, required", also "serverAddr";
 
     /// The namespace (its id, not its display name) of documents and services.
@@ -24,6 +25,33 @@ options! {
 
     /// The password of `username`. It goes into the body of the login and nowhere else.
     password: secret, default "none";
+
+    /// Whether gRPC is spoken over TLS. HTTP, which the login takes, follows it too, unless an
+    /// address says `http://` or `https://` for itself. Needs the cargo feature `tls`.
+    tls: flag, default "as the address says: with `https://`",
+        also "nacos_remote_client_rpc_tls_enable";
+
+    /// The authorities whose signature is trusted, in place of the system's: a PEM file, read again
+    /// for each new connection.
+    tls_ca_file: text, default "the system's authorities, read once",
+        also "nacos_remote_client_rpc_tls_trustCollectionChainPath";
+
+    /// The client's certificate, with its chain, for servers that demand one: a PEM file, read
+    /// again for each new connection. Needs a `tls_key_file`.
+    tls_cert_file: text, default "none", also "nacos_remote_client_rpc_tls_certChainFile";
+
+    /// The key of `tls_cert_file`, unencrypted: a PEM file.
+    tls_key_file: text, default "none", also "nacos_remote_client_rpc_tls_certPrivateKey";
+
+    /// The name that the servers' certificates have to show.
+    tls_server_name: text, default "the host as it is dialled";
+
+    /// The oldest version of TLS that is spoken.
+    tls_min_version: tls_version, default "1.2";
+
+    /// Certificates are always checked: `true`, with which other clients trust everybody, is an
+    /// error that says what to do instead.
+    tls_trust_all: flag, default "`false`", also "nacos_remote_client_rpc_tls_trustAll";
 
     /// The application's name, shown in consoles.
     app: text, default "`unknown`", also "project.name";

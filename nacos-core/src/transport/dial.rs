@@ -20,7 +20,7 @@ use tokio::{
 /// # Cancel safety
 ///
 /// Dropping the future closes every socket.
-pub(crate) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut waiting: VecDeque<SocketAddr> = lookup_host((host, port)).await?.collect();
     let mut trying = FuturesUnordered::new();
     let mut causes = Vec::new();

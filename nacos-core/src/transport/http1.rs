@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 
-use super::dial;
+use super::Dialer;
 use crate::server::Server;
 
 /// The fields of a form, URL-encoded. `Debug` shows none: one of them is a password.
@@ -41,12 +41,13 @@ pub(crate) enum HttpError {
 ///
 /// Dropping the future closes the socket.
 pub(crate) async fn post_form(
+    dialer: &Dialer,
     server: &Server,
     path: &str,
     form: Form,
 ) -> Result<(StatusCode, Bytes), HttpError> {
     let failed = |error: &dyn fmt::Display| HttpError::Failed(error.to_string());
-    let socket = dial(server.host(), server.port()).await.map_err(|error| failed(&error))?;
+    let socket = dialer.http(server).await.map_err(|error| failed(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
         .await
         .map_err(|error| failed(&error))?;
@@ -84,7 +85,9 @@ fn answered(error: &hyper::Error) -> HttpError {
     if error.is_parse_status() {
         HttpError::ImpossibleStatus
     } else {
-        HttpError::Failed(error.to_string())
+        // hyper says what it was doing, and leaves what happened to the source.
+        let why = std::error::Error::source(error).map(|why| format!(": {why}"));
+        HttpError::Failed(format!("{error}{}", why.unwrap_or_default()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -12,12 +12,13 @@ use std::{
 use bytes::Bytes;
 use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     CallError,
     answer::{check_head, check_status, decode, lost},
     frame::{self, FrameReader},
+    socket::Socket,
     stream::Pushes,
 };
 use crate::{server::Server, telemetry, wire::Payload};
@@ -44,6 +45,8 @@ struct Shared {
     opened: Instant,
     /// When something was last heard, in microseconds since `opened`.
     heard: AtomicU64,
+    /// Why the connection ended.
+    end: OnceLock<String>,
 }
 
 impl Link {
@@ -54,15 +57,16 @@ impl Link {
     ///
     /// The peer does not speak HTTP/2.
     pub(crate) async fn open(
-        socket: TcpStream,
+        socket: Socket,
         server: &Server,
         receive_limit: usize,
     ) -> Result<(Self, impl Future<Output = String> + Send + use<>), CallError> {
         let lost = |error: &dyn std::fmt::Display| CallError::NotSent(error.to_string());
         let local_ip = socket.local_addr().map_or_else(|_| String::new(), |addr| ip(addr.ip()));
         let authority = server.grpc_authority();
+        let scheme = socket.scheme();
         let uri = |path: &str| {
-            Uri::builder().scheme("http").authority(authority.as_str()).path_and_query(path).build()
+            Uri::builder().scheme(scheme).authority(authority.as_str()).path_and_query(path).build()
         };
         let unary = uri("/Request/request").map_err(|error| lost(&error))?;
         let stream = uri("/BiRequestStream/requestBiStream").map_err(|error| lost(&error))?;
@@ -82,12 +86,17 @@ impl Link {
             receive_limit,
             opened: Instant::now(),
             heard: AtomicU64::new(0),
+            end: OnceLock::new(),
         });
+        let ending = Arc::clone(&shared);
         let work = async move {
-            match connection.await {
+            let mut connection = connection;
+            let why = match (&mut connection).await {
                 Ok(()) => "the server closed the connection".to_owned(),
                 Err(error) => error.to_string(),
-            }
+            };
+            // Before the connection is dropped, of which calls hear as of a broken pipe.
+            ending.end.get_or_init(|| why).clone()
         };
         Ok((Self { h2, shared }, work))
     }
@@ -108,8 +117,8 @@ impl Link {
             .send_request(self.head(&self.shared.unary), false)
             .map_err(|error| not_sent(&error))?;
         telemetry::sent(body.len());
-        send.send_data(body, true).map_err(|error| lost(&error))?;
-        let (head, mut body) = response.await.map_err(|error| lost(&error))?.into_parts();
+        send.send_data(body, true).map_err(|error| self.lost(&error))?;
+        let (head, mut body) = response.await.map_err(|error| self.lost(&error))?.into_parts();
         check_head(head.status, &head.headers)?;
         let answer = self.receive(&mut body).await?;
         self.heard();
@@ -145,7 +154,7 @@ impl Link {
         let mut reader = FrameReader::new(self.shared.receive_limit);
         let mut answer = None;
         while let Some(data) = body.data().await {
-            let mut data = data.map_err(|error| lost(&error))?;
+            let mut data = data.map_err(|error| self.lost(&error))?;
             telemetry::received(data.len());
             let _ = body.flow_control().release_capacity(data.len());
             while let Some(frame) = reader.next(&mut data) {
@@ -153,7 +162,7 @@ impl Link {
                 answer.get_or_insert(frame);
             }
         }
-        let trailers = body.trailers().await.map_err(|error| lost(&error))?;
+        let trailers = body.trailers().await.map_err(|error| self.lost(&error))?;
         check_status(&trailers.unwrap_or_default())?;
         match answer {
             Some(frame) => decode(frame),
@@ -161,6 +170,14 @@ impl Link {
                 Err(CallError::Unreadable("an answer without a message".to_owned()))
             }
             None => Err(CallError::Unreadable("an answer that ends within a message".to_owned())),
+        }
+    }
+
+    /// Why a call has no answer: for what reason its connection ended, if that is why.
+    fn lost(&self, error: &h2::Error) -> CallError {
+        match (lost(error), self.shared.end.get()) {
+            (CallError::Lost(_), Some(why)) => CallError::Lost(why.clone()),
+            (error, _) => error,
         }
     }
 
@@ -211,3 +228,29 @@ fn ip(ip: IpAddr) -> String {
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 const MAX_FRAME: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn call_says_for_what_reason_its_connection_ended() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connects");
+        let _silent = listener.accept().await.expect("a client");
+        let socket = socket.into_std().expect("a socket");
+        let handle = socket.try_clone().expect("a second handle");
+        let socket = Socket::Plain(TcpStream::from_std(socket).expect("a socket"));
+        let server = Server::parse_list(&format!("127.0.0.1:{port}"), 0).expect("valid").remove(0);
+        let (link, work) = Link::open(socket, &server, 1024).await.expect("nothing is waited for");
+        // Writing fails, and there is nothing to be read.
+        handle.shutdown(Shutdown::Write).expect("open");
+        let (answer, why) = tokio::join!(link.call(Payload::default(), None), work);
+        assert_eq!(answer, Err(CallError::Lost(why)));
+    }
+}

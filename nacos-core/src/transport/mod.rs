@@ -1,20 +1,25 @@
-//! Bytes to messages and back: TCP, HTTP/2, gRPC frames, and HTTP/1 for the few requests that need it.
+//! Bytes to messages and back: TCP, TLS, HTTP/2, gRPC frames, and HTTP/1 for the few requests that need it.
 //!
 //! One [`Link`] is one TCP connection, because a server takes the connection for the client: it is
 //! never re-opened behind anybody's back, and it ends when its socket does. The HTTP/2 layer is the
 //! `h2` crate itself; nothing above this module may notice.
 mod answer;
 mod dial;
+mod dialer;
 mod error;
 mod frame;
 mod http1;
 mod link;
+mod socket;
 mod stream;
+mod tls;
 
+pub use self::tls::TlsVersion;
 pub(crate) use self::{
-    dial::dial,
+    dialer::Dialer,
     error::{CallError, status},
     http1::{Form, HttpError, post_form},
     link::{Headers, Link},
     stream::Pushes,
+    tls::{ClientFiles, Tls, TlsSettings},
 };

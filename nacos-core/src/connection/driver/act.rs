@@ -9,7 +9,7 @@ use crate::{
     server::Server,
     session::{Action, LinkId, LoginFailure},
     tasks, telemetry,
-    transport::{CallError, Link, Pushes, dial},
+    transport::{CallError, Dialer, Link, Pushes},
     wire::label,
 };
 
@@ -18,9 +18,9 @@ impl Driver {
         match action {
             Action::Dial { link, server } => {
                 self.links.insert(link, Open::Dialling);
-                let limit = self.receive_limit;
+                let (dialer, limit) = (self.dialer.clone(), self.receive_limit);
                 self.jobs.push(Box::pin(async move {
-                    let opened = timeout(DIAL_TIMEOUT, open(&server, limit)).await;
+                    let opened = timeout(DIAL_TIMEOUT, open(&dialer, &server, limit)).await;
                     let late = Err("no connection in time".to_owned());
                     Report::Dialled(link, opened.unwrap_or(late))
                 }));
@@ -57,12 +57,12 @@ impl Driver {
             // Dropping it ends the task that does its work, and closes the socket.
             Action::Close { link } => drop(self.links.remove(&link)),
             Action::Login => {
-                let credentials = self.credentials.clone();
+                let (dialer, credentials) = (self.dialer.clone(), self.credentials.clone());
                 let mut servers = self.servers.clone();
                 fastrand::shuffle(&mut servers);
                 self.jobs.push(Box::pin(async move {
                     let outcome = match credentials {
-                        Some(credentials) => log_in(servers, credentials).await,
+                        Some(credentials) => log_in(&dialer, servers, credentials).await,
                         None => Err(LoginFailure::Unreachable("there is no user".to_owned())),
                     };
                     Report::LoggedIn(outcome)
@@ -100,14 +100,17 @@ impl Driver {
     }
 }
 
-async fn open(server: &Server, receive_limit: usize) -> Result<(Link, Work), String> {
-    let socket =
-        dial(server.host(), server.grpc_port()).await.map_err(|error| error.to_string())?;
+async fn open(
+    dialer: &Dialer,
+    server: &Server,
+    receive_limit: usize,
+) -> Result<(Link, Work), String> {
+    let socket = dialer.grpc(server).await.map_err(|error| error.to_string())?;
     match Link::open(socket, server, receive_limit).await {
         Ok((link, work)) => Ok((link, Box::pin(work))),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// For TCP and HTTP/2; the session's own deadline, which covers the server check too, is no longer.
+/// For TCP, TLS and HTTP/2; the session's own deadline, which covers the server check too, is no longer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);

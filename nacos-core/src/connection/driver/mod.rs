@@ -38,7 +38,7 @@ use crate::{
     store::Store,
     tasks::Task,
     telemetry::{self, Reason},
-    transport::{CallError, Headers, Link, Pushes},
+    transport::{CallError, Dialer, Headers, Link, Pushes},
     vitals::Vitals,
     wire::{Payload, label},
 };
@@ -133,6 +133,7 @@ pub(super) struct Driver {
     meters: Meters,
 
     servers: Vec<Server>,
+    dialer: Dialer,
     credentials: Option<Credentials>,
     receive_limit: usize,
 }
@@ -210,6 +211,7 @@ impl Driver {
             closing: None,
             meters: Meters::new(options.dedicated_thread),
             servers: options.servers.clone(),
+            dialer: options.dialer.clone(),
             credentials: options.credentials.clone(),
             receive_limit: options.receive_limit,
         }

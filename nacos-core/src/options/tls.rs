@@ -1,0 +1,139 @@
+//! The options of TLS: what they ask for together, and what they must not ask for.
+use tracing::warn;
+
+use super::{ClientOptions, invalid};
+use crate::{
+    error::Error,
+    server::{Scheme, Server},
+    transport::{ClientFiles, Dialer, Tls, TlsSettings},
+};
+
+/// What opens the sockets of a client with these options, to these servers.
+pub(super) fn dialer(options: &ClientOptions, servers: &[Server]) -> Result<Dialer, Error> {
+    if options.tls_trust_all == Some(true) {
+        return Err(invalid("tls_trust_all", NEVER));
+    }
+    let https = servers.iter().any(|server| server.scheme() == Some(Scheme::Https));
+    let used = https || options.tls == Some(true);
+    // Who says that there is none knows what the others are for: the same file with TLS on.
+    if !used
+        && options.tls.is_none()
+        && let Some(detail) = detail(options)
+    {
+        return Err(invalid(detail, UNUSED));
+    }
+    let dialer = Dialer::new(options.tls, Tls::new(settings(options)?));
+    if used {
+        dialer.check().map_err(|problem| {
+            let by_address = problem.option == "tls" && options.tls != Some(true);
+            invalid(if by_address { "server_addr" } else { problem.option }, problem.why)
+        })?;
+    }
+    if options.tls == Some(true) && options.password.is_some() {
+        for server in servers.iter().filter(|server| !dialer.secures_http(server)) {
+            warn!(%server, "the password travels unencrypted: the address says http://");
+        }
+    }
+    Ok(dialer)
+}
+
+fn settings(options: &ClientOptions) -> Result<TlsSettings, Error> {
+    let client = match (&options.tls_cert_file, &options.tls_key_file) {
+        (None, None) => None,
+        (Some(cert), Some(key)) => Some(ClientFiles { cert: cert.into(), key: key.into() }),
+        (Some(_), None) => {
+            return Err(invalid("tls_key_file", "there is a certificate without one"));
+        }
+        (None, Some(_)) => {
+            return Err(invalid("tls_cert_file", "there is a key without one"));
+        }
+    };
+    Ok(TlsSettings {
+        ca_file: options.tls_ca_file.as_ref().map(Into::into),
+        client,
+        server_name: options.tls_server_name.clone(),
+        min_version: options.tls_min_version.unwrap_or_default(),
+    })
+}
+
+/// The first option that says how, given that TLS is spoken.
+fn detail(options: &ClientOptions) -> Option<&'static str> {
+    let given = [
+        ("tls_ca_file", options.tls_ca_file.is_some()),
+        ("tls_cert_file", options.tls_cert_file.is_some()),
+        ("tls_key_file", options.tls_key_file.is_some()),
+        ("tls_server_name", options.tls_server_name.is_some()),
+        ("tls_min_version", options.tls_min_version.is_some()),
+    ];
+    given.into_iter().find_map(|(name, given)| given.then_some(name))
+}
+
+const NEVER: &str = "certificates are always checked: name the authority that signed the servers' \
+                     as `tls_ca_file`, and the name that they show, if it is not the host, as \
+                     `tls_server_name`";
+const UNUSED: &str = "no server is spoken to over TLS: set `tls`, or begin the server's address \
+                      with https://";
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::super::{Given, check};
+    use crate::ClientOptions;
+
+    /// The error of these options, with its cause.
+    fn refused(fields: &[(&str, &str)]) -> String {
+        let mut options = ClientOptions::default();
+        for (name, value) in [("server_addr", "localhost")].iter().chain(fields) {
+            options.set(name, Given::Text((*value).to_owned())).expect("readable");
+        }
+        let error = check(options).expect_err("contradicting");
+        assert_eq!(error.kind(), crate::ErrorKind::InvalidOption);
+        format!("{error}: {}", error.source().expect("has a cause"))
+    }
+
+    #[test]
+    fn certificates_cannot_be_left_unchecked() {
+        let error = refused(&[("tls", "true"), ("nacos_remote_client_rpc_tls_trustAll", "true")]);
+        assert!(error.contains("always checked") && error.contains("tls_ca_file"), "{error}");
+    }
+
+    #[test]
+    fn details_of_tls_that_nobody_speaks_are_refused() {
+        let error = refused(&[("tls_ca_file", "/ca.pem")]);
+        assert!(error.contains("tls_ca_file") && error.contains("set `tls`"), "{error}");
+        let mut options = ClientOptions::default();
+        for (name, value) in [("server_addr", "a"), ("tls", "false"), ("tls_ca_file", "/ca.pem")] {
+            options.set(name, Given::Text(value.to_owned())).expect("readable");
+        }
+        assert!(check(options).is_ok(), "switched off in so many words");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn certificate_and_key_come_together() {
+        let error = refused(&[("tls", "true"), ("tls_cert_file", "/c.pem")]);
+        assert!(error.contains("`tls_key_file`"), "{error}");
+        let error = refused(&[("tls", "true"), ("tls_key_file", "/k.pem")]);
+        assert!(error.contains("`tls_cert_file`"), "{error}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn name_that_no_certificate_has_is_refused() {
+        let error = refused(&[("tls", "true"), ("tls_server_name", "a b")]);
+        assert!(error.contains("`tls_server_name`") && error.contains("a b"), "{error}");
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn build_without_tls_refuses_what_asks_for_it_and_names_the_feature() {
+        for (option, fields) in [
+            ("`tls`", [("tls", "true")]),
+            ("`server_addr`", [("server_addr", "https://localhost")]),
+        ] {
+            let error = refused(&fields);
+            assert!(error.contains(option) && error.contains("cargo feature `tls`"), "{error}");
+        }
+    }
+}

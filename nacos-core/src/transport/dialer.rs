@@ -1,0 +1,88 @@
+//! Which sockets are plain and which are under TLS.
+use std::io;
+
+use super::{
+    dial::dial,
+    socket::Socket,
+    tls::{Alpn, Tls, TlsProblem},
+};
+use crate::server::{Scheme, Server};
+
+/// Opens every socket of a client. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    /// What the option `tls` says.
+    wanted: Option<bool>,
+    tls: Tls,
+}
+
+impl Dialer {
+    /// Without a word about TLS, the scheme of a server's address decides for both of its ports.
+    pub(crate) fn new(wanted: Option<bool>, tls: Tls) -> Self {
+        Self { wanted, tls }
+    }
+
+    /// Reads the files of certificates now, so that what is wrong with them is said at once.
+    pub(crate) fn check(&self) -> Result<(), TlsProblem> {
+        self.tls.check()
+    }
+
+    /// Whether gRPC goes over TLS.
+    pub(crate) fn secures_grpc(&self, server: &Server) -> bool {
+        self.wanted.unwrap_or(server.scheme() == Some(Scheme::Https))
+    }
+
+    /// Whether HTTP goes over TLS.
+    ///
+    /// Servers switch TLS on for each of their ports apart, so an address may say it for this one;
+    /// one that says nothing does not send a password in clear text to whom TLS was asked for.
+    pub(crate) fn secures_http(&self, server: &Server) -> bool {
+        match server.scheme() {
+            Some(scheme) => scheme == Scheme::Https,
+            None => self.wanted == Some(true),
+        }
+    }
+
+    /// A socket to the gRPC port. The caller gives the deadline.
+    pub(crate) async fn grpc(&self, server: &Server) -> io::Result<Socket> {
+        let alpn = self.secures_grpc(server).then_some(Alpn::H2);
+        self.open(server.host(), server.grpc_port(), alpn).await
+    }
+
+    /// A socket to the main port. The caller gives the deadline.
+    pub(crate) async fn http(&self, server: &Server) -> io::Result<Socket> {
+        let alpn = self.secures_http(server).then_some(Alpn::Http1);
+        self.open(server.host(), server.port(), alpn).await
+    }
+
+    async fn open(&self, host: &str, port: u16, alpn: Option<Alpn>) -> io::Result<Socket> {
+        let socket = dial(host, port).await?;
+        match alpn {
+            Some(alpn) => self.tls.connect(socket, host, port, alpn).await,
+            None => Ok(Socket::Plain(socket)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::TlsSettings;
+
+    #[test]
+    fn option_decides_for_grpc_and_the_address_for_http() {
+        let secured = |wanted, address| {
+            let dialer = Dialer::new(wanted, Tls::new(TlsSettings::default()));
+            let server = Server::parse_list(address, 1000).expect("valid").remove(0);
+            (dialer.secures_grpc(&server), dialer.secures_http(&server))
+        };
+        assert_eq!(secured(None, "a"), (false, false));
+        assert_eq!(secured(None, "http://a"), (false, false));
+        assert_eq!(secured(None, "https://a"), (true, true));
+        assert_eq!(secured(Some(true), "a"), (true, true));
+        assert_eq!(secured(Some(true), "http://a"), (true, false));
+        assert_eq!(secured(Some(true), "https://a"), (true, true));
+        assert_eq!(secured(Some(false), "a"), (false, false));
+        assert_eq!(secured(Some(false), "https://a"), (false, true));
+    }
+}

@@ -56,6 +56,7 @@ mod instance;
 mod key;
 pub mod lifecycle;
 mod live;
+mod locator;
 mod naming;
 mod options;
 mod secret;

@@ -10,5 +10,6 @@ mod leaving;
 mod login;
 mod naming;
 mod reconnect;
+mod servers;
 mod support;
 mod tidy;

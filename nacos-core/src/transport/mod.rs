@@ -14,7 +14,7 @@ mod stream;
 pub(crate) use self::{
     dial::dial,
     error::{CallError, status},
-    http1::{Form, HttpError, post_form},
+    http1::{Form, HttpError, get, post_form},
     link::{Headers, Link},
     stream::Pushes,
 };

@@ -4,6 +4,7 @@
 //! is gone, whichever comes first. What it sends for the session runs side by side in one set of
 //! futures; ending the task drops them all, and with them every socket.
 mod act;
+mod locate;
 mod show;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::{
 };
 use tracing::warn;
 
+use self::locate::Located;
 use super::{Options, login::Token};
 use crate::{
     credentials::Credentials,
@@ -29,6 +31,7 @@ use crate::{
     instance::Instance,
     key::{ConfigKey, ServiceKey},
     live::LiveWriter,
+    locator::Listing,
     server::Server,
     service::Service,
     session::{self, CallId, ClaimKey, GuardId, LinkId, LoginFailure, Session},
@@ -94,6 +97,7 @@ pub(super) struct Views {
     pub(super) current: watch::Sender<Current>,
     pub(super) state: LiveWriter<SessionState>,
     pub(super) vitals: LiveWriter<Vitals>,
+    pub(super) servers: LiveWriter<Vec<Server>>,
     pub(super) documents: Arc<Store<ConfigKey, DocumentState>>,
     pub(super) services: Arc<Store<ServiceKey, Service>>,
 }
@@ -124,7 +128,7 @@ pub(super) struct Driver {
     vitals: Vitals,
     closing: Option<Closing>,
 
-    servers: Vec<Server>,
+    located: Located,
     credentials: Option<Credentials>,
     receive_limit: usize,
 }
@@ -155,6 +159,7 @@ enum Report {
     Pushed(LinkId, Pushes, Result<Payload, CallError>),
     Ended(LinkId, String),
     LoggedIn(Result<Token, LoginFailure>),
+    Located(Result<Listing, String>),
 }
 
 /// The work of a connection; ends with the reason for which the connection did.
@@ -171,6 +176,7 @@ impl Driver {
             app: options.app.clone(),
             has_credentials: options.credentials.is_some(),
             backoff_cap: options.backoff_cap,
+            refresh: options.locator.as_ref().map(|locator| locator.refresh),
         };
         let jitter = Box::new(fastrand::f64);
         Self {
@@ -186,7 +192,7 @@ impl Driver {
             refusals: 0,
             vitals: Vitals::default(),
             closing: None,
-            servers: options.servers.clone(),
+            located: Located::new(options.locator.clone()),
             credentials: options.credentials.clone(),
             receive_limit: options.receive_limit,
         }
@@ -304,6 +310,7 @@ impl Driver {
             },
             // Closed meanwhile.
             Report::Pushed(..) => {}
+            Report::Located(outcome) => self.located(outcome),
             Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
             Report::LoggedIn(outcome) => {
                 let outcome = outcome.map(|token| {

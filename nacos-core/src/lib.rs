@@ -33,6 +33,18 @@
 //! - **Time**: every request has a deadline, every retry a limit, every delay jitter.
 //! - **Names** are parsed once, before anything is sent: [`ConfigKey`], [`ServiceKey`].
 //!
+//! # What not every server can do
+//!
+//! Servers announce abilities on each connection, shown by [`SessionState::Connected`]. What needs
+//! one is only asked of a server that has announced it, and fails with [`ErrorKind::Unsupported`]
+//! otherwise, without anything being sent; the error's source names the ability and the server.
+//! A server that announces nothing, such as r-nacos or Java Nacos before 2.3, counts as one that
+//! can do none of it. It is decided anew on each connection, so that a client follows an upgrade.
+//!
+//! | what | ability | announced by |
+//! | --- | --- | --- |
+//! | [`Naming::register_persistent`], [`Naming::deregister_persistent`] | `supportPersistentInstanceByGrpc` | Java Nacos since 2.3 |
+//!
 //! # What is absent
 //!
 //! No global state, no thread, no callback: user code never runs on the session's task, so none can

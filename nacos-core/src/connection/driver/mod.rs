@@ -34,7 +34,7 @@ use crate::{
     locator::Listing,
     server::Server,
     service::Service,
-    session::{self, CallId, ClaimKey, GuardId, LinkId, LoginFailure, Session},
+    session::{self, CallId, ClaimKey, Event, GuardId, LinkId, LoginFailure, Session},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
@@ -87,6 +87,8 @@ pub(super) struct Serving {
     pub(super) link: Link,
     /// Those that carry the token; none if nobody logs in.
     pub(super) headers: Option<Arc<Headers>>,
+    /// As it was named in the options, or in the list.
+    pub(super) server: Arc<str>,
     pub(super) abilities: Arc<BTreeMap<String, bool>>,
     /// [`Current::refusals`] when this was handed out.
     pub(super) refusals: u64,
@@ -271,8 +273,14 @@ impl Driver {
 
     /// Does everything that the session asks for, and shows everything that it has to show.
     fn perform(&mut self) {
+        let mut moved = false;
         while let Some(event) = self.session.poll_event() {
+            moved |= matches!(event, Event::Serving(_) | Event::State(_));
             self.show(event);
+        }
+        // After all of them: a connection is never shown with the abilities of another.
+        if moved {
+            self.show_current();
         }
         while let Some(action) = self.session.poll_action() {
             self.act(action);

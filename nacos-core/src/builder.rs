@@ -5,7 +5,6 @@ use crate::{
     error::{Error, ErrorKind},
     options::{self, ClientOptions},
     secret::Secret,
-    server::Server,
     state::SessionState,
 };
 
@@ -75,7 +74,7 @@ impl ClientBuilder {
     ///
     /// Fails fast: as soon as every server has refused, or after
     /// [`connect_timeout`](Self::connect_timeout). The error's source names every address that was
-    /// tried, and why it failed. [`ErrorKind::Denied`] for a wrong password,
+    /// tried, and why it failed; or the address server, and why it has no list. [`ErrorKind::Denied`] for a wrong password,
     /// [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is sent.
     ///
     /// # Panics
@@ -88,7 +87,7 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client, Error> {
         let options = options::check(self.options)?;
         let within = options.connect_timeout;
-        let servers = server_names(&options.servers);
+        let servers = options.server_names();
         let client = Client::start(options)?;
         let mut state = client.state();
         let settled = |state: &SessionState| !matches!(state, SessionState::Connecting { .. });
@@ -125,8 +124,4 @@ impl ClientBuilder {
     pub fn connect_lazy(self) -> Result<Client, Error> {
         Client::start(options::check(self.options)?)
     }
-}
-
-fn server_names(servers: &[Server]) -> String {
-    servers.iter().map(Server::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -43,7 +43,8 @@ pub enum ErrorKind {
     Server,
     /// No answer came in time. The server may or may not have done it.
     Timeout,
-    /// This server does not know such a request.
+    /// This server cannot do it: it has not announced the ability, or does not know the request.
+    /// Another server of the cluster may.
     Unsupported,
 }
 

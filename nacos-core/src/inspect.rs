@@ -154,7 +154,8 @@ impl Inspect for SessionInspect {
         let state = connection.state().get();
         let vitals = connection.vitals().get();
         let options = &connection.options;
-        let servers = options.servers.iter().map(|server| Tree::Text(server.to_string()));
+        let servers = connection.servers().get();
+        let servers = servers.iter().map(|server| Tree::Text(server.to_string()));
         Tree::branch([
             ("state", state_tree(&state)),
             ("servers", Tree::List(servers.collect())),

@@ -56,6 +56,17 @@
 //! goes out unencrypted once `tls` is on. The files are read when the client is made, which is an
 //! error if they cannot be used, and again for each new connection: what has changed is used for
 //! that one, what cannot be used any more leaves the former and a warning.
+//! # What not every server can do
+//!
+//! Servers announce abilities on each connection, shown by [`SessionState::Connected`]. What needs
+//! one is only asked of a server that has announced it, and fails with [`ErrorKind::Unsupported`]
+//! otherwise, without anything being sent; the error's source names the ability and the server.
+//! A server that announces nothing, such as r-nacos or Java Nacos before 2.3, counts as one that
+//! can do none of it. It is decided anew on each connection, so that a client follows an upgrade.
+//!
+//! | what | ability | announced by |
+//! | --- | --- | --- |
+//! | [`Naming::register_persistent`], [`Naming::deregister_persistent`] | `supportPersistentInstanceByGrpc` | Java Nacos since 2.3 |
 //!
 //! # What is absent
 //!
@@ -80,6 +91,7 @@ mod instance;
 mod key;
 pub mod lifecycle;
 mod live;
+mod locator;
 mod naming;
 mod options;
 mod secret;

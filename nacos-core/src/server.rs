@@ -81,6 +81,11 @@ impl Server {
         }
     }
 
+    /// The same ports at another address.
+    pub(crate) fn at(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..*self }
+    }
+
     pub(crate) fn host(&self) -> &str {
         &self.host
     }

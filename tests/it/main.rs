@@ -12,6 +12,7 @@ mod login;
 mod naming;
 mod proxied;
 mod reconnect;
+mod servers;
 mod support;
 mod telemetry;
 mod tidy;

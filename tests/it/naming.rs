@@ -1,4 +1,6 @@
 //! Services: registered, subscribed to, queried, listed.
+use std::error::Error as _;
+
 use nacos_core::{ClaimState, ErrorKind, Group, Instance, SessionState};
 use nacos_testkit::{Behaviour, Instance as Held, Server};
 
@@ -224,7 +226,31 @@ async fn persistent_instance_needs_a_server_that_can() {
     let client = connected(&server).await;
     let error = client.naming().register_persistent("orders", &instance).await.expect_err("cannot");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(!error.is_retryable());
+    let why = error.source().expect("a cause").to_string();
+    assert!(why.contains("supportPersistentInstanceByGrpc"), "{why}");
+    assert!(why.contains(&server.addr().to_string()), "{why}");
     assert_eq!(server.requests("PersistentInstanceRequest"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn abilities_are_those_of_the_connection_that_serves() {
+    let servers = [server().await, server_like(Behaviour::RNacos).await];
+    let [able, unable] = &servers;
+    let both = format!("{},{}", able.addr(), unable.addr());
+    let client = nacos_core::Client::builder().server_addr(both).connect().await.expect("there");
+    let instance = Instance::new("10.0.0.1", 80);
+    for moves in 1..=6 {
+        let serving = servers.iter().find(|server| server.connections() == 1).expect("one");
+        let outcome = client.naming().register_persistent("orders", &instance).await;
+        let kind = outcome.map_err(|error| error.kind());
+        let can = serving.addr() == able.addr();
+        assert_eq!(kind, if can { Ok(()) } else { Err(ErrorKind::Unsupported) });
+        serving.reset_connections(None);
+        reconnected(&client, moves).await;
+        soon(serving.until(|server| server.connections() == 0)).await;
+    }
+    assert_eq!(unable.requests("PersistentInstanceRequest"), 0);
 }
 
 #[tokio::test(start_paused = true)]

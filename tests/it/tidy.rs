@@ -43,6 +43,7 @@ fn floors_of_core_point_downwards() {
             "store",
             "error",
             "server",
+            "locator",
             "state",
             "vitals",
             "credentials",

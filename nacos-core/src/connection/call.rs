@@ -44,7 +44,7 @@ impl Connection {
     ///
     /// Waits for a connection if there is none, goes on to the next one if this one is lost, logs
     /// in again once if the token is refused; all within the request timeout, and each try within
-    /// three seconds.
+    /// three seconds. Nothing is sent to a server that lacks the ability which the request needs.
     pub(crate) async fn call<R: Request>(
         &self,
         doing: impl Display,
@@ -66,6 +66,12 @@ impl Connection {
                 Ok(Err(unserved)) => return Err(unserved.error(doing)),
                 Err(_) => return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing))),
             };
+            // Asked on each connection anew: servers of different versions take turns in an upgrade.
+            let missing =
+                R::NEEDS.and_then(|ability| ability.missing(&serving.abilities, &serving.server));
+            if let Some(why) = missing {
+                return Err(Error::new(ErrorKind::Unsupported, doing).because(why));
+            }
             let within = deadline.min(Instant::now() + PER_TRY);
             let began = Instant::now();
             let call = serving.link.call(request.payload(), serving.headers.as_deref());
@@ -133,17 +139,6 @@ impl Connection {
                 sleep_until(deadline.min(Instant::now() + pause)).await;
             }
             tries = tries.saturating_add(1);
-        }
-    }
-
-    /// Whether the server that serves has said that it can do this, as soon as one serves.
-    pub(crate) async fn has_ability(&self, name: &str, doing: impl Display) -> Result<bool, Error> {
-        let mut current = self.current.clone();
-        let deadline = Instant::now() + self.options.request_timeout;
-        match timeout_at(deadline, serving(&mut current)).await {
-            Ok(Ok(serving)) => Ok(serving.abilities.get(name) == Some(&true)),
-            Ok(Err(unserved)) => Err(unserved.error(doing)),
-            Err(_) => Err(self.nobody_answered(doing)),
         }
     }
 

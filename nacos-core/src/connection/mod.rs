@@ -1,6 +1,7 @@
 //! What all handles of a client share: requests go out here, claims are handed to the driver.
 mod call;
 mod driver;
+mod locate;
 mod login;
 
 use std::sync::{
@@ -21,6 +22,7 @@ use crate::{
     instance::Instance,
     key::{ConfigKey, Namespace, ServiceKey},
     live::{Live, live},
+    locator::Locator,
     server::Server,
     service::Service,
     session::{ClaimKey, GuardId, Patience},
@@ -34,8 +36,10 @@ use crate::{
 /// What a connection is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
+    /// None if there is a locator.
     pub(crate) servers: Vec<Server>,
     pub(crate) dialer: Dialer,
+    pub(crate) locator: Option<Locator>,
     pub(crate) config_namespace: Namespace,
     pub(crate) naming_namespace: Namespace,
     pub(crate) credentials: Option<Credentials>,
@@ -52,6 +56,16 @@ pub(crate) struct Options {
     pub(crate) dedicated_thread: bool,
 }
 
+impl Options {
+    /// Where to connect to, in words.
+    pub(crate) fn server_names(&self) -> String {
+        match &self.locator {
+            Some(locator) => locator.source.to_string(),
+            None => self.servers.iter().map(Server::to_string).collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
 /// The session of one client. Its driver ends when this is dropped, and with it every socket.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -60,6 +74,7 @@ pub(crate) struct Connection {
     current: watch::Receiver<Current>,
     state: Live<SessionState>,
     vitals: Live<Vitals>,
+    servers: Live<Vec<Server>>,
     documents: Arc<Store<ConfigKey, DocumentState>>,
     services: Arc<Store<ServiceKey, Service>>,
     guards: AtomicU64,
@@ -89,6 +104,7 @@ impl Connection {
         let (current, readers) = watch::channel(Current::new(connecting.clone()));
         let (state_writer, state) = live(connecting);
         let (vitals_writer, vitals) = live(Vitals::default());
+        let (servers_writer, servers) = live(options.servers.clone());
         let documents = Arc::new(Store::new());
         let services = Arc::new(Store::new());
         let driver = Driver::new(
@@ -98,6 +114,7 @@ impl Connection {
                 current,
                 state: state_writer,
                 vitals: vitals_writer,
+                servers: servers_writer,
                 documents: Arc::clone(&documents),
                 services: Arc::clone(&services),
             },
@@ -118,6 +135,7 @@ impl Connection {
             current: readers,
             state,
             vitals,
+            servers,
             documents,
             services,
             guards: AtomicU64::new(0),
@@ -131,6 +149,11 @@ impl Connection {
 
     pub(crate) fn vitals(&self) -> Live<Vitals> {
         self.vitals.clone()
+    }
+
+    /// The servers as they are known now.
+    pub(crate) fn servers(&self) -> Live<Vec<Server>> {
+        self.servers.clone()
     }
 
     /// Watches a document until the guard returned is dropped.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub use self::{registration::Registration, subscription::Subscription};
 use crate::{
     connection::{Connection, Repeat},
-    error::{Doing, Error, ErrorKind},
+    error::{Doing, Error},
     instance::Instance,
     key::{Group, InvalidName, ServiceKey},
     service::Service,
@@ -35,7 +35,8 @@ impl Naming {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidName`], or [`ErrorKind::InvalidOption`] for an instance that nobody
+    /// [`InvalidName`](crate::ErrorKind::InvalidName), or
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) for an instance that nobody
     /// could call or that is not ephemeral.
     ///
     /// # Examples
@@ -72,7 +73,7 @@ impl Naming {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidName`].
+    /// [`InvalidName`](crate::ErrorKind::InvalidName).
     pub fn subscribe<K>(&self, service: K) -> Result<Subscription, Error>
     where
         K: TryInto<ServiceKey>,
@@ -87,8 +88,8 @@ impl Naming {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidName`], and whatever keeps the server from answering within the request
-    /// timeout.
+    /// [`InvalidName`](crate::ErrorKind::InvalidName), and whatever keeps the server from answering
+    /// within the request timeout.
     ///
     /// # Cancel safety
     ///
@@ -145,8 +146,9 @@ impl Naming {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`] by servers before 2.3 and by r-nacos; [`ErrorKind::Refused`] if
-    /// the service is ephemeral.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the server has not announced that it can,
+    /// as those before 2.3 and r-nacos do not: the error's source names the ability and the server,
+    /// and nothing was sent. [`Refused`](crate::ErrorKind::Refused) if the service is ephemeral.
     ///
     /// # Cancel safety
     ///
@@ -196,10 +198,6 @@ impl Naming {
         request: &PersistentInstanceRequest<'_>,
     ) -> Result<(), Error> {
         let doing = Doing(verb, key);
-        if !self.connection.has_ability(PERSISTENT, &doing).await? {
-            let missing = format!("the server lacks the ability {PERSISTENT}");
-            return Err(Error::new(ErrorKind::Unsupported, doing).because(missing));
-        }
         // Keyed by address on the server: doing it twice is doing it once.
         match self.connection.call(&doing, request, Repeat::Freely).await? {
             Ok(_) => Ok(()),
@@ -232,6 +230,3 @@ pub struct ServicePage {
 fn refused(verb: &str, key: &ServiceKey, refusal: Refusal) -> Error {
     Error::new(refusal.kind(), Doing(verb, key)).with_code(refusal.code).because(refusal)
 }
-
-/// What a server must have said that it can (nacos-protocol 2.3).
-const PERSISTENT: &str = "supportPersistentInstanceByGrpc";

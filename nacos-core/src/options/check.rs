@@ -1,24 +1,24 @@
 //! Options that contradict each other are refused here, before anything is sent.
 use std::time::Duration;
 
-use super::{ClientOptions, invalid, tls};
+use super::{ClientOptions, invalid, locate, tls};
 use crate::{
     client::LONGEST,
     connection,
     credentials::Credentials,
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
-    server::Server,
     session::Patience,
 };
 
 /// What the options say, with every default filled in.
 pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error> {
-    let servers = servers(&options)?;
     let (config_namespace, naming_namespace) = namespaces(&options)?;
+    let (servers, locator) = locate::servers(&options, &naming_namespace)?;
     Ok(connection::Options {
-        dialer: tls::dialer(&options, &servers)?,
+        dialer: tls::dialer(&options, &servers, locator.as_ref())?,
         servers,
+        locator,
         config_namespace,
         naming_namespace,
         credentials: credentials(&options)?,
@@ -36,17 +36,6 @@ pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error
         // Below that, a server that is gone would be asked in a hot loop.
         backoff_cap: options.backoff_cap.unwrap_or(BACKOFF_CAP).clamp(MIN_BACKOFF_CAP, LONGEST),
     })
-}
-
-fn servers(options: &ClientOptions) -> Result<Vec<Server>, Error> {
-    let offset = options.grpc_port_offset.unwrap_or(GRPC_PORT_OFFSET);
-    let addresses = options.server_addr.as_deref().unwrap_or_default();
-    let servers =
-        Server::parse_list(addresses, offset).map_err(|why| invalid("server_addr", why))?;
-    if servers.is_empty() {
-        return Err(invalid("server_addr", "no server is named"));
-    }
-    Ok(servers)
 }
 
 fn credentials(options: &ClientOptions) -> Result<Option<Credentials>, Error> {
@@ -83,7 +72,6 @@ fn namespaces(options: &ClientOptions) -> Result<(Namespace, Namespace), Error> 
 const DEFAULT: Patience = Patience::DEFAULT;
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const GRPC_PORT_OFFSET: u16 = 1000;
 const MIN_BACKOFF_CAP: Duration = Duration::from_millis(250);
 const RECEIVE_LIMIT: usize = 64 * 1024 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

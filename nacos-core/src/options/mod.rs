@@ -4,6 +4,7 @@
 //! To add one, write its row in [`table`] and use it in [`check`].
 mod check;
 mod given;
+mod locate;
 mod macros;
 mod table;
 mod tls;

@@ -3,9 +3,40 @@ use super::macros::options;
 
 options! {
     /// The servers: `host[:port]`, several separated by `,` or `;`. The port is the main (HTTP)
-    /// one, 8848 if it is left out; an IPv6 address stands in brackets. With `https://` in front,
-    /// TLS is spoken.
-    server_addr: text, default "none, required", also "serverAddr";
+    /// one, 8848 if it is left out; an IPv6 address stands in brackets.
+    ///
+    /// Several addresses of one name are one server: each is tried until one answers.
+    server_addr: text, default "none; this, `endpoint` or `server_dns` is required",
+        also "serverAddr";
+
+    /// The address server that lists the servers, one a line: `host[:port]`, or a URL, whose path
+    /// is then used as it is. The list is read anew while the client runs, and a server that has
+    /// left it is left.
+    endpoint: text, default "none", also "ALIBABA_ALIWARE_ENDPOINT_URL";
+
+    /// The port of the address server, if `endpoint` names none.
+    endpoint_port: port, default "8080; 80 for a URL",
+        also "endpointPort" "ALIBABA_ALIWARE_ENDPOINT_PORT";
+
+    /// The folder of the list on the address server.
+    endpoint_context_path: text, default "`nacos`",
+        also "endpointContextPath" "ALIBABA_ALIWARE_ENDPOINT_CONTEXT_PATH";
+
+    /// The name of the list on the address server.
+    endpoint_cluster_name: text, default "`serverlist`", also "endpointClusterName";
+
+    /// Sent to the address server too, URL-encoded: `a=1&b=2`. Never shown, so that it may hold a
+    /// token. The namespace of services is always sent, unless it is the default one.
+    endpoint_query: secret, default "none", also "endpointQueryParams";
+
+    /// How often the list of servers is read anew, from the address server or from DNS, give or
+    /// take a fifth; at least a second. At once when no server of the known list answers.
+    endpoint_refresh: time, default "30s";
+
+    /// One name, `host[:port]`, of which each address is a server of its own, such as a headless
+    /// service of Kubernetes; resolved anew every `endpoint_refresh`. `A` and `AAAA` records are
+    /// read, `SRV` records are not.
+    server_dns: text, default "none";
 
     /// The namespace (its id, not its display name) of documents and services.
     namespace: text, default "the default namespace, also spelled `public`",

@@ -4,16 +4,26 @@ use tracing::warn;
 use super::{ClientOptions, invalid};
 use crate::{
     error::Error,
+    locator::{Locator, Source},
     server::{Scheme, Server},
     transport::{ClientFiles, Dialer, Tls, TlsSettings},
 };
 
 /// What opens the sockets of a client with these options, to these servers.
-pub(super) fn dialer(options: &ClientOptions, servers: &[Server]) -> Result<Dialer, Error> {
+pub(super) fn dialer(
+    options: &ClientOptions,
+    servers: &[Server],
+    locator: Option<&Locator>,
+) -> Result<Dialer, Error> {
     if options.tls_trust_all == Some(true) {
         return Err(invalid("tls_trust_all", NEVER));
     }
-    let https = servers.iter().any(|server| server.scheme() == Some(Scheme::Https));
+    let named = |server: &Server| server.scheme() == Some(Scheme::Https);
+    let (by, https) = match locator.map(|locator| &locator.source) {
+        Some(Source::Endpoint(endpoint)) => ("endpoint", endpoint.scheme == Scheme::Https),
+        Some(Source::Name(name)) => ("server_dns", named(name)),
+        None => ("server_addr", servers.iter().any(named)),
+    };
     let used = https || options.tls == Some(true);
     // Who says that there is none knows what the others are for: the same file with TLS on.
     if !used
@@ -22,11 +32,11 @@ pub(super) fn dialer(options: &ClientOptions, servers: &[Server]) -> Result<Dial
     {
         return Err(invalid(detail, UNUSED));
     }
-    let dialer = Dialer::new(options.tls, Tls::new(settings(options)?));
+    let dialer = Dialer::new(options.tls, Tls::new(settings(options, locator)?));
     if used {
         dialer.check().map_err(|problem| {
             let by_address = problem.option == "tls" && options.tls != Some(true);
-            invalid(if by_address { "server_addr" } else { problem.option }, problem.why)
+            invalid(if by_address { by } else { problem.option }, problem.why)
         })?;
     }
     if options.tls == Some(true) && options.password.is_some() {
@@ -37,7 +47,7 @@ pub(super) fn dialer(options: &ClientOptions, servers: &[Server]) -> Result<Dial
     Ok(dialer)
 }
 
-fn settings(options: &ClientOptions) -> Result<TlsSettings, Error> {
+fn settings(options: &ClientOptions, locator: Option<&Locator>) -> Result<TlsSettings, Error> {
     let client = match (&options.tls_cert_file, &options.tls_key_file) {
         (None, None) => None,
         (Some(cert), Some(key)) => Some(ClientFiles { cert: cert.into(), key: key.into() }),
@@ -48,10 +58,15 @@ fn settings(options: &ClientOptions) -> Result<TlsSettings, Error> {
             return Err(invalid("tls_cert_file", "there is a key without one"));
         }
     };
+    // The addresses of a name show the certificate of that name.
+    let name = match locator.map(|locator| &locator.source) {
+        Some(Source::Name(name)) => Some(name.host().to_owned()),
+        _ => None,
+    };
     Ok(TlsSettings {
         ca_file: options.tls_ca_file.as_ref().map(Into::into),
         client,
-        server_name: options.tls_server_name.clone(),
+        server_name: options.tls_server_name.clone().or(name),
         min_version: options.tls_min_version.unwrap_or_default(),
     })
 }

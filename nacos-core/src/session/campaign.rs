@@ -10,6 +10,7 @@ use crate::server::Server;
 #[derive(Debug)]
 pub(crate) struct Campaign {
     waiting: VecDeque<Server>,
+    tried: Vec<Server>,
     /// When the next server is tried beside those under way.
     next_at: Instant,
     deadline: Instant,
@@ -19,7 +20,8 @@ pub(crate) struct Campaign {
 impl Campaign {
     pub(crate) fn new(now: Instant, servers: Vec<Server>) -> Self {
         let waiting = servers.into();
-        Self { waiting, next_at: now, deadline: now + DEADLINE, failures: Vec::new() }
+        let (tried, failures) = (Vec::new(), Vec::new());
+        Self { waiting, tried, next_at: now, deadline: now + DEADLINE, failures }
     }
 
     /// The next server to dial, if it is time to.
@@ -29,7 +31,18 @@ impl Campaign {
         }
         let server = self.waiting.pop_front()?;
         self.next_at = now + BESIDE;
+        self.tried.push(server.clone());
         Some(server)
+    }
+
+    /// The cluster has changed: who left it is not tried any more, who joined it still is.
+    pub(crate) fn relist(&mut self, list: &[Server]) {
+        self.waiting.retain(|server| list.contains(server));
+        for server in list {
+            if !self.tried.contains(server) && !self.waiting.contains(server) {
+                self.waiting.push_back(server.clone());
+            }
+        }
     }
 
     /// An attempt failed: the next server need not wait for it any longer.
@@ -81,6 +94,22 @@ mod tests {
         assert!(!campaign.is_over(start + BESIDE, 1));
         assert!(campaign.is_over(start + BESIDE, 0));
         assert_eq!(campaign.causes(), "b:8848: refused; a:8848: silent");
+    }
+
+    #[test]
+    fn pass_follows_a_change_of_the_cluster() {
+        let start = Instant::now();
+        let list = |text| Server::parse_list(text, 1000).expect("valid");
+        let mut campaign = Campaign::new(start, list("a,b,c"));
+        let a = campaign.next(start).expect("the first");
+        campaign.relist(&list("d,c,a"));
+        let mut hosts = Vec::new();
+        campaign.failed(start, &a, "refused");
+        while let Some(server) = campaign.next(start) {
+            campaign.failed(start, &server, "refused");
+            hosts.push(server.host().to_owned());
+        }
+        assert_eq!(hosts, ["c", "d"]);
     }
 
     #[test]

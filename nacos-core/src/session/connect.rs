@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, CallId, Event, Lifetime, PlannedMove, Serving, Session,
+    Action, CallId, Event, Lifetime, MoveReason, PlannedMove, Serving, Session,
     backoff::reconnect_delay,
     campaign::Campaign,
     link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration, SETUP_TIMEOUT},
@@ -54,6 +54,7 @@ impl Session {
         self.outage.last_error = Some(campaign.causes().into());
         self.outage.attempts = self.outage.attempts.saturating_add(1);
         self.search_later(now);
+        self.locate.hurry(now);
         if self.serving.is_none() {
             self.tell_waiting(ErrorKind::Disconnected);
         }
@@ -192,6 +193,7 @@ impl Session {
         self.campaign = None;
         self.next_campaign = None;
         self.planned_move = None;
+        self.arrived();
         self.login.server_is_back(now);
         let serving = Serving {
             link: id,
@@ -337,7 +339,15 @@ impl Session {
         if self.lifetime != Lifetime::Open || self.campaign.is_some() {
             return;
         }
-        self.planned_move = Some(PlannedMove { redirect });
+        self.plan_move(now, MoveReason::Reset);
+        if let Some(planned) = &mut self.planned_move {
+            planned.redirect = redirect;
+        }
+    }
+
+    /// Another server is to serve; until it does, this one goes on.
+    pub(super) fn plan_move(&mut self, now: Instant, reason: MoveReason) {
+        self.planned_move = Some(PlannedMove { reason, redirect: None });
         // After a rolling restart operators move all clients at once: they do not move together.
         self.next_campaign = Some(now + MOVE_WITHIN.mul_f64((self.jitter)()));
         self.outage.since = now;

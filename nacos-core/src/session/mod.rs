@@ -15,6 +15,7 @@ mod documents;
 mod ledger;
 mod link;
 mod liveness;
+mod locate;
 mod login;
 mod publication;
 mod redo;
@@ -46,6 +47,7 @@ use self::{
     documents::Documents,
     link::Link,
     liveness::Liveness,
+    locate::Locate,
     login::Login,
     redo::{Origin, Pending},
     servers::Servers,
@@ -80,6 +82,8 @@ pub(crate) enum Action {
     Close { link: LinkId },
     /// Log in; report with [`Session::handle_login`].
     Login,
+    /// Read the list of servers; report with [`Session::handle_servers`].
+    Locate,
 }
 
 /// What the client's users see of it.
@@ -112,6 +116,8 @@ pub(crate) struct Options {
     pub(crate) backoff_cap: Duration,
     /// How long a server's silence is borne.
     pub(crate) patience: Patience,
+    /// How often the list of servers is read; `None` if it never changes.
+    pub(crate) refresh: Option<Duration>,
 }
 
 /// A random number, uniform in `[0, 1)`.
@@ -122,6 +128,7 @@ pub(crate) struct Session {
     options: Options,
     jitter: Jitter,
     servers: Servers,
+    locate: Locate,
     login: Login,
 
     links: BTreeMap<LinkId, Link>,
@@ -172,11 +179,20 @@ struct Serving {
     abilities: Arc<BTreeMap<String, bool>>,
 }
 
-/// A move that a server asked for.
+/// A move to another server while the one that serves still does.
 #[derive(Debug)]
 struct PlannedMove {
+    reason: MoveReason,
     /// Where to, until that has been tried.
     redirect: Option<Redirect>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum MoveReason {
+    /// The server asked for it.
+    Reset,
+    /// The server is not on the list any more.
+    Left,
 }
 
 /// How long nobody has served, and how often that was tried to be mended.
@@ -195,7 +211,8 @@ struct Call {
 }
 
 impl Session {
-    /// A session that wants to connect at once.
+    /// A session that wants to connect at once; `servers` are none if their list is to be read
+    /// first.
     pub(crate) fn new(
         now: Instant,
         servers: Vec<Server>,
@@ -203,15 +220,18 @@ impl Session {
         mut jitter: Jitter,
     ) -> Self {
         let servers = Servers::new(servers, jitter());
+        let locate = Locate::new(options.refresh, now);
         Self {
             servers,
             login: Login::new(options.has_credentials, now),
+            // Without a list there is nothing to search.
+            next_campaign: locate.is_known().then_some(now),
+            locate,
             options,
             jitter,
             links: BTreeMap::new(),
             serving: None,
             campaign: None,
-            next_campaign: Some(now),
             planned_move: None,
             outage: Outage { since: now, attempts: 0, last_error: None },
             claims: Claims::new(),
@@ -236,7 +256,10 @@ impl Session {
         if self.lifetime == Lifetime::Closed {
             return;
         }
-        if self.login.begin(now) {
+        if self.lifetime == Lifetime::Open && self.locate.begin(now) {
+            self.actions.push_back(Action::Locate);
+        }
+        if self.locate.is_known() && self.login.begin(now) {
             self.actions.push_back(Action::Login);
         }
         self.search(now);
@@ -426,7 +449,8 @@ impl Session {
         let times = [
             closing,
             pulse,
-            self.login.next_timeout(),
+            self.login.next_timeout().filter(|_| self.locate.is_known()),
+            self.locate.next_timeout().filter(|_| self.lifetime == Lifetime::Open),
             self.next_campaign,
             self.campaign.as_ref().map(Campaign::next_timeout),
             self.next_audit,
@@ -500,15 +524,17 @@ impl Session {
                 attempt: self.outage.attempts,
                 last_error: self.outage.last_error.clone(),
             },
-            (None, _) => match (self.next_campaign, &self.outage.last_error) {
-                (Some(until), Some(cause)) => {
-                    SessionState::Backoff { until, cause: Arc::clone(cause) }
+            (None, _) => {
+                match (self.next_campaign.or(self.locate.retry_at()), &self.outage.last_error) {
+                    (Some(until), Some(cause)) => {
+                        SessionState::Backoff { until, cause: Arc::clone(cause) }
+                    }
+                    (_, last_error) => SessionState::Connecting {
+                        attempt: self.outage.attempts,
+                        last_error: last_error.clone(),
+                    },
                 }
-                (_, last_error) => SessionState::Connecting {
-                    attempt: self.outage.attempts,
-                    last_error: last_error.clone(),
-                },
-            },
+            }
         }
     }
 

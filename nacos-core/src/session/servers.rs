@@ -24,6 +24,20 @@ impl Servers {
         Self { list, next }
     }
 
+    /// The cluster as it is now. Says whether it is another one; the order counts for nothing.
+    pub(crate) fn replace(&mut self, list: Vec<Server>, jitter: f64) -> bool {
+        let changed =
+            list.len() != self.list.len() || list.iter().any(|server| !self.list.contains(server));
+        if changed {
+            *self = Self::new(list, jitter);
+        }
+        changed
+    }
+
+    pub(crate) fn list(&self) -> &[Server] {
+        &self.list
+    }
+
     /// One pass over the cluster, beginning with `first` if it belongs to it.
     pub(crate) fn round(&mut self, first: Option<&Redirect>) -> Vec<Server> {
         let redirected = first.and_then(|redirect| {
@@ -77,6 +91,17 @@ mod tests {
         let third = Server::parse_list("c", 1000).expect("valid").remove(0);
         servers.taken(&third);
         assert_eq!(hosts(&servers.round(None)), "abc");
+    }
+
+    #[test]
+    fn another_list_begins_at_random_and_the_same_one_goes_on() {
+        let list = |text| Server::parse_list(text, 1000).expect("valid");
+        let mut servers = servers(0.0);
+        servers.round(None);
+        assert!(!servers.replace(list("c,b,a"), 0.9));
+        assert_eq!(hosts(&servers.round(None)), "bca");
+        assert!(servers.replace(list("d,e"), 0.9));
+        assert_eq!(hosts(&servers.round(None)), "ed");
     }
 
     #[test]

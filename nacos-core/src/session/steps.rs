@@ -284,6 +284,105 @@ fn instance_is_registered_again_after_a_refused_deregistration() {
     assert_eq!(stage.claim(GuardId(2)), Some(ClaimState::Held));
 }
 
+#[test]
+fn nothing_is_dialled_and_nobody_logs_in_before_the_servers_are_known() {
+    let mut stage = Stage::locating(true);
+    stage.begin();
+    assert_eq!((stage.locates, stage.dialled.len(), stage.logins), (1, 0, 0));
+    stage.locate(Err("refused".to_owned()));
+    let shown = &stage.session.shown;
+    assert!(matches!(shown, SessionState::Backoff { cause, .. } if &**cause == "refused"));
+    stage.list("a");
+    stage.session.handle_timeout(stage.now);
+    stage.log_in();
+    assert_eq!((stage.dialled.len(), stage.logins), (1, 1));
+    assert!(stage.session.can_send());
+}
+
+#[test]
+fn address_server_that_fails_is_not_asked_in_a_hot_loop() {
+    let mut stage = Stage::locating(false);
+    stage.begin();
+    let end = stage.now + 60 * SECOND;
+    let mut asked = 0;
+    while stage.now < end {
+        asked += 1;
+        stage.locate(if asked % 2 == 0 { Ok(Vec::new()) } else { Err("refused".to_owned()) });
+        stage.wait();
+    }
+    assert!((5..=16).contains(&asked), "{asked} times in a minute");
+}
+
+#[test]
+fn server_that_left_the_list_is_left_for_another() {
+    let mut stage = Stage::locating(false);
+    stage.begin();
+    stage.list("a");
+    let first = stage.serving();
+    stage.list("b");
+    stage.advance(2 * SECOND);
+    assert_eq!(stage.serving(), first, "one answer may be a flap");
+    stage.list("b");
+    assert_eq!(stage.serving(), first, "not all clients move at the same time");
+    stage.advance(SECOND);
+    assert_eq!(stage.dialled, ["a", "b"]);
+    assert_ne!(stage.serving(), first);
+    for _ in 0..5 {
+        stage.list("b,a");
+        stage.advance(2 * SECOND);
+    }
+    assert_eq!(stage.dialled.len(), 2, "and it stays there");
+}
+
+#[test]
+fn server_that_is_back_on_the_list_is_not_left() {
+    let mut stage = Stage::locating(false);
+    stage.begin();
+    stage.list("a");
+    let first = stage.serving();
+    for _ in 0..5 {
+        stage.list("b");
+        stage.locate(Err("refused".to_owned()));
+        stage.list("a,b");
+    }
+    stage.down = "b";
+    stage.list("b");
+    stage.list("b");
+    stage.advance(SECOND);
+    assert!(stage.dialled.len() > 1, "it is on its way to the other");
+    stage.list("a,b");
+    stage.down = "";
+    stage.advance(4 * SECOND);
+    assert_eq!(stage.serving(), first);
+    assert!(stage.session.planned_move.is_none());
+}
+
+#[test]
+fn empty_or_unreadable_list_replaces_none() {
+    let mut stage = Stage::locating(false);
+    stage.begin();
+    stage.list("a");
+    let first = stage.serving();
+    for _ in 0..5 {
+        stage.locate(Ok(Vec::new()));
+        stage.locate(Err("<html>".to_owned()));
+    }
+    assert_eq!((stage.serving(), stage.dialled.len()), (first, 1));
+}
+
+#[test]
+fn new_list_is_asked_for_and_tried_at_once_when_nobody_takes_us() {
+    let mut stage = Stage::locating(false);
+    stage.down = "a";
+    stage.begin();
+    stage.list("a");
+    let began = stage.now;
+    stage.list("b");
+    stage.advance(Duration::ZERO);
+    assert!(stage.session.can_send());
+    assert!(stage.now - began <= SECOND, "{:?}", stage.now - began);
+}
+
 /// A session with servers that take it at once, and leave every other request to the test.
 struct Stage {
     session: Session,
@@ -295,6 +394,8 @@ struct Stage {
     dialled: Vec<String>,
     login_under_way: bool,
     logins: usize,
+    /// How often the list of servers was asked for.
+    locates: usize,
     /// What was sent and not answered yet, handshakes apart.
     calls: Vec<Sent>,
     events: Vec<Event>,
@@ -314,6 +415,15 @@ impl Sent {
 
 impl Stage {
     fn new(servers: &str, has_credentials: bool, jitter: f64) -> Self {
+        Self::with(servers, has_credentials, jitter, None)
+    }
+
+    /// A session that has to ask where the servers are.
+    fn locating(has_credentials: bool) -> Self {
+        Self::with("", has_credentials, 0.5, Some(30 * SECOND))
+    }
+
+    fn with(servers: &str, has_credentials: bool, jitter: f64, refresh: Option<Duration>) -> Self {
         let now = Instant::now();
         let options = Options {
             tenant: String::new(),
@@ -321,6 +431,7 @@ impl Stage {
             has_credentials,
             backoff_cap: CAP,
             patience: Patience::DEFAULT,
+            refresh,
         };
         let servers = Server::parse_list(servers, 1000).expect("valid");
         Self {
@@ -331,6 +442,7 @@ impl Stage {
             dialled: Vec::new(),
             login_under_way: false,
             logins: 0,
+            locates: 0,
             calls: Vec::new(),
             events: Vec::new(),
         }
@@ -345,6 +457,23 @@ impl Stage {
 
     fn begin(&mut self) {
         self.session.handle_timeout(self.now);
+        self.perform();
+    }
+
+    /// The list of servers is asked for, and is this one.
+    fn list(&mut self, servers: &str) {
+        let list = Server::parse_list(servers, 1000).expect("valid");
+        self.locate(Ok(list));
+    }
+
+    fn locate(&mut self, outcome: Result<Vec<Server>, String>) {
+        while self.locates == 0 {
+            self.answer_all(&ok("HealthCheckResponse"));
+            self.wait();
+        }
+        self.answer_all(&ok("HealthCheckResponse"));
+        self.locates = 0;
+        self.session.handle_servers(self.now, outcome);
         self.perform();
     }
 
@@ -440,6 +569,7 @@ impl Stage {
                     self.calls.push(Sent { link, call, request });
                 }
                 Action::Close { link } => self.calls.retain(|sent| sent.link != link),
+                Action::Locate => self.locates += 1,
                 Action::Login => {
                     self.login_under_way = true;
                     self.logins += 1;

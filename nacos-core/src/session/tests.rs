@@ -210,6 +210,47 @@ fn document_that_returns_is_seen_though_its_removal_forgot_the_listeners() {
 }
 
 #[test]
+fn servers_that_change_their_addresses_keep_every_registration() {
+    let mut world = World::locating(14, Faults::none());
+    world.register("orders", GuardId(1), Instance::new("a", 1));
+    world.run(Duration::from_secs(1));
+    let first = world.session.serving_link().expect("connected");
+    world.server.list = Some("t");
+    world.run(Duration::from_secs(90));
+    assert_ne!(world.session.serving_link(), Some(first));
+    world.assert_consistent();
+    assert_eq!(world.server.vanished, 0, "the registration was never gone");
+}
+
+/// The answer changes for everybody at the same moment; their moves do not.
+#[test]
+fn a_thousand_clients_do_not_leave_a_server_in_one_spike() {
+    let mut moves = Vec::new();
+    for seed in 0..1000 {
+        let mut world = World::locating(seed, Faults::none());
+        world.run(Duration::from_secs(100));
+        let changed = world.now;
+        world.server.list = Some("t");
+        let before = world.dials;
+        while world.dials == before {
+            world.run(Duration::from_millis(100));
+        }
+        moves.push(world.now - changed);
+    }
+    let first = *moves.iter().min().expect("a thousand");
+    let last = *moves.iter().max().expect("a thousand");
+    assert!(
+        first > Duration::from_secs(12) && last < Duration::from_secs(75),
+        "{first:?} {last:?}"
+    );
+    let mut seconds = BTreeMap::<u64, usize>::new();
+    for time in &moves {
+        *seconds.entry(time.as_secs()).or_default() += 1;
+    }
+    assert!(seconds.values().all(|&clients| clients < 100), "{seconds:?}");
+}
+
+#[test]
 fn any_history_of_faults_heals() {
     let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let seeds = match given("SIMULATED_SEED") {
@@ -248,8 +289,12 @@ fn a_thousand_clients_do_not_return_in_one_spike() {
 
 fn history(seed: u64) {
     let mut dice = fastrand::Rng::with_seed(seed);
-    let servers = if dice.bool() { "s,t" } else { "s" };
-    let mut world = World::among(servers, seed, Faults::some(&mut dice));
+    let faults = Faults::some(&mut dice);
+    let mut world = match dice.u32(0..3) {
+        0 => World::among("s", seed, faults),
+        1 => World::among("s,t", seed, faults),
+        _ => World::locating(seed, faults),
+    };
     world.server.additive = dice.bool();
     world.server.negotiates = dice.bool();
     let mut guards = 0;
@@ -257,7 +302,7 @@ fn history(seed: u64) {
     for _ in 0..dice.u32(5..40) {
         guards += 1;
         let name = format!("n{}", dice.u32(0..3));
-        match dice.u32(0..15) {
+        match dice.u32(0..16) {
             0..=2 => {
                 let instance = Instance::new(format!("i{}", dice.u32(0..4)), 1)
                     .with_weight(f64::from(dice.u32(0..3)))
@@ -284,6 +329,7 @@ fn history(seed: u64) {
             12 => world.server.logins_down = !world.server.logins_down,
             13 => world.reset(),
             14 => world.find_unusable(),
+            15 => world.server.list = *dice.choice(&LISTS).expect("not empty"),
             _ => {}
         }
         // Half of them while what came before is still under way.
@@ -358,6 +404,7 @@ enum Input {
     Answer(CallId, Result<Payload, CallError>),
     Push(LinkId, Payload),
     Login(Result<Duration, LoginFailure>),
+    Located(Result<Vec<crate::server::Server>, String>),
 }
 
 /// A session, its server, and the time between them.
@@ -374,6 +421,7 @@ struct World {
     open: BTreeSet<LinkId>,
     dials: usize,
     logins: usize,
+    locates: usize,
     states: Vec<SessionState>,
     documents: HashMap<ConfigKey, DocumentState>,
     services: HashMap<ServiceKey, Service>,
@@ -388,6 +436,21 @@ impl World {
     }
 
     fn among(servers: &str, seed: u64, faults: Faults) -> Self {
+        let servers = crate::server::Server::parse_list(servers, 1000).expect("valid");
+        Self::with(servers, None, seed, faults)
+    }
+
+    /// A session that reads where its servers are, among them `s`.
+    fn locating(seed: u64, faults: Faults) -> Self {
+        Self::with(Vec::new(), Some(Duration::from_secs(30)), seed, faults)
+    }
+
+    fn with(
+        servers: Vec<crate::server::Server>,
+        refresh: Option<Duration>,
+        seed: u64,
+        faults: Faults,
+    ) -> Self {
         let now = Instant::now();
         let mut jitter = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let options = Options {
@@ -396,8 +459,8 @@ impl World {
             has_credentials: faults.denies_login || seed.is_multiple_of(3),
             backoff_cap: Duration::from_secs(10),
             patience: Patience::DEFAULT,
+            refresh,
         };
-        let servers = crate::server::Server::parse_list(servers, 1000).expect("valid");
         Self {
             now,
             session: Session::new(now, servers, options, Box::new(move || jitter.f64())),
@@ -410,6 +473,7 @@ impl World {
             open: BTreeSet::new(),
             dials: 0,
             logins: 0,
+            locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
             services: HashMap::new(),
@@ -570,6 +634,16 @@ impl World {
                 };
                 self.later(travel, Input::Login(outcome));
             }
+            Action::Locate => {
+                self.locates += 1;
+                let list = self.server.list;
+                let outcome = match list {
+                    _ if self.happens(self.faults.refused) => Err("refused".to_owned()),
+                    None => Ok(Vec::new()),
+                    Some(list) => Ok(crate::server::Server::parse_list(list, 1000).expect("valid")),
+                };
+                self.later(travel, Input::Located(outcome));
+            }
         }
     }
 
@@ -579,6 +653,7 @@ impl World {
             Input::Dialled(link, outcome) => self.session.handle_dialled(self.now, link, outcome),
             Input::Answer(call, answer) => self.session.handle_answer(self.now, call, answer),
             Input::Login(outcome) => self.session.handle_login(self.now, outcome),
+            Input::Located(outcome) => self.session.handle_servers(self.now, outcome),
             Input::Push(link, payload) => {
                 if self.open.contains(&link) && !self.server.is_silent(link) {
                     self.session.handle_push(self.now, link, &payload);
@@ -709,6 +784,10 @@ impl World {
             assert_eq!(self.claims.get(guard), Some(&ClaimState::Held), "{guard:?}");
         }
         assert_eq!(self.open.iter().copied().collect::<Vec<_>>(), [link], "one connection");
+        if self.locates > 0 {
+            let (list, host) = (self.server.list.expect("a list"), &self.server.hosts[&link]);
+            assert!(list.contains(host.as_str()), "{host} serves and is not among {list}");
+        }
     }
 }
 
@@ -729,6 +808,8 @@ struct Server {
     documents: HashMap<String, String>,
     connections: BTreeMap<LinkId, Held>,
     counts: HashMap<String, usize>,
+    /// What the address server answers; nothing in an empty answer.
+    list: Option<&'static str>,
     time: i64,
     /// How often an instance that was claimed was not there at all for a moment.
     vanished: usize,
@@ -755,6 +836,7 @@ impl Server {
             documents: HashMap::new(),
             connections: BTreeMap::new(),
             counts: HashMap::new(),
+            list: Some("s"),
             time: 0,
             vanished: 0,
         }
@@ -765,6 +847,7 @@ impl Server {
         self.logins_down = false;
         self.paused = false;
         self.black_holes.clear();
+        self.list = self.list.or(Some("t"));
     }
 
     /// All servers at once.
@@ -940,4 +1023,5 @@ fn error(code: i32) -> Payload {
     Payload::new("ErrorResponse", serde_json::to_vec(&body).expect("JSON"))
 }
 
+const LISTS: [Option<&str>; 4] = [None, Some("s"), Some("t"), Some("s,t")];
 const SEEDS: u64 = 2000;

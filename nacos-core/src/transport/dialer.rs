@@ -6,7 +6,10 @@ use super::{
     socket::Socket,
     tls::{Alpn, Tls, TlsProblem},
 };
-use crate::server::{Scheme, Server};
+use crate::{
+    locator::Endpoint,
+    server::{Scheme, Server},
+};
 
 /// Opens every socket of a client. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,19 +49,34 @@ impl Dialer {
     /// A socket to the gRPC port. The caller gives the deadline.
     pub(crate) async fn grpc(&self, server: &Server) -> io::Result<Socket> {
         let alpn = self.secures_grpc(server).then_some(Alpn::H2);
-        self.open(server.host(), server.grpc_port(), alpn).await
+        self.open((server.host(), server.grpc_port()), self.name_of(server), alpn).await
     }
 
     /// A socket to the main port. The caller gives the deadline.
     pub(crate) async fn http(&self, server: &Server) -> io::Result<Socket> {
         let alpn = self.secures_http(server).then_some(Alpn::Http1);
-        self.open(server.host(), server.port(), alpn).await
+        self.open((server.host(), server.port()), self.name_of(server), alpn).await
     }
 
-    async fn open(&self, host: &str, port: u16, alpn: Option<Alpn>) -> io::Result<Socket> {
+    /// A socket to the address server, whose name is its own. The caller gives the deadline.
+    pub(crate) async fn endpoint(&self, endpoint: &Endpoint) -> io::Result<Socket> {
+        let alpn = (endpoint.scheme == Scheme::Https).then_some(Alpn::Http1);
+        self.open((&endpoint.host, endpoint.port), &endpoint.host, alpn).await
+    }
+
+    fn name_of<'a>(&'a self, server: &'a Server) -> &'a str {
+        self.tls.server_name().unwrap_or(server.host())
+    }
+
+    async fn open(
+        &self,
+        (host, port): (&str, u16),
+        name: &str,
+        alpn: Option<Alpn>,
+    ) -> io::Result<Socket> {
         let socket = dial(host, port).await?;
         match alpn {
-            Some(alpn) => self.tls.connect(socket, host, port, alpn).await,
+            Some(alpn) => self.tls.connect(socket, (host, port), name, alpn).await,
             None => Ok(Socket::Plain(socket)),
         }
     }

@@ -1,13 +1,17 @@
-//! One HTTP/1 request: for logging in, the only thing that a client asks a main port for.
-use std::fmt::{self, Write};
+//! One HTTP/1 request: for logging in at a main port, and for the list of an address server.
+use std::{
+    fmt::{self, Write},
+    future::Future,
+    io,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 
-use super::Dialer;
-use crate::server::Server;
+use super::{Dialer, socket::Socket};
+use crate::{locator::Endpoint, server::Server, wire::connection::CLIENT_VERSION};
 
 /// The fields of a form, URL-encoded. `Debug` shows none: one of them is a password.
 pub(crate) struct Form(String);
@@ -46,18 +50,47 @@ pub(crate) async fn post_form(
     path: &str,
     form: Form,
 ) -> Result<(StatusCode, Bytes), HttpError> {
-    let failed = |error: &dyn fmt::Display| HttpError::Failed(error.to_string());
-    let socket = dialer.http(server).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
-        .await
-        .map_err(|error| failed(&error))?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
         .header(header::HOST, server.to_string())
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::CONNECTION, "close")
-        .body(Full::new(Bytes::from(form.0)))
+        .body(Full::new(Bytes::from(form.0)));
+    exchange(dialer.http(server), request).await
+}
+
+/// Gets the list from the address server. The caller gives the deadline.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket.
+pub(crate) async fn get_list(
+    dialer: &Dialer,
+    endpoint: &Endpoint,
+) -> Result<(StatusCode, Bytes), HttpError> {
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(endpoint.target())
+        .header(header::HOST, endpoint.authority())
+        .header(header::ACCEPT, "text/plain")
+        .header(header::USER_AGENT, CLIENT_VERSION)
+        .header("Client-Version", CLIENT_VERSION)
+        .header(header::CONNECTION, "close")
+        .body(Full::default());
+    exchange(dialer.endpoint(endpoint), request).await
+}
+
+/// Sends one request over a connection of its own, and reads the answer.
+async fn exchange(
+    socket: impl Future<Output = io::Result<Socket>>,
+    request: http::Result<Request<Full<Bytes>>>,
+) -> Result<(StatusCode, Bytes), HttpError> {
+    let failed = |error: &dyn fmt::Display| HttpError::Failed(error.to_string());
+    let request = request.map_err(|error| failed(&error))?;
+    let socket = socket.await.map_err(|error| failed(&error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
+        .await
         .map_err(|error| failed(&error))?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| answered(&error))?;
@@ -104,7 +137,7 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-/// A login's answer is some hundred bytes.
+/// A login's answer is some hundred bytes, a line of a list some twenty.
 const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub use self::tls::TlsVersion;
 pub(crate) use self::{
     dialer::Dialer,
     error::{CallError, status},
-    http1::{Form, HttpError, post_form},
+    http1::{Form, HttpError, get_list, post_form},
     link::{Headers, Link},
     stream::Pushes,
     tls::{ClientFiles, Tls, TlsSettings},

@@ -86,5 +86,6 @@ answer! {
     HealthCheckResponse {}
 }
 
-const CLIENT_VERSION: &str = concat!("Nacos-Rust-Client:v", env!("CARGO_PKG_VERSION"));
+/// How this client names itself.
+pub(crate) const CLIENT_VERSION: &str = concat!("Nacos-Rust-Client:v", env!("CARGO_PKG_VERSION"));
 const MODULE: &str = "internal";

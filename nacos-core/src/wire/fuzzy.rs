@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "understood and acknowledged; the client does not ask for them yet")]
 use serde::{Deserialize, Serialize};
 
-use super::{Request, answer, or_default};
+use super::{Ability, Request, answer, or_default};
 
 /// Watches which documents exist, by pattern (servers since 3.0).
 #[derive(Debug, Serialize)]
@@ -20,6 +20,7 @@ pub(crate) struct ConfigFuzzyWatchRequest<'a> {
 impl Request for ConfigFuzzyWatchRequest<'_> {
     const TYPE: &'static str = "ConfigFuzzyWatchRequest";
     type Answer = ConfigFuzzyWatchResponse;
+    const NEEDS: Option<Ability> = Some(Ability::FuzzyWatch);
 }
 
 answer! {
@@ -42,6 +43,7 @@ pub(crate) struct NamingFuzzyWatchRequest<'a> {
 impl Request for NamingFuzzyWatchRequest<'_> {
     const TYPE: &'static str = "NamingFuzzyWatchRequest";
     type Answer = NamingFuzzyWatchResponse;
+    const NEEDS: Option<Ability> = Some(Ability::FuzzyWatch);
 }
 
 answer! {

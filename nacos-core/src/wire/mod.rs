@@ -2,6 +2,7 @@
 //!
 //! Strict in what is sent: no nulls, every field that the strictest server wants. Tolerant of what
 //! arrives: unknown fields are ignored, a missing or null field is its default.
+pub(crate) mod ability;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod fuzzy;
@@ -18,7 +19,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
-pub(crate) use self::payload::Payload;
+pub(crate) use self::{ability::Ability, payload::Payload};
 use crate::error::ErrorKind;
 
 /// A message that is answered by one of type [`Request::Answer`].
@@ -27,6 +28,8 @@ pub(crate) trait Request: Serialize {
     const TYPE: &'static str;
     /// What a server answers when it did what was asked.
     type Answer: Answer;
+    /// What the server must have announced to be asked for this.
+    const NEEDS: Option<Ability> = None;
 
     /// The message as it travels, without headers.
     fn payload(&self) -> Payload {

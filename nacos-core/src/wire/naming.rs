@@ -6,7 +6,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Request, answer};
+use super::{Ability, Request, answer};
 use crate::{
     instance::{Instance, MAX_WEIGHT},
     key::{ClusterName, ServiceKey},
@@ -122,6 +122,7 @@ impl<'a> PersistentInstanceRequest<'a> {
 impl Request for PersistentInstanceRequest<'_> {
     const TYPE: &'static str = "PersistentInstanceRequest";
     type Answer = InstanceResponse;
+    const NEEDS: Option<Ability> = Some(Ability::PersistentInstances);
 }
 
 /// Subscribes to a service, or stops; the answer is the service as it is now.

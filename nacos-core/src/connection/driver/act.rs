@@ -56,9 +56,10 @@ impl Driver {
             }
             // Dropping it ends the task that does its work, and closes the socket.
             Action::Close { link } => drop(self.links.remove(&link)),
+            Action::Locate => self.locate(),
             Action::Login => {
                 let (dialer, credentials) = (self.dialer.clone(), self.credentials.clone());
-                let mut servers = self.servers.clone();
+                let mut servers = (*self.views.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
                 self.jobs.push(Box::pin(async move {
                     let outcome = match credentials {

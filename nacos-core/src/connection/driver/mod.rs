@@ -4,6 +4,7 @@
 //! is gone, whichever comes first. What it sends for the session runs side by side in one set of
 //! futures; ending the task drops them all, and with them every socket.
 mod act;
+mod locate;
 mod meters;
 mod show;
 
@@ -23,6 +24,7 @@ use tokio::{
 };
 use tracing::warn;
 
+use self::locate::Located;
 use self::meters::Meters;
 use super::{Options, login::Token};
 use crate::{
@@ -31,9 +33,10 @@ use crate::{
     instance::Instance,
     key::{ConfigKey, ServiceKey},
     live::LiveWriter,
+    locator::Listing,
     server::Server,
     service::Service,
-    session::{self, CallId, ClaimKey, GuardId, LinkId, LoginFailure, Session},
+    session::{self, CallId, ClaimKey, Event, GuardId, LinkId, LoginFailure, Session},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
@@ -87,6 +90,8 @@ pub(super) struct Serving {
     pub(super) link: Link,
     /// Those that carry the token; none if nobody logs in.
     pub(super) headers: Option<Arc<Headers>>,
+    /// As it was named in the options, or in the list.
+    pub(super) server: Arc<str>,
     pub(super) abilities: Arc<BTreeMap<String, bool>>,
     /// [`Current::refusals`] when this was handed out.
     pub(super) refusals: u64,
@@ -97,6 +102,7 @@ pub(super) struct Views {
     pub(super) current: watch::Sender<Current>,
     pub(super) state: LiveWriter<SessionState>,
     pub(super) vitals: LiveWriter<Vitals>,
+    pub(super) servers: LiveWriter<Vec<Server>>,
     pub(super) documents: Arc<Store<ConfigKey, DocumentState>>,
     pub(super) services: Arc<Store<ServiceKey, Service>>,
 }
@@ -131,8 +137,8 @@ pub(super) struct Driver {
     vitals: Vitals,
     closing: Option<Closing>,
     meters: Meters,
+    located: Located,
 
-    servers: Vec<Server>,
     dialer: Dialer,
     credentials: Option<Credentials>,
     receive_limit: usize,
@@ -165,6 +171,7 @@ enum Report {
     Pushed(LinkId, Pushes, Result<Payload, CallError>),
     Ended(LinkId, String),
     LoggedIn(Result<Token, LoginFailure>),
+    Located(Result<Listing, String>),
 }
 
 impl Report {
@@ -174,7 +181,9 @@ impl Report {
             Self::StreamOpened(..) | Self::Pushed(_, _, Err(_)) => Reason::Stream,
             Self::Pushed(..) => Reason::Push,
             Self::Answered(..) => Reason::HealthCheck,
-            Self::Dialled(..) | Self::Ended(..) | Self::LoggedIn(_) => Reason::Connection,
+            Self::Dialled(..) | Self::Ended(..) | Self::LoggedIn(_) | Self::Located(_) => {
+                Reason::Connection
+            }
         }
     }
 }
@@ -194,6 +203,7 @@ impl Driver {
             has_credentials: options.credentials.is_some(),
             backoff_cap: options.backoff_cap,
             patience: options.patience,
+            refresh: options.locator.as_ref().map(|locator| locator.refresh),
         };
         let jitter = Box::new(fastrand::f64);
         Self {
@@ -210,8 +220,8 @@ impl Driver {
             vitals: Vitals::default(),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
-            servers: options.servers.clone(),
             dialer: options.dialer.clone(),
+            located: Located::new(options.locator.clone()),
             credentials: options.credentials.clone(),
             receive_limit: options.receive_limit,
         }
@@ -295,8 +305,14 @@ impl Driver {
 
     /// Does everything that the session asks for, and shows everything that it has to show.
     fn perform(&mut self) {
+        let mut moved = false;
         while let Some(event) = self.session.poll_event() {
+            moved |= matches!(event, Event::Serving(_) | Event::State(_));
             self.show(event);
+        }
+        // After all of them: a connection is never shown with the abilities of another.
+        if moved {
+            self.show_current();
         }
         while let Some(action) = self.session.poll_action() {
             self.act(action);
@@ -336,6 +352,7 @@ impl Driver {
             },
             // Closed meanwhile.
             Report::Pushed(..) => {}
+            Report::Located(outcome) => self.located(outcome),
             Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
             Report::LoggedIn(outcome) => {
                 let outcome = outcome.map(|token| {

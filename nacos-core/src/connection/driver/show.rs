@@ -20,13 +20,11 @@ impl Driver {
                 if link.is_none() {
                     self.leaving.clear();
                 }
-                self.show_current();
             }
             Event::State(state) => {
                 log(&state);
                 self.meters.share.state(&state);
                 self.views.state.publish(state);
-                self.show_current();
             }
             Event::Document(key, state) => self.views.documents.update(&key, |_| Some(state)),
             Event::Service(key, service) => self.views.services.update(&key, |before| {
@@ -46,16 +44,19 @@ impl Driver {
     pub(super) fn show_current(&mut self) {
         let state = (*self.views.state.get()).clone();
         let serving = match (&state, self.serving) {
-            (SessionState::Connected { abilities, .. }, Some(id)) => match self.links.get(&id) {
-                Some(Open::Up { link, .. }) => Some(Serving {
-                    id,
-                    link: link.clone(),
-                    headers: self.headers.clone(),
-                    abilities: Arc::clone(abilities),
-                    refusals: self.refusals,
-                }),
-                _ => None,
-            },
+            (SessionState::Connected { server, abilities, .. }, Some(id)) => {
+                match self.links.get(&id) {
+                    Some(Open::Up { link, .. }) => Some(Serving {
+                        id,
+                        link: link.clone(),
+                        headers: self.headers.clone(),
+                        server: Arc::clone(server),
+                        abilities: Arc::clone(abilities),
+                        refusals: self.refusals,
+                    }),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         let renewing = self.session.is_renewing();

@@ -74,7 +74,12 @@ impl Tls {
         self.shared.load().map(drop)
     }
 
-    /// TLS over `socket`. The caller gives the deadline.
+    /// The name that servers' certificates have to show, if it is not the host.
+    pub(in crate::transport) fn server_name(&self) -> Option<&str> {
+        self.shared.settings.server_name.as_deref()
+    }
+
+    /// TLS over `socket`, to a peer that shows `name`. The caller gives the deadline.
     ///
     /// # Errors
     ///
@@ -86,19 +91,17 @@ impl Tls {
     pub(in crate::transport) async fn connect(
         &self,
         socket: TcpStream,
-        host: &str,
-        port: u16,
+        (host, port): (&str, u16),
+        name: &str,
         alpn: Alpn,
     ) -> io::Result<Socket> {
-        let settings = &self.shared.settings;
-        let name = settings.server_name.as_deref().unwrap_or(host);
         let whom = format!("TLS with {host} port {port} as {name:?}");
         let failed = |why: String| io::Error::other(format!("{whom}: {why}"));
         let server_name = ServerName::try_from(name.to_owned())
             .map_err(|_| failed("that is no name that a certificate can have".to_owned()))?;
         let configs = self.configs().await.map_err(|problem| failed(problem.why))?;
         let connector = TlsConnector::from(configs.of(alpn));
-        let shows_certificate = settings.client.is_some();
+        let shows_certificate = self.shared.settings.client.is_some();
         match connector.connect(server_name, socket).await {
             Ok(stream) => {
                 let stream = TlsStream::new(stream, whom, shows_certificate);

@@ -19,12 +19,17 @@ impl Tls {
         Err(TlsProblem { option: "tls", why: ABSENT.to_owned() })
     }
 
+    #[expect(clippy::unused_self, reason = "the same face as with TLS")]
+    pub(in crate::transport) fn server_name(&self) -> Option<&str> {
+        None
+    }
+
     #[expect(clippy::unused_async, reason = "the same face as with TLS")]
     pub(in crate::transport) async fn connect(
         &self,
         _: TcpStream,
+        _: (&str, u16),
         _: &str,
-        _: u16,
         _: Alpn,
     ) -> io::Result<Socket> {
         Err(io::Error::new(io::ErrorKind::Unsupported, ABSENT))

@@ -1,0 +1,340 @@
+//! Where the list of servers is read, if it is not given.
+use std::{collections::BTreeSet, fmt, net::SocketAddr, time::Duration};
+
+use http::{Uri, uri::Authority};
+
+use crate::server::{Scheme, Server};
+
+/// Where the list of servers is read, and how often.
+#[derive(Clone, Debug)]
+pub(crate) struct Locator {
+    pub(crate) source: Source,
+    pub(crate) refresh: Duration,
+    /// What the gRPC port of each server lies above its main port.
+    pub(crate) grpc_offset: u16,
+}
+
+/// Who knows the servers.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// An address server, which answers with one server a line.
+    Endpoint(Endpoint),
+    /// A name, each address of which is a server.
+    Name(Server),
+}
+
+/// The address server. `Debug` and `Display` leave out the query, which may hold a secret.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    path: String,
+    query: String,
+}
+
+/// What the options say about the address server, beside the endpoint itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Details<'a> {
+    pub(crate) port: Option<u16>,
+    pub(crate) context_path: Option<&'a str>,
+    pub(crate) cluster_name: Option<&'a str>,
+    /// Sent along unless it is empty.
+    pub(crate) namespace: &'a str,
+    pub(crate) query: Option<&'a str>,
+}
+
+impl Endpoint {
+    /// Reads `host[:port]`, or a URL, of which what is left out comes from `details`.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong without showing the text, which may hold a secret.
+    pub(crate) fn parse(text: &str, details: Details<'_>) -> Result<Self, String> {
+        let text = text.trim();
+        let is_url = text.contains("://");
+        let url = if is_url { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri = url.parse().map_err(|_| "it is neither host[:port] nor a URL".to_owned())?;
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            Some("https") => Scheme::Https,
+            _ => return Err("its scheme is neither http nor https".to_owned()),
+        };
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        if !is_host(host) || uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+            return Err("it names no host".to_owned());
+        }
+        let port = match (port(&uri)?, details.port) {
+            (Some(own), Some(port)) if own != port => {
+                return Err("`endpoint_port` is another port than the one it names".to_owned());
+            }
+            (Some(port), _) | (None, Some(port)) => port,
+            // A URL means what it means everywhere else.
+            (None, None) if is_url && scheme == Scheme::Https => 443,
+            (None, None) if is_url => 80,
+            (None, None) => DEFAULT_PORT,
+        };
+        let path = match uri.path() {
+            "" | "/" => default_path(details),
+            _ if details.context_path.or(details.cluster_name).is_some() => {
+                return Err("it names a path, and so does another option".to_owned());
+            }
+            path => path.to_owned(),
+        };
+        let namespace =
+            (!details.namespace.is_empty()).then(|| format!("namespace={}", details.namespace));
+        let given = [uri.query(), details.query.map(|query| query.trim_matches(['?', '&', ' ']))];
+        let query = given.into_iter().flatten().filter(|part| !part.is_empty()).map(str::to_owned);
+        let query = namespace.into_iter().chain(query).collect::<Vec<_>>().join("&");
+        let endpoint = Self { scheme, host: host.to_owned(), port, path, query };
+        match endpoint.target().parse::<Uri>() {
+            Ok(_) => Ok(endpoint),
+            Err(_) => Err("its path or its query cannot be part of a URL".to_owned()),
+        }
+    }
+
+    /// What is asked for: the path and the query.
+    pub(crate) fn target(&self) -> String {
+        if self.query.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{}", self.path, self.query)
+        }
+    }
+
+    /// `host:port`, as it goes into the header `Host`.
+    pub(crate) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// The port that a URL names, if it names one.
+fn port(uri: &Uri) -> Result<Option<u16>, String> {
+    let authority = uri.authority().map_or("", Authority::as_str);
+    match uri.port_u16() {
+        None if authority == uri.host().unwrap_or_default() => Ok(None),
+        None | Some(0) => Err("its port is not a number within 1 and 65535".to_owned()),
+        port => Ok(port),
+    }
+}
+
+fn default_path(details: Details<'_>) -> String {
+    let folder = details.context_path.unwrap_or(DEFAULT_CONTEXT_PATH).trim_matches('/');
+    let file = details.cluster_name.unwrap_or(DEFAULT_CLUSTER_NAME).trim_matches('/');
+    if folder.is_empty() { format!("/{file}") } else { format!("/{folder}/{file}") }
+}
+
+/// What an address server answered.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Listing {
+    pub(crate) servers: Vec<Server>,
+    /// Why some lines name none.
+    pub(crate) unreadable: Vec<String>,
+}
+
+impl Listing {
+    /// Reads one server a line, with its port if that is another than 8848; blank lines and
+    /// comments after `#` are skipped, and a line that is neither costs itself only.
+    pub(crate) fn parse(text: &str, grpc_offset: u16) -> Self {
+        let mut listing = Self::default();
+        for line in text.lines() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            match Server::parse_list(line, grpc_offset) {
+                Ok(servers) => {
+                    for server in servers {
+                        if !is_host(server.host()) {
+                            listing.unreadable(format!("{:?} is no host name", clip(line)));
+                        } else if !listing.servers.contains(&server) {
+                            listing.servers.push(server);
+                        }
+                    }
+                }
+                Err(why) => listing.unreadable(clip(&why).to_owned()),
+            }
+        }
+        listing
+    }
+
+    /// Each address that a name has is a server, on the ports of `name`.
+    pub(crate) fn resolved(name: &Server, addresses: impl Iterator<Item = SocketAddr>) -> Self {
+        // An IPv4 address in the clothes of IPv6 is the same server; and name servers rotate what
+        // they answer, which is no news.
+        let addresses: BTreeSet<_> = addresses.map(|address| address.ip().to_canonical()).collect();
+        let servers = addresses.iter().map(|address| name.at(&address.to_string())).collect();
+        Self { servers, unreadable: Vec::new() }
+    }
+
+    fn unreadable(&mut self, why: String) {
+        if self.unreadable.len() < MOST_UNREADABLE {
+            self.unreadable.push(why);
+        }
+    }
+}
+
+/// Stricter than what users may write: a page of HTML or JSON is no list of servers.
+fn is_host(host: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:%".contains(c);
+    !host.is_empty() && host.chars().all(allowed)
+}
+
+/// A stranger's text, short enough for a log.
+fn clip(text: &str) -> &str {
+    text.char_indices().nth(MAX_QUOTED).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(endpoint) => write!(f, "the servers that {endpoint} lists"),
+            Self::Name(name) => write!(f, "the addresses of {name}"),
+        }
+    }
+}
+
+const DEFAULT_CLUSTER_NAME: &str = "serverlist";
+const DEFAULT_CONTEXT_PATH: &str = "nacos";
+const DEFAULT_PORT: u16 = 8080;
+const MAX_QUOTED: usize = 100;
+/// Reasons that are kept of one answer.
+const MOST_UNREADABLE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str, details: Details<'_>) -> Result<String, String> {
+        let endpoint = Endpoint::parse(text, details)?;
+        let scheme = if endpoint.scheme == Scheme::Https { "https" } else { "http" };
+        Ok(format!("{scheme}://{}{}", endpoint.authority(), endpoint.target()))
+    }
+
+    #[test]
+    fn parts_that_are_left_out_have_nacos_defaults() {
+        let url = |text| url(text, Details::default()).expect(text);
+        assert_eq!(url("jmenv"), "http://jmenv:8080/nacos/serverlist");
+        assert_eq!(url(" jmenv:80 "), "http://jmenv:80/nacos/serverlist");
+        assert_eq!(url("[::1]"), "http://[::1]:8080/nacos/serverlist");
+        assert_eq!(url("http://jmenv"), "http://jmenv:80/nacos/serverlist");
+        assert_eq!(url("https://jmenv/"), "https://jmenv:443/nacos/serverlist");
+        assert_eq!(url("http://jmenv:81/a/b?c=d"), "http://jmenv:81/a/b?c=d");
+    }
+
+    #[test]
+    fn details_take_the_place_of_defaults() {
+        let details = Details {
+            port: Some(81),
+            context_path: Some("/env/"),
+            cluster_name: Some("blue"),
+            namespace: "staging",
+            query: Some("?a=1&b=%20"),
+        };
+        let expected = "http://jmenv:81/env/blue?namespace=staging&a=1&b=%20";
+        assert_eq!(url("jmenv", details).as_deref(), Ok(expected));
+        let root = Details { context_path: Some(""), ..Details::default() };
+        assert_eq!(url("jmenv", root).as_deref(), Ok("http://jmenv:8080/serverlist"));
+        let details = Details { namespace: "staging", query: Some("a=1"), ..Details::default() };
+        let expected = "http://jmenv:80/list?namespace=staging&c=d&a=1";
+        assert_eq!(url("http://jmenv/list?c=d", details).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn contradictions_and_nonsense_are_refused_and_never_shown() {
+        let port = Details { port: Some(1), ..Details::default() };
+        assert!(url("jmenv:2", port).is_err());
+        let path = Details { context_path: Some("a"), ..Details::default() };
+        assert!(url("http://jmenv/b", path).is_err());
+        let query = Details { query: Some("hunter2 \n"), ..Details::default() };
+        let error = url("jmenv", query).expect_err("no URL");
+        assert!(!error.contains("hunter2"), "{error}");
+        for text in [
+            "",
+            "ftp://jmenv",
+            "jmenv:0",
+            "jmenv:66000",
+            "nacos:hunter2@jmenv",
+            "http://nacos:hunter2@jmenv",
+            "a b",
+            "${HUNTER2}",
+            "http://",
+            "::1",
+        ] {
+            let error = url(text, Details::default()).expect_err(text);
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn query_is_neither_displayed_nor_debugged() {
+        let details = Details { query: Some("token=hunter2"), ..Details::default() };
+        let endpoint = Endpoint::parse("jmenv", details).expect("valid");
+        assert!(endpoint.target().contains("hunter2"));
+        assert_eq!(endpoint.to_string(), "http://jmenv:8080/nacos/serverlist");
+        assert!(
+            !format!("{endpoint:?} {:?}", Source::Endpoint(endpoint.clone())).contains("hunter2")
+        );
+    }
+
+    #[test]
+    fn lists_have_one_server_a_line() {
+        let text =
+            "10.0.0.1\r\n\n # a comment\n10.0.0.2:80 # another\n[::1]:9\n10.0.0.1:8848\n n1 ";
+        let listing = Listing::parse(text, 1000);
+        let shown: Vec<_> = listing.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.1:8848", "10.0.0.2:80", "[::1]:9", "n1:8848"]);
+        assert_eq!(listing.unreadable, [""; 0]);
+    }
+
+    #[test]
+    fn line_that_names_no_server_costs_itself() {
+        let listing = Listing::parse("10.0.0.1\n10.0.0.2:x\na b\n10.0.0.3:70000\n10.0.0.4", 1000);
+        let hosts: Vec<_> = listing.servers.iter().map(Server::host).collect();
+        assert_eq!(hosts, ["10.0.0.1", "10.0.0.4"]);
+        assert_eq!(listing.unreadable.len(), 3);
+    }
+
+    #[test]
+    fn pages_of_something_else_name_no_servers() {
+        for page in [
+            "<html><head><title>404</title></head></html>",
+            "<html>\n<body>\n<h1>sorry</h1>\n</html>",
+            r#"{"code":500,"message":"no"}"#,
+            "[]",
+            "Not Found",
+            "\0\u{1}\u{2}",
+            "",
+        ] {
+            let listing = Listing::parse(page, 1000);
+            assert_eq!(listing.servers, [], "{page}");
+        }
+        let endless = Listing::parse(&"<br>\n".repeat(10_000), 1000);
+        assert_eq!(endless.unreadable.len(), MOST_UNREADABLE);
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_a_server() {
+        let name = Server::parse_list("nacos-headless:80", 1000).expect("valid").remove(0);
+        let addresses = ["10.0.0.2:80", "10.0.0.1:80", "[::ffff:10.0.0.1]:80", "[fd00::1]:80"];
+        let addresses = addresses.map(|address| address.parse().expect("an address"));
+        let listing = Listing::resolved(&name, addresses.into_iter());
+        let shown: Vec<_> = listing.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]);
+        assert!(listing.servers.iter().all(|server| server.grpc_port() == 1080));
+    }
+}

@@ -1,0 +1,122 @@
+//! Where the servers are: given, listed by an address server, or the addresses of a name.
+use std::time::Duration;
+
+use super::{ClientOptions, invalid};
+use crate::{
+    client::LONGEST,
+    error::Error,
+    key::Namespace,
+    locator::{Details, Endpoint, Locator, Source},
+    secret::Secret,
+    server::Server,
+};
+
+/// The servers that are given, or where their list is read.
+pub(super) fn servers(
+    options: &ClientOptions,
+    namespace: &Namespace,
+) -> Result<(Vec<Server>, Option<Locator>), Error> {
+    let grpc_offset = options.grpc_port_offset.unwrap_or(GRPC_PORT_OFFSET);
+    let given = |text| Option::as_deref(text).filter(|text: &&str| !text.trim().is_empty());
+    let source =
+        match (given(&options.server_addr), given(&options.endpoint), given(&options.server_dns)) {
+            (Some(addresses), None, None) => {
+                return Ok((named("server_addr", addresses, grpc_offset)?, None));
+            }
+            (None, Some(text), None) => Source::Endpoint(endpoint(text, options, namespace)?),
+            (None, None, Some(text)) => match named("server_dns", text, grpc_offset)?.as_slice() {
+                [name] => Source::Name(name.clone()),
+                _ => return Err(invalid("server_dns", "it is more than one name")),
+            },
+            (None, None, None) => {
+                let why = "no server is named, nor is there an `endpoint` that lists them";
+                return Err(invalid("server_addr", why));
+            }
+            (Some(_), Some(_), _) => return Err(both("server_addr", "endpoint")),
+            (Some(_), None, Some(_)) => return Err(both("server_addr", "server_dns")),
+            (None, Some(_), Some(_)) => return Err(both("endpoint", "server_dns")),
+        };
+    let refresh = options.endpoint_refresh.unwrap_or(REFRESH).clamp(MIN_REFRESH, LONGEST);
+    Ok((Vec::new(), Some(Locator { source, refresh, grpc_offset })))
+}
+
+fn both(one: &str, other: &str) -> Error {
+    invalid(other, format!("it is given beside `{one}`, and only one of them can be meant"))
+}
+
+fn named(option: &str, addresses: &str, grpc_offset: u16) -> Result<Vec<Server>, Error> {
+    let servers = Server::parse_list(addresses, grpc_offset).map_err(|why| invalid(option, why))?;
+    if servers.is_empty() {
+        return Err(invalid(option, "no server is named"));
+    }
+    Ok(servers)
+}
+
+fn endpoint(text: &str, options: &ClientOptions, namespace: &Namespace) -> Result<Endpoint, Error> {
+    let details = Details {
+        port: options.endpoint_port,
+        context_path: options.endpoint_context_path.as_deref(),
+        cluster_name: options.endpoint_cluster_name.as_deref(),
+        namespace: if namespace.is_default() { "" } else { namespace.as_str() },
+        query: options.endpoint_query.as_ref().map(Secret::expose),
+    };
+    Endpoint::parse(text, details).map_err(|why| invalid("endpoint", why))
+}
+
+const GRPC_PORT_OFFSET: u16 = 1000;
+const MIN_REFRESH: Duration = Duration::from_secs(1);
+const REFRESH: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn check(fields: &[(&str, &str)]) -> Result<(Vec<Server>, Option<Locator>), String> {
+        let mut options = ClientOptions::default();
+        for (name, value) in fields {
+            options.set(name, super::super::Given::Text((*value).to_owned())).expect("readable");
+        }
+        servers(&options, &"staging".parse().expect("valid")).map_err(|error| {
+            format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
+        })
+    }
+
+    #[test]
+    fn servers_are_given_or_listed_or_resolved() {
+        let (servers, locator) = check(&[("server_addr", "a,b")]).expect("valid");
+        assert_eq!((servers.len(), locator.is_none()), (2, true));
+        let (servers, locator) =
+            check(&[("endpoint", "jmenv"), ("grpc_port_offset", "7")]).expect("valid");
+        let locator = locator.expect("an endpoint");
+        assert_eq!((servers.len(), locator.grpc_offset, locator.refresh), (0, 7, REFRESH));
+        let Source::Endpoint(endpoint) = locator.source else { panic!("an endpoint") };
+        assert_eq!(endpoint.target(), "/nacos/serverlist?namespace=staging");
+        let (_, locator) = check(&[("server_dns", "nacos-headless")]).expect("valid");
+        let source = locator.expect("a name").source;
+        assert_eq!(source.to_string(), "the addresses of nacos-headless:8848");
+    }
+
+    #[test]
+    fn sources_that_contradict_each_other_are_both_named() {
+        for pair in
+            [["server_addr", "endpoint"], ["endpoint", "server_dns"], ["server_addr", "server_dns"]]
+        {
+            let error = check(&pair.map(|name| (name, "a"))).expect_err("two sources");
+            assert!(pair.iter().all(|name| error.contains(name)), "{error}");
+        }
+        let error = check(&[("server_addr", " ")]).expect_err("no source");
+        assert!(error.contains("server_addr") && error.contains("endpoint"), "{error}");
+        assert!(check(&[("server_dns", "a,b")]).is_err());
+    }
+
+    #[test]
+    fn hostile_refreshes_are_bounded() {
+        for (given, bounded) in [("0s", MIN_REFRESH), ("99999999h", LONGEST)] {
+            let (_, locator) =
+                check(&[("endpoint", "a"), ("endpoint_refresh", given)]).expect("valid");
+            assert_eq!(locator.expect("an endpoint").refresh, bounded);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Where the servers are, if that may change: when to ask, and whether to leave one.
+//!
+//! A list that cannot be read, or is empty, never replaces one that could. A server that is missing
+//! once may be back in the next answer: only one that is missing again half an interval later is
+//! left, the way that a server asks to be left, so that no flapping answer moves every client.
+use std::time::{Duration, Instant};
+
+use super::{Lifetime, MoveReason, PlannedMove, Session, backoff::retry_delay};
+use crate::{error::ErrorKind, server::Server};
+
+/// When the list of servers is asked for.
+#[derive(Debug)]
+pub(crate) struct Locate {
+    /// How often; `None` for a list that never changes.
+    every: Option<Duration>,
+    known: bool,
+    next: Option<Instant>,
+    asked: Option<Instant>,
+    failures: u32,
+    /// Since when the server that serves has been missing.
+    missing: Option<Instant>,
+}
+
+impl Locate {
+    pub(crate) fn new(every: Option<Duration>, now: Instant) -> Self {
+        let next = every.map(|_| now);
+        Self { every, known: every.is_none(), next, asked: None, failures: 0, missing: None }
+    }
+
+    /// Whether there is a list at all.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Whether to ask now; whoever is told so does.
+    pub(crate) fn begin(&mut self, now: Instant) -> bool {
+        let due = self.next.is_some_and(|at| at <= now);
+        if due {
+            self.next = None;
+            self.asked = Some(now);
+        }
+        due
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// When the first list is asked for again.
+    pub(crate) fn retry_at(&self) -> Option<Instant> {
+        self.next.filter(|_| !self.known)
+    }
+
+    /// None of the servers took us: there may be others by now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        let soonest = self.asked.map_or(now, |asked| now.max(asked + PAUSE));
+        self.next = self.next.map(|at| at.min(soonest));
+    }
+
+    fn found(&mut self, now: Instant, jitter: f64) {
+        self.known = true;
+        self.failures = 0;
+        self.next_in_turn(now, jitter);
+    }
+
+    fn failed(&mut self, now: Instant, cap: Duration, jitter: f64) {
+        if self.known {
+            self.next_in_turn(now, jitter);
+        } else {
+            self.next = Some(now + retry_delay(self.failures, jitter).min(cap));
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    fn next_in_turn(&mut self, now: Instant, jitter: f64) {
+        self.next = self.every.map(|every| now + every.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)));
+    }
+
+    /// The server that serves is not on the list. Says whether it has left.
+    fn is_gone(&mut self, now: Instant) -> bool {
+        let since = *self.missing.get_or_insert(now);
+        self.every.is_some_and(|every| now.saturating_duration_since(since) >= every / 2)
+    }
+}
+
+impl Session {
+    /// The list of servers was read, or could not be.
+    pub(crate) fn handle_servers(&mut self, now: Instant, outcome: Result<Vec<Server>, String>) {
+        if self.lifetime != Lifetime::Open {
+            return;
+        }
+        match outcome {
+            Ok(list) if !list.is_empty() => self.listed(now, list),
+            Ok(_) => self.unlisted(now, "the list of servers is empty"),
+            Err(why) => self.unlisted(now, &why),
+        }
+        self.settle(now);
+    }
+
+    fn listed(&mut self, now: Instant, list: Vec<Server>) {
+        if !self.locate.is_known() {
+            self.outage.since = now;
+            self.outage.attempts = 0;
+        }
+        let jitter = (self.jitter)();
+        self.locate.found(now, jitter);
+        let changed = self.servers.replace(list, (self.jitter)());
+        if changed && let Some(campaign) = &mut self.campaign {
+            campaign.relist(self.servers.list());
+            self.search(now);
+        }
+        let Some(serving) = &self.serving else {
+            if changed && self.campaign.is_none() {
+                self.next_campaign = Some(now);
+                self.search(now);
+            }
+            return;
+        };
+        let serves = self.links.get(&serving.link).map(|link| &link.server);
+        let calm = serving.liveness.is_calm();
+        if serves.is_some_and(|server| self.servers.list().contains(server)) {
+            self.locate.missing = None;
+            let left = |planned: &mut PlannedMove| planned.reason == MoveReason::Left;
+            if self.planned_move.take_if(left).is_some() && calm {
+                self.stop_looking();
+            }
+        } else if self.locate.is_gone(now) && self.planned_move.is_none() {
+            self.plan_move(now, MoveReason::Left);
+        }
+    }
+
+    fn unlisted(&mut self, now: Instant, why: &str) {
+        let (cap, jitter) = (self.options.backoff_cap, (self.jitter)());
+        self.locate.failed(now, cap, jitter);
+        if !self.locate.is_known() {
+            self.outage.attempts = self.outage.attempts.saturating_add(1);
+            self.outage.last_error = Some(why.into());
+            self.tell_waiting(ErrorKind::Disconnected);
+        }
+    }
+
+    /// Another server serves: nothing is known yet about its leaving.
+    pub(super) fn arrived(&mut self) {
+        self.locate.missing = None;
+    }
+}
+
+/// However often it is worth asking, at least this lies between two times.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(30);
+    const CAP: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn fixed_list_is_never_asked_for() {
+        let now = Instant::now();
+        let mut locate = Locate::new(None, now);
+        locate.hurry(now);
+        assert!(locate.is_known() && !locate.begin(now));
+        assert_eq!(locate.next_timeout(), None);
+    }
+
+    #[test]
+    fn list_is_asked_for_at_once_and_then_every_interval() {
+        let now = Instant::now();
+        let mut locate = Locate::new(Some(EVERY), now);
+        assert!(locate.begin(now));
+        assert!(!locate.begin(now + EVERY), "one at a time");
+        for (jitter, tenths) in [(0.0, 8), (0.5, 10), (1.0, 12)] {
+            locate.found(now, jitter);
+            assert_eq!(locate.next_timeout(), Some(now + EVERY * tenths / 10));
+        }
+        locate.failed(now, CAP, 0.5);
+        assert_eq!(locate.next_timeout(), Some(now + EVERY), "the known list does meanwhile");
+    }
+
+    #[test]
+    fn failing_first_list_is_asked_for_ever_more_rarely() {
+        let mut now = Instant::now();
+        let mut locate = Locate::new(Some(EVERY), now);
+        let mut delays = Vec::new();
+        for _ in 0..8 {
+            assert!(locate.begin(now));
+            locate.failed(now, CAP, 1.0);
+            let next = locate.retry_at().expect("another try");
+            delays.push((next - now).as_millis());
+            now = next;
+        }
+        assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
+    }
+
+    #[test]
+    fn failed_search_asks_at_once_but_not_in_a_hot_loop() {
+        let now = Instant::now();
+        let mut locate = Locate::new(Some(EVERY), now);
+        locate.begin(now);
+        locate.hurry(now);
+        assert_eq!(locate.next_timeout(), None, "it is being asked");
+        locate.found(now, 0.5);
+        locate.hurry(now);
+        assert_eq!(locate.next_timeout(), Some(now + PAUSE));
+        locate.hurry(now + EVERY / 2);
+        assert_eq!(locate.next_timeout(), Some(now + PAUSE), "never later");
+    }
+
+    #[test]
+    fn server_is_gone_when_it_is_missing_for_half_an_interval() {
+        let now = Instant::now();
+        let mut locate = Locate::new(Some(EVERY), now);
+        assert!(!locate.is_gone(now));
+        assert!(!locate.is_gone(now + PAUSE));
+        assert!(locate.is_gone(now + EVERY / 2));
+        locate.missing = None;
+        assert!(!locate.is_gone(now + EVERY));
+    }
+}

@@ -1,0 +1,283 @@
+//! Where the servers are: read from an address server or from DNS, and followed as it changes.
+use std::{
+    error::Error as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use nacos_core::{ClaimState, Client, ClientBuilder, Error, ErrorKind, Instance, SessionState};
+use nacos_testkit::Server;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::support::{becomes, reconnected, server, soon};
+
+#[tokio::test(start_paused = true)]
+async fn client_leaves_a_server_that_left_the_list_and_loses_no_registration() {
+    let (one, two) = (server().await, server().await);
+    let addresses = AddressServer::start(&format!("{}\n{}\n", one.addr(), two.addr())).await;
+    let client = addresses.client().connect().await.expect("both are there");
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let guard = guard.ready().await.expect("registered");
+    let (old, new) = if one.connections() == 1 { (&one, &two) } else { (&two, &one) };
+    addresses.answer(&new.addr().to_string());
+
+    let held = |server: &Server| server.instances("", "DEFAULT_GROUP", "orders").len();
+    let watching = async {
+        loop {
+            assert!(held(old) + held(new) > 0, "it was gone");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = reconnected(&client, 1) => {}
+        () = watching => {}
+    }
+    becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+    assert_eq!(held(new), 1);
+    soon(old.until(|old| old.connections() == 0)).await;
+    assert_eq!(client.vitals().get().losses, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_flapping_answer_moves_nobody() {
+    let (one, two) = (server().await, server().await);
+    let addresses = AddressServer::start(&one.addr().to_string()).await;
+    let client = addresses.client().connect().await.expect("it is there");
+    for list in [two.addr().to_string(), one.addr().to_string()].iter().cycle().take(20) {
+        let asked = addresses.asked();
+        addresses.answer(list);
+        addresses.until_asked(asked + 1).await;
+    }
+    assert_eq!((client.vitals().get().connects, two.connects()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn address_server_that_is_down_fails_connect_with_its_cause() {
+    let nobody = nobody().await;
+    let began = Instant::now();
+    let error = Client::builder().endpoint(&nobody).connect().await.expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    let text = chain(&error);
+    assert!(text.contains(&format!("http://{nobody}/nacos/serverlist")), "{text}");
+    assert!(text.contains("refused"), "{text}");
+    assert!(Instant::now() - began < Duration::from_secs(1), "it fails fast");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_address_server_fails_connect_within_its_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let began = Instant::now();
+    let error = Client::builder().endpoint(&address).connect().await.expect_err("it is silent");
+    assert!(chain(&error).contains("no answer in time"), "{}", chain(&error));
+    assert!(Instant::now() - began <= Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lazy_client_works_when_the_address_server_appears() {
+    let server = server().await;
+    let nobody = nobody().await;
+    let client = Client::builder().endpoint(&nobody).connect_lazy().expect("valid options");
+    becomes(&mut client.state(), |state| matches!(state, SessionState::Backoff { .. })).await;
+    let _addresses = AddressServer::at(&nobody, &server.addr().to_string()).await;
+    becomes(&mut client.state(), SessionState::is_connected).await;
+    client.configs().get("d").await.expect("an answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_never_replaces_a_list() {
+    let server = server().await;
+    let good = format!("# ours\n\n{}\nno server at all\n", server.addr());
+    let addresses = AddressServer::start(&good).await;
+    let client = addresses.client().connect().await.expect("one line is right");
+    for garbage in
+        ["", "\n\n", "<html><h1>sorry</h1></html>", "{\"code\": 500}", "\0\0", "a b\nc d"]
+    {
+        let asked = addresses.asked();
+        addresses.answer(garbage);
+        addresses.until_asked(asked + 3).await;
+        assert!(client.state().get().is_connected(), "{garbage:?}");
+    }
+    addresses.answer_raw("HTTP/1.1 503 Busy\r\ncontent-length: 9\r\n\r\n127.0.0.1");
+    addresses.until_asked(addresses.asked() + 3).await;
+    addresses.answer_raw("SSH-2.0-OpenSSH_9.6\r\n");
+    addresses.until_asked(addresses.asked() + 3).await;
+    addresses.answer_raw(&format!("HTTP/1.1 200 OK\r\n\r\n{}", "127.0.0.1:1\n".repeat(100_000)));
+    addresses.until_asked(addresses.asked() + 3).await;
+    assert_eq!((client.vitals().get().connects, server.connects()), (1, 1));
+    server.drop_connections();
+    reconnected(&client, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_at_first_fails_connect_and_says_so() {
+    for (garbage, said) in [("<html></html>", "no list of servers"), ("", "the list is empty")] {
+        let addresses = AddressServer::start(garbage).await;
+        let error = addresses.client().connect().await.expect_err("no list");
+        assert!(chain(&error).contains(said), "{}", chain(&error));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespace_and_query_are_sent_and_the_query_is_never_shown() {
+    let server = server().await;
+    let addresses = AddressServer::start(&server.addr().to_string()).await;
+    let builder = addresses.client().namespace("staging").endpoint_query("zone=a&token=hunter2");
+    let builder = builder.endpoint_context_path("env").endpoint_cluster_name("blue");
+    assert!(!format!("{builder:?}").contains("hunter2"));
+    let client = builder.connect().await.expect("there");
+    let request = addresses.last_request();
+    let expected = "GET /env/blue?namespace=staging&zone=a&token=hunter2 HTTP/1.1\r\n";
+    assert!(request.starts_with(expected), "{request}");
+    assert!(request.to_ascii_lowercase().contains(&format!("host: {}", addresses.address)));
+    for part in client.inspected() {
+        assert!(!format!("{:?}", part.report()).contains("hunter2"));
+    }
+    let listed = client.inspected()[0].report();
+    let listed = format!("{:?}", listed.get("servers"));
+    assert!(listed.contains(&server.addr().to_string()), "{listed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_waits_for_the_list_and_follows_it() {
+    let server = Server::builder().credentials("nacos", "secret").start().await.expect("ports");
+    let addresses = AddressServer::start("127.0.0.1:1").await;
+    let client = addresses.client().credentials("nacos", "secret").connect_lazy().expect("valid");
+    becomes(&mut client.state(), |state| matches!(state, SessionState::Backoff { .. })).await;
+    addresses.answer(&server.addr().to_string());
+    let began = Instant::now();
+    becomes(&mut client.state(), SessionState::is_connected).await;
+    // A list none of whose servers answers is not kept for the rest of its half minute.
+    assert!(Instant::now() - began < Duration::from_secs(10), "{:?}", Instant::now() - began);
+    client.configs().get("d").await.expect("an answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_address_of_a_name_is_a_server() {
+    let server = server().await;
+    // Bound to IPv4 only: `localhost` may be `::1` too, which is another server then.
+    let name = format!("localhost:{}", server.addr().port());
+    let client = Client::builder().server_dns(name).connect().await.expect("one is there");
+    let state = client.state().get();
+    let SessionState::Connected { server: name, .. } = &*state else { panic!("it just was") };
+    assert_eq!(**name, *server.addr().to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn name_without_an_address_fails_connect_with_its_cause() {
+    let name = "does-not-exist.invalid:8848";
+    let error = Client::builder().server_dns(name).connect().await.expect_err("no such name");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert!(chain(&error).contains("does-not-exist.invalid"), "{}", chain(&error));
+}
+
+/// An address server: one HTTP answer for whoever asks, whatever is asked for.
+struct AddressServer {
+    address: String,
+    said: Arc<Mutex<Said>>,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Said {
+    answer: String,
+    asked: usize,
+    last_request: String,
+}
+
+impl AddressServer {
+    async fn start(list: &str) -> Self {
+        Self::at("127.0.0.1:0", list).await
+    }
+
+    async fn at(address: &str, list: &str) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let said = Arc::new(Mutex::new(Said::default()));
+        let shared = Arc::clone(&said);
+        let serving = tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    match socket.read_u8().await {
+                        Ok(byte) => request.push(byte),
+                        Err(_) => break,
+                    }
+                }
+                let answer = {
+                    let mut said = shared.lock().expect("not poisoned");
+                    said.asked += 1;
+                    said.last_request = String::from_utf8_lossy(&request).into_owned();
+                    said.answer.clone()
+                };
+                // A client may hang up on an answer that is too long.
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        let server = Self { address, said, serving };
+        server.answer(list);
+        server
+    }
+
+    fn client(&self) -> ClientBuilder {
+        Client::builder().endpoint(&self.address)
+    }
+
+    fn answer(&self, list: &str) {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length";
+        self.answer_raw(&format!("{head}: {}\r\n\r\n{list}", list.len()));
+    }
+
+    fn answer_raw(&self, answer: &str) {
+        answer.clone_into(&mut self.said.lock().expect("not poisoned").answer);
+    }
+
+    fn asked(&self) -> usize {
+        self.said.lock().expect("not poisoned").asked
+    }
+
+    fn last_request(&self) -> String {
+        self.said.lock().expect("not poisoned").last_request.clone()
+    }
+
+    /// Waits until so many have asked, and for what follows from the answer.
+    async fn until_asked(&self, times: usize) {
+        let asking = async {
+            while self.asked() < times {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        soon(asking).await;
+        // Planned moves begin within a second.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+impl Drop for AddressServer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// An address at which nobody listens for now.
+async fn nobody() -> String {
+    let server = server().await;
+    server.stop().await;
+    server.addr().to_string()
+}
+
+/// The text of an error and of everything below it.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

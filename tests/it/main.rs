@@ -10,5 +10,6 @@ mod leaving;
 mod login;
 mod naming;
 mod reconnect;
+mod self_check;
 mod support;
 mod tidy;

@@ -142,6 +142,21 @@ impl Claims {
         self.publications.entry(key.clone()).or_default().unanswered(step);
     }
 
+    /// The server seems to have lost what it held of `key`: all of it is to be asserted again.
+    pub(crate) fn heal(&mut self, key: &ServiceKey) {
+        self.publications.entry(key.clone()).or_default().doubt();
+        self.ledger.reassert(&ClaimKey::Instances(key.clone()));
+    }
+
+    /// The claimed instances of `key` that a server shows to whoever asks, as long as nobody but us
+    /// has a say in them.
+    pub(crate) fn visible(&self, key: &ServiceKey) -> Vec<Instance> {
+        let mut claimed = self.union(&ClaimKey::Instances(key.clone()));
+        // r-nacos hides unhealthy ones, every server disabled ones.
+        claimed.retain(|instance| instance.enabled && instance.healthy);
+        claimed
+    }
+
     /// See [`Ledger::confirm`].
     pub(crate) fn confirm(&mut self, key: &ClaimKey, revision: Revision) -> bool {
         let held = self.ledger.confirm(key, revision);

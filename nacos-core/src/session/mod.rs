@@ -16,8 +16,10 @@ mod ledger;
 mod link;
 mod liveness;
 mod login;
+mod presence;
 mod publication;
 mod redo;
+mod self_check;
 mod servers;
 #[cfg(test)]
 mod steps;
@@ -46,6 +48,7 @@ use self::{
     link::Link,
     liveness::Liveness,
     login::Login,
+    presence::Presence,
     redo::{Origin, Pending},
     servers::Servers,
 };
@@ -96,6 +99,9 @@ pub(crate) enum Event {
     Claim(GuardId, ClaimState),
     /// The server holds exactly what is claimed under this key.
     Settled(ClaimKey),
+    /// The server had lost instances of ours without a word; they are asserted again. `first` unless
+    /// it was so before, and they have not been seen since.
+    Lost { service: ServiceKey, first: bool },
 }
 
 /// What a session is made of, beside its servers.
@@ -134,6 +140,7 @@ pub(crate) struct Session {
 
     claims: Claims,
     documents: Documents,
+    presence: Presence,
     /// The newest `lastRefTime` of each service on the connection that serves.
     seen: HashMap<ServiceKey, i64>,
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
@@ -213,6 +220,7 @@ impl Session {
             outage: Outage { since: now, attempts: 0, last_error: None },
             claims: Claims::new(),
             documents: Documents::new(),
+            presence: Presence::new(),
             seen: HashMap::new(),
             namesakes: HashMap::new(),
             next_audit: None,
@@ -374,7 +382,7 @@ impl Session {
                         }
                     }
                 }
-                ClaimKey::Instances(_) => {}
+                ClaimKey::Instances(service) => self.presence.forget(service),
             }
         }
     }
@@ -418,8 +426,10 @@ impl Session {
         };
         let pulse = self.serving.as_ref().and_then(|serving| serving.liveness.next_timeout(now));
         // Refused claims and failed queries wait for a connection anyway.
-        let retries =
-            self.can_send().then(|| [self.claims.next_retry(), self.documents.next_retry()]);
+        let retries = self.can_send().then(|| {
+            let check = self.checks_presence().then(|| self.presence.next_timeout());
+            [self.claims.next_retry(), self.documents.next_retry(), check.flatten()]
+        });
         let times = [
             closing,
             pulse,
@@ -548,6 +558,11 @@ impl Session {
 
     fn can_send(&self) -> bool {
         self.serving.is_some() && self.login.is_ready() && self.lifetime != Lifetime::Closed
+    }
+
+    /// Whoever closes has withdrawn everything.
+    fn checks_presence(&self) -> bool {
+        self.can_send() && self.lifetime == Lifetime::Open
     }
 
     fn server_name(&self, link: LinkId) -> Arc<str> {

@@ -34,6 +34,14 @@ impl Driver {
                 }
             }
             Event::Settled(key) => drop(self.leaving.remove(&key)),
+            Event::Lost { service, first } => {
+                self.vitals.reasserted += 1;
+                if first {
+                    warn!(%service, "the server had lost instances of this client, registered again");
+                } else {
+                    debug!(%service, "instances of this client are still not shown, registered again");
+                }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod leaving;
 mod login;
+mod logs;
 mod naming;
 mod reconnect;
 mod self_check;

@@ -1,6 +1,7 @@
 //! What the guards of this client claim, put together per key, and how far the server knows it.
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     time::Instant,
 };
 
@@ -23,6 +24,16 @@ pub(crate) enum ClaimKey {
     Subscription(ServiceKey),
     /// A document, listened to.
     Listen(ConfigKey),
+}
+
+impl fmt::Display for ClaimKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instances(service) => write!(f, "registration at {service}"),
+            Self::Subscription(service) => write!(f, "subscription to {service}"),
+            Self::Listen(document) => write!(f, "listening to {document}"),
+        }
+    }
 }
 
 /// What is claimed there.

@@ -102,6 +102,8 @@ pub(crate) enum Event {
     /// The server had lost instances of ours without a word; they are asserted again. `first` unless
     /// it was so before, and they have not been seen since.
     Lost { service: ServiceKey, first: bool },
+    /// The server refused what is claimed under this key.
+    Refused { key: ClaimKey, code: i32, message: Arc<str> },
 }
 
 /// What a session is made of, beside its servers.

@@ -347,6 +347,9 @@ impl Session {
             let refused = self.claims.refuse(&claim.key, claim.revision, refusal.code, retry_at);
             if refused && !silently {
                 self.tell_guards(&claim.key, &state);
+                let message = refusal.message.as_str().into();
+                let (key, code) = (claim.key.clone(), refusal.code);
+                self.events.push_back(Event::Refused { key, code, message });
                 if let Some(key) = claim.document()
                     && let Some(state) = self.documents.refused(key, refusal.kind())
                 {

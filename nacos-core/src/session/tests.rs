@@ -623,7 +623,7 @@ impl World {
                 Event::Lost { service, first } => {
                     self.lost.push((service.name().to_string(), first));
                 }
-                Event::Serving(_) | Event::Settled(_) => {}
+                Event::Serving(_) | Event::Settled(_) | Event::Refused { .. } => {}
             }
         }
         while let Some(action) = self.session.poll_action() {

@@ -4,6 +4,7 @@
 //! is gone, whichever comes first. What it sends for the session runs side by side in one set of
 //! futures; ending the task drops them all, and with them every socket.
 mod act;
+mod chronicle;
 mod show;
 
 use std::{
@@ -20,8 +21,9 @@ use tokio::{
     task::coop::consume_budget,
     time::{Instant, sleep_until},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
+use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use super::{Options, login::Token};
 use crate::{
     credentials::Credentials,
@@ -122,6 +124,13 @@ pub(super) struct Driver {
     headers: Option<Arc<Headers>>,
     refusals: u64,
     vitals: Vitals,
+    chronicle: Chronicle,
+    /// What may happen to each of thousands, said once a minute: registrations that were lost,
+    losses: Seldom,
+    /// claims that were refused,
+    refused: Seldom,
+    /// pushes that could not be read.
+    skipped: Seldom,
     closing: Option<Closing>,
 
     servers: Vec<Server>,
@@ -185,6 +194,10 @@ impl Driver {
             headers: None,
             refusals: 0,
             vitals: Vitals::default(),
+            chronicle: Chronicle::new(),
+            losses: Seldom::every(WARNING_EVERY),
+            refused: Seldom::every(WARNING_EVERY),
+            skipped: Seldom::every(WARNING_EVERY),
             closing: None,
             servers: options.servers.clone(),
             credentials: options.credentials.clone(),
@@ -297,7 +310,11 @@ impl Driver {
                 }
                 Err(CallError::Unreadable(why)) => {
                     self.vitals.unreadable += 1;
-                    warn!(why, "skipped a push");
+                    if self.skipped.allows(now) {
+                        warn!(why, "skipped a push");
+                    } else {
+                        debug!(why, "skipped a push");
+                    }
                     self.read_on(id, pushes);
                 }
                 Err(error) => self.session.handle_lost(now, id, &error.to_string()),

@@ -10,6 +10,7 @@ mod leaving;
 mod login;
 mod logs;
 mod naming;
+mod one_bad_request;
 mod reconnect;
 mod self_check;
 mod support;

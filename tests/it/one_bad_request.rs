@@ -85,7 +85,9 @@ async fn refusals_of_any_code_leave_the_session_alone() {
         for code in CODES {
             let what = format!("{behaviour:?} {code}");
             unmoved(&server, &client, &what, async {
-                REQUESTS.iter().for_each(|request| server.answer_next(request, code));
+                for request in REQUESTS {
+                    server.answer_next(request, code);
+                }
                 one_of_each(&client).await;
                 clear(&client).await;
             })
@@ -101,7 +103,9 @@ async fn answers_that_are_none_leave_the_session_alone() {
     for answer in odd_answers() {
         let what = format!("{answer:?}");
         unmoved(&server, &client, &what, async {
-            REQUESTS.iter().for_each(|request| server.answer_next_raw(request, answer.clone()));
+            for request in REQUESTS {
+                server.answer_next_raw(request, answer.clone());
+            }
             one_of_each(&client).await;
             clear(&client).await;
         })

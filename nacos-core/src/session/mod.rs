@@ -12,6 +12,8 @@ mod campaign;
 mod claims;
 mod connect;
 mod documents;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod ledger;
 mod link;
 mod liveness;

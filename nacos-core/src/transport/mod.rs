@@ -7,6 +7,8 @@ mod answer;
 mod dial;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod http1;
 mod link;
 mod stream;

@@ -197,6 +197,7 @@ fn vitals_tree(vitals: &Vitals) -> Tree {
         ("losses", vitals.losses.into()),
         ("pushes", vitals.pushes.into()),
         ("unreadable", vitals.unreadable.into()),
+        ("reasserted", vitals.reasserted.into()),
         ("claims", vitals.claims.into()),
         ("unsettled", vitals.unsettled.into()),
     ])

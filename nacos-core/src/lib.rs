@@ -86,6 +86,9 @@ mod credentials;
 mod document;
 mod env;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzed;
 pub mod inspect;
 mod instance;
 mod key;

@@ -14,6 +14,9 @@ pub struct Vitals {
     pub pushes: u64,
     /// Messages that could not be read, or were over the receive limit.
     pub unreadable: u64,
+    /// Registrations that were repeated because the server did not show them any more, though it had
+    /// acknowledged them: it lost them without a word, or an operator has disabled an instance.
+    pub reasserted: u64,
     /// Claims at present: registered services, subscriptions, watched documents.
     pub claims: usize,
     /// Claims that the server does not hold at present.

@@ -133,6 +133,16 @@ impl Server {
         self.shared.deregister_as_peer(ServiceKey::new(namespace, group, service), instance);
     }
 
+    /// Forgets, without a word to those who registered them, the instances of a service that connected
+    /// clients hold; says how many there were. Their connections stay. Subscribers are told, as of
+    /// any change.
+    pub fn forget_instances(&self, namespace: &str, group: &str, service: &str) -> usize {
+        let key = ServiceKey::new(namespace, group, service);
+        let (count, change) = self.shared.change(|state| state.services.lose(&key));
+        self.shared.set_off(Event::of_service(key, change));
+        count
+    }
+
     /// Sets weight, enabled and metadata of the instance at a place as an operator does: over what
     /// its client says, now and whenever it registers again.
     pub fn edit(&self, namespace: &str, group: &str, service: &str, edited: Instance) {

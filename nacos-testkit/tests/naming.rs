@@ -23,6 +23,27 @@ async fn registrations_of_another_client_are_pushed() {
     assert!(server.instances("", "g", "s").is_empty());
 }
 
+#[tokio::test]
+async fn forgotten_instances_are_gone_while_their_connection_stays() {
+    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let client = Client::set_up(&server).await;
+        let instance = json!({"ip": "10.0.0.1", "port": 80, "weight": 1.0, "healthy": true,
+                              "enabled": true, "ephemeral": true, "clusterName": "DEFAULT"});
+        let register = json!({"namespace": "public", "serviceName": "s", "groupName": "g",
+                              "type": "registerInstance", "instance": instance});
+        client.call("InstanceRequest", &register).await.expect("answered");
+        server.register("", "g", "s", Instance::new("10.0.0.2", 80));
+        assert_eq!(server.forget_instances("", "g", "s"), 1);
+        assert_eq!(server.forget_instances("", "g", "missing"), 0);
+        assert_eq!(server.instances("", "g", "s"), [Instance::new("10.0.0.2", 80)]);
+        let answer = client.call("HealthCheckRequest", &json!({})).await.expect("answered");
+        assert_eq!((answer.0.as_str(), server.connections()), ("HealthCheckResponse", 1));
+        client.call("InstanceRequest", &register).await.expect("answered");
+        assert_eq!(server.instances("", "g", "s").len(), 2);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn changes_within_the_push_delay_are_one_push() {
     let server = Server::builder()

@@ -219,7 +219,15 @@ fn sources(below: &str) -> impl Iterator<Item = Source> {
     collect(&root().join(below), &mut files);
     files.sort();
     // A file of tests alone is not part of what the promises are about.
-    let tests = ["tests", "tests.rs", "roster_tests.rs", "golden.rs", "steps.rs", "testing.rs"];
+    let tests = [
+        "tests",
+        "tests.rs",
+        "roster_tests.rs",
+        "golden.rs",
+        "steps.rs",
+        "fuzzed.rs",
+        "testing.rs",
+    ];
     let source = |path: &PathBuf| {
         let below = path.strip_prefix(root().join(below)).expect("found below it");
         !below.iter().any(|part| tests.iter().any(|name| part == *name))

@@ -1,6 +1,7 @@
 //! What the guards of this client claim, put together per key, and how far the server knows it.
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     time::Instant,
 };
 
@@ -23,6 +24,16 @@ pub(crate) enum ClaimKey {
     Subscription(ServiceKey),
     /// A document, listened to.
     Listen(ConfigKey),
+}
+
+impl fmt::Display for ClaimKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instances(service) => write!(f, "registration at {service}"),
+            Self::Subscription(service) => write!(f, "subscription to {service}"),
+            Self::Listen(document) => write!(f, "listening to {document}"),
+        }
+    }
 }
 
 /// What is claimed there.
@@ -140,6 +151,21 @@ impl Claims {
     /// Nobody knows whether the server did `step`.
     pub(crate) fn step_unanswered(&mut self, key: &ServiceKey, step: &Step) {
         self.publications.entry(key.clone()).or_default().unanswered(step);
+    }
+
+    /// The server seems to have lost what it held of `key`: all of it is to be asserted again.
+    pub(crate) fn heal(&mut self, key: &ServiceKey) {
+        self.publications.entry(key.clone()).or_default().doubt();
+        self.ledger.reassert(&ClaimKey::Instances(key.clone()));
+    }
+
+    /// The claimed instances of `key` that a server shows to whoever asks, as long as nobody but us
+    /// has a say in them.
+    pub(crate) fn visible(&self, key: &ServiceKey) -> Vec<Instance> {
+        let mut claimed = self.union(&ClaimKey::Instances(key.clone()));
+        // r-nacos hides unhealthy ones, every server disabled ones.
+        claimed.retain(|instance| instance.enabled && instance.healthy);
+        claimed
     }
 
     /// See [`Ledger::confirm`].

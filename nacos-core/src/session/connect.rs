@@ -222,6 +222,7 @@ impl Session {
             self.events.push_back(Event::Settled(key));
         }
         self.documents.reconnected();
+        self.presence.reconnected();
         self.seen.clear();
         self.listens_under_way = 0;
         let guards = self.claims.all_guards();

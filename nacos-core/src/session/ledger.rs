@@ -44,6 +44,13 @@ pub(crate) struct Ledger<K, C> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Revision(u64);
 
+#[cfg(test)]
+impl Revision {
+    pub(crate) fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// What to send: `claim` under `key`, or (`None`) that nothing is claimed there any more.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Due<K, C> {

@@ -12,13 +12,17 @@ mod campaign;
 mod claims;
 mod connect;
 mod documents;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod ledger;
 mod link;
 mod liveness;
 mod locate;
 mod login;
+mod presence;
 mod publication;
 mod redo;
+mod self_check;
 mod servers;
 #[cfg(test)]
 mod steps;
@@ -49,6 +53,7 @@ use self::{
     liveness::Liveness,
     locate::Locate,
     login::Login,
+    presence::Presence,
     redo::{Origin, Pending},
     servers::Servers,
 };
@@ -101,6 +106,11 @@ pub(crate) enum Event {
     Claim(GuardId, ClaimState),
     /// The server holds exactly what is claimed under this key.
     Settled(ClaimKey),
+    /// The server had lost instances of ours without a word; they are asserted again. `first` unless
+    /// it was so before, and they have not been seen since.
+    Lost { service: ServiceKey, first: bool },
+    /// The server refused what is claimed under this key.
+    Refused { key: ClaimKey, code: i32, message: Arc<str> },
 }
 
 /// What a session is made of, beside its servers.
@@ -144,6 +154,7 @@ pub(crate) struct Session {
 
     claims: Claims,
     documents: Documents,
+    presence: Presence,
     /// The newest `lastRefTime` of each service on the connection that serves.
     seen: HashMap<ServiceKey, i64>,
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
@@ -236,6 +247,7 @@ impl Session {
             outage: Outage { since: now, attempts: 0, last_error: None },
             claims: Claims::new(),
             documents: Documents::new(),
+            presence: Presence::new(),
             seen: HashMap::new(),
             namesakes: HashMap::new(),
             next_audit: None,
@@ -400,7 +412,7 @@ impl Session {
                         }
                     }
                 }
-                ClaimKey::Instances(_) => {}
+                ClaimKey::Instances(service) => self.presence.forget(service),
             }
         }
     }
@@ -444,8 +456,10 @@ impl Session {
         };
         let pulse = self.serving.as_ref().and_then(|serving| serving.liveness.next_timeout(now));
         // Refused claims and failed queries wait for a connection anyway.
-        let retries =
-            self.can_send().then(|| [self.claims.next_retry(), self.documents.next_retry()]);
+        let retries = self.can_send().then(|| {
+            let check = self.checks_presence().then(|| self.presence.next_timeout());
+            [self.claims.next_retry(), self.documents.next_retry(), check.flatten()]
+        });
         let times = [
             closing,
             pulse,
@@ -577,6 +591,11 @@ impl Session {
 
     fn can_send(&self) -> bool {
         self.serving.is_some() && self.login.is_ready() && self.lifetime != Lifetime::Closed
+    }
+
+    /// Whoever closes has withdrawn everything.
+    fn checks_presence(&self) -> bool {
+        self.can_send() && self.lifetime == Lifetime::Open
     }
 
     fn server_name(&self, link: LinkId) -> Arc<str> {

@@ -94,6 +94,11 @@ impl Publication {
         }
     }
 
+    /// The server may hold less than it was told.
+    pub(crate) fn doubt(&mut self) {
+        self.unsure = true;
+    }
+
     /// `step` was sent, and nobody knows whether the server did it.
     pub(crate) fn unanswered(&mut self, step: &Step) {
         self.unsure = true;

@@ -51,6 +51,8 @@ pub(super) enum Pending {
         listen: bool,
     },
     Query(ConfigKey, Ticket),
+    /// Whether what we hold of a service is still there.
+    Presence(ServiceKey, Revision),
 }
 
 /// The connection and the token that a request went out with.
@@ -69,7 +71,7 @@ pub(super) struct Claimed {
 }
 
 /// Why a claim was not agreed to.
-enum Setback {
+pub(super) enum Setback {
     /// Nothing more can be sent on this connection: it is lost, leaving, or not known.
     Gone(String),
     /// No answer in time: nobody knows whether it was done.
@@ -89,9 +91,11 @@ impl Session {
             let claimed = Claimed { key: key.clone(), revision };
             match (key, claim) {
                 (ClaimKey::Instances(service), Some(Claim::Instances(wanted))) => {
-                    self.step(link, &service, claimed, wanted);
+                    self.step(now, link, &service, claimed, wanted);
                 }
-                (ClaimKey::Instances(service), _) => self.step(link, &service, claimed, Vec::new()),
+                (ClaimKey::Instances(service), _) => {
+                    self.step(now, link, &service, claimed, Vec::new());
+                }
                 (ClaimKey::Subscription(service), claim) => {
                     let subscribe = claim.is_some();
                     let request = SubscribeServiceRequest::new(&service, subscribe).payload();
@@ -107,6 +111,9 @@ impl Session {
         for (key, ticket) in self.documents.take_dirty(now, MAX_QUERIES) {
             let request = ConfigQueryRequest::new(&key).payload();
             self.call(link, request, Pending::Query(key, ticket));
+        }
+        if self.checks_presence() {
+            self.check_presence(now, link);
         }
     }
 
@@ -135,9 +142,19 @@ impl Session {
     }
 
     /// Sends the next request towards `wanted`, or counts the claim as held.
-    fn step(&mut self, link: LinkId, service: &ServiceKey, claim: Claimed, wanted: Vec<Instance>) {
+    fn step(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        service: &ServiceKey,
+        claim: Claimed,
+        wanted: Vec<Instance>,
+    ) {
         let Some(step) = self.claims.next_step(service, &wanted) else {
-            self.confirm(&claim);
+            if self.confirm(&claim) {
+                let jitter = (self.jitter)();
+                self.presence.held(now, service, claim.revision, jitter);
+            }
             return;
         };
         let request = match &step {
@@ -164,7 +181,7 @@ impl Session {
             Pending::Subscribe { claim, subscribe } => {
                 match read::<SubscribeServiceResponse>(answer) {
                     Ok(answer) => {
-                        self.confirm(&claim);
+                        let _ = self.confirm(&claim);
                         if let ClaimKey::Subscription(service) = claim.key
                             && subscribe
                         {
@@ -178,11 +195,18 @@ impl Session {
                 self.listens_under_way = self.listens_under_way.saturating_sub(1);
                 match read::<ConfigChangeBatchListenResponse>(answer) {
                     Ok(answer) if listen => self.listening(&claims, &answer),
-                    Ok(_) => claims.iter().for_each(|claim| self.confirm(claim)),
+                    Ok(_) => {
+                        for claim in &claims {
+                            let _ = self.confirm(claim);
+                        }
+                    }
                     Err(setback) => self.setback(now, origin, &claims, &setback),
                 }
             }
             Pending::Query(key, ticket) => self.queried(now, origin, &key, ticket, answer),
+            Pending::Presence(service, revision) => {
+                self.presence_answered(now, origin, service, revision, answer);
+            }
         }
     }
 
@@ -205,7 +229,7 @@ impl Session {
         match additive {
             Ok(additive) => {
                 self.claims.step_done(&service, step, additive);
-                self.step(origin.link, &service, claim, wanted);
+                self.step(now, origin.link, &service, claim, wanted);
             }
             Err(setback) => {
                 if matches!(setback, Setback::Unanswered | Setback::Unreadable(_)) {
@@ -223,7 +247,7 @@ impl Session {
             self.documents.hint(&differing);
         }
         for claim in claims {
-            self.confirm(claim);
+            let _ = self.confirm(claim);
             if let Some(key) = claim.document()
                 && let Some(state) = self.documents.unchanged(key)
             {
@@ -276,8 +300,8 @@ impl Session {
         self.events.extend(state.map(|state| Event::Document(key.clone(), state)));
     }
 
-    /// The server has agreed to a claim.
-    fn confirm(&mut self, claim: &Claimed) {
+    /// The server has agreed to a claim. Says whether it now holds the newest.
+    fn confirm(&mut self, claim: &Claimed) -> bool {
         let held = self.claims.confirm(&claim.key, claim.revision);
         if held {
             self.tell_guards(&claim.key, &ClaimState::Held);
@@ -285,6 +309,7 @@ impl Session {
         if held || !self.claims.is_known(&claim.key) {
             self.events.push_back(Event::Settled(claim.key.clone()));
         }
+        held
     }
 
     /// The server has not agreed to `claims`.
@@ -322,6 +347,9 @@ impl Session {
             let refused = self.claims.refuse(&claim.key, claim.revision, refusal.code, retry_at);
             if refused && !silently {
                 self.tell_guards(&claim.key, &state);
+                let message = refusal.message.as_str().into();
+                let (key, code) = (claim.key.clone(), refusal.code);
+                self.events.push_back(Event::Refused { key, code, message });
                 if let Some(key) = claim.document()
                     && let Some(state) = self.documents.refused(key, refusal.kind())
                 {
@@ -414,7 +442,7 @@ impl Claimed {
     }
 }
 
-fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
+pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
     let unreadable = |why: String| {
         let refusal = Refusal { code: wire::SERVER_ERROR, message: why, typed: false };
         Err(Setback::Unreadable(refusal))

@@ -383,6 +383,59 @@ fn new_list_is_asked_for_and_tried_at_once_when_nobody_takes_us() {
     assert!(stage.now - began <= SECOND, "{:?}", stage.now - began);
 }
 
+#[test]
+fn right_to_ask_is_not_gained_by_logging_in() {
+    let mut stage = Stage::new("a", true, 0.0);
+    stage.begin();
+    stage.log_in();
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    let check = stage.until_checked();
+    stage.answer(&check, &refused(DENIED));
+    stage.session.handle_timeout(stage.now);
+    stage.perform();
+    assert_eq!(stage.logins, 1);
+    assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Held));
+}
+
+#[test]
+fn check_overtaken_by_a_change_or_a_withdrawal_repeats_nothing() {
+    let empty = || {
+        let info = json!({"name": "orders", "groupName": "DEFAULT_GROUP", "hosts": []});
+        Ok(message("QueryServiceResponse", &json!({"resultCode": 200, "serviceInfo": info})))
+    };
+    for withdraws in [true, false] {
+        let mut stage = Stage::connected("a");
+        stage.register(GuardId(1));
+        stage.answer_all(&ok("InstanceResponse"));
+        let check = stage.until_checked();
+        if withdraws {
+            stage.withdraw(GuardId(1));
+        } else {
+            stage.register(GuardId(2));
+        }
+        stage.answer_all(&ok("InstanceResponse"));
+        stage.answer_all(&ok("HealthCheckResponse"));
+        stage.answer(&check, &empty());
+        assert!(stage.calls.is_empty(), "it said nothing about the newest claim");
+        assert!(!stage.events.iter().any(|event| matches!(event, Event::Lost { .. })));
+    }
+}
+
+#[test]
+fn nothing_is_looked_for_while_it_closes() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.close();
+    let [withdrawal] = stage.calls.as_slice() else { panic!("one withdrawal") };
+    assert_eq!(withdrawal.body()["type"], "deregisterInstance");
+    for _ in 0..20 {
+        stage.advance(SECOND);
+    }
+    assert!(!stage.calls.iter().any(|sent| sent.request.kind() == "ServiceQueryRequest"));
+}
+
 /// A session with servers that take it at once, and leave every other request to the test.
 struct Stage {
     session: Session,
@@ -532,6 +585,18 @@ impl Stage {
     fn wait(&mut self) {
         let next = self.session.poll_timeout(self.now).expect("it is not closed");
         self.advance(next.saturating_duration_since(self.now));
+    }
+
+    /// Answers health checks until the session looks for what it registered.
+    fn until_checked(&mut self) -> Sent {
+        loop {
+            self.wait();
+            let is_check = |sent: &Sent| sent.request.kind() == "ServiceQueryRequest";
+            if let Some(at) = self.calls.iter().position(is_check) {
+                return self.calls.remove(at);
+            }
+            self.answer_all(&ok("HealthCheckResponse"));
+        }
     }
 
     fn answer(&mut self, sent: &Sent, answer: &Result<Payload, CallError>) {

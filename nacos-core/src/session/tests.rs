@@ -1,8 +1,8 @@
 //! The session against a scripted server on a simulated clock: no socket, no task, no waiting.
 //!
 //! Each seed is one history of faults: refused and silent connections, lost and late answers,
-//! answers that cannot be read, refusals, servers that leave, restart or go down by themselves,
-//! resets, logins that nobody answers, changes from outside. After the faults end and the session
+//! answers that cannot be read, refusals, servers that leave, restart, go down or lose a publication
+//! without a word, resets, logins that nobody answers, changes from outside. After the faults end and the session
 //! has had time to heal, the server must hold exactly what is claimed, and the client must know
 //! exactly what the server has. A failing seed is named; `SIMULATED_SEED=n` runs it alone, and
 //! `SIMULATED_SEEDS=n` runs the first n.
@@ -209,6 +209,97 @@ fn document_that_returns_is_seen_though_its_removal_forgot_the_listeners() {
     world.assert_consistent();
 }
 
+/// The interval between two checks, and its fifth more.
+const CHECK_WITHIN: Duration = Duration::from_secs(72);
+
+#[test]
+fn publication_that_the_server_lost_without_a_word_is_back_within_two_checks() {
+    for seed in 0..50 {
+        let mut world = World::new(seed, Faults::none());
+        world.server.additive = seed % 2 == 0;
+        world.register("orders", GuardId(1), Instance::new("a", 1));
+        world.register("orders", GuardId(2), Instance::new("b", 1).with_weight(3.0));
+        world.register("stock", GuardId(3), Instance::new("c", 1));
+        // Also one that is lost again right after it was healed.
+        for lost in 1..=3 {
+            world.run(CHECK_WITHIN * 2);
+            world.server.lose("orders");
+            assert_eq!(world.server.held_addresses("orders").len(), 0);
+            world.run(CHECK_WITHIN * 2);
+            world.assert_consistent();
+            assert_eq!(world.lost, vec![("orders".to_owned(), true); lost]);
+        }
+        assert_eq!(world.dials, 1, "the session never changed");
+    }
+}
+
+#[test]
+fn instance_that_an_operator_disabled_is_not_fought_over() {
+    for additive in [false, true] {
+        let mut world = World::new(15, Faults::none());
+        world.server.additive = additive;
+        world.register("orders", GuardId(1), Instance::new("a", 1));
+        world.register("orders", GuardId(2), Instance::new("b", 1));
+        world.run(CHECK_WITHIN * 2);
+        let before = world.server.registrations();
+        world.server.hidden.insert("a:1".to_owned());
+        world.run(Duration::from_secs(12 * 3600));
+        let told = world.server.registrations() - before;
+        assert!((1..20).contains(&told), "registered {told} times in twelve hours");
+        assert_eq!(world.lost.iter().filter(|(_, first)| *first).count(), 1, "said once");
+        assert_eq!(world.claims.get(&GuardId(1)), Some(&ClaimState::Held));
+        // The operator changes his mind; what is lost after that is healed as ever.
+        world.server.hidden.clear();
+        world.run(CHECK_WITHIN);
+        world.server.lose("orders");
+        world.run(CHECK_WITHIN * 2);
+        world.assert_consistent();
+    }
+}
+
+#[test]
+fn what_nobody_is_shown_is_not_looked_for() {
+    let mut world = World::new(16, Faults::none());
+    world.register("orders", GuardId(1), Instance::new("a", 1).with_enabled(false));
+    world.register("stock", GuardId(2), Instance::new("a", 1).with_healthy(false));
+    world.run(Duration::from_secs(3600));
+    assert_eq!(world.server.requests("ServiceQueryRequest"), 0);
+    assert_eq!(world.server.requests("InstanceRequest"), 2);
+}
+
+#[test]
+fn check_that_is_refused_or_unreadable_says_nothing() {
+    let mut world = World::new(18, Faults::none());
+    world.register("orders", GuardId(1), Instance::new("a", 1));
+    world.run(Duration::from_secs(1));
+    for answer in [error(403), error(500), Payload::new("<html>", Vec::new())] {
+        world.server.odd_check = Some(answer);
+        world.run(Duration::from_secs(600));
+    }
+    assert_eq!(world.server.registrations(), 1);
+    assert!(world.lost.is_empty());
+    assert_eq!(world.dials, 1);
+    assert_eq!(world.server.requests("ServiceQueryRequest"), 30, "once a minute");
+}
+
+#[test]
+fn many_services_are_asked_for_spread_over_the_minute() {
+    let mut world = World::new(17, Faults::none());
+    for n in 0..600 {
+        world.register(&format!("s{n}"), GuardId(n), Instance::new("a", 1));
+    }
+    world.run(Duration::from_secs(1));
+    let mut most = 0;
+    for _ in 0..600 {
+        let before = world.server.requests("ServiceQueryRequest");
+        world.run(Duration::from_secs(1));
+        most = most.max(world.server.requests("ServiceQueryRequest") - before);
+    }
+    let all = world.server.requests("ServiceQueryRequest");
+    assert!((5000..7000).contains(&all), "{all} in ten minutes");
+    assert!(most < 40, "{most} in one second");
+}
+
 #[test]
 fn servers_that_change_their_addresses_keep_every_registration() {
     let mut world = World::locating(14, Faults::none());
@@ -302,7 +393,7 @@ fn history(seed: u64) {
     for _ in 0..dice.u32(5..40) {
         guards += 1;
         let name = format!("n{}", dice.u32(0..3));
-        match dice.u32(0..16) {
+        match dice.u32(0..17) {
             0..=2 => {
                 let instance = Instance::new(format!("i{}", dice.u32(0..4)), 1)
                     .with_weight(f64::from(dice.u32(0..3)))
@@ -330,6 +421,7 @@ fn history(seed: u64) {
             13 => world.reset(),
             14 => world.find_unusable(),
             15 => world.server.list = *dice.choice(&LISTS).expect("not empty"),
+            16 => world.server.lose(&name),
             _ => {}
         }
         // Half of them while what came before is still under way.
@@ -426,6 +518,9 @@ struct World {
     documents: HashMap<ConfigKey, DocumentState>,
     services: HashMap<ServiceKey, Service>,
     claims: HashMap<GuardId, ClaimState>,
+    /// The services of which the session has found something to be lost, and whether for the first
+    /// time.
+    lost: Vec<(String, bool)>,
     /// What the guards want, kept apart from the session.
     wanted: BTreeMap<GuardId, (ClaimKey, Option<Instance>)>,
 }
@@ -478,6 +573,7 @@ impl World {
             documents: HashMap::new(),
             services: HashMap::new(),
             claims: HashMap::new(),
+            lost: Vec::new(),
             wanted: BTreeMap::new(),
         }
     }
@@ -589,7 +685,10 @@ impl World {
                 Event::Document(key, state) => drop(self.documents.insert(key, state)),
                 Event::Service(key, service) => drop(self.services.insert(key, service)),
                 Event::Claim(guard, state) => drop(self.claims.insert(guard, state)),
-                Event::Serving(_) | Event::Settled(_) => {}
+                Event::Lost { service, first } => {
+                    self.lost.push((service.name().to_string(), first));
+                }
+                Event::Serving(_) | Event::Settled(_) | Event::Refused { .. } => {}
             }
         }
         while let Some(action) = self.session.poll_action() {
@@ -805,6 +904,10 @@ struct Server {
     negotiates: bool,
     black_holes: BTreeSet<LinkId>,
     refused_service: Option<(String, i32)>,
+    /// Addresses that an operator has disabled.
+    hidden: BTreeSet<String>,
+    /// In place of every answer to a query of a service.
+    odd_check: Option<Payload>,
     documents: HashMap<String, String>,
     connections: BTreeMap<LinkId, Held>,
     counts: HashMap<String, usize>,
@@ -833,6 +936,8 @@ impl Server {
             negotiates: true,
             black_holes: BTreeSet::new(),
             refused_service: None,
+            hidden: BTreeSet::new(),
+            odd_check: None,
             documents: HashMap::new(),
             connections: BTreeMap::new(),
             counts: HashMap::new(),
@@ -876,6 +981,29 @@ impl Server {
         self.connections.clear();
     }
 
+    /// Nobody is told that this service has been forgotten.
+    fn lose(&mut self, service: &str) {
+        for held in self.connections.values_mut() {
+            // What nobody is shown cannot be missed: that stays.
+            let visible = |held: &BTreeMap<_, Instance>| held.values().all(|it| it.enabled);
+            if held.instances.get(service).is_some_and(visible) {
+                held.instances.remove(service);
+            }
+        }
+    }
+
+    fn registrations(&self) -> usize {
+        self.requests("InstanceRequest") + self.requests("BatchInstanceRequest")
+    }
+
+    /// What whoever asks is shown of a service.
+    fn shown(&self, name: &str) -> Vec<Value> {
+        let all = self.connections.values().filter_map(|held| held.instances.get(name));
+        let all = all.flat_map(BTreeMap::values);
+        let shown = all.filter(|it| it.enabled && !self.hidden.contains(&it.address()));
+        shown.map(|it| json!({"ip": it.ip, "port": it.port, "weight": 99.0})).collect()
+    }
+
     fn forget(&mut self, link: LinkId) {
         if let Some(held) = self.connections.remove(&link) {
             let others: BTreeSet<_> =
@@ -911,6 +1039,8 @@ impl Server {
             return ok("ServerCheckResponse", check);
         }
         let (additive, time) = (self.additive, self.time);
+        let shown = self.shown(body["serviceName"].as_str().unwrap_or_default());
+        let odd_check = self.odd_check.clone();
         let Some(held) = self.connections.get_mut(&link) else { return error(301) };
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let name = text("serviceName");
@@ -921,6 +1051,10 @@ impl Server {
         }
         match request.kind() {
             "HealthCheckRequest" => ok("HealthCheckResponse", json!({})),
+            "ServiceQueryRequest" => odd_check.unwrap_or_else(|| {
+                let info = json!({"name": name, "groupName": "DEFAULT_GROUP", "hosts": shown});
+                ok("QueryServiceResponse", json!({"serviceInfo": info}))
+            }),
             "InstanceRequest" => {
                 let instance = instance(&body["instance"]);
                 let service = held.instances.entry(name).or_default();

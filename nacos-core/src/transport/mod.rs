@@ -8,6 +8,8 @@ mod dial;
 mod dialer;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod http1;
 mod link;
 mod socket;

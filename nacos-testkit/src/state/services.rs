@@ -189,6 +189,18 @@ impl Services {
         keys.into_iter().map(|key| (key.clone(), self.withdraw(&key, owner))).collect()
     }
 
+    /// Lets go of what connections hold of a service, and says how many instances that were.
+    pub(crate) fn lose(&mut self, key: &ServiceKey) -> (usize, Change) {
+        let mut lost = 0;
+        let change = self.change(key, true, |all| {
+            let before = all.len();
+            all.retain(|held| !matches!(held.owner, Owner::Connection(_)));
+            lost = before - all.len();
+            lost > 0
+        });
+        (lost, change)
+    }
+
     /// Changes an instance in place; `false` when there is none at that address.
     pub(crate) fn adjust(
         &mut self,

@@ -4,6 +4,7 @@
 //! is gone, whichever comes first. What it sends for the session runs side by side in one set of
 //! futures; ending the task drops them all, and with them every socket.
 mod act;
+mod chronicle;
 mod locate;
 mod meters;
 mod show;
@@ -22,8 +23,9 @@ use tokio::{
     task::coop::consume_budget,
     time::{Duration, Instant, sleep_until},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
+use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use self::locate::Located;
 use self::meters::Meters;
 use super::{Options, login::Token};
@@ -135,6 +137,13 @@ pub(super) struct Driver {
     headers: Option<Arc<Headers>>,
     refusals: u64,
     vitals: Vitals,
+    chronicle: Chronicle,
+    /// What may happen to each of thousands, said once a minute: registrations that were lost,
+    losses: Seldom,
+    /// claims that were refused,
+    refused: Seldom,
+    /// pushes that could not be read.
+    skipped: Seldom,
     closing: Option<Closing>,
     meters: Meters,
     located: Located,
@@ -218,6 +227,10 @@ impl Driver {
             headers: None,
             refusals: 0,
             vitals: Vitals::default(),
+            chronicle: Chronicle::new(),
+            losses: Seldom::every(WARNING_EVERY),
+            refused: Seldom::every(WARNING_EVERY),
+            skipped: Seldom::every(WARNING_EVERY),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
             dialer: options.dialer.clone(),
@@ -345,7 +358,11 @@ impl Driver {
                 }
                 Err(CallError::Unreadable(ref why)) => {
                     self.read(&outcome);
-                    warn!(why, "skipped a push");
+                    if self.skipped.allows(now) {
+                        warn!(why, "skipped a push");
+                    } else {
+                        debug!(why, "skipped a push");
+                    }
                     self.read_on(id, pushes);
                 }
                 Err(error) => self.session.handle_lost(now, id, &error.to_string()),

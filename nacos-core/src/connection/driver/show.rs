@@ -1,9 +1,9 @@
 //! What the session has to show, shown to users.
 use std::sync::Arc;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use super::{Current, Driver, Open, Serving};
+use super::{Current, Driver, Open, Serving, now};
 use crate::{session::Event, state::SessionState, telemetry};
 
 impl Driver {
@@ -22,7 +22,7 @@ impl Driver {
                 }
             }
             Event::State(state) => {
-                log(&state);
+                self.chronicle.log(now(), &state);
                 self.meters.share.state(&state);
                 self.views.state.publish(state);
             }
@@ -37,6 +37,22 @@ impl Driver {
                 }
             }
             Event::Settled(key) => drop(self.leaving.remove(&key)),
+            Event::Lost { service, first } => {
+                self.vitals.reasserted += 1;
+                let reasserted = self.vitals.reasserted;
+                if first && self.losses.allows(now()) {
+                    warn!(%service, reasserted, "registered again what the server had lost");
+                } else {
+                    debug!(%service, reasserted, first, "registered again what is not shown");
+                }
+            }
+            Event::Refused { key, code, message } => {
+                if self.refused.allows(now()) {
+                    warn!(%key, code, %message, "the server refused");
+                } else {
+                    debug!(%key, code, %message, "the server refused");
+                }
+            }
         }
     }
 
@@ -66,17 +82,5 @@ impl Driver {
             renewing,
             refusals: self.refusals,
         });
-    }
-}
-
-fn log(state: &SessionState) {
-    match state {
-        SessionState::Connected { server, .. } => info!(%server, "connected"),
-        SessionState::Denied { cause } => warn!(%cause, "access denied"),
-        SessionState::Connecting { last_error: Some(cause), .. } => {
-            debug!(%cause, "connecting again");
-        }
-        SessionState::Backoff { cause, .. } => debug!(%cause, "not connected"),
-        SessionState::Connecting { .. } | SessionState::Closed => {}
     }
 }

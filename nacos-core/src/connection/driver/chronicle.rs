@@ -1,0 +1,206 @@
+//! What operators read of a session: each outage once with its cause, its end once with its length.
+//!
+//! A session changes its state with every attempt. Whoever logged each change would write a line
+//! every few seconds for as long as a server is gone, and whoever logged none would leave an outage
+//! unseen.
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::{debug, info, warn};
+
+use crate::state::SessionState;
+
+/// What has been said of the session's states.
+#[derive(Debug)]
+pub(super) struct Chronicle {
+    outage: Option<Outage>,
+    /// A session that flaps is a matter of one warning a minute.
+    warnings: Seldom,
+    details: Seldom,
+}
+
+/// A time during which nobody serves.
+#[derive(Debug)]
+struct Outage {
+    began: Instant,
+    warned: bool,
+    denied: bool,
+}
+
+/// What there is to say of a new state.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Line {
+    Connected { server: Arc<str> },
+    Again { server: Arc<str>, outage: Duration, said: bool },
+    Outage { cause: Arc<str> },
+    Denied { cause: Arc<str> },
+    Detail { cause: Arc<str> },
+}
+
+impl Chronicle {
+    pub(super) fn new() -> Self {
+        Self {
+            outage: None,
+            warnings: Seldom::every(WARNING_EVERY),
+            details: Seldom::every(DETAIL_EVERY),
+        }
+    }
+
+    /// Logs what is new about `state`.
+    pub(super) fn log(&mut self, now: Instant, state: &SessionState) {
+        match self.line(now, state) {
+            None => {}
+            Some(Line::Connected { server }) => info!(%server, "connected"),
+            Some(Line::Again { server, outage, said: true }) => {
+                info!(%server, ?outage, "connected again");
+            }
+            Some(Line::Again { server, outage, said: false }) => {
+                debug!(%server, ?outage, "connected again");
+            }
+            Some(Line::Outage { cause }) => warn!(%cause, "not connected"),
+            Some(Line::Denied { cause }) => warn!(%cause, "access denied"),
+            Some(Line::Detail { cause }) => debug!(%cause, "still not connected"),
+        }
+    }
+
+    fn line(&mut self, now: Instant, state: &SessionState) -> Option<Line> {
+        if let SessionState::Connected { server, .. } = state {
+            let server = Arc::clone(server);
+            return Some(match self.outage.take() {
+                None => Line::Connected { server },
+                Some(Outage { began, warned, .. }) => {
+                    let outage = now.saturating_duration_since(began);
+                    Line::Again { server, outage, said: warned }
+                }
+            });
+        }
+        // On the way to a first server there is nothing to say yet; at the end nothing any more.
+        let cause = Arc::clone(state.cause()?);
+        let fresh = Outage { began: now, warned: false, denied: false };
+        let outage = self.outage.get_or_insert(fresh);
+        if matches!(state, SessionState::Denied { .. }) && !outage.denied {
+            (outage.denied, outage.warned) = (true, true);
+            return Some(Line::Denied { cause });
+        }
+        if !outage.warned && self.warnings.allows(now) {
+            outage.warned = true;
+            return Some(Line::Outage { cause });
+        }
+        self.details.allows(now).then_some(Line::Detail { cause })
+    }
+}
+
+/// Something that is worth a line, but not each time.
+#[derive(Debug)]
+pub(super) struct Seldom {
+    every: Duration,
+    last: Option<Instant>,
+}
+
+impl Seldom {
+    pub(super) fn every(every: Duration) -> Self {
+        Self { every, last: None }
+    }
+
+    /// Whether the last time was long enough ago; if so, this is the last time.
+    pub(super) fn allows(&mut self, now: Instant) -> bool {
+        let recently = self.last.is_some_and(|last| now < last + self.every);
+        if !recently {
+            self.last = Some(now);
+        }
+        !recently
+    }
+}
+
+/// Between two warnings of one kind.
+pub(super) const WARNING_EVERY: Duration = Duration::from_secs(60);
+/// Between two details of one outage.
+const DETAIL_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outage_is_said_once_and_its_end_with_its_length() {
+        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let mut said = Vec::new();
+        for second in 0..3600 {
+            let now = start + second * SECOND;
+            said.extend(chronicle.line(now, &backoff(now)));
+            said.extend(chronicle.line(now, &connecting()));
+        }
+        said.extend(chronicle.line(start + 3600 * SECOND, &connected(start)));
+        assert_eq!(said[0], Line::Outage { cause: "refused".into() });
+        let end = Line::Again { server: "a".into(), outage: 3600 * SECOND, said: true };
+        assert_eq!(said.pop(), Some(end));
+        let details = said.split_off(1);
+        assert!(details.iter().all(|line| matches!(line, Line::Detail { .. })));
+        assert!(details.len() <= 360, "{}", details.len());
+    }
+
+    #[test]
+    fn session_that_flaps_is_one_warning_a_minute() {
+        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let mut loud = 0;
+        for second in 0..600 {
+            let now = start + second * SECOND;
+            for state in [backoff(now), connected(now)] {
+                let line = chronicle.line(now, &state);
+                loud += usize::from(matches!(
+                    line,
+                    Some(Line::Outage { .. } | Line::Again { said: true, .. })
+                ));
+            }
+        }
+        assert_eq!(loud, 20);
+    }
+
+    #[test]
+    fn outage_right_after_another_is_said_as_soon_as_it_may_be() {
+        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        chronicle.line(start, &backoff(start));
+        chronicle.line(start + SECOND, &connected(start));
+        let mut said = Vec::new();
+        for second in 2..600 {
+            let now = start + second * SECOND;
+            let line = chronicle.line(now, &backoff(now));
+            said.extend(matches!(line, Some(Line::Outage { .. })).then_some(second));
+        }
+        assert_eq!(said, [60]);
+    }
+
+    #[test]
+    fn wrong_password_is_said_once_until_it_is_right() {
+        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let denied = SessionState::Denied { cause: "no".into() };
+        let waiting = SessionState::Connecting { attempt: 0, last_error: None };
+        let mut said = 0;
+        for minute in 0..60 {
+            for state in [&denied, &waiting] {
+                let line = chronicle.line(start + minute * 60 * SECOND, state);
+                said += usize::from(matches!(line, Some(Line::Denied { .. })));
+            }
+        }
+        assert_eq!(said, 1);
+        chronicle.line(start, &connected(start));
+        let again = chronicle.line(start, &denied);
+        assert_eq!(again, Some(Line::Denied { cause: "no".into() }));
+    }
+
+    fn connected(since: Instant) -> SessionState {
+        SessionState::Connected { server: "a".into(), since, abilities: Arc::default() }
+    }
+
+    fn backoff(until: Instant) -> SessionState {
+        SessionState::Backoff { until, cause: "refused".into() }
+    }
+
+    fn connecting() -> SessionState {
+        SessionState::Connecting { attempt: 1, last_error: Some("refused".into()) }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+}

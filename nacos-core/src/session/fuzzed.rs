@@ -1,0 +1,392 @@
+//! Whatever happens to a session, in whatever order: no panic, and it keeps its word.
+//!
+//! Where the simulation asks whether a session heals once its servers are well, this asks for what
+//! must hold while nothing is well at all.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::*;
+use crate::fuzzed::{Captures, Input};
+
+/// One life of a session, as `data` will have it.
+pub(crate) fn live_through(data: &[u8]) {
+    let mut life = Life::new(data);
+    let mut input = Input::new(data);
+    for _ in 0..STEPS {
+        if input.is_empty() {
+            break;
+        }
+        life.step(&mut input);
+        life.check();
+    }
+    life.end();
+}
+
+struct Life {
+    session: Session,
+    /// Most of what happens is what should.
+    calm: bool,
+    captures: &'static Captures,
+    now: Instant,
+    /// Every connection that was ever dialled.
+    dialled: Vec<LinkId>,
+    open: BTreeSet<LinkId>,
+    streams: BTreeSet<LinkId>,
+    /// What was asked on connections that are open.
+    calls: BTreeMap<CallId, (LinkId, String)>,
+    last_call: Option<CallId>,
+    logins: usize,
+    guards: u64,
+    held: Vec<(ClaimKey, GuardId)>,
+    closed: bool,
+}
+
+impl Life {
+    fn new(data: &[u8]) -> Self {
+        let now = Instant::now();
+        let options = Options {
+            tenant: String::new(),
+            app: "fuzzed".to_owned(),
+            has_credentials: data.first().is_some_and(|byte| byte % 3 == 0),
+            backoff_cap: CAP,
+            patience: Patience::DEFAULT,
+            refresh: None,
+        };
+        let mut dice = fastrand::Rng::with_seed(data.len() as u64);
+        let servers = Server::parse_list("a,b,c", 1000).expect("valid");
+        Self {
+            session: Session::new(now, servers, options, Box::new(move || dice.f64())),
+            calm: data.get(1).is_some_and(|byte| byte % 4 > 0),
+            captures: Captures::all(),
+            now,
+            dialled: Vec::new(),
+            open: BTreeSet::new(),
+            streams: BTreeSet::new(),
+            calls: BTreeMap::new(),
+            last_call: None,
+            logins: 0,
+            guards: 0,
+            held: Vec::new(),
+            closed: false,
+        }
+    }
+
+    fn step(&mut self, input: &mut Input<'_>) {
+        let now = self.now;
+        let mut what = input.below(24);
+        if self.calm && matches!(what, 4 | 11..=13 | 15..=17 | 23) && input.byte() >= 20 {
+            what = AGREE;
+        }
+        match what {
+            // Time, exactly, late, and far too late: a machine that slept.
+            0..=2 => self.wait(),
+            3 => self.pass(Duration::from_millis(input.number() % 10_000)),
+            4 => self.pass(Duration::from_secs(input.number() % 1_000_000)),
+            // A server that does as it should.
+            AGREE..=10 => self.agree(input),
+            11 => {
+                let link = self.any_link(input);
+                let outcome = if input.byte() < 128 { Ok(()) } else { Err("refused".to_owned()) };
+                self.session.handle_dialled(now, link, outcome);
+            }
+            12..=13 => {
+                let call = self.any_call(input);
+                let answer = self.any_answer(input);
+                self.session.handle_answer(now, call, answer);
+            }
+            14 => {
+                let link = self.any_link(input);
+                let payload = self.captures.payload(input);
+                self.session.handle_push(now, link, &payload);
+            }
+            15 => {
+                let link = self.any_link(input);
+                self.session.handle_lost(now, link, "lost");
+            }
+            16 => {
+                let link = self.any_link(input);
+                self.session.handle_heard(link, now);
+                self.session.handle_unusable(now, link);
+            }
+            17 => {
+                let ttl = Duration::from_secs(input.number());
+                let outcome = match input.below(4) {
+                    0 => Err(LoginFailure::Denied("no".to_owned())),
+                    1 => Err(LoginFailure::UnknownUser("no".to_owned())),
+                    2 => Err(LoginFailure::Unreachable("no".to_owned())),
+                    _ => Ok(ttl),
+                };
+                if self.logins > 0 {
+                    self.logins -= 1;
+                    self.session.handle_login(now, outcome);
+                }
+            }
+            18..=20 => self.claim(input),
+            21 if !self.held.is_empty() => {
+                let (key, guard) = self.held.swap_remove(input.below(self.held.len()));
+                self.session.withdraw(&key, guard);
+                // A second time changes nothing.
+                self.session.withdraw(&key, guard);
+                self.session.settle(now);
+            }
+            22 => {
+                self.session.token_refused(now);
+                self.session.refetch(&document(input));
+                self.session.settle(now);
+            }
+            // Rarely, so that most lives are long.
+            23 if input.byte() < 20 => {
+                self.session.close(now + Duration::from_secs(input.number() % 30));
+                self.session.settle(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what it is asked to, and sees that it may be asked.
+    fn check(&mut self) {
+        let mut actions = 0;
+        while let Some(action) = self.session.poll_action() {
+            actions += 1;
+            assert!(actions < 5000, "one input has no end of actions");
+            assert!(!self.closed, "{action:?} after the end");
+            match action {
+                Action::Dial { link, .. } => {
+                    assert!(!self.dialled.contains(&link), "{link:?} is used twice");
+                    self.dialled.push(link);
+                    self.open.insert(link);
+                }
+                Action::Call { link, call, request, timeout } => {
+                    assert!(self.open.contains(&link), "a call on {link:?}, which is closed");
+                    assert!(self.last_call < Some(call), "{call:?} is used twice");
+                    assert!(timeout > Duration::ZERO);
+                    self.last_call = Some(call);
+                    self.calls.insert(call, (link, request.kind().to_owned()));
+                }
+                Action::OpenStream { link, .. } => {
+                    assert!(self.open.contains(&link), "a stream on {link:?}, which is closed");
+                    assert!(self.streams.insert(link), "a second stream on {link:?}");
+                }
+                Action::Close { link } => {
+                    assert!(self.open.remove(&link), "{link:?} is closed twice");
+                    self.calls.retain(|_, (on, _)| *on != link);
+                }
+                Action::Login => self.logins += 1,
+                Action::Locate => panic!("its servers are given"),
+            }
+        }
+        while let Some(event) = self.session.poll_event() {
+            assert!(!self.closed, "{event:?} after the end");
+            if let Event::Serving(Some(link)) = event {
+                assert!(self.open.contains(&link), "{link:?} serves, and is closed");
+            }
+        }
+        assert!(self.logins <= 1, "two logins at once");
+        // Those of the session's own, and listens and handshakes beside them.
+        assert!(self.calls.len() < 1000, "{} calls at once", self.calls.len());
+        assert!(self.open.len() <= 3 + 3, "{} connections for three servers", self.open.len());
+        self.closed = self.session.is_closed();
+        self.check_timeout();
+    }
+
+    fn check_timeout(&self) {
+        let timeout = self.session.poll_timeout(self.now);
+        if self.closed {
+            assert_eq!(timeout, None, "a timeout after the end");
+            assert!(self.open.is_empty(), "a socket after the end");
+            return;
+        }
+        let Some(timeout) = timeout else { panic!("nothing will ever happen again") };
+        if self.session.serving_link().is_none() {
+            let delay = timeout.saturating_duration_since(self.now);
+            assert!(delay <= CAP, "nobody serves, and nobody is looked for within {delay:?}");
+        }
+    }
+
+    /// Until what the session waits for.
+    fn wait(&mut self) {
+        if let Some(at) = self.session.poll_timeout(self.now) {
+            self.pass(at.saturating_duration_since(self.now));
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        for _ in 0..10 {
+            self.session.handle_timeout(self.now);
+            self.check();
+            if self.session.poll_timeout(self.now).is_none_or(|next| next > self.now) {
+                return;
+            }
+        }
+        panic!("a hot loop: {:?} is due for ever", self.session);
+    }
+
+    /// The oldest thing that was asked for is done.
+    fn agree(&mut self, input: &mut Input<'_>) {
+        let waiting = self.open.iter().find(|link| {
+            self.session
+                .links
+                .get(link)
+                .is_some_and(|it| matches!(it.phase, link::Phase::Dialling { .. }))
+        });
+        if let Some(&link) = waiting {
+            return self.session.handle_dialled(self.now, link, Ok(()));
+        }
+        let setting_up = self.streams.iter().find(|link| {
+            self.session
+                .links
+                .get(link)
+                .is_some_and(|it| matches!(it.phase, link::Phase::SettingUp { .. }))
+        });
+        if let Some(&link) = setting_up {
+            let ack = Payload::new("SetupAckRequest", b"{}".to_vec());
+            return self.session.handle_push(self.now, link, &ack);
+        }
+        if self.logins > 0 {
+            self.logins -= 1;
+            return self.session.handle_login(self.now, Ok(Duration::from_secs(60)));
+        }
+        let Some((call, (_, kind))) = self.calls.pop_first() else { return };
+        let kind = kind.as_str();
+        let name = input.one_of(&NAMES);
+        let document = json!({"dataId": name, "group": "DEFAULT_GROUP"});
+        let hosts = json!([{"ip": "i0", "port": 1}]);
+        let service = json!({"name": name, "groupName": "DEFAULT_GROUP", "hosts": hosts});
+        let mut answer = match kind {
+            "ServerCheckRequest" => json!({"supportAbilityNegotiation": input.byte() < 128}),
+            "BatchInstanceRequest" if input.byte() < 128 => {
+                json!({"type": "batchRegisterInstance"})
+            }
+            "SubscribeServiceRequest" | "ServiceQueryRequest" => json!({"serviceInfo": service}),
+            "ConfigBatchListenRequest" => json!({"changedConfigs": [document]}),
+            "ConfigQueryRequest" => json!({"content": name, "md5": name}),
+            _ => json!({}),
+        };
+        answer["resultCode"] = json!(200);
+        let kind = match kind {
+            "ServiceQueryRequest" => "QueryServiceResponse".to_owned(),
+            "ConfigBatchListenRequest" => "ConfigChangeBatchListenResponse".to_owned(),
+            kind => kind.replace("Request", "Response"),
+        };
+        let answer = Payload::new(&kind, serde_json::to_vec(&answer).expect("JSON"));
+        self.session.handle_answer(self.now, call, Ok(answer));
+    }
+
+    fn claim(&mut self, input: &mut Input<'_>) {
+        self.guards += 1;
+        let guard = GuardId(self.guards);
+        let (key, instance) = match input.below(3) {
+            0 => (ClaimKey::Listen(document(input)), None),
+            1 => (ClaimKey::Subscription(service(input)), None),
+            _ => {
+                let instance = Instance::new(input.one_of(&["i0", "i1", "i2"]), 1)
+                    .with_weight(f64::from(input.byte() % 3))
+                    .with_enabled(input.byte() < 200);
+                (ClaimKey::Instances(service(input)), Some(instance))
+            }
+        };
+        self.session.assert(key.clone(), guard, instance);
+        if input.byte() < 200 {
+            self.session.settle(self.now);
+        }
+        self.held.push((key, guard));
+    }
+
+    /// One that there was, or never was.
+    fn any_link(&self, input: &mut Input<'_>) -> LinkId {
+        if input.byte() < 10 || self.dialled.is_empty() {
+            return LinkId(input.number());
+        }
+        // Mostly one of the newest.
+        let newest = self.dialled.len().saturating_sub(4);
+        self.dialled[newest + input.below(self.dialled.len() - newest)]
+    }
+
+    fn any_call(&mut self, input: &mut Input<'_>) -> CallId {
+        let known: Vec<CallId> = self.calls.keys().copied().collect();
+        if input.byte() < 10 || known.is_empty() {
+            return CallId(input.number());
+        }
+        let call = known[input.below(known.len())];
+        // Sometimes it is answered twice.
+        if input.byte() < 200 {
+            self.calls.remove(&call);
+        }
+        call
+    }
+
+    fn any_answer(&self, input: &mut Input<'_>) -> Result<Payload, CallError> {
+        let why = "fuzzed".to_owned();
+        match input.below(12) {
+            0 => Err(CallError::NotSent(why)),
+            1 => Err(CallError::Lost(why)),
+            2 => Err(CallError::Timeout),
+            3 => Err(CallError::Status { code: u32::from(input.byte()), message: why }),
+            4 => Err(CallError::Unreadable(why)),
+            5..=6 => {
+                let code =
+                    input.one_of(&[300, 301, 302, 400, 403, 404, 409, 500, 501, 502, 503, -401, 0]);
+                let body = json!({"resultCode": 500, "errorCode": code, "message": "no"});
+                Ok(Payload::new("ErrorResponse", serde_json::to_vec(&body).expect("JSON")))
+            }
+            _ => Ok(self.captures.payload(input)),
+        }
+    }
+
+    /// However it was treated, it closes by its deadline and does nothing after.
+    fn end(&mut self) {
+        self.session.close(self.now + Duration::from_secs(5));
+        self.session.settle(self.now);
+        self.check();
+        for _ in 0..500 {
+            if self.closed {
+                break;
+            }
+            self.wait();
+        }
+        assert!(self.closed, "it does not close: {:?}", self.session);
+        let link = self.dialled.last().copied().unwrap_or(LinkId(0));
+        self.session.handle_timeout(self.now);
+        self.session.handle_lost(self.now, link, "late");
+        self.session.handle_dialled(self.now, link, Ok(()));
+        self.session.handle_login(self.now, Ok(Duration::from_secs(1)));
+        self.session.handle_push(
+            self.now,
+            link,
+            &Payload::new("ConnectResetRequest", b"{}".to_vec()),
+        );
+        self.session.settle(self.now);
+        self.check();
+    }
+}
+
+fn service(input: &mut Input<'_>) -> ServiceKey {
+    let namespace = input.one_of(&["", "", "", "elsewhere"]);
+    let key = ServiceKey::try_from(input.one_of(&NAMES)).expect("valid");
+    key.resolve(&namespace.parse().expect("valid"))
+}
+
+fn document(input: &mut Input<'_>) -> ConfigKey {
+    let key = ConfigKey::try_from(input.one_of(&NAMES)).expect("valid");
+    key.resolve(&"".parse().expect("valid"))
+}
+
+/// Those of the captures among them.
+const NAMES: [&str; 4] = ["n0", "n1", "svc", "doc"];
+const CAP: Duration = Duration::from_secs(10);
+const STEPS: usize = 2000;
+/// A step in which a server does as it should.
+const AGREE: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_history_is_a_panic_a_hot_loop_or_an_action_after_the_end() {
+        crate::fuzzed::for_any_input(4000, super::live_through);
+    }
+}

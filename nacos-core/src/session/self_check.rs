@@ -1,0 +1,80 @@
+//! Over the connection that serves: is what the server agreed to hold still there?
+use std::time::Instant;
+
+use super::{
+    ClaimKey, Event, LinkId, Session,
+    ledger::{Revision, Standing},
+    presence::Absence,
+    redo::{Origin, Pending, Setback, read},
+};
+use crate::{
+    instance::Instance,
+    key::ServiceKey,
+    service::Service,
+    transport::CallError,
+    wire::{
+        Payload, Request,
+        naming::{QueryServiceResponse, ServiceQueryRequest},
+    },
+};
+
+impl Session {
+    /// Asks for the services whose time has come.
+    pub(super) fn check_presence(&mut self, now: Instant, link: LinkId) {
+        for (service, revision) in self.presence.take_due(now) {
+            if !self.holds(&service) {
+                // It is looked for from when it is held again.
+                self.presence.forget(&service);
+            } else if self.claims.visible(&service).is_empty() {
+                let jitter = (self.jitter)();
+                self.presence.unknown(now, &service, revision, jitter);
+            } else {
+                let request = ServiceQueryRequest::new(&service).payload();
+                self.call(link, request, Pending::Presence(service, revision));
+            }
+        }
+    }
+
+    /// What we hold of `service` is there, or is not.
+    pub(super) fn presence_answered(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        service: ServiceKey,
+        revision: Revision,
+        answer: Result<Payload, CallError>,
+    ) {
+        let view = match read::<QueryServiceResponse>(answer) {
+            Ok(answer) => answer.service_info.into_service(service.clone()),
+            Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),
+            // Whoever may register need not be allowed to ask: that is no reason to log in.
+            Err(_) => None,
+        };
+        let jitter = (self.jitter)();
+        if !self.holds(&service) {
+            return self.presence.forget(&service);
+        }
+        let Some(view) = view else {
+            return self.presence.unknown(now, &service, revision, jitter);
+        };
+        if self.claims.visible(&service).iter().all(|claimed| shows(&view, claimed)) {
+            return self.presence.seen(now, &service, revision, jitter);
+        }
+        if let Some(Absence::Lost { first }) = self.presence.absent(now, &service, revision, jitter)
+        {
+            self.claims.heal(&service);
+            self.events.push_back(Event::Lost { service, first });
+        }
+    }
+
+    /// Whether the server agreed to what we claim of `service`.
+    fn holds(&self, service: &ServiceKey) -> bool {
+        self.claims.standing(&ClaimKey::Instances(service.clone())) == Some(Standing::Held)
+    }
+}
+
+/// Whether `claimed` is there, whatever operators have made of it.
+fn shows(view: &Service, claimed: &Instance) -> bool {
+    let (ip, port, cluster) = claimed.identity();
+    view.instances.iter().any(|seen| seen.identity() == (ip.trim(), port, cluster))
+}

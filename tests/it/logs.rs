@@ -1,0 +1,150 @@
+//! What a session leaves in the log: enough to see an outage, never enough to fill a disk.
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use nacos_core::{Client, Instance};
+use nacos_testkit::Server;
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+    subscriber::DefaultGuard,
+};
+
+use crate::support::{connected, reconnected, server, soon};
+
+/// Every line that was logged on this thread, with its fields.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+
+impl Log {
+    /// Keeps what is logged from now on, until the guard is dropped.
+    fn keep() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let guard = tracing::subscriber::set_default(log.clone());
+        (log, guard)
+    }
+
+    fn at(&self, level: Level) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|(at, _)| *at == level).map(|(_, line)| line.clone()).collect()
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && metadata.target().starts_with("nacos_core")
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        struct Text(String);
+        impl Visit for Text {
+            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                use fmt::Write;
+                write!(self.0, "{}={value:?} ", field.name()).expect("a string grows");
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        let line = (*event.metadata().level(), text.0);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_an_hour_is_two_lines_and_its_details_are_bounded() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = connected(&server).await;
+    let naming = client.naming();
+    let mut registrations = Vec::new();
+    for port in 1..=50 {
+        let guard = naming.register(format!("s{port}").as_str(), Instance::new("10.0.0.1", port));
+        registrations.push(guard.expect("valid").ready().await.expect("registered"));
+    }
+    let _watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    assert_eq!(log.at(Level::INFO).len(), 1, "{:?}", log.at(Level::INFO));
+    log.clear();
+
+    server.stop().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    server.resume().await.expect("the same ports");
+    reconnected(&client, 1).await;
+
+    let (warnings, infos) = (log.at(Level::WARN), log.at(Level::INFO));
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.contains(&server.addr().to_string()), "no cause: {warning}");
+    let [info] = infos.as_slice() else { panic!("{infos:?}") };
+    assert!(info.contains("outage=36"), "no length: {info}");
+    assert!(log.at(Level::ERROR).is_empty());
+    let details = log.at(Level::DEBUG).len();
+    assert!((10..=400).contains(&details), "{details} lines of detail");
+    assert!(log.at(Level::TRACE).len() <= details);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_password_is_one_warning_however_long_it_is_wrong() {
+    let (log, _guard) = Log::keep();
+    let server = Server::builder().credentials("nacos", "right").start();
+    let server = server.await.expect("ports on loopback");
+    let client = Client::builder()
+        .server_addr(server.addr().to_string())
+        .credentials("nacos", "wrong-password")
+        .connect_lazy()
+        .expect("valid");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let warnings = log.at(Level::WARN);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(log.at(Level::DEBUG).len() <= 400);
+    let all = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+    let secret = |line: &String| line.contains("wrong-password");
+    assert!(!all.iter().any(|level| log.at(*level).iter().any(secret)));
+    drop(client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_refusals_and_unreadable_pushes_are_a_line_a_minute() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = Client::builder()
+        .server_addr(server.addr().to_string())
+        .receive_limit(10_000)
+        .connect()
+        .await
+        .expect("there");
+    server.answer_always("InstanceRequest", Some(400));
+    let naming = client.naming();
+    let guards: Vec<_> = (1..=200)
+        .map(|n| naming.register(format!("s{n}").as_str(), Instance::new("a", n)).expect("valid"))
+        .collect();
+    soon(server.until(|server| server.requests("InstanceRequest") == 200)).await;
+    for _ in 0..200 {
+        let body = serde_json::json!({"x": "x".repeat(20_000)});
+        server.push_raw("NoveltyRequest", body);
+    }
+    let mut vitals = client.vitals();
+    crate::support::becomes(&mut vitals, |vitals| vitals.unreadable == 200).await;
+    let warnings = log.at(Level::WARN);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings.iter().any(|line| line.contains("public")), "no name: {warnings:?}");
+    drop(guards);
+}

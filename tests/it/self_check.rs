@@ -1,0 +1,105 @@
+//! What a server has lost without a word, and what an operator has hidden on purpose.
+use std::time::Duration;
+
+use nacos_core::{ClaimState, Client, Instance, Publish};
+use nacos_testkit::{Instance as Held, Server};
+
+use crate::support::{BEHAVIOURS, becomes, connected, server_like, soon};
+
+/// Two intervals between checks, a fifth more each.
+const TWO_CHECKS: Duration = Duration::from_secs(144);
+
+fn held(server: &Server) -> Vec<String> {
+    let held = server.instances("", "DEFAULT_GROUP", "orders");
+    held.iter().map(|instance| format!("{}:{}", instance.ip, instance.port)).collect()
+}
+
+/// A real write at the end shows that the session is what it was.
+async fn intact(server: &Server, client: &Client) {
+    client.configs().publish(Publish::new("ok", "1").expect("valid")).await.expect("published");
+    assert_eq!((server.connects(), client.vitals().get().connects), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_registration_is_back_within_two_checks_on_every_server() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        let register = |port| {
+            client.naming().register("orders", Instance::new("10.0.0.1", port)).expect("valid")
+        };
+        let one = register(1).ready().await.expect("registered");
+        let _two = register(2).ready().await.expect("registered");
+        tokio::time::sleep(TWO_CHECKS).await;
+        assert_eq!(client.vitals().get().reasserted, 0, "what is there is left alone");
+
+        assert_eq!(server.forget_instances("", "DEFAULT_GROUP", "orders"), 2);
+        assert!(held(&server).is_empty());
+        let back = server.until(|server| held(server) == ["10.0.0.1:1", "10.0.0.1:2"]);
+        tokio::time::timeout(TWO_CHECKS, back).await.expect("within two checks");
+        let mut vitals = client.vitals();
+        becomes(&mut vitals, |vitals| vitals.reasserted == 1 && vitals.unsettled == 0).await;
+        assert_eq!(*one.claim().get(), ClaimState::Held);
+        intact(&server, &client).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn instance_disabled_by_an_operator_stays_disabled_and_is_not_registered_in_a_loop() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        let guard =
+            client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+        let _guard = guard.ready().await.expect("registered");
+        let mut edited = Held::new("10.0.0.1", 80);
+        edited.enabled = false;
+        edited.weight = 7.0;
+        server.edit("", "DEFAULT_GROUP", "orders", edited.clone());
+        let before = server.requests("InstanceRequest");
+        tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+        let again = server.requests("InstanceRequest") - before;
+        assert!((1..=10).contains(&again), "registered {again} times in four hours");
+        assert!(client.naming().query("orders").await.expect("an answer").instances.is_empty());
+
+        // The operator enables it again: nothing is repeated any more, and the weight is his.
+        edited.enabled = true;
+        server.edit("", "DEFAULT_GROUP", "orders", edited);
+        let view = client.naming().query("orders").await.expect("an answer");
+        assert_eq!(view.instances[0].weight.to_string(), "7");
+        let reasserted = client.vitals().get().reasserted;
+        tokio::time::sleep(TWO_CHECKS).await;
+        assert_eq!(client.vitals().get().reasserted, reasserted);
+        intact(&server, &client).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn edited_weight_and_metadata_are_left_to_the_operator() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        let guard =
+            client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+        let _guard = guard.ready().await.expect("registered");
+        let mut edited = Held::new("10.0.0.1", 80);
+        edited.weight = 7.0;
+        edited.metadata.insert("edited".to_owned(), "yes".to_owned());
+        server.edit("", "DEFAULT_GROUP", "orders", edited);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(server.requests("InstanceRequest"), 1);
+        assert!(server.requests("ServiceQueryRequest") >= 50, "it was looked for");
+        assert_eq!(client.vitals().get().reasserted, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn persistent_instance_is_nobodys_claim() {
+    let server = server_like(nacos_testkit::Behaviour::Nacos3).await;
+    let client = connected(&server).await;
+    let instance = Instance::new("10.0.0.1", 80);
+    client.naming().register_persistent("kept", &instance).await.expect("registered");
+    tokio::time::sleep(TWO_CHECKS).await;
+    assert_eq!(server.requests("ServiceQueryRequest"), 0);
+    soon(async { client.naming().query("kept").await.expect("an answer") }).await;
+}

@@ -20,6 +20,12 @@ pub(crate) fn spawn<T: Send + 'static>(
     Task(tokio::spawn(future.in_current_span()))
 }
 
+/// Runs `work` where it may block. Dropping the task leaves work that has begun to itself: nobody
+/// can end it, so it has to be something that ends, such as reading a file.
+pub(crate) fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+    Task(tokio::task::spawn_blocking(work))
+}
+
 impl<T> Future for Task<T> {
     type Output = Option<T>;
 

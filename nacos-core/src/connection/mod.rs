@@ -1,7 +1,7 @@
 //! What all handles of a client share: requests go out here, claims are handed to the driver.
+mod access;
 mod call;
 mod driver;
-mod login;
 
 use std::sync::{
     Arc,
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     pub(crate) servers: Vec<Server>,
     pub(crate) config_namespace: Namespace,
     pub(crate) naming_namespace: Namespace,
-    pub(crate) credentials: Option<Credentials>,
+    pub(crate) credentials: Option<Arc<dyn Credentials>>,
     pub(crate) app: String,
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,

@@ -1,11 +1,10 @@
 //! Options that contradict each other are refused here, before anything is sent.
 use std::time::Duration;
 
-use super::{ClientOptions, invalid};
+use super::{ClientOptions, access, invalid};
 use crate::{
     client::LONGEST,
     connection,
-    credentials::Credentials,
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
     server::Server,
@@ -19,7 +18,7 @@ pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error
         servers,
         config_namespace,
         naming_namespace,
-        credentials: credentials(&options)?,
+        credentials: access::check(&options)?,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
         connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
@@ -38,17 +37,6 @@ fn servers(options: &ClientOptions) -> Result<Vec<Server>, Error> {
         return Err(invalid("server_addr", "no server is named"));
     }
     Ok(servers)
-}
-
-fn credentials(options: &ClientOptions) -> Result<Option<Credentials>, Error> {
-    match (&options.username, &options.password) {
-        (None, None) => Ok(None),
-        (Some(username), Some(password)) => {
-            Ok(Some(Credentials::new(username.clone(), password.clone())))
-        }
-        (Some(_), None) => Err(invalid("password", "there is a user without one")),
-        (None, Some(_)) => Err(invalid("username", "there is a password without one")),
-    }
 }
 
 /// The namespace of documents, and that of services.

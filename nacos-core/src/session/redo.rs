@@ -94,7 +94,7 @@ impl Session {
                 (ClaimKey::Instances(service), _) => self.step(link, &service, claimed, Vec::new()),
                 (ClaimKey::Subscription(service), claim) => {
                     let subscribe = claim.is_some();
-                    let request = SubscribeServiceRequest::new(&service, subscribe).payload();
+                    let request = SubscribeServiceRequest::new(&service, subscribe).outgoing();
                     self.call(link, request, Pending::Subscribe { claim: claimed, subscribe });
                 }
                 (ClaimKey::Listen(_), _) => {}
@@ -105,7 +105,7 @@ impl Session {
             self.send_listens(now, link);
         }
         for (key, ticket) in self.documents.take_dirty(now, MAX_QUERIES) {
-            let request = ConfigQueryRequest::new(&key).payload();
+            let request = ConfigQueryRequest::new(&key).outgoing();
             self.call(link, request, Pending::Query(key, ticket));
         }
     }
@@ -124,9 +124,9 @@ impl Session {
                 let request = if listen {
                     let held: Vec<_> = keys.map(|key| (key, self.documents.md5(key))).collect();
                     let held = held.iter().map(|(key, md5)| (*key, md5.as_ref()));
-                    ConfigBatchListenRequest::listen(held).payload()
+                    ConfigBatchListenRequest::listen(held).outgoing()
                 } else {
-                    ConfigBatchListenRequest::unlisten(keys).payload()
+                    ConfigBatchListenRequest::unlisten(keys).outgoing()
                 };
                 self.listens_under_way += 1;
                 self.call(link, request, Pending::Listen { claims: batch.to_vec(), listen });
@@ -141,9 +141,9 @@ impl Session {
             return;
         };
         let request = match &step {
-            Step::Register(instance) => InstanceRequest::register(service, instance).payload(),
-            Step::Deregister(instance) => InstanceRequest::deregister(service, instance).payload(),
-            Step::Batch(instances) => BatchInstanceRequest::new(service, instances).payload(),
+            Step::Register(instance) => InstanceRequest::register(service, instance).outgoing(),
+            Step::Deregister(instance) => InstanceRequest::deregister(service, instance).outgoing(),
+            Step::Batch(instances) => BatchInstanceRequest::new(service, instances).outgoing(),
         };
         self.call(link, request, Pending::Step { claim, wanted, step });
     }

@@ -350,7 +350,8 @@ impl Stage {
     fn log_in(&mut self) {
         self.perform();
         assert!(std::mem::take(&mut self.login_under_way), "nobody logs in");
-        self.session.handle_login(self.now, Ok(100 * SECOND));
+        let lease = Lease { lifetime: Some(100 * SECOND), changed: true };
+        self.session.handle_login(self.now, Ok(lease));
         self.perform();
     }
 
@@ -439,7 +440,7 @@ impl Stage {
                     self.calls.push(Sent { link, call, request });
                 }
                 Action::Close { link } => self.calls.retain(|sent| sent.link != link),
-                Action::Login => {
+                Action::Login { .. } => {
                     self.login_under_way = true;
                     self.logins += 1;
                 }

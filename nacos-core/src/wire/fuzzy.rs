@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Request, answer, or_default};
+use crate::resource::Resource;
 
 /// Watches which documents exist, by pattern (servers since 3.0).
 #[derive(Debug, Serialize)]
@@ -20,6 +21,10 @@ pub(crate) struct ConfigFuzzyWatchRequest<'a> {
 impl Request for ConfigFuzzyWatchRequest<'_> {
     const TYPE: &'static str = "ConfigFuzzyWatchRequest";
     type Answer = ConfigFuzzyWatchResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Documents
+    }
 }
 
 answer! {
@@ -42,6 +47,10 @@ pub(crate) struct NamingFuzzyWatchRequest<'a> {
 impl Request for NamingFuzzyWatchRequest<'_> {
     const TYPE: &'static str = "NamingFuzzyWatchRequest";
     type Answer = NamingFuzzyWatchResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Services
+    }
 }
 
 answer! {

@@ -10,6 +10,7 @@ use super::{Request, answer};
 use crate::{
     instance::{Instance, MAX_WEIGHT},
     key::{ClusterName, ServiceKey},
+    resource::Resource,
     service::Service,
 };
 
@@ -43,6 +44,10 @@ impl<'a> InstanceRequest<'a> {
 impl Request for InstanceRequest<'_> {
     const TYPE: &'static str = "InstanceRequest";
     type Answer = InstanceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -76,6 +81,10 @@ impl<'a> BatchInstanceRequest<'a> {
 impl Request for BatchInstanceRequest<'_> {
     const TYPE: &'static str = "BatchInstanceRequest";
     type Answer = BatchInstanceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -122,6 +131,10 @@ impl<'a> PersistentInstanceRequest<'a> {
 impl Request for PersistentInstanceRequest<'_> {
     const TYPE: &'static str = "PersistentInstanceRequest";
     type Answer = InstanceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 /// Subscribes to a service, or stops; the answer is the service as it is now.
@@ -145,6 +158,10 @@ impl<'a> SubscribeServiceRequest<'a> {
 impl Request for SubscribeServiceRequest<'_> {
     const TYPE: &'static str = "SubscribeServiceRequest";
     type Answer = SubscribeServiceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -176,6 +193,10 @@ impl<'a> ServiceQueryRequest<'a> {
 impl Request for ServiceQueryRequest<'_> {
     const TYPE: &'static str = "ServiceQueryRequest";
     type Answer = QueryServiceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -206,6 +227,10 @@ impl<'a> ServiceListRequest<'a> {
 impl Request for ServiceListRequest<'_> {
     const TYPE: &'static str = "ServiceListRequest";
     type Answer = ServiceListResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Services
+    }
 }
 
 answer! {
@@ -220,6 +245,8 @@ answer! {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ServiceFields<'a> {
+    #[serde(skip)]
+    key: &'a ServiceKey,
     namespace: &'a str,
     service_name: &'a str,
     group_name: &'a str,
@@ -228,6 +255,7 @@ struct ServiceFields<'a> {
 impl<'a> From<&'a ServiceKey> for ServiceFields<'a> {
     fn from(key: &'a ServiceKey) -> Self {
         Self {
+            key,
             namespace: key.namespace_id(),
             service_name: key.name().as_str(),
             group_name: key.group().as_str(),

@@ -4,10 +4,14 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::{super::login::log_in, Driver, Open, Report, Work, now};
+use super::{
+    super::access::{headers, log_in},
+    Driver, Open, Report, Work, now,
+};
 use crate::{
+    credentials::GrantContext,
     server::Server,
-    session::{Action, LinkId, LoginFailure},
+    session::{Action, LinkId},
     tasks,
     transport::{CallError, Link, Pushes, dial},
 };
@@ -24,16 +28,18 @@ impl Driver {
                     Report::Dialled(link, opened.unwrap_or(late))
                 }));
             }
-            Action::Call { link, call, request, timeout: within } => {
+            Action::Call { link, call, request, resource, timeout: within } => {
                 let Some(Open::Up { link, .. }) = self.links.get(&link) else {
                     let gone = Err(CallError::NotSent("the connection is closed".to_owned()));
                     self.jobs.push(Box::pin(std::future::ready(Report::Answered(call, gone))));
                     return;
                 };
-                let (link, headers) = (link.clone(), self.headers.clone());
+                let (link, grant) = (link.clone(), self.grant.clone());
                 self.jobs.push(Box::pin(async move {
-                    let answer = timeout(within, link.call(request, headers.as_deref())).await;
-                    Report::Answered(call, answer.unwrap_or(Err(CallError::Timeout)))
+                    let answer = timeout(within, async {
+                        link.call(request, headers(grant, resource).await?).await
+                    });
+                    Report::Answered(call, answer.await.unwrap_or(Err(CallError::Timeout)))
                 }));
             }
             Action::OpenStream { link: id, setup } => {
@@ -47,16 +53,13 @@ impl Driver {
             }
             // Dropping it ends the task that does its work, and closes the socket.
             Action::Close { link } => drop(self.links.remove(&link)),
-            Action::Login => {
+            Action::Login { refused } => {
                 let credentials = self.credentials.clone();
                 let mut servers = self.servers.clone();
                 fastrand::shuffle(&mut servers);
+                let context = GrantContext { servers, refused };
                 self.jobs.push(Box::pin(async move {
-                    let outcome = match credentials {
-                        Some(credentials) => log_in(servers, credentials).await,
-                        None => Err(LoginFailure::Unreachable("there is no user".to_owned())),
-                    };
-                    Report::LoggedIn(outcome)
+                    Report::LoggedIn(log_in(credentials, context).await)
                 }));
             }
         }

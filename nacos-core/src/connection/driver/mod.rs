@@ -22,20 +22,20 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Options, login::Token};
+use super::Options;
 use crate::{
-    credentials::Credentials,
+    credentials::{Credentials, Grant},
     document::DocumentState,
     instance::Instance,
     key::{ConfigKey, ServiceKey},
     live::LiveWriter,
     server::Server,
     service::Service,
-    session::{self, CallId, ClaimKey, GuardId, LinkId, LoginFailure, Session},
+    session::{self, CallId, ClaimKey, GuardId, Lease, LinkId, LoginFailure, Session},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
-    transport::{CallError, Headers, Link, Pushes},
+    transport::{CallError, Link, Pushes},
     vitals::Vitals,
     wire::Payload,
 };
@@ -58,8 +58,8 @@ pub(super) enum Command {
     Refetch(ConfigKey),
     /// This connection takes no requests any more.
     Unusable(LinkId),
-    /// The server refused the token in these headers.
-    TokenRefused(Option<Arc<Headers>>),
+    /// The server refused a request that carried this.
+    TokenRefused(Arc<Grant>),
     Close {
         deadline: Instant,
         done: oneshot::Sender<ShutdownReport>,
@@ -82,8 +82,8 @@ pub(super) struct Current {
 pub(super) struct Serving {
     pub(super) id: LinkId,
     pub(super) link: Link,
-    /// Those that carry the token; none if nobody logs in.
-    pub(super) headers: Option<Arc<Headers>>,
+    /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
+    pub(super) grant: Option<Arc<Grant>>,
     pub(super) abilities: Arc<BTreeMap<String, bool>>,
     /// [`Current::refusals`] when this was handed out.
     pub(super) refusals: u64,
@@ -119,13 +119,13 @@ pub(super) struct Driver {
     links: HashMap<LinkId, Open>,
     jobs: FuturesUnordered<Job>,
     serving: Option<LinkId>,
-    headers: Option<Arc<Headers>>,
+    grant: Option<Arc<Grant>>,
     refusals: u64,
     vitals: Vitals,
     closing: Option<Closing>,
 
     servers: Vec<Server>,
-    credentials: Option<Credentials>,
+    credentials: Option<Arc<dyn Credentials>>,
     receive_limit: usize,
 }
 
@@ -154,7 +154,7 @@ enum Report {
     StreamOpened(LinkId, Result<Pushes, CallError>),
     Pushed(LinkId, Pushes, Result<Payload, CallError>),
     Ended(LinkId, String),
-    LoggedIn(Result<Token, LoginFailure>),
+    LoggedIn(Result<Grant, LoginFailure>),
 }
 
 /// The work of a connection; ends with the reason for which the connection did.
@@ -182,7 +182,7 @@ impl Driver {
             links: HashMap::new(),
             jobs: FuturesUnordered::new(),
             serving: None,
-            headers: None,
+            grant: None,
             refusals: 0,
             vitals: Vitals::default(),
             closing: None,
@@ -243,10 +243,10 @@ impl Driver {
             }
             Command::Refetch(key) => self.session.refetch(&key),
             Command::Unusable(link) => self.session.handle_unusable(now(), link),
-            Command::TokenRefused(headers) => {
+            Command::TokenRefused(grant) => {
                 self.refusals += 1;
                 // One that has been replaced meanwhile needs no login.
-                if headers == self.headers {
+                if self.grant.as_ref().is_some_and(|now| Arc::ptr_eq(now, &grant)) {
                     self.session.token_refused(now());
                 }
                 self.show_current();
@@ -306,10 +306,13 @@ impl Driver {
             Report::Pushed(..) => {}
             Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
             Report::LoggedIn(outcome) => {
-                let outcome = outcome.map(|token| {
-                    let headers = Headers::from([("accessToken".to_owned(), token.text)]);
-                    self.headers = Some(Arc::new(headers));
-                    token.ttl
+                let outcome = outcome.map(|grant| {
+                    let lifetime = grant.expires_after();
+                    let changed = !self.grant.as_ref().is_some_and(|now| now.is_same(&grant));
+                    if changed {
+                        self.grant = Some(Arc::new(grant));
+                    }
+                    Lease { lifetime, changed }
                 });
                 self.session.handle_login(now, outcome);
                 self.show_current();

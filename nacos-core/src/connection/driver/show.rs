@@ -45,7 +45,7 @@ impl Driver {
                 Some(Open::Up { link, .. }) => Some(Serving {
                     id,
                     link: link.clone(),
-                    headers: self.headers.clone(),
+                    grant: self.grant.clone(),
                     abilities: Arc::clone(abilities),
                     refusals: self.refusals,
                 }),

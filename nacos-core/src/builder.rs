@@ -1,6 +1,10 @@
 //! The builder of a client, whose options are checked when it connects.
+use std::sync::Arc;
+
 use crate::{
     client::Client,
+    connection,
+    credentials::Credentials,
     env,
     error::{Error, ErrorKind},
     options::{self, ClientOptions},
@@ -27,11 +31,13 @@ use crate::{
 #[must_use = "nothing happens until it connects"]
 pub struct ClientBuilder {
     pub(crate) options: ClientOptions,
+    /// Given as themselves: they need no options.
+    credentials: Option<Arc<dyn Credentials>>,
 }
 
 impl ClientBuilder {
     pub(crate) fn new() -> Self {
-        Self { options: ClientOptions::default() }
+        Self { options: ClientOptions::default(), credentials: None }
     }
 
     /// Reads the environment: the variable of each option is listed at [`ClientOptions`]. Empty
@@ -45,7 +51,7 @@ impl ClientBuilder {
     /// [`ErrorKind::InvalidOption`] names the variable that cannot be read; never its value, which
     /// may be a secret in the wrong place.
     pub fn from_env() -> Result<Self, Error> {
-        Ok(Self { options: env::read()? })
+        Ok(Self { options: env::read()?, credentials: None })
     }
 
     /// Sets what `options` says, and leaves the rest as it is.
@@ -60,12 +66,26 @@ impl ClientBuilder {
     /// # Ok(()) }
     /// ```
     pub fn options(self, options: ClientOptions) -> Self {
-        Self { options: options.or(self.options) }
+        Self { options: options.or(self.options), ..self }
     }
 
-    /// The user to log in, and the password, which goes nowhere but into the body of the login.
+    /// The user to log in, and the password, which goes nowhere but into the body of the login. For
+    /// everything else that servers may want see [`with_credentials`](Self::with_credentials).
     pub fn credentials(self, username: impl Into<String>, password: impl Into<Secret>) -> Self {
         self.username(username).password(password)
+    }
+
+    /// Whoever says what requests have to carry, in place of what any option says about that: one
+    /// of [`credentials`](crate::credentials), or your own.
+    ///
+    /// ```
+    /// use nacos_core::{Client, credentials::StaticToken};
+    ///
+    /// let builder = Client::builder().with_credentials(StaticToken::new("eyJhbGciOi"));
+    /// ```
+    pub fn with_credentials(mut self, credentials: impl Credentials) -> Self {
+        self.credentials = Some(Arc::new(credentials));
+        self
     }
 
     /// Connects, logs in, and returns once a server has registered the connection.
@@ -85,7 +105,7 @@ impl ClientBuilder {
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> Result<Client, Error> {
-        let options = options::check(self.options)?;
+        let options = self.check()?;
         let within = options.connect_timeout;
         let servers = options.server_names();
         let client = Client::start(options)?;
@@ -122,6 +142,15 @@ impl ClientBuilder {
     ///
     /// Outside of a tokio runtime; with [`dedicated_thread`](Self::dedicated_thread) it needs none.
     pub fn connect_lazy(self) -> Result<Client, Error> {
-        Client::start(options::check(self.options)?)
+        Client::start(self.check()?)
+    }
+
+    fn check(mut self) -> Result<connection::Options, Error> {
+        let given = self.credentials.take();
+        let mut options = options::check(self.options)?;
+        if given.is_some() {
+            options.credentials = given;
+        }
+        Ok(options)
     }
 }

@@ -29,6 +29,7 @@
 //! - **Guards**: [`Registration`], [`Subscription`] and [`Watch`] stand for what they claim, and
 //!   dropping one withdraws its own claim only. Making one never waits; `ready` does.
 //! - **Values that change** are [`Live`]: the newest value, and a way to wait for a newer one.
+//! - **Credentials** are one trait, and secrets appear nowhere: see [`credentials`].
 //! - **Errors** are one opaque [`Error`] whose [`ErrorKind`] says what can be done about it.
 //! - **Time**: every request has a deadline, every retry a limit, every delay jitter.
 //! - **Names** are parsed once, before anything is sent: [`ConfigKey`], [`ServiceKey`].
@@ -82,7 +83,7 @@ mod builder;
 mod client;
 mod config;
 mod connection;
-mod credentials;
+pub mod credentials;
 mod document;
 mod env;
 mod error;
@@ -97,6 +98,7 @@ mod live;
 mod locator;
 mod naming;
 mod options;
+mod resource;
 mod secret;
 mod server;
 mod service;

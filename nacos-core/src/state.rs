@@ -28,7 +28,7 @@ pub enum SessionState {
         /// Why the last one failed: every address and its cause.
         cause: Arc<str>,
     },
-    /// The server refused the user or the password. Tried again once a minute.
+    /// The server refused the credentials. Tried again once a minute.
     Denied {
         /// What the server said.
         cause: Arc<str>,

@@ -73,7 +73,6 @@ impl<T> Task<T> {
 
 /// Runs `work`, which waits for a disk, beside the runtime; `None` if it panicked. It goes on when
 /// the future is dropped: whoever calls it sees to it that few do at a time.
-#[cfg(feature = "tls")]
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

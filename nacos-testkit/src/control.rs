@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use crate::{
     Instance, PushFault, RawAnswer, Server,
@@ -58,6 +59,14 @@ impl Server {
     /// Makes every token worthless that was handed out so far.
     pub fn expire_tokens(&self) {
         self.shared.change(|state| state.tokens.expire());
+    }
+
+    /// Hands out a token as a login does, without one: for clients that have obtained theirs
+    /// elsewhere.
+    #[must_use]
+    pub fn issue_token(&self) -> String {
+        let ttl = self.shared.plan.token_ttl;
+        self.shared.change(|state| state.tokens.issue(Instant::now(), ttl))
     }
 
     /// Stops or resumes acknowledging connection setups. A connection without acknowledgement is

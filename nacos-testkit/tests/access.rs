@@ -77,6 +77,14 @@ async fn expired_tokens_are_denied_and_new_ones_are_not() {
 }
 
 #[tokio::test]
+async fn token_that_is_handed_out_is_as_good_as_one_of_a_login() {
+    let server = guarded(Behaviour::Nacos3).await;
+    let client = Client::set_up(&server).await;
+    assert_eq!(code(&client, &server.issue_token()).await, 300);
+    assert_eq!(server.logins(), 0);
+}
+
+#[tokio::test]
 async fn open_api_is_guarded_too() {
     let server = guarded(Behaviour::Nacos3).await;
     let path = "/nacos/v1/cs/configs?dataId=d&group=g";

@@ -1,9 +1,13 @@
 //! Users, passwords, tokens.
 use std::time::Duration;
 
-use nacos_core::{ErrorKind, Instance, Publish, SessionState};
+use nacos_core::{Client, ErrorKind, Instance, Publish, SessionState, credentials::UserPassword};
 use nacos_testkit::{Behaviour, Server};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::Instant,
+};
 
 use crate::support::{BEHAVIOURS, becomes, builder, soon};
 
@@ -89,6 +93,91 @@ async fn refused_token_is_replaced_and_the_request_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_refused_requests_cause_one_login() {
+    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let client =
+        builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let guard = guard.ready().await.expect("registered");
+    server.expire_tokens();
+    let configs = client.configs();
+    let requests: Vec<_> = (0..50)
+        .map(|n| {
+            let configs = configs.clone();
+            tokio::spawn(async move { configs.get(format!("d{n}").as_str()).await })
+        })
+        .collect();
+    // And the session's own.
+    drop(guard);
+    let watch = client.configs().watch("watched").expect("valid");
+    for request in requests {
+        soon(request).await.expect("no panic").expect("answered with the new token");
+    }
+    becomes(&mut watch.claim(), |state| *state == nacos_core::ClaimState::Held).await;
+    assert_eq!(server.logins(), 2);
+    assert!((51..=100).contains(&server.requests("ConfigQueryRequest")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_that_a_refusal_caused_and_that_fails_is_tried_once_a_minute() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "se&cret=").expect("written");
+    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let credentials = UserPassword::with_password_file("nacos", &password);
+    let client = builder(&server).with_credentials(credentials).connect().await.expect("logs in");
+    std::fs::write(&password, "another").expect("written");
+    server.expire_tokens();
+    let end = Instant::now() + Duration::from_secs(300);
+    while Instant::now() < end {
+        let error = soon(client.configs().get("d")).await.expect_err("denied");
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        tokio::time::sleep_until(Instant::now() + Duration::from_secs(1)).await;
+    }
+    assert!((4..=6).contains(&server.refused_logins()), "{}", server.refused_logins());
+}
+
+/// Not the test server, which takes the fields of a login from wherever they stand.
+#[tokio::test(start_paused = true)]
+async fn login_stands_in_the_body_alone_and_falls_back_to_the_older_path() {
+    for status in ["404 Not Found", "501 Not Implemented", "410 Gone"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        // Above 64535 there would be no gRPC port.
+        let client = Client::builder().server_addr(address).grpc_port_offset(0);
+        let client = client.credentials("nacos", "se&cret=").connect_lazy().expect("valid");
+        let mut logins = Vec::new();
+        while logins.len() < 2 {
+            let (mut socket, _) = soon(listener.accept()).await.expect("accepted");
+            let mut request = Vec::new();
+            let is_login = |request: &[u8]| request.starts_with(b"POST ");
+            while !request.ends_with(b"cret%3D") {
+                // What dials for gRPC says something else first, and is turned away.
+                if soon(socket.read_buf(&mut request)).await.unwrap_or(0) == 0
+                    || !is_login(&request) && request.len() > 5
+                {
+                    break;
+                }
+            }
+            if is_login(&request) {
+                logins.push(String::from_utf8(request).expect("text"));
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                soon(socket.write_all(answer.as_bytes())).await.expect("written");
+            }
+        }
+        drop(client);
+        let paths = ["/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login"];
+        for (login, path) in logins.iter().zip(paths) {
+            let (head, body) = login.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{head}");
+            assert!(!head.contains("cret") && !head.contains("nacos&"), "{head}");
+            assert!(head.to_lowercase().contains("application/x-www-form-urlencoded"), "{head}");
+            assert_eq!(body, "username=nacos&password=se%26cret%3D");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn claims_are_made_again_with_the_new_token() {
     let server = guarded(Behaviour::Nacos3, HOURS).await;
     let client =
@@ -117,7 +206,7 @@ async fn missing_right_causes_one_login_a_minute_and_is_denied() {
 async fn password_is_in_no_debug_output() {
     let server = guarded(Behaviour::Nacos3, HOURS).await;
     let builder = builder(&server).credentials("nacos", "se&cret=");
-    assert!(!format!("{builder:?}").contains("cret"));
+    assert!(!format!("{builder:?}").contains("se&cret"));
     let client = builder.connect().await.expect("logs in");
-    assert!(!format!("{client:?}").contains("cret"));
+    assert!(!format!("{client:?}").contains("se&cret"));
 }

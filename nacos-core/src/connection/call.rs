@@ -1,5 +1,5 @@
 //! Users' requests: from the caller's task straight to the connection that serves.
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 use tokio::{
     sync::watch,
@@ -8,6 +8,7 @@ use tokio::{
 
 use super::{
     Connection,
+    access::headers_now,
     driver::{Command, Current, Serving},
 };
 use crate::{
@@ -74,7 +75,8 @@ impl Connection {
             }
             let within = deadline.min(Instant::now() + PER_TRY);
             let began = Instant::now();
-            let call = serving.link.call(request.payload(), serving.headers.as_deref());
+            let headers = headers_now(serving.grant.as_deref(), || request.resource());
+            let call = serving.link.call(request.payload(), headers);
             let answer = timeout_at(within, call).await.unwrap_or(Err(CallError::Timeout));
             let answer = answer.map(|payload| wire::decode(&payload));
             telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
@@ -90,13 +92,15 @@ impl Connection {
                                 Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
                             continue;
                         }
-                        wire::DENIED if !denied && serving.headers.is_some() => {
+                        wire::DENIED if !denied => {
                             denied = true;
-                            self.send(Command::TokenRefused(serving.headers.clone()));
-                            let renewed =
-                                timeout_at(deadline, renewed(&mut current, &serving)).await;
-                            if renewed == Ok(true) {
-                                continue;
+                            if let Some(grant) = &serving.grant {
+                                self.send(Command::TokenRefused(Arc::clone(grant)));
+                                let renewed =
+                                    timeout_at(deadline, renewed(&mut current, &serving)).await;
+                                if renewed == Ok(true) {
+                                    continue;
+                                }
                             }
                             return Ok(Err(refusal));
                         }
@@ -177,12 +181,16 @@ async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unse
 
 /// Waits for the login that a refused token caused. Says whether there is another token now.
 async fn renewed(current: &mut watch::Receiver<Current>, with: &Serving) -> bool {
+    let has_another = |now: &Serving| match (&now.grant, &with.grant) {
+        (Some(now), Some(then)) => !Arc::ptr_eq(now, then),
+        (now, then) => now.is_some() != then.is_some(),
+    };
     let decided = |current: &Current| {
         !current.renewing && current.refusals > with.refusals
-            || current.serving.as_ref().is_none_or(|serving| serving.headers != with.headers)
+            || current.serving.as_ref().is_none_or(has_another)
     };
     match current.wait_for(decided).await {
-        Ok(current) => current.serving.as_ref().is_some_and(|now| now.headers != with.headers),
+        Ok(current) => current.serving.as_ref().is_some_and(has_another),
         Err(_) => false,
     }
 }

@@ -1,8 +1,8 @@
 //! What all handles of a client share: requests go out here, claims are handed to the driver.
+mod access;
 mod call;
 mod driver;
 mod locate;
-mod login;
 
 use std::sync::{
     Arc,
@@ -42,7 +42,7 @@ pub(crate) struct Options {
     pub(crate) locator: Option<Locator>,
     pub(crate) config_namespace: Namespace,
     pub(crate) naming_namespace: Namespace,
-    pub(crate) credentials: Option<Credentials>,
+    pub(crate) credentials: Option<Arc<dyn Credentials>>,
     pub(crate) app: String,
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,

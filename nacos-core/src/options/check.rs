@@ -1,11 +1,10 @@
 //! Options that contradict each other are refused here, before anything is sent.
 use std::time::Duration;
 
-use super::{ClientOptions, invalid, locate, tls};
+use super::{ClientOptions, access, locate, tls};
 use crate::{
     client::LONGEST,
     connection,
-    credentials::Credentials,
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
     session::Patience,
@@ -21,7 +20,7 @@ pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error
         locator,
         config_namespace,
         naming_namespace,
-        credentials: credentials(&options)?,
+        credentials: access::check(&options)?,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
         connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
@@ -36,17 +35,6 @@ pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error
         // Below that, a server that is gone would be asked in a hot loop.
         backoff_cap: options.backoff_cap.unwrap_or(BACKOFF_CAP).clamp(MIN_BACKOFF_CAP, LONGEST),
     })
-}
-
-fn credentials(options: &ClientOptions) -> Result<Option<Credentials>, Error> {
-    match (&options.username, &options.password) {
-        (None, None) => Ok(None),
-        (Some(username), Some(password)) => {
-            Ok(Some(Credentials::new(username.clone(), password.clone())))
-        }
-        (Some(_), None) => Err(invalid("password", "there is a user without one")),
-        (None, Some(_)) => Err(invalid("username", "there is a password without one")),
-    }
 }
 
 /// The namespace of documents, and that of services.

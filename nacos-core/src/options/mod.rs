@@ -2,6 +2,7 @@
 //! environment, the keys of a configuration file and the documentation come.
 //!
 //! To add one, write its row in [`table`] and use it in [`check`].
+mod access;
 mod check;
 mod given;
 mod locate;
@@ -67,6 +68,7 @@ impl ClientOptions {
             Some(row) => {
                 (row.set)(self, given).map_err(|why| format!("the option `{}`: {why}", row.name))
             }
+            None if plain(name) == "ramrolename" => Err(access::NO_ROLES.to_owned()),
             None => Err(match Row::nearest(name) {
                 Some(nearest) => {
                     format!("there is no option `{name}`; did you mean `{nearest}`?")

@@ -51,11 +51,50 @@ options! {
     /// How far the gRPC port lies above the main port.
     grpc_port_offset: port, default "1000", also "nacos.server.grpc.port.offset";
 
-    /// The user to log in; needs a `password`.
+    /// The user to log in; needs a `password` or a `password_file`.
     username: text, default "nobody logs in";
 
     /// The password of `username`. It goes into the body of the login and nowhere else.
     password: secret, default "none";
+
+    /// A file that holds the password of `username`, read again at each login.
+    password_file: text, default "none";
+
+    /// A token that was obtained elsewhere, in place of a login.
+    access_token: secret, default "none";
+
+    /// A file that holds such a token, read again every 30 s and when a server refuses it.
+    access_token_file: text, default "none";
+
+    /// The name of a header that every request carries, for proxies and authentication plugins that
+    /// look at it; needs an `identity_value`.
+    identity_key: text, default "none";
+
+    /// The value of the header `identity_key`.
+    identity_value: secret, default "none";
+
+    /// An Aliyun access key (RAM), by which each request is signed; needs a `secret_key` or a
+    /// `secret_key_file`, and the feature `ram`.
+    access_key: text, default "none", also "accessKey";
+
+    /// A file that holds the access key, read again every 30 s and when a server refuses a request.
+    access_key_file: text, default "none";
+
+    /// The secret of `access_key`. It is never sent.
+    secret_key: secret, default "none", also "secretKey";
+
+    /// A file that holds the secret of the access key, read again with it.
+    secret_key_file: text, default "none";
+
+    /// The token of an access key that is temporary (STS).
+    security_token: secret, default "none";
+
+    /// A file that holds the token of a temporary access key, read again with it.
+    security_token_file: text, default "none";
+
+    /// The region to which signatures are bound. With it they are of version 4, otherwise of
+    /// version 1.
+    signature_region: text, default "none", also "signatureRegionId";
 
     /// Whether gRPC is spoken over TLS. HTTP, which the login takes, follows it too, unless an
     /// address says `http://` or `https://` for itself. Needs the cargo feature `tls`.

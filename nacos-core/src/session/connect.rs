@@ -75,7 +75,7 @@ impl Session {
             return;
         };
         let deadline = *deadline;
-        let call = self.call(id, ServerCheckRequest::new().payload(), Pending::ServerCheck);
+        let call = self.call(id, ServerCheckRequest::new().outgoing(), Pending::ServerCheck);
         if let Some(link) = self.links.get_mut(&id) {
             link.phase = Phase::Checking { call, deadline };
         }
@@ -132,7 +132,7 @@ impl Session {
         let registration = if announced {
             Registration::Announced
         } else {
-            let call = self.call(id, HealthCheckRequest::new().payload(), Pending::SetupProbe);
+            let call = self.call(id, HealthCheckRequest::new().outgoing(), Pending::SetupProbe);
             Registration::Probed { call: Some(call), next_at: now, pause: FIRST_PAUSE }
         };
         if let Some(link) = self.links.get_mut(&id) {
@@ -167,7 +167,7 @@ impl Session {
                     self.drop_link(now, id, "the setup was not acknowledged within a second");
                 }
                 Phase::SettingUp { registration: Registration::Probed { .. }, .. } => {
-                    let request = HealthCheckRequest::new().payload();
+                    let request = HealthCheckRequest::new().outgoing();
                     let probe = self.call(id, request, Pending::SetupProbe);
                     if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
                         self.links.get_mut(&id)
@@ -291,7 +291,7 @@ impl Session {
     }
 
     fn probe(&mut self, now: Instant, link: LinkId) {
-        let call = self.call(link, HealthCheckRequest::new().payload(), Pending::Probe);
+        let call = self.call(link, HealthCheckRequest::new().outgoing(), Pending::Probe);
         if let Some(serving) = &mut self.serving {
             serving.liveness.probed(now, call);
         }

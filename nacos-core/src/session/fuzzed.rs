@@ -45,6 +45,11 @@ struct Life {
     closed: bool,
 }
 
+/// A new token for so many seconds.
+fn lease(seconds: u64) -> Lease {
+    Lease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
+}
+
 impl Life {
     fn new(data: &[u8]) -> Self {
         let now = Instant::now();
@@ -114,11 +119,12 @@ impl Life {
             }
             17 => {
                 let ttl = Duration::from_secs(input.number());
-                let outcome = match input.below(4) {
+                let outcome = match input.below(5) {
                     0 => Err(LoginFailure::Denied("no".to_owned())),
                     1 => Err(LoginFailure::UnknownUser("no".to_owned())),
                     2 => Err(LoginFailure::Unreachable("no".to_owned())),
-                    _ => Ok(ttl),
+                    3 => Ok(Lease { lifetime: None, changed: false }),
+                    _ => Ok(Lease { lifetime: Some(ttl), changed: true }),
                 };
                 if self.logins > 0 {
                     self.logins -= 1;
@@ -160,7 +166,7 @@ impl Life {
                     self.dialled.push(link);
                     self.open.insert(link);
                 }
-                Action::Call { link, call, request, timeout } => {
+                Action::Call { link, call, request, timeout, .. } => {
                     assert!(self.open.contains(&link), "a call on {link:?}, which is closed");
                     assert!(self.last_call < Some(call), "{call:?} is used twice");
                     assert!(timeout > Duration::ZERO);
@@ -175,7 +181,7 @@ impl Life {
                     assert!(self.open.remove(&link), "{link:?} is closed twice");
                     self.calls.retain(|_, (on, _)| *on != link);
                 }
-                Action::Login => self.logins += 1,
+                Action::Login { .. } => self.logins += 1,
                 Action::Locate => panic!("its servers are given"),
             }
         }
@@ -249,7 +255,7 @@ impl Life {
         }
         if self.logins > 0 {
             self.logins -= 1;
-            return self.session.handle_login(self.now, Ok(Duration::from_secs(60)));
+            return self.session.handle_login(self.now, Ok(lease(60)));
         }
         let Some((call, (_, kind))) = self.calls.pop_first() else { return };
         let kind = kind.as_str();
@@ -354,7 +360,7 @@ impl Life {
         self.session.handle_timeout(self.now);
         self.session.handle_lost(self.now, link, "late");
         self.session.handle_dialled(self.now, link, Ok(()));
-        self.session.handle_login(self.now, Ok(Duration::from_secs(1)));
+        self.session.handle_login(self.now, Ok(lease(1)));
         self.session.handle_push(
             self.now,
             link,

@@ -1,4 +1,4 @@
-//! When to log in. Pure: says when, and is told how it went.
+//! When to log in: to ask for what requests carry. Pure: says when, and is told how it went.
 //!
 //! ```text
 //!   Due ──begin──▶ UnderWay ──granted──▶ Granted ──refresh time, denied──▶ Due
@@ -16,10 +16,21 @@ pub(crate) struct Login {
     /// A token that may still be good is in use.
     has_token: bool,
     failures: u32,
-    /// How many tokens there have been.
+    /// How many different tokens there have been.
     grants: u64,
     /// When a refused token last caused a login: at most one a minute.
     forced: Option<Instant>,
+    /// A token was refused while, or so that, another one is on its way.
+    refused: bool,
+}
+
+/// What a login brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    /// How long it is good for; for ever, unless a server refuses it.
+    pub(crate) lifetime: Option<Duration>,
+    /// It is another token than the last one.
+    pub(crate) changed: bool,
 }
 
 #[derive(Debug)]
@@ -31,7 +42,7 @@ enum State {
     },
     UnderWay,
     Granted {
-        refresh_at: Instant,
+        refresh_at: Option<Instant>,
     },
     Failed {
         retry_at: Instant,
@@ -53,15 +64,15 @@ pub(crate) enum LoginFailure {
 impl Login {
     pub(crate) fn new(has_credentials: bool, now: Instant) -> Self {
         let state = if has_credentials { State::Due { at: now } } else { State::Anonymous };
-        Self { state, has_token: false, failures: 0, grants: 0, forced: None }
+        Self { state, has_token: false, failures: 0, grants: 0, forced: None, refused: false }
     }
 
     /// Whether to log in now; if so, it counts as begun.
     pub(crate) fn begin(&mut self, now: Instant) -> bool {
         let due = match self.state {
-            State::Due { at } | State::Granted { refresh_at: at } => at <= now,
+            State::Due { at } | State::Granted { refresh_at: Some(at) } => at <= now,
             State::Failed { retry_at, .. } => retry_at <= now,
-            State::Anonymous | State::UnderWay => false,
+            State::Anonymous | State::UnderWay | State::Granted { refresh_at: None } => false,
         };
         if due {
             self.state = State::UnderWay;
@@ -69,18 +80,22 @@ impl Login {
         due
     }
 
-    /// A server granted a token that is good for `ttl`.
+    /// There is a token. Says whether what was refused is worth another try: there is another
+    /// token than before, or whoever was refused still waits for what this login has brought, and
+    /// has to be told.
     ///
     /// It is renewed at a random point of its last tenth, so that a thousand clients that logged
     /// in together do not do so again. Lifetimes below five seconds count as five: a server that
     /// grants nothing is asked politely all the same.
-    pub(crate) fn granted(&mut self, now: Instant, ttl: Duration, jitter: f64) {
-        let ttl = ttl.clamp(SHORTEST, LONGEST);
-        let refresh_at = now + ttl.mul_f64(0.9 + 0.08 * jitter.clamp(0.0, 1.0));
+    pub(crate) fn granted(&mut self, now: Instant, lease: Lease, jitter: f64) -> bool {
+        let share = 0.9 + 0.08 * jitter.clamp(0.0, 1.0);
+        let lifetime = lease.lifetime.map(|lifetime| lifetime.clamp(SHORTEST, LONGEST));
+        let refresh_at = lifetime.map(|lifetime| now + lifetime.mul_f64(share));
+        let had_none = !std::mem::replace(&mut self.has_token, true);
         self.state = State::Granted { refresh_at };
-        self.has_token = true;
-        self.grants += 1;
+        self.grants += u64::from(lease.changed);
         self.failures = 0;
+        std::mem::take(&mut self.refused) || lease.changed || had_none
     }
 
     /// It did not work.
@@ -113,6 +128,12 @@ impl Login {
             self.forced = Some(now);
             self.state = State::Due { at: now };
         }
+        self.refused |= self.is_renewing();
+    }
+
+    /// Whether the login that is due or under way is to replace a token that was refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// A server has taken us: a login that failed because none was there is tried again at once.
@@ -123,7 +144,7 @@ impl Login {
         }
     }
 
-    /// How many tokens there have been.
+    /// How many different tokens there have been.
     pub(crate) fn grants(&self) -> u64 {
         self.grants
     }
@@ -149,7 +170,8 @@ impl Login {
     /// When [`begin`](Self::begin) will say yes.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Due { at } | State::Granted { refresh_at: at } => Some(at),
+            State::Due { at } => Some(at),
+            State::Granted { refresh_at } => refresh_at,
             State::Failed { retry_at, .. } => Some(retry_at),
             State::Anonymous | State::UnderWay => None,
         }
@@ -165,13 +187,47 @@ const SHORTEST: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
+    fn lease(seconds: u64) -> Lease {
+        Lease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
+    }
+
+    #[test]
+    fn token_without_an_end_is_replaced_only_when_it_is_refused() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        assert!(login.begin(now));
+        assert!(login.granted(now, Lease { lifetime: None, changed: true }, 0.5));
+        assert_eq!(login.next_timeout(), None);
+        assert!(!login.begin(now + LONGEST));
+        login.token_refused(now);
+        assert!(login.begin(now) && login.is_refused());
+    }
+
+    #[test]
+    fn same_token_again_is_no_reason_to_try_anew_unless_somebody_was_refused() {
+        let now = Instant::now();
+        let same = Lease { lifetime: None, changed: false };
+        let mut login = Login::new(true, now);
+        assert!(login.begin(now));
+        login.granted(now, lease(20), 0.0);
+        let later = now + Duration::from_secs(18);
+        assert!(login.begin(later) && !login.is_refused());
+        assert!(!login.granted(later, same, 0.0), "looked at, and as it was");
+        login.token_refused(later);
+        assert!(login.begin(later));
+        assert!(login.granted(later, same, 0.0), "whoever was refused has to be told");
+        assert_eq!(login.grants(), 1);
+        login.token_refused(later);
+        assert!(!login.is_renewing() && !login.is_refused(), "once a minute");
+    }
+
     #[test]
     fn token_is_renewed_in_the_last_tenth_of_its_life() {
         let now = Instant::now();
         for (jitter, seconds) in [(0.0, 18.0), (1.0, 19.6)] {
             let mut login = Login::new(true, now);
             assert!(login.begin(now));
-            login.granted(now, Duration::from_secs(20), jitter);
+            login.granted(now, lease(20), jitter);
             let refresh = login.next_timeout().expect("a time") - now;
             assert!((refresh.as_secs_f64() - seconds).abs() < 1e-6, "{refresh:?}");
         }
@@ -209,7 +265,7 @@ mod tests {
             login.token_refused(now);
             if login.begin(now) {
                 logins += 1;
-                login.granted(now, Duration::from_secs(18_000), 0.5);
+                login.granted(now, lease(18_000), 0.5);
             }
         }
         assert_eq!(logins, 3, "the first one, and one in each minute");
@@ -220,7 +276,7 @@ mod tests {
         let now = Instant::now();
         let mut login = Login::new(true, now);
         assert!(login.begin(now));
-        login.granted(now, Duration::from_secs(20), 0.0);
+        login.granted(now, lease(20), 0.0);
         assert!(login.begin(now + Duration::from_secs(18)));
         login.failed(now, LoginFailure::Unreachable("refused".to_owned()), 0.0);
         assert!(login.is_ready());
@@ -246,7 +302,7 @@ mod tests {
         let now = Instant::now();
         for ttl in [Duration::ZERO, Duration::MAX] {
             let mut login = Login::new(true, now);
-            login.granted(now, ttl, 0.0);
+            login.granted(now, Lease { lifetime: Some(ttl), changed: true }, 0.0);
             let refresh = login.next_timeout().expect("a time") - now;
             assert!(refresh >= Duration::from_secs(4) && refresh <= LONGEST);
         }

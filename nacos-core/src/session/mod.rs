@@ -43,7 +43,7 @@ pub(crate) use self::{
     ledger::Standing,
     link::LinkId,
     liveness::Patience,
-    login::LoginFailure,
+    login::{Lease, LoginFailure},
 };
 use self::{
     campaign::Campaign,
@@ -62,11 +62,12 @@ use crate::{
     error::ErrorKind,
     instance::Instance,
     key::{ConfigKey, ServiceKey},
+    resource::Resource,
     server::Server,
     service::Service,
     state::{ClaimState, SessionState},
     transport::CallError,
-    wire::{Payload, push::Redirect},
+    wire::{Outgoing, Payload, push::Redirect},
 };
 
 /// Names a request of the session's own. Never used twice.
@@ -79,14 +80,15 @@ pub(crate) enum Action {
     /// Open a connection; report with [`Session::handle_dialled`].
     Dial { link: LinkId, server: Server },
     /// Send a request; report with [`Session::handle_answer`], at the latest after `timeout`.
-    Call { link: LinkId, call: CallId, request: Payload, timeout: Duration },
+    Call { link: LinkId, call: CallId, request: Payload, resource: Resource, timeout: Duration },
     /// Open the stream with `setup` as its first message, then report its messages with
     /// [`Session::handle_push`] and its end with [`Session::handle_lost`].
     OpenStream { link: LinkId, setup: Payload },
     /// Close the socket. Nothing about this connection is to be reported any more.
     Close { link: LinkId },
-    /// Log in; report with [`Session::handle_login`].
-    Login,
+    /// Log in, perhaps because what the last login brought was refused; report with
+    /// [`Session::handle_login`].
+    Login { refused: bool },
     /// Read the list of servers; report with [`Session::handle_servers`].
     Locate,
 }
@@ -120,7 +122,7 @@ pub(crate) struct Options {
     pub(crate) tenant: String,
     /// The application's name, shown in servers' consoles.
     pub(crate) app: String,
-    /// Whether there is a user to log in.
+    /// Whether there is somebody to log in.
     pub(crate) has_credentials: bool,
     /// The longest delay between two attempts to connect.
     pub(crate) backoff_cap: Duration,
@@ -272,7 +274,8 @@ impl Session {
             self.actions.push_back(Action::Locate);
         }
         if self.locate.is_known() && self.login.begin(now) {
-            self.actions.push_back(Action::Login);
+            let refused = self.login.is_refused();
+            self.actions.push_back(Action::Login { refused });
         }
         self.search(now);
         self.advance_links(now);
@@ -353,14 +356,15 @@ impl Session {
         self.settle(now);
     }
 
-    /// A login ended: a token with its lifetime, or why there is none.
-    pub(crate) fn handle_login(&mut self, now: Instant, outcome: Result<Duration, LoginFailure>) {
+    /// A login ended: a grant, or why there is none.
+    pub(crate) fn handle_login(&mut self, now: Instant, outcome: Result<Lease, LoginFailure>) {
         let jitter = (self.jitter)();
         match outcome {
-            Ok(ttl) => {
-                self.login.granted(now, ttl, jitter);
-                self.claims.retry_refused(crate::wire::DENIED);
-                self.documents.retry_failed();
+            Ok(lease) => {
+                if self.login.granted(now, lease, jitter) {
+                    self.claims.retry_refused(crate::wire::DENIED);
+                    self.documents.retry_failed();
+                }
             }
             Err(why) => {
                 self.login.failed(now, why, jitter);
@@ -565,12 +569,13 @@ impl Session {
         self.calls.clear();
     }
 
-    fn call(&mut self, link: LinkId, request: Payload, pending: Pending) -> CallId {
+    fn call(&mut self, link: LinkId, request: Outgoing, pending: Pending) -> CallId {
         let call = CallId(self.fresh_id());
         let timeout = CALL_TIMEOUT;
         let origin = Origin { link, token: self.login.grants() };
         self.calls.insert(call, Call { origin, pending });
-        self.actions.push_back(Action::Call { link, call, request, timeout });
+        let Outgoing { payload: request, resource } = request;
+        self.actions.push_back(Action::Call { link, call, request, resource, timeout });
         call
     }
 

@@ -98,7 +98,7 @@ impl Session {
                 }
                 (ClaimKey::Subscription(service), claim) => {
                     let subscribe = claim.is_some();
-                    let request = SubscribeServiceRequest::new(&service, subscribe).payload();
+                    let request = SubscribeServiceRequest::new(&service, subscribe).outgoing();
                     self.call(link, request, Pending::Subscribe { claim: claimed, subscribe });
                 }
                 (ClaimKey::Listen(_), _) => {}
@@ -109,7 +109,7 @@ impl Session {
             self.send_listens(now, link);
         }
         for (key, ticket) in self.documents.take_dirty(now, MAX_QUERIES) {
-            let request = ConfigQueryRequest::new(&key).payload();
+            let request = ConfigQueryRequest::new(&key).outgoing();
             self.call(link, request, Pending::Query(key, ticket));
         }
         if self.checks_presence() {
@@ -131,9 +131,9 @@ impl Session {
                 let request = if listen {
                     let held: Vec<_> = keys.map(|key| (key, self.documents.md5(key))).collect();
                     let held = held.iter().map(|(key, md5)| (*key, md5.as_ref()));
-                    ConfigBatchListenRequest::listen(held).payload()
+                    ConfigBatchListenRequest::listen(held).outgoing()
                 } else {
-                    ConfigBatchListenRequest::unlisten(keys).payload()
+                    ConfigBatchListenRequest::unlisten(keys).outgoing()
                 };
                 self.listens_under_way += 1;
                 self.call(link, request, Pending::Listen { claims: batch.to_vec(), listen });
@@ -158,9 +158,9 @@ impl Session {
             return;
         };
         let request = match &step {
-            Step::Register(instance) => InstanceRequest::register(service, instance).payload(),
-            Step::Deregister(instance) => InstanceRequest::deregister(service, instance).payload(),
-            Step::Batch(instances) => BatchInstanceRequest::new(service, instances).payload(),
+            Step::Register(instance) => InstanceRequest::register(service, instance).outgoing(),
+            Step::Deregister(instance) => InstanceRequest::deregister(service, instance).outgoing(),
+            Step::Batch(instances) => BatchInstanceRequest::new(service, instances).outgoing(),
         };
         self.call(link, request, Pending::Step { claim, wanted, step });
     }

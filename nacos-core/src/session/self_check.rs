@@ -29,7 +29,7 @@ impl Session {
                 let jitter = (self.jitter)();
                 self.presence.unknown(now, &service, revision, jitter);
             } else {
-                let request = ServiceQueryRequest::new(&service).payload();
+                let request = ServiceQueryRequest::new(&service).outgoing();
                 self.call(link, request, Pending::Presence(service, revision));
             }
         }

@@ -533,7 +533,8 @@ impl Stage {
     fn log_in(&mut self) {
         self.perform();
         assert!(std::mem::take(&mut self.login_under_way), "nobody logs in");
-        self.session.handle_login(self.now, Ok(100 * SECOND));
+        let lease = Lease { lifetime: Some(100 * SECOND), changed: true };
+        self.session.handle_login(self.now, Ok(lease));
         self.perform();
     }
 
@@ -635,7 +636,7 @@ impl Stage {
                 }
                 Action::Close { link } => self.calls.retain(|sent| sent.link != link),
                 Action::Locate => self.locates += 1,
-                Action::Login => {
+                Action::Login { .. } => {
                     self.login_under_way = true;
                     self.logins += 1;
                 }

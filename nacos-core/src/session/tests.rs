@@ -495,7 +495,7 @@ enum Input {
     Setup(LinkId),
     Answer(CallId, Result<Payload, CallError>),
     Push(LinkId, Payload),
-    Login(Result<Duration, LoginFailure>),
+    Login(Result<Lease, LoginFailure>),
     Located(Result<Vec<crate::server::Server>, String>),
 }
 
@@ -709,7 +709,7 @@ impl World {
                     self.later(travel, Input::Dialled(link, Ok(())));
                 }
             }
-            Action::Call { link, call, request, timeout } => {
+            Action::Call { link, call, request, timeout, .. } => {
                 assert!(!self.session.is_closed(), "a call after the end");
                 // The driver's own deadline.
                 self.later(timeout, Input::Answer(call, Err(CallError::Timeout)));
@@ -722,14 +722,14 @@ impl World {
                 self.open.remove(&link);
                 self.server.forget(link);
             }
-            Action::Login => {
+            Action::Login { .. } => {
                 self.logins += 1;
                 let outcome = if self.faults.denies_login {
                     Err(LoginFailure::Denied("no".to_owned()))
                 } else if self.server.logins_down || self.happens(self.faults.refused) {
                     Err(LoginFailure::Unreachable("refused".to_owned()))
                 } else {
-                    Ok(Duration::from_secs(20))
+                    Ok(Lease { lifetime: Some(Duration::from_secs(20)), changed: true })
                 };
                 self.later(travel, Input::Login(outcome));
             }

@@ -25,6 +25,12 @@ impl Dialer {
         Self { wanted, tls }
     }
 
+    /// One that knows of no TLS.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self::new(None, Tls::new(super::TlsSettings::default()))
+    }
+
     /// Reads the files of certificates now, so that what is wrong with them is said at once.
     pub(crate) fn check(&self) -> Result<(), TlsProblem> {
         self.tls.check()

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{server::Server, telemetry, wire::Payload};
 
-/// The headers that go with each request, inside its metadata: the token, the application.
+/// The headers that go with one request, inside its metadata: the token, the signature.
 pub(crate) type Headers = HashMap<String, String>;
 
 /// One connection. Cheap to clone; every clone is the same connection.
@@ -109,7 +109,7 @@ impl Link {
     pub(crate) async fn call(
         &self,
         request: Payload,
-        headers: Option<&Headers>,
+        headers: Headers,
     ) -> Result<Payload, CallError> {
         let body = frame::encode(&self.addressed(request, headers));
         let mut h2 = self.h2.clone().ready().await.map_err(|error| not_sent(&error))?;
@@ -127,7 +127,7 @@ impl Link {
 
     /// Opens the stream of pushes, with `setup` as its first message.
     pub(crate) async fn open_stream(&self, setup: Payload) -> Result<Pushes, CallError> {
-        let body = frame::encode(&self.addressed(setup, None));
+        let body = frame::encode(&self.addressed(setup, Headers::new()));
         let mut h2 = self.h2.clone().ready().await.map_err(|error| not_sent(&error))?;
         let (response, mut send) = h2
             .send_request(self.head(&self.shared.stream), false)
@@ -181,12 +181,10 @@ impl Link {
         }
     }
 
-    fn addressed(&self, mut payload: Payload, headers: Option<&Headers>) -> Payload {
+    fn addressed(&self, mut payload: Payload, headers: Headers) -> Payload {
         let metadata = payload.metadata.get_or_insert_default();
         metadata.client_ip.clone_from(&self.shared.local_ip);
-        if let Some(headers) = headers {
-            metadata.headers.clone_from(headers);
-        }
+        metadata.headers = headers;
         payload
     }
 
@@ -250,7 +248,7 @@ mod tests {
         let (link, work) = Link::open(socket, &server, 1024).await.expect("nothing is waited for");
         // Writing fails, and there is nothing to be read.
         handle.shutdown(Shutdown::Write).expect("open");
-        let (answer, why) = tokio::join!(link.call(Payload::default(), None), work);
+        let (answer, why) = tokio::join!(link.call(Payload::default(), Headers::new()), work);
         assert_eq!(answer, Err(CallError::Lost(why)));
     }
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Request, answer};
-use crate::key::ConfigKey;
+use crate::{key::ConfigKey, resource::Resource};
 
 /// Asks for a document's content.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfigQueryRequest<'a> {
+    #[serde(skip)]
+    key: &'a ConfigKey,
     data_id: &'a str,
     group: &'a str,
     tenant: &'a str,
@@ -21,6 +23,7 @@ pub(crate) struct ConfigQueryRequest<'a> {
 impl<'a> ConfigQueryRequest<'a> {
     pub(crate) fn new(key: &'a ConfigKey) -> Self {
         Self {
+            key,
             data_id: key.data_id().as_str(),
             group: key.group().as_str(),
             tenant: key.tenant(),
@@ -33,6 +36,10 @@ impl<'a> ConfigQueryRequest<'a> {
 impl Request for ConfigQueryRequest<'_> {
     const TYPE: &'static str = "ConfigQueryRequest";
     type Answer = ConfigQueryResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Document(self.key.clone())
+    }
 }
 
 answer! {
@@ -52,6 +59,8 @@ answer! {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfigPublishRequest<'a> {
+    #[serde(skip)]
+    key: &'a ConfigKey,
     pub(crate) data_id: &'a str,
     pub(crate) group: &'a str,
     pub(crate) tenant: &'a str,
@@ -65,6 +74,7 @@ pub(crate) struct ConfigPublishRequest<'a> {
 impl<'a> ConfigPublishRequest<'a> {
     pub(crate) fn new(key: &'a ConfigKey, content: &'a str) -> Self {
         Self {
+            key,
             data_id: key.data_id().as_str(),
             group: key.group().as_str(),
             tenant: key.tenant(),
@@ -79,6 +89,10 @@ impl<'a> ConfigPublishRequest<'a> {
 impl Request for ConfigPublishRequest<'_> {
     const TYPE: &'static str = "ConfigPublishRequest";
     type Answer = ConfigPublishResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Document(self.key.clone())
+    }
 }
 
 answer! {
@@ -90,6 +104,8 @@ answer! {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfigRemoveRequest<'a> {
+    #[serde(skip)]
+    key: &'a ConfigKey,
     data_id: &'a str,
     group: &'a str,
     tenant: &'a str,
@@ -99,6 +115,7 @@ pub(crate) struct ConfigRemoveRequest<'a> {
 impl<'a> ConfigRemoveRequest<'a> {
     pub(crate) fn new(key: &'a ConfigKey) -> Self {
         Self {
+            key,
             data_id: key.data_id().as_str(),
             group: key.group().as_str(),
             tenant: key.tenant(),
@@ -110,6 +127,10 @@ impl<'a> ConfigRemoveRequest<'a> {
 impl Request for ConfigRemoveRequest<'_> {
     const TYPE: &'static str = "ConfigRemoveRequest";
     type Answer = ConfigRemoveResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Document(self.key.clone())
+    }
 }
 
 answer! {
@@ -161,6 +182,10 @@ impl<'a> ConfigBatchListenRequest<'a> {
 impl Request for ConfigBatchListenRequest<'_> {
     const TYPE: &'static str = "ConfigBatchListenRequest";
     type Answer = ConfigChangeBatchListenResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Documents
+    }
 }
 
 answer! {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Request, answer};
+use crate::resource::Resource;
 
 /// Asks whether the server takes connections; the only request allowed before the setup.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,10 @@ impl ServerCheckRequest {
 impl Request for ServerCheckRequest {
     const TYPE: &'static str = "ServerCheckRequest";
     type Answer = ServerCheckResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Connection
+    }
 }
 
 answer! {
@@ -79,6 +84,10 @@ impl HealthCheckRequest {
 impl Request for HealthCheckRequest {
     const TYPE: &'static str = "HealthCheckRequest";
     type Answer = HealthCheckResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Connection
+    }
 }
 
 answer! {

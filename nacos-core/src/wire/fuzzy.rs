@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Ability, Request, answer, or_default};
+use crate::resource::Resource;
 
 /// Watches which documents exist, by pattern (servers since 3.0).
 #[derive(Debug, Serialize)]
@@ -21,6 +22,10 @@ impl Request for ConfigFuzzyWatchRequest<'_> {
     const TYPE: &'static str = "ConfigFuzzyWatchRequest";
     type Answer = ConfigFuzzyWatchResponse;
     const NEEDS: Option<Ability> = Some(Ability::FuzzyWatch);
+
+    fn resource(&self) -> Resource {
+        Resource::Documents
+    }
 }
 
 answer! {
@@ -44,6 +49,10 @@ impl Request for NamingFuzzyWatchRequest<'_> {
     const TYPE: &'static str = "NamingFuzzyWatchRequest";
     type Answer = NamingFuzzyWatchResponse;
     const NEEDS: Option<Ability> = Some(Ability::FuzzyWatch);
+
+    fn resource(&self) -> Resource {
+        Resource::Services
+    }
 }
 
 answer! {

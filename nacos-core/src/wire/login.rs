@@ -1,11 +1,18 @@
 //! The answer to a login, over HTTP (nacos-protocol 5.1).
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use crate::secret::Secret;
 
 /// What a server grants to a user whom it knows.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LoginAnswer {
-    pub(crate) access_token: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
+    pub(crate) access_token: Option<Secret>,
     /// How long the token is good for, in seconds.
     pub(crate) token_ttl: Option<u64>,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }

@@ -20,7 +20,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub(crate) use self::{ability::Ability, payload::Payload};
-use crate::error::ErrorKind;
+use crate::{error::ErrorKind, resource::Resource};
 
 /// A message that is answered by one of type [`Request::Answer`].
 pub(crate) trait Request: Serialize {
@@ -37,6 +37,21 @@ pub(crate) trait Request: Serialize {
         // memory has no way to fail.
         Payload::new(Self::TYPE, serde_json::to_vec(self).unwrap_or_default())
     }
+
+    /// What it is about, for whoever signs it.
+    fn resource(&self) -> Resource;
+
+    /// The message, and what it is about.
+    fn outgoing(&self) -> Outgoing {
+        Outgoing { payload: self.payload(), resource: self.resource() }
+    }
+}
+
+/// A request on its way to whoever adds the headers.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) payload: Payload,
+    pub(crate) resource: Resource,
 }
 
 /// An answer to a [`Request`].

@@ -10,6 +10,7 @@ use super::{Ability, Request, answer};
 use crate::{
     instance::{Instance, MAX_WEIGHT},
     key::{ClusterName, ServiceKey},
+    resource::Resource,
     service::Service,
 };
 
@@ -43,6 +44,10 @@ impl<'a> InstanceRequest<'a> {
 impl Request for InstanceRequest<'_> {
     const TYPE: &'static str = "InstanceRequest";
     type Answer = InstanceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -76,6 +81,10 @@ impl<'a> BatchInstanceRequest<'a> {
 impl Request for BatchInstanceRequest<'_> {
     const TYPE: &'static str = "BatchInstanceRequest";
     type Answer = BatchInstanceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -123,6 +132,10 @@ impl Request for PersistentInstanceRequest<'_> {
     const TYPE: &'static str = "PersistentInstanceRequest";
     type Answer = InstanceResponse;
     const NEEDS: Option<Ability> = Some(Ability::PersistentInstances);
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 /// Subscribes to a service, or stops; the answer is the service as it is now.
@@ -146,6 +159,10 @@ impl<'a> SubscribeServiceRequest<'a> {
 impl Request for SubscribeServiceRequest<'_> {
     const TYPE: &'static str = "SubscribeServiceRequest";
     type Answer = SubscribeServiceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -177,6 +194,10 @@ impl<'a> ServiceQueryRequest<'a> {
 impl Request for ServiceQueryRequest<'_> {
     const TYPE: &'static str = "ServiceQueryRequest";
     type Answer = QueryServiceResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Service(self.service.key.clone())
+    }
 }
 
 answer! {
@@ -207,6 +228,10 @@ impl<'a> ServiceListRequest<'a> {
 impl Request for ServiceListRequest<'_> {
     const TYPE: &'static str = "ServiceListRequest";
     type Answer = ServiceListResponse;
+
+    fn resource(&self) -> Resource {
+        Resource::Services
+    }
 }
 
 answer! {
@@ -221,6 +246,8 @@ answer! {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ServiceFields<'a> {
+    #[serde(skip)]
+    key: &'a ServiceKey,
     namespace: &'a str,
     service_name: &'a str,
     group_name: &'a str,
@@ -229,6 +256,7 @@ struct ServiceFields<'a> {
 impl<'a> From<&'a ServiceKey> for ServiceFields<'a> {
     fn from(key: &'a ServiceKey) -> Self {
         Self {
+            key,
             namespace: key.namespace_id(),
             service_name: key.name().as_str(),
             group_name: key.group().as_str(),

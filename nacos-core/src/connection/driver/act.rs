@@ -4,10 +4,14 @@ use tokio::{
     time::{Duration, Instant, timeout},
 };
 
-use super::{super::login::log_in, Driver, Open, Report, Work, now};
+use super::{
+    super::access::{headers, log_in},
+    Driver, Open, Report, Work, now,
+};
 use crate::{
+    credentials::GrantContext,
     server::Server,
-    session::{Action, LinkId, LoginFailure},
+    session::{Action, LinkId},
     tasks, telemetry,
     transport::{CallError, Dialer, Link, Pushes},
     wire::label,
@@ -25,18 +29,20 @@ impl Driver {
                     Report::Dialled(link, opened.unwrap_or(late))
                 }));
             }
-            Action::Call { link, call, request, timeout: within } => {
+            Action::Call { link, call, request, resource, timeout: within } => {
                 let Some(Open::Up { link, .. }) = self.links.get(&link) else {
                     let gone = Err(CallError::NotSent("the connection is closed".to_owned()));
                     self.jobs.push(Box::pin(std::future::ready(Report::Answered(call, gone))));
                     return;
                 };
-                let (link, headers) = (link.clone(), self.headers.clone());
+                let (link, grant) = (link.clone(), self.grant.clone());
                 self.jobs.push(Box::pin(async move {
                     let began = Instant::now();
                     let kind = label::request_kind(&request);
-                    let answer = timeout(within, link.call(request, headers.as_deref())).await;
-                    let answer = answer.unwrap_or(Err(CallError::Timeout));
+                    let answer = timeout(within, async {
+                        link.call(request, headers(grant, resource).await?).await
+                    });
+                    let answer = answer.await.unwrap_or(Err(CallError::Timeout));
                     let code = match &answer {
                         Ok(payload) => telemetry::code_label(label::code(payload)),
                         Err(error) => error.label(),
@@ -57,16 +63,13 @@ impl Driver {
             // Dropping it ends the task that does its work, and closes the socket.
             Action::Close { link } => drop(self.links.remove(&link)),
             Action::Locate => self.locate(),
-            Action::Login => {
+            Action::Login { refused } => {
                 let (dialer, credentials) = (self.dialer.clone(), self.credentials.clone());
                 let mut servers = (*self.views.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
+                let context = GrantContext { servers, dialer, refused };
                 self.jobs.push(Box::pin(async move {
-                    let outcome = match credentials {
-                        Some(credentials) => log_in(&dialer, servers, credentials).await,
-                        None => Err(LoginFailure::Unreachable("there is no user".to_owned())),
-                    };
-                    Report::LoggedIn(outcome)
+                    Report::LoggedIn(log_in(credentials, context).await)
                 }));
             }
         }

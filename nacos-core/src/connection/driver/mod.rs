@@ -28,9 +28,9 @@ use tracing::{debug, warn};
 use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use self::locate::Located;
 use self::meters::Meters;
-use super::{Options, login::Token};
+use super::Options;
 use crate::{
-    credentials::Credentials,
+    credentials::{Credentials, Grant},
     document::DocumentState,
     instance::Instance,
     key::{ConfigKey, ServiceKey},
@@ -38,12 +38,12 @@ use crate::{
     locator::Listing,
     server::Server,
     service::Service,
-    session::{self, CallId, ClaimKey, Event, GuardId, LinkId, LoginFailure, Session},
+    session::{self, CallId, ClaimKey, Event, GuardId, Lease, LinkId, LoginFailure, Session},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
     telemetry::{self, Reason},
-    transport::{CallError, Dialer, Headers, Link, Pushes},
+    transport::{CallError, Dialer, Link, Pushes},
     vitals::Vitals,
     wire::{Payload, label},
 };
@@ -66,8 +66,8 @@ pub(super) enum Command {
     Refetch(ConfigKey),
     /// This connection takes no requests any more.
     Unusable(LinkId),
-    /// The server refused the token in these headers.
-    TokenRefused(Option<Arc<Headers>>),
+    /// The server refused a request that carried this.
+    TokenRefused(Arc<Grant>),
     Close {
         deadline: Instant,
         done: oneshot::Sender<ShutdownReport>,
@@ -90,8 +90,8 @@ pub(super) struct Current {
 pub(super) struct Serving {
     pub(super) id: LinkId,
     pub(super) link: Link,
-    /// Those that carry the token; none if nobody logs in.
-    pub(super) headers: Option<Arc<Headers>>,
+    /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
+    pub(super) grant: Option<Arc<Grant>>,
     /// As it was named in the options, or in the list.
     pub(super) server: Arc<str>,
     pub(super) abilities: Arc<BTreeMap<String, bool>>,
@@ -134,7 +134,7 @@ pub(super) struct Driver {
     links: HashMap<LinkId, Open>,
     jobs: FuturesUnordered<Job>,
     serving: Option<LinkId>,
-    headers: Option<Arc<Headers>>,
+    grant: Option<Arc<Grant>>,
     refusals: u64,
     vitals: Vitals,
     chronicle: Chronicle,
@@ -149,7 +149,7 @@ pub(super) struct Driver {
     located: Located,
 
     dialer: Dialer,
-    credentials: Option<Credentials>,
+    credentials: Option<Arc<dyn Credentials>>,
     receive_limit: usize,
 }
 
@@ -179,7 +179,7 @@ enum Report {
     StreamOpened(LinkId, Result<Pushes, CallError>),
     Pushed(LinkId, Pushes, Result<Payload, CallError>),
     Ended(LinkId, String),
-    LoggedIn(Result<Token, LoginFailure>),
+    LoggedIn(Result<Grant, LoginFailure>),
     Located(Result<Listing, String>),
 }
 
@@ -224,7 +224,7 @@ impl Driver {
             links: HashMap::new(),
             jobs: FuturesUnordered::new(),
             serving: None,
-            headers: None,
+            grant: None,
             refusals: 0,
             vitals: Vitals::default(),
             chronicle: Chronicle::new(),
@@ -296,10 +296,10 @@ impl Driver {
                 self.session.handle_unusable(now(), link);
                 self.perform();
             }
-            Command::TokenRefused(headers) => {
+            Command::TokenRefused(grant) => {
                 self.refusals += 1;
                 // One that has been replaced meanwhile needs no login.
-                if headers == self.headers {
+                if self.grant.as_ref().is_some_and(|now| Arc::ptr_eq(now, &grant)) {
                     self.session.token_refused(now());
                 }
                 self.show_current();
@@ -372,11 +372,14 @@ impl Driver {
             Report::Located(outcome) => self.located(outcome),
             Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
             Report::LoggedIn(outcome) => {
-                let outcome = outcome.map(|token| {
-                    let headers = Headers::from([("accessToken".to_owned(), token.text)]);
-                    self.headers = Some(Arc::new(headers));
-                    self.meters.logged_in(now);
-                    token.ttl
+                let outcome = outcome.map(|grant| {
+                    let lifetime = grant.expires_after();
+                    let changed = !self.grant.as_ref().is_some_and(|now| now.is_same(&grant));
+                    if changed {
+                        self.grant = Some(Arc::new(grant));
+                        self.meters.logged_in(now);
+                    }
+                    Lease { lifetime, changed }
                 });
                 self.session.handle_login(now, outcome);
                 self.show_current();

@@ -65,7 +65,7 @@ impl Driver {
                     Some(Open::Up { link, .. }) => Some(Serving {
                         id,
                         link: link.clone(),
-                        headers: self.headers.clone(),
+                        grant: self.grant.clone(),
                         server: Arc::clone(server),
                         abilities: Arc::clone(abilities),
                         refusals: self.refusals,

@@ -1,0 +1,144 @@
+//! Who asks: the one trait behind which all authentication stands, and what comes with it.
+//!
+//! | servers want | use | options |
+//! | --- | --- | --- |
+//! | nothing | nothing | none |
+//! | a user | [`UserPassword`] | `username`, and `password` or `password_file` |
+//! | a token that somebody else has obtained | [`StaticToken`] | `access_token` or `access_token_file` |
+//! | a header that a proxy or a plugin looks at | [`IdentityHeader`] | `identity_key`, `identity_value` |
+//! | requests signed with an Aliyun access key (RAM) | `AccessKey`, feature `ram` | `access_key`, `secret_key`, … |
+//! | anything else | your own [`Credentials`] | [`with_credentials`](crate::ClientBuilder::with_credentials) |
+//!
+//! # Rotation
+//!
+//! Options whose name ends in `_file` are read again whenever they are needed: a password at each
+//! login, a token or a key every 30 s and whenever a server refuses the one in use. So a secret
+//! that is replaced on disk is picked up without a restart. Files hold the secret alone, in UTF-8, of
+//! at most 64 KiB; one line break at the end does not count. They are read beside the session, so
+//! that a disk that hangs delays a renewal and nothing else.
+//!
+//! # What is kept secret
+//!
+//! Passwords, tokens and keys are [`Secret`](crate::Secret)s: no `Debug`, log line or error shows
+//! them, and their memory is overwritten when they are dropped. The bytes of a request on its way
+//! into the socket are the network stack's, and are not overwritten.
+#[cfg(feature = "ram")]
+mod access_key;
+mod fixed;
+mod grant;
+mod password;
+#[cfg(feature = "ram")]
+mod sign;
+mod source;
+
+use std::{fmt, future::Future, pin::Pin};
+
+#[cfg(feature = "ram")]
+pub use self::access_key::AccessKey;
+pub use self::{
+    fixed::{IdentityHeader, StaticToken},
+    grant::{Grant, GrantError, RequestHeaders},
+    password::UserPassword,
+};
+pub(crate) use self::{grant::Cause, source::Source};
+pub use crate::resource::Resource;
+use crate::{server::Server, transport::Dialer};
+
+/// What [`Credentials::grant`] returns.
+pub type GrantFuture<'a> = Pin<Box<dyn Future<Output = Result<Grant, GrantError>> + Send + 'a>>;
+
+/// Whoever can say what requests have to carry so that servers let them in.
+///
+/// That is a [`Grant`]: fixed headers, such as the access token that a login brought, and
+/// optionally a function that signs each request. The client asks for one before its first request,
+/// again shortly before it expires, and again when a server refuses it: at most once a minute, and
+/// once for all requests that were refused meanwhile.
+///
+/// Implement it for what this crate does not know, for example tokens that stand in a vault:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use nacos_core::{
+///     Client, Secret,
+///     credentials::{Credentials, Grant, GrantContext, GrantError, GrantFuture},
+/// };
+///
+/// #[derive(Debug)]
+/// struct Vault {
+///     path: String,
+/// #    token: Secret,
+/// }
+///
+/// impl Vault {
+///     async fn read(&self) -> Result<(Secret, Duration), String> {
+///         // Here stands a request to the vault.
+/// #        assert_eq!(self.path, "nacos/orders");
+/// #        Ok((self.token.clone(), Duration::from_secs(600)))
+///     }
+/// }
+///
+/// impl Credentials for Vault {
+///     fn grant<'a>(&'a self, _: &'a GrantContext) -> GrantFuture<'a> {
+///         Box::pin(async move {
+///             let (token, lifetime) = self.read().await.map_err(GrantError::unavailable)?;
+///             Ok(Grant::access_token(token).lifetime(lifetime))
+///         })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = nacos_testkit::Server::builder().credentials("nacos", "secret").start().await?;
+/// # let address = server.addr().to_string();
+/// # let token = Secret::new(server.issue_token());
+/// # let vault = Vault { path: "nacos/orders".to_owned(), token };
+/// let nacos = Client::builder().server_addr(address).with_credentials(vault).connect().await?;
+/// nacos.configs().publish(nacos_core::Publish::new("orders.yaml", "limit: 7")?).await?;
+/// # Ok(()) }
+/// ```
+///
+/// `Debug` is required because whatever holds credentials can be shown; an implementation that
+/// keeps what is secret in [`Secret`](crate::Secret)s can derive it.
+pub trait Credentials: fmt::Debug + Send + Sync + 'static {
+    /// Logs in, or says what requests carry without that.
+    ///
+    /// Runs in a task of its own, for at most 30 s, one call at a time. A panic counts as
+    /// [`GrantError::unavailable`].
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError::denied`] if asking again would change nothing: requests then fail with
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied), and the client asks again after a minute.
+    /// [`GrantError::unavailable`] otherwise: the client asks again soon, ever more slowly, and a
+    /// former grant serves on. Either is shown in logs and errors: a message never quotes a secret.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the client is, and at its deadline.
+    fn grant<'a>(&'a self, context: &'a GrantContext) -> GrantFuture<'a>;
+}
+
+/// What [`Credentials`] may want to know when they are asked.
+#[derive(Clone, Debug)]
+pub struct GrantContext {
+    /// In the order in which to ask them.
+    pub(crate) servers: Vec<Server>,
+    pub(crate) dialer: Dialer,
+    pub(crate) refused: bool,
+}
+
+impl GrantContext {
+    /// The main (HTTP) addresses of the servers, `host:port` each, in a random order: where to log
+    /// in, for those who do that with Nacos itself.
+    pub fn servers(&self) -> impl Iterator<Item = String> + '_ {
+        self.servers.iter().map(Server::to_string)
+    }
+
+    /// Whether this is asked because a server refused what was granted last: whoever keeps a copy
+    /// of it throws it away.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused
+    }
+}

@@ -456,6 +456,7 @@ impl World {
         let options = Options {
             tenant: String::new(),
             app: "simulated".to_owned(),
+            client_id: "c0".to_owned(),
             has_credentials: faults.denies_login || seed.is_multiple_of(3),
             backoff_cap: Duration::from_secs(10),
             refresh,

@@ -9,6 +9,7 @@ pub(crate) mod fuzzy;
 #[cfg(test)]
 mod golden;
 pub(crate) mod login;
+pub(crate) mod metrics;
 pub(crate) mod naming;
 pub(crate) mod payload;
 pub(crate) mod push;

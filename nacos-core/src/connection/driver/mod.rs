@@ -176,6 +176,7 @@ impl Driver {
         let session_options = session::Options {
             tenant: options.config_namespace.as_tenant().to_owned(),
             app: options.app.clone(),
+            client_id: format!("{:016x}", fastrand::u64(..)),
             has_credentials: options.credentials.is_some(),
             backoff_cap: options.backoff_cap,
             refresh: options.locator.as_ref().map(|locator| locator.refresh),
@@ -303,19 +304,24 @@ impl Driver {
             Report::StreamOpened(id, Err(error)) => {
                 self.session.handle_lost(now, id, &error.to_string());
             }
-            Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => match outcome {
-                Ok(payload) => {
-                    self.vitals.pushes += 1;
-                    self.read_on(id, pushes);
-                    self.session.handle_push(now, id, &payload);
+            Report::Pushed(id, mut pushes, outcome) if self.links.contains_key(&id) => {
+                match outcome {
+                    Ok(payload) => {
+                        self.vitals.pushes += 1;
+                        if let Some(answer) = self.session.answer(&payload) {
+                            pushes.answer(&answer);
+                        }
+                        self.read_on(id, pushes);
+                        self.session.handle_push(now, id, &payload);
+                    }
+                    Err(CallError::Unreadable(why)) => {
+                        self.vitals.unreadable += 1;
+                        warn!(why, "skipped a push");
+                        self.read_on(id, pushes);
+                    }
+                    Err(error) => self.session.handle_lost(now, id, &error.to_string()),
                 }
-                Err(CallError::Unreadable(why)) => {
-                    self.vitals.unreadable += 1;
-                    warn!(why, "skipped a push");
-                    self.read_on(id, pushes);
-                }
-                Err(error) => self.session.handle_lost(now, id, &error.to_string()),
-            },
+            }
             // Closed meanwhile.
             Report::Pushed(..) => {}
             Report::Located(outcome) => self.located(outcome),

@@ -152,6 +152,53 @@ async fn every_push_is_acknowledged_unknown_ones_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn server_that_asks_is_told_sizes_and_digests_and_never_content() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "hunter2 ü");
+    let client = connected(&server).await;
+    let _watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    let key = |kind: &str, key: &str| serde_json::json!({"type": kind, "key": key});
+    let keys = [
+        key("cacheData", "d+DEFAULT_GROUP"),
+        key("cacheData", "other+DEFAULT_GROUP"),
+        key("snapshotData", "d+DEFAULT_GROUP"),
+        key("novelty", "<html>"),
+    ];
+    for (asked, question) in [
+        serde_json::json!({"metricsKeys": keys}),
+        serde_json::json!({"metricsKeys": "garbage"}),
+        serde_json::json!({}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.push_raw("ClientConfigMetricRequest", question);
+        let answered = asked as u64 + 1;
+        soon(server.until(|server| server.acks("ClientConfigMetricResponse") == answered)).await;
+        let body = server.last_request("ClientConfigMetricResponse").expect("an answer").body;
+        assert_eq!(body["resultCode"], 200, "{body}");
+        assert!(!body.to_string().contains("hunter2"), "{body}");
+        let metrics = body["metrics"].as_object().expect("a map");
+        let (_, text) = metrics.iter().next().expect("one client");
+        let report: serde_json::Value =
+            serde_json::from_str(text.as_str().expect("text")).expect("JSON");
+        assert_eq!(report["listenConfigSize"], 1);
+        let values = report["metricValues"].as_object().expect("a map");
+        let value =
+            |kind: &str, key: &str| &values[&format!("MetricsKey{{type='{kind}', key='{key}'}}")];
+        if asked == 0 {
+            let expected = format!("10:{}", nacos_core::digest("hunter2 ü"));
+            assert_eq!(*value("cacheData", "d+DEFAULT_GROUP"), expected);
+            assert_eq!(*value("cacheData", "other+DEFAULT_GROUP"), "");
+            assert_eq!(*value("snapshotData", "d+DEFAULT_GROUP"), "");
+        } else {
+            assert!(values.is_empty());
+        }
+    }
+    assert_eq!(server.unacknowledged_pushes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silent_client_keeps_its_connection_by_health_checks() {
     let server = server().await;
     let client = connected(&server).await;

@@ -12,7 +12,7 @@ mod tls;
 use std::time::Duration;
 
 use nacos_core::{ClaimState, DocumentState, ErrorKind, Group, Instance, Publish};
-use servers::Product;
+use servers::{Product, Request};
 
 use common::{changes_until, connect, document_becomes, eventually, on_each_server};
 
@@ -230,6 +230,33 @@ fn persistent_instance_outlives_its_client_where_the_server_can() {
             other.naming().query("lasting").await.expect("an answer").instances.is_empty()
         })
         .await;
+    });
+}
+
+#[test]
+fn console_learns_the_size_and_the_digest_of_what_a_client_holds() {
+    on_each_server(|server| async move {
+        if server.product == Product::RNacos {
+            return;
+        }
+        let content = "secret: hunter2";
+        let nacos = connect(&server.builder()).await;
+        let configs = nacos.configs();
+        configs.publish(Publish::new("held.yaml", content).expect("valid")).await.expect("stored");
+        let watch = configs.watch("held.yaml").expect("valid").ready().await.expect("an answer");
+        document_becomes(&watch, Some(content)).await;
+        let question = Request::get("/nacos/v1/cs/metrics/current")
+            .query("ip", "127.0.0.1")
+            .query("dataId", "held.yaml")
+            .query("group", "DEFAULT_GROUP");
+        let asking = tokio::task::spawn_blocking(move || {
+            question.send(server.addr, Duration::from_secs(30))
+        });
+        let answer = asking.await.expect("no panic").expect("an answer");
+        let expected = format!("{}:{}", content.len(), nacos_core::digest(content));
+        assert!(answer.is_ok() && answer.body().contains(&expected), "{}", answer.body());
+        assert!(!answer.body().contains("hunter2"), "{}", answer.body());
+        configs.remove("held.yaml").await.expect("removed");
     });
 }
 

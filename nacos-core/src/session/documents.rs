@@ -87,10 +87,19 @@ impl Documents {
         }
     }
 
+    /// How many documents are watched.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What was last received under `key`, if it is watched and there is something.
+    pub(crate) fn held(&self, key: &ConfigKey) -> Option<&Document> {
+        self.entries.get(key)?.state.document()
+    }
+
     /// The digest to listen with: `""` for "I have nothing".
     pub(crate) fn md5(&self, key: &ConfigKey) -> Arc<str> {
-        let document = self.entries.get(key).and_then(|entry| entry.state.document());
-        document.map_or_else(|| "".into(), |document| Arc::clone(&document.md5))
+        self.held(key).map_or_else(|| "".into(), |document| Arc::clone(&document.md5))
     }
 
     /// The server says, or may mean, that `key` has changed. Says whether anybody watches it.

@@ -56,6 +56,7 @@ impl Life {
         let options = Options {
             tenant: String::new(),
             app: "fuzzed".to_owned(),
+            client_id: "fuzzed".to_owned(),
             has_credentials: data.first().is_some_and(|byte| byte % 3 == 0),
             backoff_cap: CAP,
             patience: Patience::DEFAULT,

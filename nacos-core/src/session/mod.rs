@@ -19,6 +19,7 @@ mod link;
 mod liveness;
 mod locate;
 mod login;
+mod metrics;
 mod presence;
 mod publication;
 mod redo;
@@ -122,6 +123,8 @@ pub(crate) struct Options {
     pub(crate) tenant: String,
     /// The application's name, shown in servers' consoles.
     pub(crate) app: String,
+    /// Names this client among those of its host.
+    pub(crate) client_id: String,
     /// Whether there is somebody to log in.
     pub(crate) has_credentials: bool,
     /// The longest delay between two attempts to connect.
@@ -329,7 +332,8 @@ impl Session {
         self.settle(now);
     }
 
-    /// The server sent `payload` on the stream. It has been acknowledged already.
+    /// The server sent `payload` on the stream. It has been acknowledged already, or
+    /// [answered](Self::answer).
     pub(crate) fn handle_push(&mut self, now: Instant, link: LinkId, payload: &Payload) {
         self.heard(now, link);
         self.pushed(now, link, payload);

@@ -481,6 +481,7 @@ impl Stage {
         let options = Options {
             tenant: String::new(),
             app: "steps".to_owned(),
+            client_id: "c0".to_owned(),
             has_credentials,
             backoff_cap: CAP,
             patience: Patience::DEFAULT,

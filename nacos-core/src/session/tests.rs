@@ -325,6 +325,7 @@ fn a_thousand_clients_do_not_leave_a_server_in_one_spike() {
         let before = world.dials;
         while world.dials == before {
             world.run(Duration::from_millis(100));
+            assert!(world.now - changed < Duration::from_secs(100), "it never leaves");
         }
         moves.push(world.now - changed);
     }
@@ -551,6 +552,7 @@ impl World {
         let options = Options {
             tenant: String::new(),
             app: "simulated".to_owned(),
+            client_id: "c0".to_owned(),
             has_credentials: faults.denies_login || seed.is_multiple_of(3),
             backoff_cap: Duration::from_secs(10),
             patience: Patience::DEFAULT,

@@ -21,7 +21,8 @@ use crate::{
 /// The pushes of one connection.
 ///
 /// Each is acknowledged on this very stream before it is handed out, whether it can be read or not,
-/// known or unknown: what happens to it later cannot delay that.
+/// known or unknown: what happens to it later cannot delay that. Only a question is left for whoever
+/// reads it to [answer](Self::answer).
 pub(crate) struct Pushes {
     /// Until the server's first answer, which may come with its first push only.
     response: Option<ResponseFuture>,
@@ -62,10 +63,21 @@ impl Pushes {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// Answers a push on the stream that it came on, as soon as [`next`](Self::next) is polled.
+    pub(crate) fn answer(&mut self, answer: &Payload) {
+        let frame = frame::encode(answer);
+        self.queued += frame.len();
+        self.queue.push_back(frame);
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, CallError>> {
         // Before reading on, so that a server that takes no acknowledgements gets no more pushes in.
         if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
             return Poll::Ready(Err(error));
+        }
+        if self.queued > MAX_QUEUED {
+            let why = "the server takes no acknowledgements".to_owned();
+            return Poll::Ready(Err(CallError::Lost(why)));
         }
         loop {
             if let Some(frame) = self.reader.next(&mut self.data) {
@@ -110,12 +122,7 @@ impl Pushes {
         // repeats it, and each time it costs no more than its bytes.
         let payload = decode(frame)?;
         if let Some(ack) = push::acknowledge(&payload) {
-            let ack = frame::encode(&ack);
-            self.queued += ack.len();
-            self.queue.push_back(ack);
-            if self.queued > MAX_QUEUED {
-                return Err(CallError::Lost("the server takes no acknowledgements".to_owned()));
-            }
+            self.answer(&ack);
             if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
                 return Err(error);
             }

@@ -10,6 +10,7 @@ pub(crate) mod fuzzy;
 mod golden;
 pub(crate) mod label;
 pub(crate) mod login;
+pub(crate) mod metrics;
 pub(crate) mod naming;
 pub(crate) mod payload;
 mod peek;

@@ -26,7 +26,7 @@ pub(crate) enum Push {
     ConfigChanged(DocumentName),
     /// A service, in full; Java servers leave out the namespace.
     Service { namespace: Option<Namespace>, info: ServiceInfo },
-    /// Asks what this client listens to.
+    /// Asks which documents this client holds; [answered](super::metrics), not acknowledged.
     ClientConfigMetric,
     /// Which documents or services match a fuzzy watch.
     #[allow(dead_code, reason = "acknowledged; nobody asks for it yet")]
@@ -60,7 +60,7 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
             let namespace = push.namespace.and_then(|id| Namespace::parse(&id).ok());
             Push::Service { namespace, info: push.service_info }
         }
-        "ClientConfigMetricRequest" => Push::ClientConfigMetric,
+        QUESTION => Push::ClientConfigMetric,
         "ConfigFuzzyWatchSyncRequest" | "NamingFuzzyWatchSyncRequest" => {
             Push::FuzzySync(parse(payload)?)
         }
@@ -71,17 +71,30 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
     })
 }
 
-/// The acknowledgement that a push asks for; none for those without a `requestId`.
+/// Whether a push wants to know something: it is answered by whoever knows, not acknowledged.
+pub(crate) fn is_question(payload: &Payload) -> bool {
+    payload.kind() == QUESTION
+}
+
+/// The acknowledgement that a push asks for; none for questions, and for those without a
+/// `requestId`.
 ///
 /// Unknown pushes are acknowledged too: a server repeats what nobody acknowledges, and after
 /// fifty tries ends the connection.
 pub(crate) fn acknowledge(payload: &Payload) -> Option<Payload> {
+    if is_question(payload) { None } else { answer(payload, None) }
+}
+
+/// The answer to a push that has a `requestId`.
+pub(super) fn answer(
+    payload: &Payload,
+    metrics: Option<&BTreeMap<&str, String>>,
+) -> Option<Payload> {
     // Servers put it in front of whatever is large, and what follows it does not matter.
     // A longer one is no counter, and would be sent back as it is.
     let usable = |id: &String| !id.is_empty() && id.len() <= MAX_REQUEST_ID;
     let request_id = peek(payload.json(), "requestId").filter(usable)?;
     let stem = payload.kind().strip_suffix("Request")?;
-    let metrics = (stem == "ClientConfigMetric").then(BTreeMap::new);
     let ack = Acknowledgement { result_code: 200, error_code: 0, request_id: &request_id, metrics };
     Some(Payload::new(&format!("{stem}Response"), serde_json::to_vec(&ack).ok()?))
 }
@@ -93,7 +106,7 @@ struct Acknowledgement<'a> {
     error_code: i32,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    metrics: Option<BTreeMap<String, String>>,
+    metrics: Option<&'a BTreeMap<&'a str, String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -133,6 +146,8 @@ struct NotifySubscriber {
     service_info: ServiceInfo,
 }
 
+/// The only push that asks for more than an acknowledgement.
+const QUESTION: &str = "ClientConfigMetricRequest";
 /// Servers count in decimal.
 const MAX_REQUEST_ID: usize = 128;
 

@@ -209,6 +209,7 @@ impl Driver {
         let session_options = session::Options {
             tenant: options.config_namespace.as_tenant().to_owned(),
             app: options.app.clone(),
+            client_id: format!("{:016x}", fastrand::u64(..)),
             has_credentials: options.credentials.is_some(),
             backoff_cap: options.backoff_cap,
             patience: options.patience,
@@ -349,24 +350,9 @@ impl Driver {
             Report::StreamOpened(id, Err(error)) => {
                 self.session.handle_lost(now, id, &error.to_string());
             }
-            Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => match outcome {
-                Ok(payload) => {
-                    self.vitals.pushes += 1;
-                    telemetry::pushed(label::push_kind(&payload));
-                    self.read_on(id, pushes);
-                    self.session.handle_push(now, id, &payload);
-                }
-                Err(CallError::Unreadable(ref why)) => {
-                    self.read(&outcome);
-                    if self.skipped.allows(now) {
-                        warn!(why, "skipped a push");
-                    } else {
-                        debug!(why, "skipped a push");
-                    }
-                    self.read_on(id, pushes);
-                }
-                Err(error) => self.session.handle_lost(now, id, &error.to_string()),
-            },
+            Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => {
+                self.pushed(id, pushes, outcome);
+            }
             // Closed meanwhile.
             Report::Pushed(..) => {}
             Report::Located(outcome) => self.located(outcome),
@@ -384,6 +370,31 @@ impl Driver {
                 self.session.handle_login(now, outcome);
                 self.show_current();
             }
+        }
+    }
+
+    fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Payload, CallError>) {
+        let now = now();
+        self.read(&outcome);
+        match outcome {
+            Ok(payload) => {
+                self.vitals.pushes += 1;
+                telemetry::pushed(label::push_kind(&payload));
+                if let Some(answer) = self.session.answer(&payload) {
+                    pushes.answer(&answer);
+                }
+                self.read_on(id, pushes);
+                self.session.handle_push(now, id, &payload);
+            }
+            Err(CallError::Unreadable(why)) => {
+                if self.skipped.allows(now) {
+                    warn!(why, "skipped a push");
+                } else {
+                    debug!(why, "skipped a push");
+                }
+                self.read_on(id, pushes);
+            }
+            Err(error) => self.session.handle_lost(now, id, &error.to_string()),
         }
     }
 

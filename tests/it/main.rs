@@ -6,6 +6,7 @@ mod bad_input;
 mod close;
 mod config;
 mod connect;
+mod large_push;
 mod leaving;
 mod login;
 mod logs;

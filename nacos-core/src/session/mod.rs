@@ -329,6 +329,9 @@ impl Session {
 
     /// A login ended: a token with its lifetime, or why there is none.
     pub(crate) fn handle_login(&mut self, now: Instant, outcome: Result<Duration, LoginFailure>) {
+        if self.lifetime == Lifetime::Closed {
+            return;
+        }
         let jitter = (self.jitter)();
         match outcome {
             Ok(ttl) => {

@@ -172,6 +172,19 @@ fn answer_of_a_suspect_ends_the_search_for_another() {
 }
 
 #[test]
+fn login_that_ends_after_the_session_shows_nothing() {
+    let mut stage = Stage::new("a", true, 0.5);
+    stage.begin();
+    stage.session.assert(listen("orders"), GuardId(1), None);
+    stage.settle();
+    stage.close();
+    assert!(stage.session.is_closed());
+    stage.events.clear();
+    stage.fail_login();
+    assert!(stage.events.is_empty(), "{:?}", stage.events);
+}
+
+#[test]
 fn closing_while_denied_ends_at_once() {
     let mut stage = Stage::new("a", true, 0.5);
     stage.begin();

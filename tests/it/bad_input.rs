@@ -73,8 +73,28 @@ async fn oversized_answer_is_named_and_costs_only_itself() {
     server.answer_next_raw("ConfigQueryRequest", RawAnswer::Oversized(1_000_000));
     let error = client.configs().get("d").await.expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    assert!(format!("{error:?}").contains("over the receive limit"), "{error:?}");
+    let shown = format!("{error:?}");
+    assert!(shown.contains("over the receive limit of 100000 bytes"), "{shown}");
+    // The size too: the JSON's, and a few bytes of envelope around it.
+    assert!(shown.contains("a message of 1000"), "{shown}");
+    assert!(shown.contains("DEFAULT_GROUP/d"), "{shown}");
     healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn receive_limit_is_what_it_says_to_the_byte() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "x".repeat(50_000));
+    let size = {
+        let client = builder(&server).receive_limit(1000).connect().await.expect("there");
+        let shown = format!("{:?}", client.configs().get("d").await.expect_err("too large"));
+        let (_, rest) = shown.split_once("a message of ").expect("the size");
+        rest.split(' ').next().and_then(|size| size.parse().ok()).expect("a number")
+    };
+    for (limit, fits) in [(size, true), (size - 1, false)] {
+        let client = builder(&server).receive_limit(limit).connect().await.expect("there");
+        assert_eq!(client.configs().get("d").await.is_ok(), fits, "{limit} for {size}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

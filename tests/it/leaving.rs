@@ -367,7 +367,7 @@ async fn answer(
     send.send_trailers(HeaderMap::from_iter([status])).ok()
 }
 
-fn frame(kind: &str, json: &serde_json::Value) -> Bytes {
+pub(crate) fn frame(kind: &str, json: &serde_json::Value) -> Bytes {
     let envelope = Envelope {
         metadata: Some(Metadata { kind: kind.to_owned() }),
         body: Some(Body { value: serde_json::to_vec(json).expect("JSON") }),
@@ -381,11 +381,18 @@ fn frame(kind: &str, json: &serde_json::Value) -> Bytes {
 
 /// `Payload` of the protocol, as far as it matters here.
 #[derive(Clone, PartialEq, Message)]
-struct Envelope {
+pub(crate) struct Envelope {
     #[prost(message, optional, tag = "2")]
     metadata: Option<Metadata>,
     #[prost(message, optional, tag = "3")]
     body: Option<Body>,
+}
+
+impl Envelope {
+    /// The type of the one message in a body.
+    pub(crate) fn of(body: &[u8]) -> Option<String> {
+        Some(Self::decode(body.get(FRAME_HEADER..)?).ok()?.metadata?.kind)
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod credentials;
 mod dedicated;
+mod large_push;
 mod leaving;
 mod login;
 mod logs;

@@ -156,6 +156,13 @@ impl Life {
 
     /// Does what it is asked to, and sees that it may be asked.
     fn check(&mut self) {
+        // First, as the driver does: what came to serve may be closed by the same input.
+        while let Some(event) = self.session.poll_event() {
+            assert!(!self.closed, "{event:?} after the end");
+            if let Event::Serving(Some(link)) = event {
+                assert!(self.open.contains(&link), "{link:?} serves, and is closed");
+            }
+        }
         let mut actions = 0;
         while let Some(action) = self.session.poll_action() {
             actions += 1;
@@ -184,12 +191,6 @@ impl Life {
                 }
                 Action::Login { .. } => self.logins += 1,
                 Action::Locate => panic!("its servers are given"),
-            }
-        }
-        while let Some(event) = self.session.poll_event() {
-            assert!(!self.closed, "{event:?} after the end");
-            if let Event::Serving(Some(link)) = event {
-                assert!(self.open.contains(&link), "{link:?} serves, and is closed");
             }
         }
         assert!(self.logins <= 1, "two logins at once");

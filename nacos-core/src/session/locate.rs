@@ -84,6 +84,12 @@ impl Locate {
 }
 
 impl Session {
+    /// Whether there is nothing to do but to wait for the first list.
+    #[cfg(test)]
+    pub(super) fn awaits_servers(&self) -> bool {
+        !self.locate.is_known() && self.locate.next_timeout().is_none()
+    }
+
     /// The list of servers was read, or could not be.
     pub(crate) fn handle_servers(&mut self, now: Instant, outcome: Result<Vec<Server>, String>) {
         if self.lifetime != Lifetime::Open {

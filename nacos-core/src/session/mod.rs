@@ -362,6 +362,9 @@ impl Session {
 
     /// A login ended: a grant, or why there is none.
     pub(crate) fn handle_login(&mut self, now: Instant, outcome: Result<Lease, LoginFailure>) {
+        if self.lifetime == Lifetime::Closed {
+            return;
+        }
         let jitter = (self.jitter)();
         match outcome {
             Ok(lease) => {

@@ -172,6 +172,19 @@ fn answer_of_a_suspect_ends_the_search_for_another() {
 }
 
 #[test]
+fn login_that_ends_after_the_session_shows_nothing() {
+    let mut stage = Stage::new("a", true, 0.5);
+    stage.begin();
+    stage.session.assert(listen("orders"), GuardId(1), None);
+    stage.settle();
+    stage.close();
+    assert!(stage.session.is_closed());
+    stage.events.clear();
+    stage.fail_login();
+    assert!(stage.events.is_empty(), "{:?}", stage.events);
+}
+
+#[test]
 fn closing_while_denied_ends_at_once() {
     let mut stage = Stage::new("a", true, 0.5);
     stage.begin();
@@ -282,6 +295,103 @@ fn instance_is_registered_again_after_a_refused_deregistration() {
     assert_eq!(sent.body()["type"], "registerInstance");
     stage.answer_all(&ok("InstanceResponse"));
     assert_eq!(stage.claim(GuardId(2)), Some(ClaimState::Held));
+}
+
+/// Everything that a server answers to a claim (nacos-protocol 2.10), and what becomes of it. No
+/// server of today says when to come back: 503 is a text, and the delay grows by itself.
+#[test]
+fn each_code_has_its_consequence() {
+    const AGAIN: bool = true;
+    for (code, retried) in [
+        (300, AGAIN),
+        (302, !AGAIN),
+        (400, !AGAIN),
+        (404, !AGAIN),
+        (500, AGAIN),
+        (502, !AGAIN),
+        (503, AGAIN),
+        (-503, AGAIN),
+        (22_001, !AGAIN),
+    ] {
+        let mut stage = Stage::connected("a");
+        let serving = stage.serving();
+        stage.register(GuardId(1));
+        stage.answer_all(&refused(code));
+        let told = ClaimState::Refused { code, message: "no".into(), retrying: retried };
+        assert_eq!(stage.claim(GuardId(1)), Some(told), "code {code}");
+        assert!(stage.calls.is_empty(), "code {code} is repeated at once");
+        let mut delays = Vec::new();
+        let (mut last, end) = (stage.now, stage.now + 3600 * SECOND);
+        while stage.now < end {
+            stage.wait();
+            for sent in std::mem::take(&mut stage.calls) {
+                if sent.request.kind() == "HealthCheckRequest" {
+                    stage.answer(&sent, &ok("HealthCheckResponse"));
+                } else {
+                    delays.push(stage.now - last);
+                    last = stage.now;
+                    stage.answer(&sent, &refused(code));
+                }
+            }
+        }
+        assert_eq!(delays.is_empty(), !retried, "code {code}");
+        assert!(delays.len() < 100, "code {code}: {} tries in an hour", delays.len());
+        assert!(delays.iter().all(|delay| *delay >= SECOND / 4), "code {code}: {delays:?}");
+        assert!(delays.is_sorted(), "code {code}: {delays:?}");
+        assert_eq!((stage.serving(), stage.dialled.len()), (serving, 1), "code {code}");
+    }
+}
+
+#[test]
+fn connection_that_the_server_does_not_know_is_replaced_and_the_claim_goes_there() {
+    for code in [301, -401] {
+        let mut stage = Stage::connected("a");
+        let former = stage.serving();
+        stage.register(GuardId(1));
+        stage.answer_all(&refused(code));
+        assert_eq!(stage.session.serving_link(), None, "code {code}");
+        assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Pending), "code {code}");
+        stage.advance(SECOND);
+        assert_ne!(stage.serving(), former);
+        stage.answer_all(&ok("InstanceResponse"));
+        assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Held), "code {code}");
+    }
+}
+
+#[test]
+fn denied_claims_cause_one_login_together_and_one_a_minute_after() {
+    let mut stage = Stage::new("a", true, 0.5);
+    stage.begin();
+    stage.log_in();
+    for n in 0..50 {
+        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+    }
+    stage.settle();
+    stage.answer_all(&refused(DENIED));
+    stage.session.handle_timeout(stage.now);
+    stage.log_in();
+    assert_eq!((stage.logins, stage.calls.len()), (2, 50), "all again with the new token");
+    // The rights are missing, whatever the token.
+    let end = stage.now + 600 * SECOND;
+    while stage.now < end {
+        stage.answer_all(&refused(DENIED));
+        if std::mem::take(&mut stage.login_under_way) {
+            stage.session.handle_login(
+                stage.now,
+                Ok(Lease { lifetime: Some(10_000 * SECOND), changed: true }),
+            );
+            stage.perform();
+        } else {
+            stage.wait();
+        }
+    }
+    assert!((3..=13).contains(&stage.logins), "{} logins in ten minutes", stage.logins);
+    assert!((0..50).all(|n| {
+        matches!(
+            stage.claim(GuardId(n)),
+            Some(ClaimState::Refused { code: DENIED, retrying: true, .. })
+        )
+    }));
 }
 
 #[test]

@@ -355,28 +355,52 @@ fn any_history_of_faults_heals() {
     }
 }
 
-/// After a restart of the server, a thousand clients that lost it at the same moment come back
-/// spread out: no tenth of the time in which they do sees more than half of them.
+/// A thousand clients lose their server at the same moment, and find it again after a restart, a
+/// long one too. Were they in step, one window would see all of them.
 #[test]
 fn a_thousand_clients_do_not_return_in_one_spike() {
-    let mut returns = Vec::new();
-    for seed in 0..1000 {
-        let mut world = World::new(seed, Faults::none());
-        world.run(Duration::from_secs(10));
-        let lost = world.now;
-        world.lose_links();
-        let before = world.dials;
-        while world.dials == before {
-            world.run(Duration::from_millis(1));
+    let second = Duration::from_secs(1);
+    for (outage, window, most) in [
+        // Full jitter over the first 50 ms, and over 250 ms after: some 8 each millisecond.
+        (Duration::ZERO, Duration::from_millis(5), 200),
+        (5 * second, Duration::from_millis(5), 200),
+        // Over ten seconds: some ten each 50 ms.
+        (300 * second, Duration::from_millis(50), 60),
+    ] {
+        let (mut dials, mut claims) = (Vec::new(), Vec::new());
+        for seed in 0..1000 {
+            // Only multiples of 3 have to log in.
+            let mut world = World::new(seed * 3 + 1, Faults::none());
+            world.register("orders", GuardId(1), Instance::new("a", 1));
+            world.run(10 * second);
+            let lost = world.now;
+            world.server.go_down();
+            world.lose_links();
+            world.run(outage);
+            world.server.come_up();
+            world.run(12 * second);
+            world.assert_consistent();
+            let since = |at: &Instant| at.checked_duration_since(lost);
+            dials.extend(world.dialled_at.iter().filter_map(since));
+            claims.extend(world.server.registered_at.iter().filter_map(since));
         }
-        returns.push(world.now - lost);
+        // The eager minute begins each outage with the same cap, whatever comes after it.
+        dials.retain(|at| *at >= outage);
+        assert_eq!(claims.len(), 1000, "each returns once");
+        for (what, times) in [("dials", dials), ("claims", claims)] {
+            let spike = spike(times, window);
+            assert!(spike <= most, "{spike} {what} within {window:?} after {outage:?}");
+        }
     }
-    let last = returns.iter().max().expect("a thousand").as_micros() / 10 + 1;
-    let mut tenths = [0; 10];
-    for time in &returns {
-        tenths[usize::try_from(time.as_micros() / last).expect("below ten").min(9)] += 1;
+}
+
+/// How many of `times` the fullest window holds.
+fn spike(times: Vec<Duration>, window: Duration) -> usize {
+    let mut windows: HashMap<u128, usize> = HashMap::new();
+    for at in times {
+        *windows.entry(at.as_micros() / window.as_micros()).or_default() += 1;
     }
-    assert!(tenths.iter().all(|&tenth| tenth < 500), "{tenths:?}");
+    windows.into_values().max().unwrap_or_default()
 }
 
 fn history(seed: u64) {
@@ -394,7 +418,7 @@ fn history(seed: u64) {
     for _ in 0..dice.u32(5..40) {
         guards += 1;
         let name = format!("n{}", dice.u32(0..3));
-        match dice.u32(0..17) {
+        match dice.u32(0..18) {
             0..=2 => {
                 let instance = Instance::new(format!("i{}", dice.u32(0..4)), 1)
                     .with_weight(f64::from(dice.u32(0..3)))
@@ -423,6 +447,8 @@ fn history(seed: u64) {
             14 => world.find_unusable(),
             15 => world.server.list = *dice.choice(&LISTS).expect("not empty"),
             16 => world.server.lose(&name),
+            // The machine sleeps: what was on its way comes late, and every deadline at once.
+            17 => world.now += Duration::from_secs(dice.u64(0..3600)),
             _ => {}
         }
         // Half of them while what came before is still under way.
@@ -435,6 +461,7 @@ fn history(seed: u64) {
     // forgot a listener while a document was removed and published again within one round trip.
     world.run(Duration::from_secs(250));
     world.assert_consistent();
+    world.assert_closes();
 }
 
 fn service(name: &str, instances: bool) -> ClaimKey {
@@ -513,6 +540,7 @@ struct World {
     sent: u64,
     open: BTreeSet<LinkId>,
     dials: usize,
+    dialled_at: Vec<Instant>,
     logins: usize,
     locates: usize,
     states: Vec<SessionState>,
@@ -569,6 +597,7 @@ impl World {
             sent: 0,
             open: BTreeSet::new(),
             dials: 0,
+            dialled_at: Vec::new(),
             logins: 0,
             locates: 0,
             states: Vec::new(),
@@ -664,6 +693,7 @@ impl World {
             assert!(steps < 200_000, "the session never comes to rest");
             let arrival = self.queue.peek().map(|(std::cmp::Reverse((at, _)), _)| *at);
             let timeout = self.session.poll_timeout(self.now);
+            self.assert_within_bounds(timeout);
             let Some(next) = [arrival, timeout].into_iter().flatten().min().filter(|at| *at <= end)
             else {
                 break;
@@ -686,7 +716,12 @@ impl World {
                 Event::State(state) => self.states.push(state),
                 Event::Document(key, state) => drop(self.documents.insert(key, state)),
                 Event::Service(key, service) => drop(self.services.insert(key, service)),
-                Event::Claim(guard, state) => drop(self.claims.insert(guard, state)),
+                Event::Claim(guard, state) => {
+                    if state == ClaimState::Held {
+                        self.assert_agreed(guard);
+                    }
+                    self.claims.insert(guard, state);
+                }
                 Event::Lost { service, first } => {
                     self.lost.push((service.name().to_string(), first));
                 }
@@ -700,9 +735,12 @@ impl World {
 
     fn act(&mut self, action: Action) {
         let travel = Duration::from_micros(self.dice.u64(50..3000));
+        let ends = matches!(action, Action::Close { .. });
+        assert!(ends || !self.session.is_closed(), "{action:?} after the end");
         match action {
             Action::Dial { link, server } => {
                 self.dials += 1;
+                self.dialled_at.push(self.now);
                 self.server.hosts.insert(link, server.host().to_owned());
                 if self.server.is_down(link) || self.happens(self.faults.refused) {
                     self.later(travel, Input::Dialled(link, Err("refused".to_owned())));
@@ -712,7 +750,6 @@ impl World {
                 }
             }
             Action::Call { link, call, request, timeout, .. } => {
-                assert!(!self.session.is_closed(), "a call after the end");
                 // The driver's own deadline.
                 self.later(timeout, Input::Answer(call, Err(CallError::Timeout)));
                 if self.open.contains(&link) {
@@ -790,7 +827,7 @@ impl World {
                 } else if odd && self.happens(self.faults.odd_answer) {
                     Ok(self.odd_answer())
                 } else {
-                    let answer = self.server.answer(link, &request);
+                    let answer = self.server.answer(self.now, link, &request);
                     if odd && self.happens(self.faults.unreadable) {
                         self.unreadable()
                     } else {
@@ -834,6 +871,57 @@ impl World {
         self.sent += 1;
         self.inputs.insert(self.sent, input);
         self.queue.push((std::cmp::Reverse((self.now + after, self.sent)), self.sent));
+    }
+
+    /// Nobody waits for longer than was promised for a connection to be looked for.
+    fn assert_within_bounds(&self, timeout: Option<Instant>) {
+        if self.session.is_closed() {
+            return assert_eq!(timeout, None, "a timeout after the end");
+        }
+        let Some(timeout) = timeout else {
+            return assert!(self.session.awaits_servers(), "nothing would ever happen again");
+        };
+        if self.session.serving_link().is_none() {
+            let delay = timeout.saturating_duration_since(self.now);
+            assert!(delay <= Duration::from_secs(10), "nobody is looked for within {delay:?}");
+        }
+    }
+
+    /// The server has agreed to what `guard` claims now, on the connection that serves: no answer to
+    /// an older claim, or on an older connection, makes a claim held.
+    fn assert_agreed(&self, guard: GuardId) {
+        // Withdrawn meanwhile: nobody reads it.
+        let Some((key, _)) = self.wanted.get(&guard) else { return };
+        let link = self.session.serving_link().expect("somebody has agreed");
+        let agreed = self.server.agreed.get(&link).expect("to something");
+        match key {
+            ClaimKey::Instances(service) => {
+                let guards = self.wanted.values().filter(|(other, _)| other == key);
+                let instances = guards.filter_map(|(_, instance)| instance.clone());
+                // Of two at one address, the later guard's.
+                let wanted: BTreeMap<_, _> = instances.map(|it| (it.address(), it)).collect();
+                assert_eq!(agreed.instances.get(service.name().as_str()), Some(&wanted));
+            }
+            ClaimKey::Subscription(service) => {
+                assert!(agreed.subscriptions.contains(service.name().as_str()));
+            }
+            ClaimKey::Listen(document) => {
+                assert!(agreed.listens.contains(document.data_id().as_str()));
+            }
+        }
+    }
+
+    /// Closing withdraws everything, and nothing happens after.
+    fn assert_closes(&mut self) {
+        self.session.close(self.now + Duration::from_secs(5));
+        self.session.settle(self.now);
+        self.run(Duration::from_secs(5));
+        assert!(self.session.is_closed());
+        assert_eq!(self.session.remaining(), 0, "every withdrawal was acknowledged");
+        let (dials, logins, sent) = (self.dials, self.logins, self.sent);
+        self.lose_links();
+        self.run(Duration::from_secs(3600));
+        assert_eq!((self.dials, self.logins, self.sent), (dials, logins, sent));
     }
 
     /// The server holds exactly what is claimed, and the client knows what the server has.
@@ -912,6 +1000,9 @@ struct Server {
     odd_check: Option<Payload>,
     documents: HashMap<String, String>,
     connections: BTreeMap<LinkId, Held>,
+    /// What was agreed to on each connection, whatever has been forgotten of it since.
+    agreed: BTreeMap<LinkId, Held>,
+    registered_at: Vec<Instant>,
     counts: HashMap<String, usize>,
     /// What the address server answers; nothing in an empty answer.
     list: Option<&'static str>,
@@ -942,6 +1033,8 @@ impl Server {
             odd_check: None,
             documents: HashMap::new(),
             connections: BTreeMap::new(),
+            agreed: BTreeMap::new(),
+            registered_at: Vec::new(),
             counts: HashMap::new(),
             list: Some("s"),
             time: 0,
@@ -1032,7 +1125,7 @@ impl Server {
         self.counts.get(kind).copied().unwrap_or_default()
     }
 
-    fn answer(&mut self, link: LinkId, request: &Payload) -> Payload {
+    fn answer(&mut self, now: Instant, link: LinkId, request: &Payload) -> Payload {
         *self.counts.entry(request.kind().to_owned()).or_default() += 1;
         self.time += 1;
         let body: Value = serde_json::from_slice(request.json()).expect("our own JSON");
@@ -1051,46 +1144,23 @@ impl Server {
         {
             return error(*code);
         }
+        held.claim(additive, request.kind(), &body);
+        self.agreed.entry(link).or_default().claim(additive, request.kind(), &body);
+        if request.kind() == "InstanceRequest" {
+            self.registered_at.push(now);
+        }
         match request.kind() {
             "HealthCheckRequest" => ok("HealthCheckResponse", json!({})),
             "ServiceQueryRequest" => odd_check.unwrap_or_else(|| {
                 let info = json!({"name": name, "groupName": "DEFAULT_GROUP", "hosts": shown});
                 ok("QueryServiceResponse", json!({"serviceInfo": info}))
             }),
-            "InstanceRequest" => {
-                let instance = instance(&body["instance"]);
-                let service = held.instances.entry(name).or_default();
-                if text("type") == "deregisterInstance" {
-                    if additive {
-                        service.remove(&instance.address());
-                    } else {
-                        service.clear();
-                    }
-                } else {
-                    if !additive {
-                        service.clear();
-                    }
-                    add(service, instance);
-                }
-                ok("InstanceResponse", json!({"type": text("type")}))
-            }
+            "InstanceRequest" => ok("InstanceResponse", json!({"type": text("type")})),
             "BatchInstanceRequest" => {
-                let service = held.instances.entry(name).or_default();
-                if !additive {
-                    service.clear();
-                }
-                for value in body["instances"].as_array().expect("a list") {
-                    add(service, instance(value));
-                }
                 let kind = if additive { "registerInstance" } else { "batchRegisterInstance" };
                 ok("BatchInstanceResponse", json!({"type": kind}))
             }
             "SubscribeServiceRequest" => {
-                if body["subscribe"] == json!(true) {
-                    held.subscriptions.insert(name.clone());
-                } else {
-                    held.subscriptions.remove(&name);
-                }
                 let info = json!({"name": name, "groupName": "DEFAULT_GROUP", "hosts": [], "lastRefTime": time});
                 ok("SubscribeServiceResponse", json!({"serviceInfo": info}))
             }
@@ -1107,9 +1177,6 @@ impl Server {
                         if context["md5"] != json!(md5) {
                             changed.push(json!({"dataId": data_id, "group": "DEFAULT_GROUP"}));
                         }
-                        held.listens.insert(data_id);
-                    } else {
-                        held.listens.remove(&data_id);
                     }
                 }
                 ok("ConfigChangeBatchListenResponse", json!({"changedConfigs": changed}))
@@ -1131,6 +1198,52 @@ impl Server {
     }
 }
 
+impl Held {
+    /// Does what a request asks for.
+    fn claim(&mut self, additive: bool, kind: &str, body: &Value) {
+        let name = body["serviceName"].as_str().unwrap_or_default().to_owned();
+        match kind {
+            "InstanceRequest" => {
+                let instance = instance(&body["instance"]);
+                let service = self.instances.entry(name).or_default();
+                let leaves = body["type"] == json!("deregisterInstance");
+                if !additive {
+                    service.clear();
+                } else if leaves {
+                    service.remove(&instance.address());
+                }
+                if !leaves {
+                    add(service, instance);
+                }
+            }
+            "BatchInstanceRequest" => {
+                let service = self.instances.entry(name).or_default();
+                if !additive {
+                    service.clear();
+                }
+                for value in body["instances"].as_array().expect("a list") {
+                    add(service, instance(value));
+                }
+            }
+            "SubscribeServiceRequest" if body["subscribe"] == json!(true) => {
+                self.subscriptions.insert(name);
+            }
+            "SubscribeServiceRequest" => drop(self.subscriptions.remove(&name)),
+            "ConfigBatchListenRequest" => {
+                for context in body["configListenContexts"].as_array().expect("a list") {
+                    let data_id = context["dataId"].as_str().expect("a name").to_owned();
+                    if body["listen"] == json!(true) {
+                        self.listens.insert(data_id);
+                    } else {
+                        self.listens.remove(&data_id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// As r-nacos adds; a server that replaces has nothing there to be merged with.
 fn add(service: &mut BTreeMap<String, Instance>, mut instance: Instance) {
     if let Some(held) = service.get(&instance.address()) {
@@ -1147,6 +1260,7 @@ fn instance(value: &Value) -> Instance {
     Instance::new(value["ip"].as_str().expect("an ip"), port)
         .with_weight(value["weight"].as_f64().expect("a weight"))
         .with_enabled(value["enabled"].as_bool().expect("a flag"))
+        .with_healthy(value["healthy"].as_bool().expect("a flag"))
 }
 
 fn ok(kind: &str, mut body: Value) -> Payload {

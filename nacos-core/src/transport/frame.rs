@@ -23,8 +23,11 @@ pub(crate) fn encode(payload: &Payload) -> Bytes {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Frame {
     Message(Bytes),
-    /// A message of that many bytes, which were not kept.
-    Oversized(usize),
+    /// A message of more bytes than the limit, which were not kept.
+    Oversized {
+        length: usize,
+        limit: usize,
+    },
     /// A compressed message, which nobody asked for.
     Compressed(usize),
 }
@@ -70,7 +73,8 @@ impl FrameReader {
                     // At most 2³² - 1, which the platforms that run this hold.
                     let length = usize::try_from(prefix.get_u32()).unwrap_or(usize::MAX);
                     self.state = if length > self.limit {
-                        State::Skipping { left: length, frame: Frame::Oversized(length) }
+                        let frame = Frame::Oversized { length, limit: self.limit };
+                        State::Skipping { left: length, frame }
                     } else if compressed {
                         State::Skipping { left: length, frame: Frame::Compressed(length) }
                     } else {
@@ -100,7 +104,7 @@ impl FrameReader {
                     if *left > 0 {
                         return None;
                     }
-                    let frame = std::mem::replace(frame, Frame::Oversized(0));
+                    let frame = std::mem::replace(frame, Frame::Compressed(0));
                     self.state = State::Prefix(BytesMut::new());
                     return Some(frame);
                 }
@@ -149,7 +153,7 @@ mod tests {
             let mut reader = FrameReader::new(10);
             let expected = [
                 Frame::Message(Bytes::from_static(b"one")),
-                Frame::Oversized(20),
+                Frame::Oversized { length: 20, limit: 10 },
                 Frame::Compressed(3),
                 Frame::Message(Bytes::from_static(b"two")),
             ];

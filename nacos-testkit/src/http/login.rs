@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     Call, Reply,
     reply::{as_json, result, text},
+    zero::without_status,
 };
 use crate::Behaviour;
 
@@ -29,7 +30,7 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
     });
     match token {
         Some(token) => granted(&token, ttl.as_secs(), &name),
-        None => refused(call),
+        None => refused(call, name == user.username),
     }
 }
 
@@ -51,10 +52,18 @@ fn granted(token: &str, ttl: u64, username: &str) -> Reply {
     reply
 }
 
-fn refused(call: &Call<'_>) -> Reply {
-    let status = StatusCode::FORBIDDEN;
-    if call.behaviour() == Behaviour::Nacos3 && call.path.contains("/v3/") {
-        return result(status, 10_001, "access denied", &"user not found!".into());
+fn refused(call: &Call<'_>, known: bool) -> Reply {
+    match call.behaviour() {
+        Behaviour::Nacos3 if call.path.contains("/v3/") => {
+            let text = "user not found!".into();
+            result(StatusCode::FORBIDDEN, 10_001, "access denied", &text)
+        }
+        Behaviour::Nacos2 if known => without_status(),
+        Behaviour::Nacos2 => {
+            let name = call.form.text("username").unwrap_or_default();
+            let refusal = format!("caused: User {name} not found;");
+            text(StatusCode::INTERNAL_SERVER_ERROR, &refusal)
+        }
+        _ => text(StatusCode::FORBIDDEN, "unknown user!"),
     }
-    text(status, "unknown user!")
 }

@@ -1,0 +1,36 @@
+//! What is checked, theme by theme, in the order of the document.
+mod access;
+mod config;
+mod death;
+mod gray;
+mod handshake;
+mod illegal;
+mod listen;
+mod many;
+mod naming;
+mod operator;
+mod publication;
+mod restart;
+mod selection;
+
+use crate::check::{Check, Theme};
+
+pub(crate) const THEMES: &[Theme] = &[
+    handshake::THEME,
+    config::THEME,
+    listen::THEME,
+    gray::THEME,
+    many::THEME,
+    naming::THEME,
+    publication::THEME,
+    selection::THEME,
+    operator::THEME,
+    illegal::THEME,
+    access::THEME,
+    death::THEME,
+    restart::THEME,
+];
+
+pub(crate) fn checks() -> impl Iterator<Item = Check> {
+    THEMES.iter().flat_map(|theme| theme.checks).copied()
+}

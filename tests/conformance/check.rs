@@ -56,11 +56,10 @@ pub(crate) struct Theme {
 pub(crate) fn about(taken: Duration) -> &'static str {
     match taken.as_millis() {
         0..=2_000 => "within 2 s",
-        2_001..=7_000 => "after 2 to 7 s",
-        7_001..=14_000 => "after 7 to 14 s",
-        14_001..=18_000 => "after 14 to 18 s",
-        18_001..=26_000 => "after 18 to 26 s",
-        26_001..=40_000 => "after 26 to 40 s",
+        2_001..=8_000 => "after 2 to 8 s",
+        8_001..=14_000 => "after 8 to 14 s",
+        14_001..=24_000 => "after 14 to 24 s",
+        24_001..=40_000 => "after 24 to 40 s",
         _ => "after more than 40 s",
     }
 }

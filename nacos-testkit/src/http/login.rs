@@ -13,7 +13,7 @@ use crate::Behaviour;
 
 pub(super) fn login(call: &Call<'_>) -> Reply {
     if call.method != Method::POST && call.behaviour().is_java() {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "");
+        return wrong_method(call);
     }
     let Some(user) = &call.shared.plan.credentials else { return without_users(call) };
     let name = call.form.text("username").unwrap_or_default();
@@ -39,6 +39,14 @@ fn without_users(call: &Call<'_>) -> Reply {
     call.shared.change(|state| state.counters.logins += 1);
     let name = call.form.text("username").unwrap_or_default();
     granted("AUTH_DISABLED", call.shared.plan.token_ttl.as_secs(), &name)
+}
+
+fn wrong_method(call: &Call<'_>) -> Reply {
+    if call.behaviour() != Behaviour::Nacos2 {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "");
+    }
+    let refusal = format!("caused: Request method &#39;{}&#39; not supported;", call.method);
+    text(StatusCode::INTERNAL_SERVER_ERROR, &refusal)
 }
 
 fn granted(token: &str, ttl: u64, username: &str) -> Reply {

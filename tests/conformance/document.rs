@@ -159,10 +159,10 @@ impl Document {
     fn row(&self, what: &str, captured: bool) -> String {
         let mut row = format!("| {what} |");
         for column in Column::ALL {
-            let cell = self.cell(what, column).unwrap_or(match column {
+            let cell = match column {
                 Column::Captured if !captured => NOT_CAPTURED,
-                _ => UNKNOWN,
-            });
+                _ => self.cell(what, column).unwrap_or(UNKNOWN),
+            };
             let model = column.model().and_then(|model| self.cell(what, model));
             let _ = write!(row, " {} |", if model == Some(cell) { SAME } else { cell });
         }

@@ -294,8 +294,8 @@ pub(crate) fn has(port: u64) -> impl Fn(&Value) -> bool {
 
 /// The instance at this port.
 pub(crate) fn host(info: &Value, port: u64) -> Value {
-    let hosts = info["hosts"].as_array().into_iter().flatten();
-    hosts.filter(|host| host["port"] == port).next().cloned().unwrap_or_default()
+    let mut hosts = info["hosts"].as_array().into_iter().flatten();
+    hosts.find(|host| host["port"] == port).cloned().unwrap_or_default()
 }
 
 /// Asks until it is so. For what no server tells by itself; the pause keeps it from being flooded.
@@ -309,7 +309,8 @@ pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
     }
 }
 
-fn pace() -> tokio::time::Interval {
+/// How often is asked for what no server tells by itself.
+pub(crate) fn pace() -> tokio::time::Interval {
     tokio::time::interval(Duration::from_millis(10))
 }
 

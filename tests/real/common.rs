@@ -1,36 +1,17 @@
-//! The servers, started once for all tests, and what the tests wait with.
-use std::{
-    net::SocketAddr,
-    sync::{Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+//! What the tests begin with, and what they wait with.
+use std::{net::SocketAddr, time::Duration};
 
-use nacos_core::{Client, ClientBuilder, DocumentState, Subscription, Watch};
-use servers::{JavaNacos, Product, RNacos, Running, covers};
+use nacos_core::{Client, ClientBuilder, DocumentState, Watch};
 
 /// A server that runs, as far as a test has to know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
-    pub(crate) product: Product,
     pub(crate) addr: SocketAddr,
 }
 
 impl Server {
     pub(crate) fn builder(&self) -> ClientBuilder {
         Client::builder().server_addr(self.addr.to_string())
-    }
-}
-
-/// The products that the tests of this file cover on this machine.
-pub(crate) fn covered() -> Vec<Product> {
-    [Product::RNacos, Product::JavaNacos].into_iter().filter(|product| covers(*product)).collect()
-}
-
-/// Runs `test` against one server of each kind, in a runtime of its own.
-pub(crate) fn on_each_server<F: Future<Output = ()>>(test: impl Fn(Server) -> F) {
-    for product in covered() {
-        println!("on {product:?}");
-        within_a_minute(test(shared(product)));
     }
 }
 
@@ -43,27 +24,6 @@ pub(crate) fn within_a_minute(test: impl Future<Output = ()>) {
             .await
             .expect("a test takes a minute at most");
     });
-}
-
-/// The server of this kind that all tests share. It takes up to half a minute to start.
-fn shared(product: Product) -> Server {
-    // Held by the process; the rig ends a server whose process has gone.
-    static RUNNING: [OnceLock<Mutex<Running>>; 2] = [OnceLock::new(), OnceLock::new()];
-    let place = match product {
-        Product::RNacos => &RUNNING[0],
-        Product::JavaNacos => &RUNNING[1],
-    };
-    let running = place.get_or_init(|| {
-        let running = match product {
-            Product::RNacos => RNacos::builder().start(),
-            Product::JavaNacos => JavaNacos::builder().start(),
-        };
-        let running = running.expect("the server starts");
-        println!("covered: {} {}", running.name(), running.version());
-        Mutex::new(running)
-    });
-    let addr = running.lock().unwrap_or_else(PoisonError::into_inner).addr();
-    Server { product, addr }
 }
 
 pub(crate) async fn connect(builder: &ClientBuilder) -> Client {
@@ -89,15 +49,4 @@ pub(crate) async fn document_becomes(watch: &Watch, content: Option<&str>) {
         _ => false,
     };
     watch.live().wait_for(expected).await.expect("the client lives");
-}
-
-/// Takes changes until the view is exactly this.
-pub(crate) async fn changes_until(seen: &mut Subscription, addresses: &[&str]) {
-    let is = |seen: &Subscription| {
-        let there: Vec<_> = seen.service().instances.iter().map(|i| i.address()).collect();
-        there == addresses
-    };
-    while !is(seen) {
-        seen.changed().await.expect("the client lives");
-    }
 }

@@ -12,7 +12,7 @@ fn killed_and_restarted_server_has_everything_back() {
         return;
     }
     let mut running = RNacos::builder().start().expect("the server starts");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
+    let server = Server { addr: running.addr() };
     within_a_minute(async {
         let nacos = connect(&server.builder()).await;
         let guard =
@@ -47,7 +47,7 @@ fn client_that_was_there_before_the_server_finds_it() {
     }
     let mut running = RNacos::builder().start().expect("the server starts");
     running.stop().expect("stopped");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
+    let server = Server { addr: running.addr() };
     within_a_minute(async {
         let nacos = server.builder().connect_lazy().expect("valid options");
         let watch = nacos.configs().watch("early").expect("valid");
@@ -67,35 +67,12 @@ fn frozen_server_costs_no_call_more_than_its_deadline() {
         return;
     }
     let mut running = RNacos::builder().start().expect("the server starts");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
+    let server = Server { addr: running.addr() };
     within_a_minute(async {
         let nacos = connect(&server.builder().request_timeout(Duration::from_secs(4))).await;
         tokio::task::block_in_place(|| running.pause().expect("frozen"));
         nacos.configs().get("d").await.expect_err("nobody answers");
         tokio::task::block_in_place(|| running.resume().expect("resumed"));
         eventually(async || nacos.configs().get("d").await.is_ok()).await;
-    });
-}
-
-#[test]
-fn client_that_dies_takes_its_instances_along() {
-    if !covers(Product::RNacos) {
-        return;
-    }
-    let running = RNacos::builder().start().expect("the server starts");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
-    within_a_minute(async {
-        let consumer = connect(&server.builder()).await;
-        let seen =
-            consumer.naming().subscribe("mortal").expect("valid").ready().await.expect("an answer");
-        let provider = connect(&server.builder()).await;
-        let guard =
-            provider.naming().register("mortal", Instance::new("127.0.0.1", 1)).expect("valid");
-        let guard = guard.ready().await.expect("registered");
-        seen.live().wait_for(|service| service.instances.len() == 1).await.expect("it came");
-        // Nothing is withdrawn politely: the socket just closes.
-        drop(provider);
-        drop(guard);
-        seen.live().wait_for(|service| service.instances.is_empty()).await.expect("it went");
     });
 }

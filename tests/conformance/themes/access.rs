@@ -115,8 +115,8 @@ async fn expiry(subject: Rc<Subject>) -> Observation {
     wire.ask("ConfigQueryRequest", document("x")).await.said();
     let refused = async || wire.ask("ConfigQueryRequest", document("x")).await.code() == 403;
     eventually(refused).await;
-    let taken = about(Instant::now().duration_since(begun));
-    format!("{taken}, {}", wire.ask("ConfigQueryRequest", document("x")).await.said())
+    let lifetime = about(Instant::now().duration_since(begun));
+    format!("{lifetime}, {}", wire.ask("ConfigQueryRequest", document("x")).await.said())
 }
 
 async fn ours(subject: Rc<Subject>) -> Observation {
@@ -136,12 +136,14 @@ async fn ours_unknown(subject: Rc<Subject>) -> Observation {
 }
 
 async fn denied(subject: &Subject, user: &str) -> Observation {
-    // So that the first connection is not the one that is measured.
-    connected(subject.guarded_builder()).await;
-    let nacos = subject.guarded_builder().credentials(user, "wrong").connect().await;
-    let error = nacos.expect_err("denied");
-    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
-    "`ErrorKind::Denied`".to_owned()
+    loop {
+        let nacos = subject.guarded_builder().credentials(user, "wrong").connect().await;
+        let error = nacos.expect_err("denied");
+        // A busy server may take longer than a client waits for a login.
+        if error.kind() != ErrorKind::Disconnected {
+            return format!("`ErrorKind::{:?}`", error.kind());
+        }
+    }
 }
 
 async fn ours_without(subject: Rc<Subject>) -> Observation {

@@ -10,7 +10,7 @@ use crate::{
     check::{Check, Observation, Theme, about, check},
     client::Down,
     subject::Subject,
-    wire::{Answer, Wire, document, instance, named, with},
+    wire::{Answer, Wire, document, instance, named, pace, with},
 };
 
 pub(crate) const THEME: Theme = Theme { title: "How clients end", checks: CHECKS };
@@ -104,10 +104,16 @@ async fn silent_instance(subject: Rc<Subject>) -> Observation {
 async fn afterwards(subject: Rc<Subject>) -> Observation {
     let (mut wire, ..) = registered(&subject, "afterwards").await;
     end(&mut wire).await;
-    match wire.ask("ConfigQueryRequest", document("x")).await {
-        Answer::Failed(_) => "the socket is closed".to_owned(),
-        answer => answer.said(),
+    // More than once: a socket may be closed some time after its stream.
+    let (mut said, mut pace) = (String::new(), pace());
+    for _ in 0..20 {
+        pace.tick().await;
+        said = match wire.ask("ConfigQueryRequest", document("x")).await {
+            Answer::Failed(_) => return "the socket is closed".to_owned(),
+            answer @ Answer::Message { .. } => answer.said(),
+        };
     }
+    said
 }
 
 /// A connection with one instance, which somebody sees, and when it spoke last.

@@ -34,3 +34,12 @@ pub(crate) const THEMES: &[Theme] = &[
 pub(crate) fn checks() -> impl Iterator<Item = Check> {
     THEMES.iter().flat_map(|theme| theme.checks).copied()
 }
+
+#[test]
+fn no_two_checks_have_the_same_name() {
+    let mut names: Vec<&str> = checks().map(|check| check.what).collect();
+    let number = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), number);
+}

@@ -2,6 +2,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Map, Value, json};
+use tokio::time::{Interval, interval};
 
 use crate::{
     client::{Client, Down, Failure, setup},
@@ -300,7 +301,11 @@ pub(crate) fn host(info: &Value, port: u64) -> Value {
 
 /// Asks until it is so. For what no server tells by itself; the pause keeps it from being flooded.
 pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
-    let mut pace = pace();
+    eventually_at(pace(), condition).await;
+}
+
+/// The same at another pace, for what takes many seconds.
+pub(crate) async fn eventually_at(mut pace: Interval, condition: impl AsyncFn() -> bool) {
     loop {
         pace.tick().await;
         if condition().await {
@@ -310,8 +315,8 @@ pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
 }
 
 /// How often is asked for what no server tells by itself.
-pub(crate) fn pace() -> tokio::time::Interval {
-    tokio::time::interval(Duration::from_millis(10))
+pub(crate) fn pace() -> Interval {
+    interval(Duration::from_millis(10))
 }
 
 /// Longer than any server stays silent before it does what it does.

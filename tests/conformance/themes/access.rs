@@ -1,15 +1,15 @@
 //! Who is let in: login, its refusals, and tokens that expire.
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use nacos_core::{ErrorKind, Instance, Publish};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
 use crate::{
     check::{Check, Observation, Theme, about, check},
     http::{self, Reply},
     subject::{Host, Subject, TOKEN_TTL, connected},
-    wire::{Wire, document, eventually, instance, named, with},
+    wire::{Wire, document, eventually_at, instance, named, with},
 };
 
 pub(crate) const THEME: Theme = Theme { title: "Access", checks: CHECKS };
@@ -37,6 +37,9 @@ const CHECKS: &[Check] = &[
 ];
 
 const NO_TOKEN: &str = "no token";
+/// Twenty seconds of asking.
+const SLOWLY: Duration = Duration::from_millis(250);
+
 const LOGIN: &str = "/nacos/v1/auth/users/login";
 
 async fn login(subject: Rc<Subject>) -> Observation {
@@ -114,7 +117,7 @@ async fn expiry(subject: Rc<Subject>) -> Observation {
     let wire = Wire::to_guarded(&subject, Some(token)).await;
     wire.ask("ConfigQueryRequest", document("x")).await.said();
     let refused = async || wire.ask("ConfigQueryRequest", document("x")).await.code() == 403;
-    eventually(refused).await;
+    eventually_at(interval(SLOWLY), refused).await;
     let lifetime = about(Instant::now().duration_since(begun));
     format!("{lifetime}, {}", wire.ask("ConfigQueryRequest", document("x")).await.said())
 }
@@ -159,7 +162,7 @@ async fn ours_renewed(subject: Rc<Subject>) -> Observation {
     let begun = Instant::now();
     let younger = Wire::to_guarded(&subject, Some(token(&subject.guarded).await)).await;
     let configs = nacos.configs();
-    eventually(async || {
+    eventually_at(interval(SLOWLY), async || {
         configs.get("renewed").await.expect("at no moment without a good token");
         younger.ask("ConfigQueryRequest", document("x")).await.code() == 403
     })

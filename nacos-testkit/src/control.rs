@@ -181,12 +181,10 @@ impl Server {
         found
     }
 
-    /// Stores a protection threshold for a service (Java): when the share of healthy instances is
+    /// Stores a protection threshold for a service: when the share of healthy instances is
     /// not above it, all are shown, as healthy.
     pub fn protect(&self, namespace: &str, group: &str, service: &str, threshold: f64) {
-        let key = ServiceKey::new(namespace, group, service);
-        self.shared.change(|state| state.services.protect(&key, threshold));
-        self.shared.set_off(vec![Event::ServiceChanged(key)]);
+        self.shared.protect(ServiceKey::new(namespace, group, service), threshold);
     }
 
     fn publish_as(

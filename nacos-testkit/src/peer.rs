@@ -8,7 +8,7 @@ use crate::{
     agenda::Event,
     answer::instance_id,
     shared::Shared,
-    state::{Expected, Held, Instance, Owner, ServiceKey, Transport, object},
+    state::{Amendment, Expected, Held, Instance, Owner, ServiceKey, Transport, object},
 };
 
 impl Shared {
@@ -27,6 +27,30 @@ impl Shared {
         let may = |owner| matches!(owner, Owner::Peer | Owner::Persistent);
         let change = self.change(|state| state.services.take(&service, instance, may));
         self.set_off(Event::of_service(service, change));
+    }
+
+    /// Changes an instance as an operator: in Java over what its client says, now and later; in
+    /// r-nacos once, and what is not named stays.
+    pub(crate) fn edit_as_operator(
+        &self,
+        service: ServiceKey,
+        instance: Instance,
+        named: &Amendment,
+    ) {
+        if self.behaviour().is_java() {
+            let change = self.change(|state| state.services.edit(&service, instance));
+            self.set_off(Event::of_service(service, change));
+        } else if self.change(|state| state.services.amend(&service, named)) {
+            self.set_off(vec![Event::ServiceChanged(service)]);
+        } else {
+            self.register_as_peer(service, instance);
+        }
+    }
+
+    /// Stores the protection threshold of a service.
+    pub(crate) fn protect(&self, service: ServiceKey, threshold: f64) {
+        self.change(|state| state.services.protect(&service, threshold));
+        self.set_off(vec![Event::ServiceChanged(service)]);
     }
 
     /// Asks the connections of these transports to go, and where to.

@@ -76,26 +76,3 @@ fn frozen_server_costs_no_call_more_than_its_deadline() {
         eventually(async || nacos.configs().get("d").await.is_ok()).await;
     });
 }
-
-#[test]
-fn client_that_dies_takes_its_instances_along() {
-    if !covers(Product::RNacos) {
-        return;
-    }
-    let running = RNacos::builder().start().expect("the server starts");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
-    within_a_minute(async {
-        let consumer = connect(&server.builder()).await;
-        let seen =
-            consumer.naming().subscribe("mortal").expect("valid").ready().await.expect("an answer");
-        let provider = connect(&server.builder()).await;
-        let guard =
-            provider.naming().register("mortal", Instance::new("127.0.0.1", 1)).expect("valid");
-        let guard = guard.ready().await.expect("registered");
-        seen.live().wait_for(|service| service.instances.len() == 1).await.expect("it came");
-        // Nothing is withdrawn politely: the socket just closes.
-        drop(provider);
-        drop(guard);
-        seen.live().wait_for(|service| service.instances.is_empty()).await.expect("it went");
-    });
-}

@@ -18,31 +18,6 @@ fn guarded(product: Product) -> Running {
 }
 
 #[test]
-fn user_and_password_are_what_it_takes() {
-    for product in covered() {
-        let running = guarded(product);
-        let server = Server { product, addr: running.addr() };
-        within_a_minute(async {
-            let nacos = connect(&server.builder().credentials("nacos", "nacos")).await;
-            nacos
-                .configs()
-                .publish(Publish::new("d", "1").expect("valid"))
-                .await
-                .expect("published");
-            let guard =
-                nacos.naming().register("guarded", Instance::new("127.0.0.1", 1)).expect("valid");
-            let _guard = guard.ready().await.expect("registered");
-
-            let wrong = server.builder().credentials("nacos", "wrong").connect().await;
-            assert_eq!(wrong.expect_err("denied").kind(), ErrorKind::Denied);
-            let nobody = connect(&server.builder()).await;
-            let error = nobody.configs().get("d").await.expect_err("denied");
-            assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
-        });
-    }
-}
-
-#[test]
 fn token_from_elsewhere_is_let_in_and_the_header_of_servers_alone_is_not() {
     for product in covered() {
         let running = guarded(product);

@@ -8,18 +8,27 @@ use crate::{Behaviour, shared::Shared, state::State};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Denied {
     behaviour: Behaviour,
-    token_given: bool,
+    reason: Reason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reason {
+    NoToken,
+    BadToken,
+    Expired,
 }
 
 impl Denied {
     pub(crate) fn text(self) -> &'static str {
-        match (self.behaviour, self.token_given) {
-            (Behaviour::Nacos3, true) => "Code: 401, Message: token invalid!.",
-            (Behaviour::Nacos3, false) => {
+        match (self.behaviour, self.reason) {
+            (Behaviour::Nacos3, Reason::BadToken) => "Code: 401, Message: token invalid!.",
+            (Behaviour::Nacos3, Reason::Expired) => "Code: 401, Message: token expired!.",
+            (Behaviour::Nacos3, Reason::NoToken) => {
                 "Code: 401, Message: User not found! Please check user exist or password is right!."
             }
-            (Behaviour::Nacos2, true) => "token invalid!",
-            (Behaviour::Nacos2, false) => "user not found!",
+            (Behaviour::Nacos2, Reason::BadToken) => "token invalid!",
+            (Behaviour::Nacos2, Reason::Expired) => "token expired!",
+            (Behaviour::Nacos2, Reason::NoToken) => "user not found!",
             (Behaviour::RNacos, _) => "unknown user!",
         }
     }
@@ -43,8 +52,12 @@ pub(crate) fn allowed(
         }
     };
     if good {
-        Ok(())
-    } else {
-        Err(Denied { behaviour: shared.behaviour(), token_given: token.is_some() })
+        return Ok(());
     }
+    let reason = match &token {
+        None => Reason::NoToken,
+        Some(token) if state.tokens.has_expired(token, Instant::now()) => Reason::Expired,
+        Some(_) => Reason::BadToken,
+    };
+    Err(Denied { behaviour: shared.behaviour(), reason })
 }

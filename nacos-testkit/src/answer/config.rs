@@ -11,6 +11,14 @@ use crate::{
 };
 
 pub(super) fn query(call: &mut Call<'_>) -> Outcome {
+    if call.behaviour().is_java() {
+        // A key is made of both before anything is checked; the text is the JVM's.
+        for name in ["dataId", "group"] {
+            if call.fields.text(name)?.is_none() {
+                return Err(Refusal::general(500, format!("\"{name}\" is null")));
+            }
+        }
+    }
     let key = key(call.behaviour(), call.fields)?;
     let asked = call.fields.text("tag")?.filter(|tag| !tag.is_empty());
     if !call.behaviour().is_java() {

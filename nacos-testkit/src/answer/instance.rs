@@ -186,7 +186,7 @@ pub(super) fn naming_client(call: &mut Call<'_>, consequence: &str) -> Result<()
     }
     let id = &transport.id;
     let text = format!("Client [{id}] connection already disconnect, {consequence}.");
-    Err(Refusal::thrown(-401, text))
+    Err(Refusal::thrown(-401, format!("errCode: -401, errMsg: {text}")))
 }
 
 fn of_kind(call: &mut Call<'_>, service: &ServiceKey, ephemeral: bool) -> Result<(), Refusal> {
@@ -210,7 +210,7 @@ fn legal_heart_beat(instance: &Instance) -> Result<(), Refusal> {
     }
     let text = "Instance 'heart beat interval' must less than 'heart beat timeout' and 'ip delete \
                 timeout'.";
-    Err(Refusal::thrown(400, format!("errCode: 400, errMsg: {text}")))
+    Err(Refusal::thrown(400, text))
 }
 
 fn unsupported(kind: &str) -> Refusal {

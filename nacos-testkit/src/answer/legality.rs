@@ -53,7 +53,7 @@ pub(super) fn metadata(metadata: &BTreeMap<String, String>) -> Legal {
     if length <= 1024 {
         return Ok(());
     }
-    Err(illegal("Param 'metadata' is illegal, the param length should not exceed 1024."))
+    Err(illegal("Param 'Metadata' is illegal, the param length should not exceed 1024."))
 }
 
 fn text(param: &str, text: &str, longest: usize, allowed: impl Fn(char) -> bool) -> Legal {

@@ -9,6 +9,7 @@ use super::{
     legality,
 };
 use crate::{
+    Behaviour,
     agenda::Event,
     shared::Shared,
     state::{ServiceKey, State, Wanted, object},
@@ -69,7 +70,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Outcome {
         legality::namespace(&namespace)?;
         legality::group("groupName", &group)?;
     }
-    let place = ServiceKey::new(&namespace, &group, "");
+    let place = key(call.behaviour(), &namespace, &group, "");
     let names = call.state.services.names(&place.namespace, &place.group, Instant::now());
     let count = names.len();
     let size = usize::try_from(size).unwrap_or_default();
@@ -88,7 +89,16 @@ pub(super) fn service(call: &Call<'_>, checked: bool) -> Result<ServiceKey, Refu
         legality::namespace(&namespace)?;
         legality::group("groupName", &group)?;
     }
-    Ok(ServiceKey::new(&namespace, &group, &name))
+    Ok(key(call.behaviour(), &namespace, &group, &name))
+}
+
+/// 2.3.2 takes the blank namespace for one of its own; to others it is `public`.
+fn key(behaviour: Behaviour, namespace: &str, group: &str, name: &str) -> ServiceKey {
+    let mut key = ServiceKey::new(namespace, group, name);
+    if behaviour == Behaviour::Nacos2 && namespace.is_empty() {
+        key.namespace.clear();
+    }
+    key
 }
 
 /// The instances of a service, as they are answered and pushed.

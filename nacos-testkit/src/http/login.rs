@@ -7,12 +7,13 @@ use tokio::time::Instant;
 use super::{
     Call, Reply,
     reply::{as_json, result, text},
+    zero::without_status,
 };
 use crate::Behaviour;
 
 pub(super) fn login(call: &Call<'_>) -> Reply {
     if call.method != Method::POST && call.behaviour().is_java() {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "");
+        return wrong_method(call);
     }
     let Some(user) = &call.shared.plan.credentials else { return without_users(call) };
     let name = call.form.text("username").unwrap_or_default();
@@ -29,7 +30,7 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
     });
     match token {
         Some(token) => granted(&token, ttl.as_secs(), &name),
-        None => refused(call),
+        None => refused(call, name == user.username),
     }
 }
 
@@ -38,6 +39,14 @@ fn without_users(call: &Call<'_>) -> Reply {
     call.shared.change(|state| state.counters.logins += 1);
     let name = call.form.text("username").unwrap_or_default();
     granted("AUTH_DISABLED", call.shared.plan.token_ttl.as_secs(), &name)
+}
+
+fn wrong_method(call: &Call<'_>) -> Reply {
+    if call.behaviour() != Behaviour::Nacos2 {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "");
+    }
+    let refusal = format!("caused: Request method &#39;{}&#39; not supported;", call.method);
+    text(StatusCode::INTERNAL_SERVER_ERROR, &refusal)
 }
 
 fn granted(token: &str, ttl: u64, username: &str) -> Reply {
@@ -51,10 +60,18 @@ fn granted(token: &str, ttl: u64, username: &str) -> Reply {
     reply
 }
 
-fn refused(call: &Call<'_>) -> Reply {
-    let status = StatusCode::FORBIDDEN;
-    if call.behaviour() == Behaviour::Nacos3 && call.path.contains("/v3/") {
-        return result(status, 10_001, "access denied", &"user not found!".into());
+fn refused(call: &Call<'_>, known: bool) -> Reply {
+    match call.behaviour() {
+        Behaviour::Nacos3 if call.path.contains("/v3/") => {
+            let text = "user not found!".into();
+            result(StatusCode::FORBIDDEN, 10_001, "access denied", &text)
+        }
+        Behaviour::Nacos2 if known => without_status(),
+        Behaviour::Nacos2 => {
+            let name = call.form.text("username").unwrap_or_default();
+            let refusal = format!("caused: User {name} not found;");
+            text(StatusCode::INTERNAL_SERVER_ERROR, &refusal)
+        }
+        _ => text(StatusCode::FORBIDDEN, "unknown user!"),
     }
-    text(status, "unknown user!")
 }

@@ -6,6 +6,7 @@ mod login;
 mod naming;
 mod reply;
 mod state;
+mod zero;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -15,8 +16,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use reply::{result, text};
+use reply::{as_json, result, text};
+use serde_json::json;
 use tokio::{net::TcpStream, task::JoinSet};
+use zero::Zeroing;
 
 use crate::{
     Behaviour,
@@ -55,7 +58,8 @@ async fn carry(shared: Arc<Shared>, socket: TcpStream) {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(answer(&shared, request).await) }
     });
-    let served = http1::Builder::new().serve_connection(TokioIo::new(LineEnd(line)), service);
+    let served =
+        http1::Builder::new().serve_connection(TokioIo::new(Zeroing(LineEnd(line))), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "connection ended");
     }
@@ -109,6 +113,7 @@ fn route(call: &Call<'_>) -> Reply {
         ("/serverlist", _) => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),
         ("/v1/cs/configs", _) => guarded(call, config::configs),
         ("/v1/ns/instance", _) => guarded(call, naming::instance),
+        ("/v1/ns/service", _) => guarded(call, naming::settings),
         ("/v1/ns/instance/list", _) => guarded(call, naming::list),
         (path, behaviour) => {
             state::answer(call, path, behaviour).unwrap_or_else(|| text(StatusCode::NOT_FOUND, ""))
@@ -122,6 +127,14 @@ fn guarded(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply) -> Reply {
         Ok(()) => handle(call),
         Err(denied) if call.behaviour() == Behaviour::Nacos3 => {
             result(StatusCode::FORBIDDEN, 10_001, "access denied", &denied.text().into())
+        }
+        Err(denied) if call.behaviour() == Behaviour::Nacos2 => {
+            let (status, path) = (StatusCode::FORBIDDEN, call.path.as_str());
+            let body = json!({
+                "timestamp": "2026-11-23T04:23:32.578+00:00", "status": status.as_u16(),
+                "error": "Forbidden", "message": denied.text(), "path": path,
+            });
+            as_json(status, &body)
         }
         Err(denied) => text(StatusCode::FORBIDDEN, denied.text()),
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     answer::service_info,
-    state::{Instance, ServiceKey},
+    state::{Amendment, Instance, ServiceKey},
 };
 
 pub(super) fn instance(call: &Call<'_>) -> Reply {
@@ -20,10 +20,43 @@ pub(super) fn instance(call: &Call<'_>) -> Reply {
         return text(StatusCode::BAD_REQUEST, "caused: illegal parameter");
     };
     match call.method {
-        Method::POST | Method::PUT => call.shared.register_as_peer(service, instance),
+        Method::POST => call.shared.register_as_peer(service, instance),
+        Method::PUT => {
+            let named = named(call, &instance);
+            call.shared.edit_as_operator(service, instance, &named);
+        }
         Method::DELETE => call.shared.deregister_as_peer(service, &instance),
         _ => return text(StatusCode::METHOD_NOT_ALLOWED, ""),
     }
+    text(StatusCode::OK, "ok")
+}
+
+/// Which fields of an instance an operator names.
+fn named(call: &Call<'_>, instance: &Instance) -> Amendment {
+    let given = |name: &str| call.form.text(name).is_some_and(|text| !text.is_empty());
+    Amendment {
+        ip: instance.ip.clone(),
+        port: instance.port,
+        weight: given("weight").then_some(instance.weight),
+        enabled: given("enabled").then_some(instance.enabled),
+        metadata: given("metadata").then(|| instance.metadata.clone()),
+    }
+}
+
+/// A protection threshold, from an operator.
+pub(super) fn settings(call: &Call<'_>) -> Reply {
+    if call.method != Method::PUT {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "");
+    }
+    let service = service(call);
+    let Ok(threshold) = call.form.or("protectThreshold", "0").parse() else {
+        return text(StatusCode::BAD_REQUEST, "caused: illegal parameter");
+    };
+    if call.behaviour().is_java() && !call.shared.read(|state| state.services.knows(&service)) {
+        let refusal = format!("caused: service {} not found!;", service.grouped_name());
+        return text(StatusCode::BAD_REQUEST, &refusal);
+    }
+    call.shared.protect(service, threshold);
     text(StatusCode::OK, "ok")
 }
 

@@ -28,6 +28,8 @@ impl Document {
         let keep = if behaviour.is_java() { None } else { old.map(|old| old.content_type.clone()) };
         let content_type = match publication.content_type {
             Some(known) if CONTENT_TYPES.contains(&known.as_str()) => known,
+            // 2.3.2 keeps whatever it is called.
+            Some(unknown) if behaviour == Behaviour::Nacos2 => unknown,
             Some(_) => "text".to_owned(),
             None => keep.unwrap_or_else(|| "text".to_owned()),
         };

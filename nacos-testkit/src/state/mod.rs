@@ -22,7 +22,7 @@ pub use counters::Received;
 pub(crate) use key::{ConfigKey, ServiceKey};
 pub(crate) use pushing::{Expected, Pending, Settled};
 pub use services::Instance;
-pub(crate) use services::{Change, Held, Owner, Services};
+pub(crate) use services::{Amendment, Change, Held, Owner, Services};
 pub(crate) use tokens::Tokens;
 pub(crate) use view::{View, Wanted};
 pub(crate) use watches::{Pattern, Watched};

@@ -74,6 +74,16 @@ pub(crate) struct Held {
     pub(crate) instance: Instance,
 }
 
+/// What an operator wants of an instance; `None` leaves it as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Amendment {
+    pub(crate) ip: String,
+    pub(crate) port: u32,
+    pub(crate) weight: Option<f64>,
+    pub(crate) enabled: Option<bool>,
+    pub(crate) metadata: Option<BTreeMap<String, String>>,
+}
+
 /// What an operation did to a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -93,6 +103,9 @@ struct Service {
     threshold: Option<f64>,
     /// What an operator has set, over whatever publishers say.
     edits: BTreeMap<Place, Instance>,
+    /// r-nacos: the metadata that an address came with first, or that an operator gave it. It wins
+    /// over whatever the address is registered with later.
+    sticking: BTreeMap<(String, u32), BTreeMap<String, String>>,
 }
 
 /// All services.
@@ -149,8 +162,9 @@ impl Services {
     }
 
     /// As [`put`](Self::put), but what an update does not name stays as it was (r-nacos: a weight
-    /// of 1 and an enabled instance are taken for "not named").
+    /// of 1 and an enabled instance are taken for "not named"), and the metadata of the address.
     pub(crate) fn update(&mut self, key: &ServiceKey, mut held: Held) -> Change {
+        self.stick(key, &mut held.instance);
         if let Some(old) = self.at(key, &held.instance) {
             #[expect(clippy::float_cmp, reason = "exactly the default counts as not named")]
             if held.instance.weight == 1.0 {
@@ -160,6 +174,19 @@ impl Services {
             held.instance.ephemeral = old.instance.ephemeral;
         }
         self.put(key, held)
+    }
+
+    /// Remembers the metadata that an address comes with, if it has any then, and gives it back to
+    /// an instance that is registered there later.
+    fn stick(&mut self, key: &ServiceKey, instance: &mut Instance) {
+        let is_new = self.at(key, instance).is_none();
+        let service = self.service(key, instance.ephemeral);
+        let address = (instance.ip.clone(), instance.port);
+        if let Some(metadata) = service.sticking.get(&address) {
+            instance.metadata.clone_from(metadata);
+        } else if is_new && !instance.metadata.is_empty() {
+            service.sticking.insert(address, instance.metadata.clone());
+        }
     }
 
     /// Takes the instance at this address away, if `may` agrees.
@@ -227,6 +254,33 @@ impl Services {
         Change { changed: true, ..Change::default() }
     }
 
+    /// Changes an instance as an operator of r-nacos does: what is named, and once. False when there
+    /// is none at its address.
+    pub(crate) fn amend(&mut self, key: &ServiceKey, named: &Amendment) -> bool {
+        let Some(service) = self.services.get_mut(key) else { return false };
+        let address = (named.ip.as_str(), named.port);
+        let is_there =
+            |held: &&mut Held| (held.instance.ip.as_str(), held.instance.port) == address;
+        let Some(held) = service.held.iter_mut().find(is_there) else { return false };
+        let instance = &mut held.instance;
+        // A weight of 1 counts as not named here, too.
+        #[expect(clippy::float_cmp, reason = "exactly the default counts as not named")]
+        if let Some(weight) = named.weight.filter(|weight| *weight != 1.0) {
+            instance.weight = weight;
+        }
+        instance.enabled = named.enabled.unwrap_or(instance.enabled);
+        if let Some(metadata) = named.metadata.clone().filter(|metadata| !metadata.is_empty()) {
+            service.sticking.insert((named.ip.clone(), named.port), metadata.clone());
+            instance.metadata = metadata;
+        }
+        true
+    }
+
+    /// Whether anything is known of a service.
+    pub(crate) fn knows(&self, key: &ServiceKey) -> bool {
+        self.services.contains_key(key)
+    }
+
     /// Stores the protection threshold of a service, which thereby has metadata.
     pub(crate) fn protect(&mut self, key: &ServiceKey, threshold: f64) {
         self.service(key, true).threshold = Some(threshold);
@@ -279,6 +333,7 @@ impl Services {
             emptied_at: None,
             threshold: None,
             edits: BTreeMap::new(),
+            sticking: BTreeMap::new(),
         })
     }
 

@@ -31,7 +31,7 @@ impl View {
         // means anything, so that equals may stand side by side.
         hosts.sort_by(|one, other| one.id.cmp(&other.id));
         hosts.dedup_by(|one, other| one.id == other.id && one.instance == other.instance);
-        if behaviour.is_java() { java(hosts, threshold, want) } else { r_nacos(hosts) }
+        if behaviour.is_java() { java(hosts, threshold, want) } else { r_nacos(hosts, threshold) }
     }
 }
 
@@ -50,13 +50,16 @@ fn java(mut hosts: Vec<Held>, threshold: Option<f64>, want: Wanted<'_>) -> View 
     View { hosts, protected }
 }
 
-fn r_nacos(mut hosts: Vec<Held>) -> View {
-    if hosts.iter().any(|host| host.instance.healthy) {
+/// Every service is protected, with a threshold of 0 at least; the unhealthy are never shown as such.
+fn r_nacos(mut hosts: Vec<Held>, threshold: Option<f64>) -> View {
+    let healthy = hosts.iter().filter(|host| host.instance.healthy).count();
+    let protected =
+        !hosts.is_empty() && share(healthy, hosts.len()) <= threshold.unwrap_or_default().max(0.0);
+    if protected {
+        show_as_healthy(&mut hosts);
+    } else {
         hosts.retain(|host| host.instance.healthy);
-        return View { hosts, protected: false };
     }
-    let protected = !hosts.is_empty();
-    show_as_healthy(&mut hosts);
     View { hosts, protected }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of the client")]
 
-use std::{collections::HashMap, convert::Infallible, net::SocketAddr};
+use std::{collections::HashMap, convert::Infallible, net::SocketAddr, pin::Pin};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::stream;
@@ -32,9 +32,13 @@ pub(crate) struct Client {
 
 struct Stream {
     sender: mpsc::UnboundedSender<Bytes>,
-    receiver: Incoming,
+    /// Java servers answer when they have something to push, not before.
+    opening: Option<Opening>,
+    receiver: Option<Incoming>,
     buffer: BytesMut,
 }
+
+type Opening = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
 
 /// What comes down a stream.
 #[derive(Debug, PartialEq)]
@@ -157,6 +161,12 @@ impl Client {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Body) -> Result<Response<Incoming>, Failure> {
+        let sent = self.start(path, body).await.map_err(|error| failure(&error))?;
+        sent.await.map_err(|error| failure(&error))
+    }
+
+    /// Sends a request; the future is its answer.
+    async fn start(&self, path: &str, body: Body) -> hyper::Result<Opening> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://testkit{path}"))
@@ -165,8 +175,8 @@ impl Client {
             .body(body)
             .expect("a request of constants");
         let mut calls = self.calls.clone();
-        calls.ready().await.map_err(|error| failure(&error))?;
-        calls.send_request(request).await.map_err(|error| failure(&error))
+        calls.ready().await?;
+        Ok(Box::pin(calls.send_request(request)))
     }
 
     pub(crate) async fn open(&mut self) {
@@ -176,9 +186,9 @@ impl Client {
             Some((Ok::<_, Infallible>(Frame::data(bytes)), receiver))
         });
         let body = StreamBody::new(frames).boxed_unsync();
-        let response = self.post("/BiRequestStream/requestBiStream", body).await;
-        let receiver = response.expect("the stream opens").into_body();
-        self.stream = Some(Stream { sender, receiver, buffer: BytesMut::new() });
+        let opening = self.start("/BiRequestStream/requestBiStream", body).await;
+        let opening = Some(opening.expect("the transport lives"));
+        self.stream = Some(Stream { sender, opening, receiver: None, buffer: BytesMut::new() });
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -204,12 +214,19 @@ impl Client {
     /// The next push, not acknowledged yet.
     pub(crate) async fn next(&mut self) -> Down {
         let stream = self.stream.as_mut().expect("the stream is open");
+        // Cancel safe: what is not answered yet stays where it is.
+        if let Some(opening) = &mut stream.opening {
+            let response = opening.await;
+            stream.opening = None;
+            stream.receiver = response.ok().map(Response::into_body);
+        }
+        let Some(receiver) = &mut stream.receiver else { return Down::End(None) };
         loop {
             if let Some(message) = take(&mut stream.buffer) {
                 let (message_type, body) = decode(&message).expect("a push is an envelope");
                 return Down::Push { message_type, body };
             }
-            match stream.receiver.frame().await {
+            match receiver.frame().await {
                 None | Some(Err(_)) => return Down::End(None),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => stream.buffer.put(data),

@@ -1,0 +1,82 @@
+//! One suite, many servers: what each was seen to do stands in `CONFORMANCE.md`, checked in.
+//!
+//! A *check* does one thing to a server, over the bare wire or with our client, and says in a few
+//! words what was observed. What our client promises everywhere it asserts. Each run compares what
+//! it has observed with the cell of `CONFORMANCE.md`; `NACOS_CONFORMANCE=write` writes the cells
+//! instead. The test server is checked in every run, on a paused clock; real servers where
+//! `NACOS_REAL=1` asks for them; the captures against the columns of the servers they are from.
+#[path = "../../nacos-testkit/tests/client/mod.rs"]
+mod client;
+
+mod capture;
+mod check;
+mod document;
+mod hold;
+mod http;
+mod run;
+mod subject;
+mod themes;
+mod wire;
+
+use nacos_testkit::Behaviour;
+use servers::{Product, covers};
+
+use capture::Capture;
+use document::{Column, Document, write_asked_for};
+
+#[tokio::test(start_paused = true)]
+async fn test_server_like_nacos_2() {
+    run::on_test_server(Behaviour::Nacos2).await.settle(Column::Nacos2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn test_server_like_nacos_3() {
+    run::on_test_server(Behaviour::Nacos3).await.settle(Column::Nacos3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn test_server_like_r_nacos() {
+    run::on_test_server(Behaviour::RNacos).await.settle(Column::RNacosTestkit);
+}
+
+#[test]
+fn java_nacos() {
+    if covers(Product::JavaNacos) {
+        run::on_real_server(Product::JavaNacos).settle(Column::Java);
+    }
+}
+
+#[test]
+fn r_nacos() {
+    if covers(Product::RNacos) {
+        run::on_real_server(Product::RNacos).settle(Column::RNacos);
+    }
+}
+
+#[test]
+fn captures_say_the_same_as_the_servers_they_are_from() {
+    run::on_capture(&Capture::read("nacos-3.0.3")).settle(Column::Captured);
+    for (name, column) in [("nacos-2.3.2", Column::Java), ("r-nacos-0.8.8", Column::RNacos)] {
+        run::on_capture(&Capture::read(name)).agree_with(column, hold::CAPTURES);
+    }
+}
+
+#[test]
+fn test_server_does_what_the_real_ones_do() {
+    if write_asked_for() {
+        return;
+    }
+    let document = Document::read();
+    for (real, testkit) in [
+        (Column::Java, Column::Nacos2),
+        (Column::RNacos, Column::RNacosTestkit),
+        (Column::Captured, Column::Nacos3),
+    ] {
+        document.assert_equal(real, testkit, hold::TESTKIT);
+    }
+}
+
+#[test]
+fn document_is_up_to_date() {
+    Document::read().assert_up_to_date();
+}

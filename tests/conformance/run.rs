@@ -1,0 +1,125 @@
+//! Running every check against a server, or against what was recorded of one.
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt};
+use nacos_testkit::Behaviour;
+use servers::Product;
+use tokio::{
+    task::{LocalSet, spawn_local},
+    time::timeout,
+};
+
+use crate::{
+    capture::Capture,
+    check::Check,
+    document::{Column, Document, write_asked_for},
+    hold::Accepted,
+    subject::Subject,
+    themes::checks,
+};
+
+/// What was observed of one server, by the names of the checks.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    seen: BTreeMap<&'static str, String>,
+    failed: Vec<&'static str>,
+}
+
+/// One check after the other: on a paused clock, time is free.
+pub(crate) async fn on_test_server(behaviour: Behaviour) -> Observed {
+    let subject = Rc::new(Subject::testkit(behaviour).await);
+    let mut observed = Observed::default();
+    let tasks = LocalSet::new();
+    for check in chosen() {
+        observed.note(check, tasks.run_until(observe(check, Rc::clone(&subject))).await);
+    }
+    observed
+}
+
+/// All checks at the same time, but for those that must be alone: most of them wait.
+pub(crate) fn on_real_server(product: Product) -> Observed {
+    let subject = Rc::new(Subject::real(product));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let all = async {
+        let mut observed = Observed::default();
+        // The last themes wait longest: they begin first.
+        let together: Vec<Check> = chosen().filter(|check| !check.alone).collect();
+        let together = together
+            .into_iter()
+            .rev()
+            .map(|check| observe(check, Rc::clone(&subject)).map(move |seen| (check, seen)));
+        let mut together = futures_util::stream::iter(together).buffer_unordered(AT_ONCE);
+        while let Some((check, seen)) = together.next().await {
+            observed.note(check, seen);
+        }
+        for check in chosen().filter(|check| check.alone) {
+            observed.note(check, observe(check, Rc::clone(&subject)).await);
+        }
+        observed
+    };
+    LocalSet::new().block_on(&runtime.expect("a runtime"), all)
+}
+
+/// Runs one check as a task of its own: when it panics, the others go on.
+async fn observe(check: Check, subject: Rc<Subject>) -> Result<String, String> {
+    let seen = spawn_local(timeout(PATIENCE, (check.run)(subject))).await;
+    let seen = seen.map_err(|panic| panic.to_string())?;
+    seen.map_err(|_| "nothing to be observed in time".to_owned())
+}
+
+/// What the checks would have observed in a recorded session.
+pub(crate) fn on_capture(capture: &Capture) -> Observed {
+    let captured = |check: Check| Some((check.what, check.captured?(capture)));
+    Observed { seen: checks().filter_map(captured).collect(), failed: Vec::new() }
+}
+
+impl Observed {
+    fn note(&mut self, check: Check, seen: Result<String, String>) {
+        match seen {
+            Ok(seen) => {
+                self.seen.insert(check.what, seen);
+            }
+            Err(why) => {
+                println!("{}: {why}", check.what);
+                self.failed.push(check.what);
+            }
+        }
+    }
+
+    /// Compares with this column of the document, or writes it where that was asked for.
+    pub(crate) fn settle(&self, column: Column) {
+        if write_asked_for() {
+            Document::change(|document| document.put(column, &self.seen));
+        } else {
+            Document::read().assert_column(column, &self.seen);
+        }
+        assert!(
+            self.failed.is_empty(),
+            "checks of {column:?} that came to nothing: {:?}",
+            self.failed
+        );
+    }
+
+    /// Compares with this column of the document, and never writes.
+    pub(crate) fn agree_with(&self, column: Column, accepted: &[Accepted]) {
+        if !write_asked_for() {
+            let known =
+                |what: &&str| accepted.iter().any(|it| it.what == *what && it.column == column);
+            let seen = self.seen.iter().filter(|(what, _)| !known(what));
+            let seen = seen.map(|(what, seen)| (*what, seen.clone())).collect();
+            Document::read().assert_column(column, &seen);
+        }
+    }
+}
+
+/// All checks, or those whose names hold what `NACOS_CONFORMANCE_ONLY` says.
+fn chosen() -> impl Iterator<Item = Check> {
+    let only = std::env::var("NACOS_CONFORMANCE_ONLY").unwrap_or_default();
+    checks().filter(move |check| check.what.contains(&only))
+}
+
+/// As many as do not get into each other's way.
+const AT_ONCE: usize = 24;
+
+/// For one check.
+const PATIENCE: Duration = Duration::from_secs(90);

@@ -8,6 +8,7 @@ mod common;
 mod faults;
 mod fleet;
 mod guarded;
+mod relay;
 mod traveller;
 
 use std::time::Duration;

@@ -170,6 +170,9 @@ impl JavaNacosBuilder {
         set("server.port", main.port().to_string().as_ref());
         set("server.address", main.ip().to_string().as_ref());
         set("nacos.server.ip", main.ip().to_string().as_ref());
+        // It gives up after 3 s otherwise ("Login timeout exceeded", "Nacos failed to start"), in
+        // which a busy machine has not made the embedded database.
+        set("db.pool.config.connectionTimeout", "60000".as_ref());
         // Base64 of 32 bytes. Wanted even where nobody logs in; guards nothing that lasts.
         let secret = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
         set("nacos.core.auth.plugin.nacos.token.secret.key", secret.as_ref());
@@ -235,7 +238,7 @@ const READINESS: Readiness = Readiness {
     patience: Duration::from_secs(150),
 };
 
-/// No race is known, but a machine under load has more than one way to lose a start.
+/// No race is known, but a busy machine has more than one way to lose a start.
 const TRIES: u32 = 2;
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 //! Runs where `NACOS_REAL=1` asks for it (`bash .ci/run real`); says what it skips, and why. Time is
 //! real here, so everything is waited for, nothing is measured. One server of each kind serves all
 //! tests that do not break it; names of services and documents keep the tests apart.
+#[path = "../certificates.rs"]
+mod certificates;
 mod cluster;
 mod common;
 mod faults;
 mod fleet;
 mod guarded;
 mod relay;
+mod tls;
 mod traveller;
 
 use std::time::Duration;

@@ -34,14 +34,17 @@ pub(crate) fn on_each_server<F: Future<Output = ()>>(test: impl Fn(Server) -> F)
     }
 }
 
-/// Runs `test` on a runtime of its own; no test of this file may take longer than a minute.
+/// Runs `test` on a runtime of its own, a minute at most.
 pub(crate) fn within_a_minute(test: impl Future<Output = ()>) {
+    within(Duration::from_secs(60), test);
+}
+
+/// Runs `test` on a runtime of its own. The limit is for what hangs, and judges no server.
+pub(crate) fn within(limit: Duration, test: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), test)
-            .await
-            .expect("a test takes a minute at most");
+        tokio::time::timeout(limit, test).await.expect("the test ends in time");
     });
 }
 

@@ -1,28 +1,51 @@
 //! Servers that want to know who asks.
+use std::{
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
 use nacos_core::{
     ErrorKind, Instance, Publish,
     credentials::{IdentityHeader, StaticToken},
 };
-use servers::{JavaNacos, Product, RNacos, Running};
+use servers::{JavaNacos, Product, RNacos, Request, Running, covers};
+use tokio::task::block_in_place;
 
-use crate::common::{Server, connect, covered, within_a_minute};
+use crate::{
+    common::{Server, connect, covered, document_becomes, within_a_minute},
+    relay::Relay,
+};
 
-fn guarded(product: Product) -> Running {
-    let running = match product {
-        Product::RNacos => {
-            RNacos::builder().credentials("nacos", "nacos").token_ttl_secs(20).start()
-        }
-        Product::JavaNacos => JavaNacos::builder().authentication().token_ttl_secs(20).start(),
+/// The server of this kind that all tests of this file share. Its tokens live for `TTL_SECS`.
+fn guarded(product: Product) -> MutexGuard<'static, Running> {
+    static RUNNING: [OnceLock<Mutex<Running>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let place = match product {
+        Product::RNacos => &RUNNING[0],
+        Product::JavaNacos => &RUNNING[1],
     };
-    running.expect("the server starts")
+    let running = place.get_or_init(|| {
+        let running = match product {
+            Product::RNacos => {
+                RNacos::builder().credentials("nacos", "nacos").token_ttl_secs(TTL_SECS).start()
+            }
+            Product::JavaNacos => {
+                JavaNacos::builder().authentication().token_ttl_secs(TTL_SECS).start()
+            }
+        };
+        Mutex::new(running.expect("the server starts"))
+    });
+    // Only asked, never broken: a test that failed leaves it as good as it was.
+    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
 fn token_from_elsewhere_is_let_in_and_the_header_of_servers_alone_is_not() {
     for product in covered() {
-        let running = guarded(product);
-        let server = Server { product, addr: running.addr() };
-        let token = running.log_in().expect("a login").expect("a token");
+        let (addr, token) = {
+            let running = guarded(product);
+            (running.addr(), running.log_in().expect("a login").expect("a token"))
+        };
+        let server = Server { product, addr };
         within_a_minute(async {
             let nacos = server.builder().with_credentials(StaticToken::new(token));
             let nacos = connect(&nacos).await;
@@ -46,3 +69,92 @@ fn token_from_elsewhere_is_let_in_and_the_header_of_servers_alone_is_not() {
         });
     }
 }
+
+#[test]
+fn no_call_fails_while_three_tokens_of_r_nacos_expire() {
+    if covers(Product::RNacos) {
+        no_call_fails_while_three_tokens_expire(Product::RNacos);
+    }
+}
+
+#[test]
+fn no_call_fails_while_three_tokens_of_java_nacos_expire() {
+    if covers(Product::JavaNacos) {
+        no_call_fails_while_three_tokens_expire(Product::JavaNacos);
+    }
+}
+
+fn no_call_fails_while_three_tokens_expire(product: Product) {
+    // Started before the minute begins.
+    let (main, grpc) = {
+        let running = guarded(product);
+        (running.addr(), running.grpc_addr())
+    };
+    within_a_minute(async {
+        let relay = Relay::before(main, grpc).await;
+        let server = Server { product, addr: relay.addr() };
+        let nacos = connect(&server.builder().credentials("nacos", "nacos")).await;
+        let watch = nacos.configs().watch("renewed").expect("valid");
+        let watch = watch.ready().await.expect("an answer");
+        let guard = nacos.naming().register("renewed", Instance::new("127.0.0.1", 1));
+        let guard = guard.expect("valid").ready().await.expect("registered");
+        let (began, mut calls) = (Instant::now(), 0_u32);
+        let work = async {
+            loop {
+                nacos.configs().get("absent").await.expect("an answer");
+                nacos.naming().query("absent").await.expect("an answer");
+                let publish = Publish::new("renewed", calls.to_string()).expect("valid");
+                nacos.configs().publish(publish).await.expect("published");
+                calls += 3;
+            }
+        };
+        let tokens = tokio::select! {
+            () = work => Vec::new(),
+            tokens = relay.tokens(4) => tokens,
+        };
+        println!("{product}: {calls} calls, {} tokens in {:?}", tokens.len(), began.elapsed());
+        assert_eq!(nacos.vitals().get().connects, 1, "a new token needs no new connection");
+        nacos.configs().publish(Publish::new("renewed", "last").expect("valid")).await.expect("ok");
+        document_becomes(&watch, Some("last")).await;
+        guard.deregister().await.expect("agreed");
+        // That they were short-lived, and not just renewed.
+        let old = Request::get("/nacos/v1/cs/configs?dataId=absent&group=DEFAULT_GROUP")
+            .query("accessToken", &tokens[0]);
+        let answer = block_in_place(|| guarded(product).ask(&old)).expect("an answer");
+        assert_eq!(answer.status(), 403, "{}", answer.body());
+    });
+}
+
+#[test]
+fn user_without_a_right_is_denied_and_stays_connected() {
+    if !covers(Product::JavaNacos) {
+        return;
+    }
+    let (addr, token) = {
+        let running = guarded(Product::JavaNacos);
+        (running.addr(), running.log_in().expect("logged in").expect("a token"))
+    };
+    let create = Request::post("/nacos/v1/auth/users")
+        .query("accessToken", &token)
+        .form("username", "guest")
+        .form("password", "guest");
+    let created = create.send(addr, Duration::from_secs(10)).expect("an answer");
+    assert!(created.is_ok(), "{}", created.body());
+    within_a_minute(async {
+        let server = Server { product: Product::JavaNacos, addr };
+        // Java Nacos reads its users every 15 s: the login works some time later.
+        let nacos = server.builder().credentials("guest", "guest").connect_lazy().expect("valid");
+        let mut state = nacos.state();
+        state.wait_for(nacos_core::SessionState::is_connected).await.expect("the client lives");
+        let error = nacos.configs().get("secret").await.expect_err("denied");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
+        let publish = Publish::new("secret", "1").expect("valid");
+        let error = nacos.configs().publish(publish).await.expect_err("denied");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
+        assert!(nacos.state().get().is_connected());
+        assert_eq!(nacos.vitals().get().connects, 1);
+    });
+}
+
+/// A login on a busy machine must fit into the tenth of it that is left for renewal.
+const TTL_SECS: u32 = 15;

@@ -5,8 +5,12 @@
 //! real here, so everything is waited for, nothing is measured. What servers do that are well is
 //! checked in `tests/conformance`.
 mod blocked;
+mod cluster;
 mod common;
 mod console;
 mod faults;
+mod fleet;
 mod guarded;
+mod relay;
 mod tls;
+mod traveller;

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::canary::Canary;
+use crate::standing::Standing;
 use crate::wait::until;
-use crate::{Error, ErrorKind, Request, Running};
+use crate::{Error, ErrorKind, Running};
 
 /// A cluster of real servers, each of which can be killed, frozen and restarted by itself.
 #[derive(Debug)]
@@ -17,10 +18,21 @@ impl Cluster {
     /// Takes servers that were told of each other, and waits until they agree.
     pub(crate) fn form(nodes: Vec<Running>) -> Result<Self, Error> {
         let cluster = Self { nodes };
+        cluster.settle()?;
+        Ok(cluster)
+    }
+
+    /// Waits until all nodes are up, know each other, and have what one of them publishes: after
+    /// one has come back, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unready`] when they never agree; the text says what is missing.
+    pub fn settle(&self) -> Result<(), Error> {
         let mut missing = String::new();
         let agreed =
-            until(Instant::now() + PATIENCE, || cluster.agree().map_err(|why| missing = why).ok());
-        agreed.map(|()| cluster).ok_or_else(|| {
+            until(Instant::now() + PATIENCE, || self.agree().map_err(|why| missing = why).ok());
+        agreed.ok_or_else(|| {
             let text = format_args!("the nodes of a cluster never agreed: {missing}");
             Error::new(ErrorKind::Unready, text)
         })
@@ -40,15 +52,17 @@ impl Cluster {
     /// differ.
     #[must_use]
     pub fn leader(&self) -> Option<usize> {
-        let mut seen = self.nodes.iter().filter_map(standing).map(|standing| standing.leader);
+        let standings = self.nodes.iter().filter_map(|node| Standing::of(node, &self.nodes));
+        let mut seen = standings.map(|standing| standing.leader);
         let first = seen.next()??;
-        seen.all(|leader| leader == Some(first)).then(|| first.checked_sub(1))?
+        seen.all(|leader| leader == Some(first)).then_some(first)
     }
 
     /// Whether every node knows every other one, and what one publishes; if not, what is missing.
     fn agree(&self) -> Result<(), String> {
         for node in &self.nodes {
-            let seen = standing(node).ok_or_else(|| format!("{} is silent", node.addr()))?;
+            let seen = Standing::of(node, &self.nodes)
+                .ok_or_else(|| format!("{} is silent", node.addr()))?;
             if seen.leader.is_none() || seen.members != self.nodes.len() {
                 return Err(format!("{} sees {seen:?}", node.addr()));
             }
@@ -69,66 +83,10 @@ impl Cluster {
     }
 }
 
-/// What one node says about its cluster.
-#[derive(Debug, Eq, PartialEq)]
-struct Standing {
-    /// The leader's number, from 1.
-    leader: Option<usize>,
-    members: usize,
-}
-
-fn standing(node: &Running) -> Option<Standing> {
-    let mut request = Request::get("/nacos/v1/raft/metrics");
-    // Behind the login, unlike `/metrics`.
-    if let Some(token) = node.log_in().ok()? {
-        request = request.query("accessToken", &token);
-    }
-    Standing::parse(request.send(node.addr(), PROBE).ok()?.body())
-}
-
-impl Standing {
-    fn parse(metrics: &str) -> Option<Self> {
-        let after = |name: &str| metrics.split_once(&format!("\"{name}\":")).map(|(_, rest)| rest);
-        let leader = after("current_leader")?.split([',', '}']).next()?.trim();
-        let members = after("members")?.trim().strip_prefix('[')?.split(']').next()?;
-        let members = members.split(',').filter(|member| !member.trim().is_empty()).count();
-        Some(Self { leader: leader.parse().ok(), members })
-    }
-}
-
 const CONTENT: &str = "chorus";
-
-/// For one probe.
-const PROBE: Duration = Duration::from_secs(2);
 
 /// For one publish to reach all nodes.
 const SPREAD: Duration = Duration::from_secs(2);
 
 /// For all nodes to have joined and caught up.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn standing_is_read_from_metrics() {
-        let seen = r#"{"id":1,"state":"Leader","current_term":1,"current_leader":2,
-            "membership_config":{"members":[1, 2,3],"members_after_consensus":null}}"#;
-        assert_eq!(Standing::parse(seen), Some(Standing { leader: Some(2), members: 3 }));
-    }
-
-    #[test]
-    fn node_without_leader_or_members_is_read_too() {
-        let seen = r#"{"current_leader":null,"membership_config":{"members":[]}}"#;
-        assert_eq!(Standing::parse(seen), Some(Standing { leader: None, members: 0 }));
-    }
-
-    #[test]
-    fn what_is_no_metrics_says_nothing() {
-        for bad in ["", "{}", "no", r#"{"current_leader":1}"#, r#""current_leader":1,"members":1"#]
-        {
-            assert_eq!(Standing::parse(bad), None, "{bad}");
-        }
-    }
-}

@@ -39,6 +39,7 @@ mod product;
 mod r_nacos;
 mod readiness;
 mod running;
+mod standing;
 mod wait;
 
 pub use cluster::Cluster;

@@ -8,7 +8,8 @@ pub(crate) const USAGE: &str = "\
 usage: servers list
        servers install r-nacos|java
        servers r-nacos [--auth] [--token-ttl SECONDS] [--nodes N] [--minutes N]
-       servers java [--auth] [--token-ttl SECONDS] [--tls CHAIN.pem KEY.pem] [--minutes N]";
+       servers java [--auth] [--token-ttl SECONDS] [--tls CHAIN.pem KEY.pem] [--nodes N]
+                    [--minutes N]";
 
 /// One command.
 #[derive(Debug, Eq, PartialEq)]
@@ -60,7 +61,7 @@ impl Wish {
             match word {
                 "--auth" => wish.authenticates = true,
                 "--minutes" => wish.minutes = number::<u64>(value()?)?.clamp(1, LONGEST),
-                "--nodes" if product == Product::RNacos => wish.nodes = number(value()?)?,
+                "--nodes" => wish.nodes = number(value()?)?,
                 "--tls" if product == Product::JavaNacos => {
                     wish.tls = Some((value()?.into(), value()?.into()));
                 }
@@ -101,6 +102,15 @@ mod tests {
     }
 
     #[test]
+    fn both_servers_come_in_clusters() {
+        for line in ["r-nacos --nodes 3", "java --nodes 3"] {
+            let order = parse(line).expect("understood");
+            let Order::Run(wish) = order else { panic!("{order:?}") };
+            assert_eq!(wish.nodes, 3);
+        }
+    }
+
+    #[test]
     fn tls_takes_two_files() {
         let order = parse("java --tls a.pem b.pem --minutes 1").expect("understood");
         let Order::Run(wish) = order else { panic!("{order:?}") };
@@ -122,7 +132,6 @@ mod tests {
             "install java now",
             "list all",
             "nacos",
-            "java --nodes 3",
             "r-nacos --tls a b",
             "java --tls a",
             "r-nacos --nodes many",

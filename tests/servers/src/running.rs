@@ -60,6 +60,12 @@ impl Running {
         self.plan.door.grpc
     }
 
+    /// Which server it is.
+    #[must_use]
+    pub fn product(&self) -> Product {
+        self.plan.product
+    }
+
     /// What it is called, as in a sentence.
     #[must_use]
     pub fn name(&self) -> &'static str {

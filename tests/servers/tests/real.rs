@@ -88,7 +88,21 @@ fn cluster_of_three_outlives_its_leader() {
     if !covers(Product::RNacos) {
         return;
     }
-    let mut cluster = RNacos::builder().start_cluster(3).expect("a cluster");
+    outlives_its_leader(RNacos::builder().start_cluster(3).expect("a cluster"));
+}
+
+#[test]
+fn java_cluster_of_three_outlives_its_leader() {
+    if !covers(Product::JavaNacos) {
+        return;
+    }
+    let began = Instant::now();
+    let cluster = JavaNacos::builder().start_cluster(3).expect("a cluster");
+    println!("three nodes usable in {} ms", began.elapsed().as_millis());
+    outlives_its_leader(cluster);
+}
+
+fn outlives_its_leader(mut cluster: Cluster) {
     let old = leader(&cluster, None);
     cluster.nodes_mut()[old].kill().expect("killed");
     let new = leader(&cluster, Some(old));
@@ -97,6 +111,7 @@ fn cluster_of_three_outlives_its_leader() {
     cluster.nodes_mut()[old].restart().expect("it comes back");
     let back = &cluster.nodes()[old];
     until(soon(), || read(back).filter(|content| content == "kept")).expect("it catches up");
+    cluster.settle().expect("all three agree again");
 }
 
 #[test]

@@ -5,13 +5,12 @@ use std::{
     time::Duration,
 };
 
-use nacos_core::{Client, ClientBuilder, DocumentState, Subscription, Watch};
+use nacos_core::{Client, ClientBuilder, DocumentState, Watch};
 use servers::{JavaNacos, Product, RNacos, Running, covers};
 
 /// A server that runs, as far as a test has to know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
-    pub(crate) product: Product,
     pub(crate) addr: SocketAddr,
 }
 
@@ -24,14 +23,6 @@ impl Server {
 /// The products that the tests of this file cover on this machine.
 pub(crate) fn covered() -> Vec<Product> {
     [Product::RNacos, Product::JavaNacos].into_iter().filter(|product| covers(*product)).collect()
-}
-
-/// Runs `test` against one server of each kind, in a runtime of its own.
-pub(crate) fn on_each_server<F: Future<Output = ()>>(test: impl Fn(Server) -> F) {
-    for product in covered() {
-        println!("on {product:?}");
-        within_a_minute(test(shared(product)));
-    }
 }
 
 /// Runs `test` on a runtime of its own, a minute at most.
@@ -66,7 +57,7 @@ pub(crate) fn shared(product: Product) -> Server {
         Mutex::new(running)
     });
     let addr = running.lock().unwrap_or_else(PoisonError::into_inner).addr();
-    Server { product, addr }
+    Server { addr }
 }
 
 pub(crate) async fn connect(builder: &ClientBuilder) -> Client {
@@ -92,15 +83,4 @@ pub(crate) async fn document_becomes(watch: &Watch, content: Option<&str>) {
         _ => false,
     };
     watch.live().wait_for(expected).await.expect("the client lives");
-}
-
-/// Takes changes until the view is exactly this.
-pub(crate) async fn changes_until(seen: &mut Subscription, addresses: &[&str]) {
-    let is = |seen: &Subscription| {
-        let there: Vec<_> = seen.service().instances.iter().map(|i| i.address()).collect();
-        there == addresses
-    };
-    while !is(seen) {
-        seen.changed().await.expect("the client lives");
-    }
 }

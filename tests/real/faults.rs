@@ -12,7 +12,7 @@ fn killed_and_restarted_server_has_everything_back() {
         return;
     }
     let mut running = RNacos::builder().start().expect("the server starts");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
+    let server = Server { addr: running.addr() };
     within_a_minute(async {
         let nacos = connect(&server.builder()).await;
         let guard =
@@ -47,7 +47,7 @@ fn client_that_was_there_before_the_server_finds_it() {
     }
     let mut running = RNacos::builder().start().expect("the server starts");
     running.stop().expect("stopped");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
+    let server = Server { addr: running.addr() };
     within_a_minute(async {
         let nacos = server.builder().connect_lazy().expect("valid options");
         let watch = nacos.configs().watch("early").expect("valid");
@@ -67,7 +67,7 @@ fn frozen_server_costs_no_call_more_than_its_deadline() {
         return;
     }
     let mut running = RNacos::builder().start().expect("the server starts");
-    let server = Server { product: Product::RNacos, addr: running.addr() };
+    let server = Server { addr: running.addr() };
     within_a_minute(async {
         let nacos = connect(&server.builder().request_timeout(Duration::from_secs(4))).await;
         tokio::task::block_in_place(|| running.pause().expect("frozen"));

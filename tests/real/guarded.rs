@@ -45,7 +45,7 @@ fn token_from_elsewhere_is_let_in_and_the_header_of_servers_alone_is_not() {
             let running = guarded(product);
             (running.addr(), running.log_in().expect("a login").expect("a token"))
         };
-        let server = Server { product, addr };
+        let server = Server { addr };
         within_a_minute(async {
             let nacos = server.builder().with_credentials(StaticToken::new(token));
             let nacos = connect(&nacos).await;
@@ -92,7 +92,7 @@ fn no_call_fails_while_three_tokens_expire(product: Product) {
     };
     within_a_minute(async {
         let relay = Relay::before(main, grpc).await;
-        let server = Server { product, addr: relay.addr() };
+        let server = Server { addr: relay.addr() };
         let nacos = connect(&server.builder().credentials("nacos", "nacos")).await;
         let watch = nacos.configs().watch("renewed").expect("valid");
         let watch = watch.ready().await.expect("an answer");
@@ -141,7 +141,7 @@ fn user_without_a_right_is_denied_and_stays_connected() {
     let created = create.send(addr, Duration::from_secs(10)).expect("an answer");
     assert!(created.is_ok(), "{}", created.body());
     within_a_minute(async {
-        let server = Server { product: Product::JavaNacos, addr };
+        let server = Server { addr };
         // Java Nacos reads its users every 15 s: the login works some time later.
         let nacos = server.builder().credentials("guest", "guest").connect_lazy().expect("valid");
         let mut state = nacos.state();

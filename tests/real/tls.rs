@@ -52,7 +52,7 @@ fn java_is_spoken_to_over_tls_and_its_certificate_checked() {
         let paths = authority.issue(&["127.0.0.1"]).write(folder.path(), "server");
         let running = JavaNacos::builder().authentication().grpc_tls(&paths.cert, &paths.key);
         let running = running.start().expect("the server starts");
-        let server = Server { product: Product::JavaNacos, addr: running.addr() };
+        let server = Server { addr: running.addr() };
         within_a_minute(async {
             let plain = server.builder().credentials("nacos", "nacos");
             let builder = plain.clone().server_addr(format!("http://{}", server.addr)).tls(true);
@@ -84,7 +84,7 @@ fn java_that_demands_a_certificate_takes_only_who_has_one() {
     let running = JavaNacos::builder().grpc_tls(&paths.cert, &paths.key).grpc_client_ca(&ca);
     let running = running.start().expect("the server starts");
     let addr = format!("http://{}", running.addr());
-    let server = Server { product: Product::JavaNacos, addr: running.addr() };
+    let server = Server { addr: running.addr() };
     within_a_minute(async {
         for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
             let builder = server.builder().server_addr(&addr).tls(true).tls_ca_file(text(&ca));

@@ -16,7 +16,7 @@ use crate::{
     session::reconnect_delay,
     state::SessionState,
     telemetry,
-    transport::{CallError, status},
+    transport::{CallError, Limit, status},
     wire::{self, Failure, Refusal, Request},
 };
 
@@ -73,11 +73,10 @@ impl Connection {
             if let Some(why) = missing {
                 return Err(Error::new(ErrorKind::Unsupported, doing).because(why));
             }
-            let within = deadline.min(Instant::now() + PER_TRY);
             let began = Instant::now();
+            let limit = Limit { idle: PER_TRY, deadline };
             let headers = headers_now(serving.grant.as_deref(), || request.resource());
-            let call = serving.link.call(request.payload(), headers);
-            let answer = timeout_at(within, call).await.unwrap_or(Err(CallError::Timeout));
+            let answer = serving.link.call(request.payload(), headers, limit).await;
             let answer = answer.map(|payload| wire::decode(&payload));
             telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
             let error = match answer {
@@ -210,6 +209,7 @@ impl Unserved {
     }
 }
 
+/// For one try, while nothing of its answer comes.
 const PER_TRY: Duration = Duration::from_secs(3);
 /// The longest pause between two tries on one connection.
 const PAUSE_CAP: Duration = Duration::from_millis(250);

@@ -80,7 +80,8 @@ pub(crate) struct CallId(u64);
 pub(crate) enum Action {
     /// Open a connection; report with [`Session::handle_dialled`].
     Dial { link: LinkId, server: Server },
-    /// Send a request; report with [`Session::handle_answer`], at the latest after `timeout`.
+    /// Send a request; report with [`Session::handle_answer`], at the latest after `timeout`
+    /// without any part of the answer.
     Call { link: LinkId, call: CallId, request: Payload, resource: Resource, timeout: Duration },
     /// Open the stream with `setup` as its first message, then report its messages with
     /// [`Session::handle_push`] and its end with [`Session::handle_lost`].

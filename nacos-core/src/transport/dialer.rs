@@ -26,7 +26,7 @@ impl Dialer {
     }
 
     /// One that knows of no TLS.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "ram"))]
     pub(crate) fn plain() -> Self {
         Self::new(None, Tls::new(super::TlsSettings::default()))
     }

@@ -1,16 +1,18 @@
 //! One HTTP/2 connection to one server, and unary calls over it.
 use std::{
     collections::HashMap,
-    future::Future,
+    future::{Future, poll_fn},
     net::IpAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::Poll,
 };
 
 use bytes::Bytes;
-use h2::{RecvStream, client::SendRequest};
+use h2::{
+    RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use tokio::time::Instant;
 
@@ -18,6 +20,7 @@ use super::{
     CallError,
     answer::{check_head, check_status, decode, lost},
     frame::{self, FrameReader},
+    pulse::{Limit, Pulse},
     socket::Socket,
     stream::Pushes,
 };
@@ -42,9 +45,7 @@ struct Shared {
     /// The address that servers show for this client.
     local_ip: String,
     receive_limit: usize,
-    opened: Instant,
-    /// When something was last heard, in microseconds since `opened`.
-    heard: AtomicU64,
+    pulse: Arc<Pulse>,
     /// Why the connection ended.
     end: OnceLock<String>,
 }
@@ -84,8 +85,7 @@ impl Link {
             headers: headers(),
             local_ip,
             receive_limit,
-            opened: Instant::now(),
-            heard: AtomicU64::new(0),
+            pulse: Arc::new(Pulse::new()),
             end: OnceLock::new(),
         });
         let ending = Arc::clone(&shared);
@@ -101,7 +101,7 @@ impl Link {
         Ok((Self { h2, shared }, work))
     }
 
-    /// Sends `request` and waits for its answer. The caller gives the deadline.
+    /// Sends `request` and waits for its answer, within `limit`.
     ///
     /// # Cancel safety
     ///
@@ -110,19 +110,59 @@ impl Link {
         &self,
         request: Payload,
         headers: Headers,
+        limit: Limit,
     ) -> Result<Payload, CallError> {
+        let pulse = &*self.shared.pulse;
         let body = frame::encode(&self.addressed(request, headers));
-        let mut h2 = self.h2.clone().ready().await.map_err(|error| not_sent(&error))?;
-        let (response, mut send) = h2
+        let ready = pulse.next(limit, self.h2.clone().ready()).await;
+        let not_yet = |_| CallError::NotSent("the server takes no more requests yet".to_owned());
+        let mut h2 = ready.map_err(not_yet)?.map_err(|error| not_sent(&error))?;
+        let (mut response, mut send) = h2
             .send_request(self.head(&self.shared.unary), false)
             .map_err(|error| not_sent(&error))?;
         telemetry::sent(body.len());
-        send.send_data(body, true).map_err(|error| self.lost(&error))?;
-        let (head, mut body) = response.await.map_err(|error| self.lost(&error))?.into_parts();
+        let head = if body.len() <= AT_ONCE {
+            send.send_data(body, true).map_err(|error| self.lost(&error))?;
+            pulse.next(limit, response).await?
+        } else {
+            match self.send(&mut send, body, &mut response, limit).await? {
+                Some(head) => head,
+                // The system may hold megabytes that are still to go, and does not tell.
+                None => pulse.next(limit.patient(), response).await?,
+            }
+        };
+        let (head, body) = head.map_err(|error| self.lost(&error))?.into_parts();
         check_head(head.status, &head.headers)?;
-        let answer = self.receive(&mut body).await?;
-        self.heard();
-        Ok(answer)
+        self.receive(body, limit).await
+    }
+
+    /// Sends a large body as the server makes room for it, each piece of which it takes being
+    /// progress. Ends early with the answer of a server that does not want to read it all.
+    async fn send(
+        &self,
+        send: &mut SendStream<Bytes>,
+        mut body: Bytes,
+        response: &mut ResponseFuture,
+        limit: Limit,
+    ) -> Result<Option<Answered>, CallError> {
+        while !body.is_empty() {
+            send.reserve_capacity(body.len().min(AT_ONCE));
+            let room = poll_fn(|cx| {
+                if let Poll::Ready(head) = Pin::new(&mut *response).poll(cx) {
+                    return Poll::Ready(Err(head));
+                }
+                send.poll_capacity(cx).map(Ok)
+            });
+            let room = match self.shared.pulse.next(limit, room).await? {
+                Ok(Some(Ok(room))) => room,
+                // The stream was ended by the server, whose answer says why.
+                Ok(_) => return Ok(None),
+                Err(head) => return Ok(Some(head)),
+            };
+            let part = body.split_to(room.min(body.len()));
+            send.send_data(part, body.is_empty()).map_err(|error| self.lost(&error))?;
+        }
+        Ok(None)
     }
 
     /// Opens the stream of pushes, with `setup` as its first message.
@@ -134,26 +174,21 @@ impl Link {
             .map_err(|error| not_sent(&error))?;
         telemetry::sent(body.len());
         send.send_data(body, false).map_err(|error| lost(&error))?;
-        Ok(Pushes::new(response, send, FrameReader::new(self.shared.receive_limit)))
+        let reader = FrameReader::new(self.shared.receive_limit);
+        Ok(Pushes::new(response, send, reader, Arc::clone(&self.shared.pulse)))
     }
 
-    /// When something was last heard on a call.
+    /// When something was last heard, on a call or on the stream.
     pub(crate) fn last_heard(&self) -> Instant {
-        let micros = self.shared.heard.load(Ordering::Relaxed);
-        self.shared.opened + std::time::Duration::from_micros(micros)
-    }
-
-    fn heard(&self) {
-        let elapsed = Instant::now().saturating_duration_since(self.shared.opened);
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        self.shared.heard.store(micros, Ordering::Relaxed);
+        self.shared.pulse.last()
     }
 
     /// One message, then the trailers.
-    async fn receive(&self, body: &mut RecvStream) -> Result<Payload, CallError> {
+    async fn receive(&self, mut body: RecvStream, limit: Limit) -> Result<Payload, CallError> {
+        let pulse = &*self.shared.pulse;
         let mut reader = FrameReader::new(self.shared.receive_limit);
         let mut answer = None;
-        while let Some(data) = body.data().await {
+        while let Some(data) = pulse.next(limit, body.data()).await? {
             let mut data = data.map_err(|error| self.lost(&error))?;
             telemetry::received(data.len());
             let _ = body.flow_control().release_capacity(data.len());
@@ -161,8 +196,10 @@ impl Link {
                 // The first message is the answer; a peer that sends more is not listened to.
                 answer.get_or_insert(frame);
             }
+            pulse.beat(reader.is_between_messages());
         }
-        let trailers = body.trailers().await.map_err(|error| self.lost(&error))?;
+        let trailers = pulse.next(limit, body.trailers()).await?;
+        let trailers = trailers.map_err(|error| self.lost(&error))?;
         check_status(&trailers.unwrap_or_default())?;
         match answer {
             Some(frame) => decode(frame),
@@ -221,8 +258,13 @@ fn ip(ip: IpAddr) -> String {
     ip.to_canonical().to_string()
 }
 
-/// How much may be under way to us on one stream, and on the connection: a large push does not
-/// keep the answers to health checks from coming.
+/// The head of an answer.
+type Answered = Result<http::Response<RecvStream>, h2::Error>;
+
+/// What is handed to HTTP/2 in one piece: its initial window, which every server grants.
+const AT_ONCE: usize = 65_535;
+/// How much may be under way to us on one stream, and on the connection: whatever comes on one
+/// stream, there is room for the answers on others.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 const MAX_FRAME: u32 = 64 * 1024;
@@ -248,7 +290,10 @@ mod tests {
         let (link, work) = Link::open(socket, &server, 1024).await.expect("nothing is waited for");
         // Writing fails, and there is nothing to be read.
         handle.shutdown(Shutdown::Write).expect("open");
-        let (answer, why) = tokio::join!(link.call(Payload::default(), Headers::new()), work);
+        let minute = std::time::Duration::from_secs(60);
+        let limit = Limit { idle: minute, deadline: Instant::now() + minute };
+        let (answer, why) =
+            tokio::join!(link.call(Payload::default(), Headers::new(), limit), work);
         assert_eq!(answer, Err(CallError::Lost(why)));
     }
 }

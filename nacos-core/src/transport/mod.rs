@@ -12,6 +12,7 @@ mod frame;
 pub(crate) mod fuzzed;
 mod http1;
 mod link;
+mod pulse;
 mod socket;
 mod stream;
 mod tls;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     error::{CallError, status},
     http1::{Form, HttpError, get_list, post_form},
     link::{Headers, Link},
+    pulse::Limit,
     stream::Pushes,
     tls::{ClientFiles, Tls, TlsSettings},
 };

@@ -2,6 +2,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,6 +13,7 @@ use super::{
     CallError,
     answer::{check_head, check_status, decode, lost},
     frame::{self, Frame, FrameReader},
+    pulse::Pulse,
 };
 use crate::{
     telemetry,
@@ -33,6 +35,7 @@ pub(crate) struct Pushes {
     queued: usize,
     reader: FrameReader,
     data: Bytes,
+    pulse: Arc<Pulse>,
 }
 
 impl Pushes {
@@ -40,6 +43,7 @@ impl Pushes {
         response: ResponseFuture,
         send: SendStream<Bytes>,
         reader: FrameReader,
+        pulse: Arc<Pulse>,
     ) -> Self {
         Self {
             response: Some(response),
@@ -49,6 +53,7 @@ impl Pushes {
             queued: 0,
             reader,
             data: Bytes::new(),
+            pulse,
         }
     }
 
@@ -92,6 +97,11 @@ impl Pushes {
                     telemetry::received(data.len());
                     let _ = body.flow_control().release_capacity(data.len());
                     self.data = data;
+                    let frame = self.reader.next(&mut self.data);
+                    self.pulse.beat(self.reader.is_between_messages());
+                    if let Some(frame) = frame {
+                        return Poll::Ready(self.received(cx, frame));
+                    }
                 }
                 Some(Err(error)) => return Poll::Ready(Err(ended(&lost(&error)))),
                 None => {

@@ -1,7 +1,7 @@
 //! What the session asks for, done: every request of its own is a job beside the others.
 use tokio::{
     sync::oneshot,
-    time::{Duration, Instant, timeout},
+    time::{Duration, Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{
     server::Server,
     session::{Action, LinkId},
     tasks, telemetry,
-    transport::{CallError, Dialer, Link, Pushes},
+    transport::{CallError, Dialer, Limit, Link, Pushes},
     wire::label,
 };
 
@@ -39,8 +39,9 @@ impl Driver {
                 self.jobs.push(Box::pin(async move {
                     let began = Instant::now();
                     let kind = label::request_kind(&request);
-                    let answer = timeout(within, async {
-                        link.call(request, headers(grant, resource).await?).await
+                    let limit = Limit { idle: within, deadline: began + within.max(CALL_DEADLINE) };
+                    let answer = timeout_at(limit.deadline, async {
+                        link.call(request, headers(grant, resource).await?, limit).await
                     });
                     let answer = answer.await.unwrap_or(Err(CallError::Timeout));
                     let code = match &answer {
@@ -118,3 +119,6 @@ async fn open(
 
 /// For TCP, TLS and HTTP/2; the session's own deadline, which covers the server check too, is no longer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// For one request of the session's own whose answer keeps arriving: a list or a document may be
+/// large, and the network slow.
+const CALL_DEADLINE: Duration = Duration::from_secs(60);

@@ -338,6 +338,8 @@ impl Driver {
     }
 
     fn take_in(&mut self, report: Report) {
+        // Whatever it is about, the server may have been heard meanwhile.
+        self.hear();
         let now = now();
         self.meters.blame = report.blames();
         match report {

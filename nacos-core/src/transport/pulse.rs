@@ -1,0 +1,135 @@
+//! What was heard on a connection, and how long a call waits for more.
+use std::{
+    future::Future,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::CallError;
+
+/// When bytes came from the peer: every one of them is a sign of life, also those of a message that
+/// is not complete yet.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    opened: Instant,
+    /// In microseconds since `opened`.
+    heard: AtomicU64,
+    /// When a part of a message came that is not complete; 0 if none has.
+    part: AtomicU64,
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// While nothing of its answer comes, nor a part of a large message in front of it.
+    pub(crate) idle: Duration,
+    pub(crate) deadline: Instant,
+}
+
+impl Limit {
+    /// The same for a step that may take as long as the call.
+    pub(super) fn patient(self) -> Self {
+        Self { idle: self.deadline.saturating_duration_since(Instant::now()), ..self }
+    }
+}
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self { opened: Instant::now(), heard: AtomicU64::new(0), part: AtomicU64::new(0) }
+    }
+
+    /// Bytes came, which completed every message that they belong to, or did not.
+    pub(super) fn beat(&self, is_complete: bool) {
+        let elapsed = Instant::now().saturating_duration_since(self.opened);
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.heard.store(micros, Ordering::Relaxed);
+        if !is_complete {
+            self.part.store(micros.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// When something was last heard.
+    pub(super) fn last(&self) -> Instant {
+        self.opened + Duration::from_micros(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Waits for the next step of a call.
+    ///
+    /// A large message on the way to us delays what comes behind it: while its parts arrive, a call
+    /// is not idle, however long it takes.
+    pub(super) async fn next<T>(
+        &self,
+        limit: Limit,
+        step: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
+        let mut step = pin!(step);
+        let mut idle_until = Instant::now() + limit.idle;
+        loop {
+            let until = idle_until.min(limit.deadline);
+            if let Ok(value) = timeout_at(until, &mut step).await {
+                return Ok(value);
+            }
+            let part = self.part.load(Ordering::Relaxed);
+            idle_until = self.opened + Duration::from_micros(part) + limit.idle;
+            if part == 0 || idle_until <= until || until == limit.deadline {
+                return Err(CallError::Timeout);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn call_that_nothing_comes_for_ends_after_its_idle_time() {
+        let (pulse, began) = (Pulse::new(), Instant::now());
+        let limit = Limit { idle: 3 * SECOND, deadline: began + 60 * SECOND };
+        let waiting = pulse.next(limit, pending::<()>());
+        // What others are answered is no part of what it waits for.
+        let others = async {
+            loop {
+                advance(SECOND).await;
+                pulse.beat(true);
+            }
+        };
+        tokio::select! {
+            outcome = waiting => assert_eq!(outcome, Err(CallError::Timeout)),
+            () = others => {}
+        }
+        assert_eq!(Instant::now() - began, 3 * SECOND);
+        assert_eq!(pulse.last(), began + 2 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_message_in_front_is_waited_for_until_the_deadline() {
+        for (parts, ends) in [(5, 8), (100, 20)] {
+            let (pulse, began) = (Pulse::new(), Instant::now());
+            let limit = Limit { idle: 3 * SECOND, deadline: began + 20 * SECOND };
+            let arriving = async {
+                for _ in 0..parts {
+                    advance(SECOND).await;
+                    pulse.beat(false);
+                }
+                pending::<()>().await;
+            };
+            tokio::select! {
+                outcome = pulse.next(limit, pending::<()>()) => {
+                    assert_eq!(outcome, Err(CallError::Timeout));
+                }
+                () = arriving => {}
+            }
+            assert_eq!(Instant::now() - began, ends * SECOND);
+        }
+    }
+}

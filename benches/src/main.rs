@@ -27,6 +27,8 @@ product! {
     "../../nacos-core/src/error.rs" error,
     "../../nacos-core/src/instance.rs" instance,
     "../../nacos-core/src/key.rs" key,
+    "../../nacos-core/src/resource.rs" resource,
+    "../../nacos-core/src/secret.rs" secret,
     "../../nacos-core/src/service.rs" service,
     "../../nacos-core/src/wire/mod.rs" wire,
 }

@@ -57,7 +57,7 @@ async fn tag(subject: Rc<Subject>) -> Observation {
     let wire = Wire::to(&subject).await;
     wire.publish("tag", "formal").await;
     publish(&wire, "tag", "tag", json!({ "tag": "blue" })).await;
-    wire.publish("tag-sentinel", "x").await;
+    eventually(async || tagged(&wire, "tag", "blue").await.code() == 200).await;
     version(&tagged(&wire, "tag", "blue").await)
 }
 
@@ -72,7 +72,9 @@ async fn tag_and_beta(subject: Rc<Subject>) -> Observation {
     wire.publish("tag-beta", "formal").await;
     publish(&wire, "tag-beta", "beta", json!({ "betaIps": "127.0.0.1" })).await;
     publish(&wire, "tag-beta", "tag", json!({ "tag": "blue" })).await;
+    // What is shown then is the beta version already, or still: the tag has to be there too.
     wire.publish("tag-beta-sentinel", "x").await;
+    eventually(async || tagged(&wire, "tag-beta", "blue").await.code() == 200).await;
     version(&tagged(&wire, "tag-beta", "blue").await)
 }
 

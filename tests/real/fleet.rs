@@ -155,8 +155,12 @@ impl Fleet {
 
     /// Waits until these nodes list that many instances of a service.
     pub(crate) async fn list(&self, nodes: &[usize], service: &str, count: usize) {
-        let agrees = |node: &usize| self.instances(*node, service) == Some(count);
-        eventually(async || nodes.iter().all(agrees)).await;
+        let listed = || nodes.iter().map(|node| self.instances(*node, service));
+        let agree = eventually(async || listed().all(|listed| listed == Some(count)));
+        if tokio::time::timeout(PATIENCE, agree).await.is_err() {
+            let listed: Vec<_> = listed().collect();
+            panic!("{count} of {service} at {nodes:?} in {}: {listed:?}", self.product());
+        }
     }
 
     /// Waits until what every node had to tell the others by now has arrived there: an instance
@@ -193,6 +197,9 @@ pub(crate) async fn publish(through: &Client, name: &str, content: &str) {
     })
     .await;
 }
+
+/// For all nodes to list the same; Java Nacos forgets a dead node's instances after 20 s here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Three restarts of a Java server, one after the other, on a machine that does other things too.
 const LIMIT: Duration = Duration::from_secs(180);

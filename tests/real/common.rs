@@ -77,10 +77,8 @@ pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
 
 /// Waits a minute for it at most, and then says what never came.
 pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(60), wait).await {
-        Ok(outcome) => outcome,
-        Err(_) => panic!("{what}: not within a minute"),
-    }
+    let within_a_minute = tokio::time::timeout(Duration::from_secs(60), wait).await;
+    within_a_minute.unwrap_or_else(|_| panic!("{what}: not within a minute"))
 }
 
 /// Waits until the watched document has this content, or is absent.

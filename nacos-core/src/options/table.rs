@@ -144,7 +144,7 @@ options! {
     dedicated_thread: flag, default "false: the ambient runtime";
 
     /// Silence after which the server is asked whether it is there.
-    health_check_interval: time, default "5s, at least 100 ms";
+    health_check_interval: time, default "4900ms, at least 100 ms";
 
     /// An unanswered health check makes the connection suspect after this: another is dialled
     /// beside it.

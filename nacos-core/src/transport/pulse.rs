@@ -85,7 +85,7 @@ impl Pulse {
 mod tests {
     use std::future::pending;
 
-    use tokio::time::advance;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -99,11 +99,12 @@ mod tests {
         // What others are answered is no part of what it waits for.
         let others = async {
             loop {
-                advance(SECOND).await;
+                sleep(SECOND).await;
                 pulse.beat(true);
             }
         };
         tokio::select! {
+            biased;
             outcome = waiting => assert_eq!(outcome, Err(CallError::Timeout)),
             () = others => {}
         }
@@ -118,12 +119,13 @@ mod tests {
             let limit = Limit { idle: 3 * SECOND, deadline: began + 20 * SECOND };
             let arriving = async {
                 for _ in 0..parts {
-                    advance(SECOND).await;
+                    sleep(SECOND).await;
                     pulse.beat(false);
                 }
                 pending::<()>().await;
             };
             tokio::select! {
+                biased;
                 outcome = pulse.next(limit, pending::<()>()) => {
                     assert_eq!(outcome, Err(CallError::Timeout));
                 }

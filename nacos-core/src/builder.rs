@@ -145,12 +145,27 @@ impl ClientBuilder {
         Client::start(self.check()?)
     }
 
-    fn check(mut self) -> Result<connection::Options, Error> {
-        let given = self.credentials.take();
-        let mut options = options::check(self.options)?;
-        if given.is_some() {
-            options.credentials = given;
+    fn check(self) -> Result<connection::Options, Error> {
+        options::check(self.options, self.credentials)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::StaticToken;
+
+    #[test]
+    fn own_credentials_take_the_place_of_what_options_say_right_or_wrong() {
+        let builder = ClientBuilder::new().server_addr("a");
+        for builder in [
+            builder.clone().username("nobody knows the password"),
+            builder.clone().username("nacos").access_token("a"),
+            builder.access_key("only half of it"),
+        ] {
+            assert!(builder.clone().check().is_err());
+            let checked = builder.with_credentials(StaticToken::new("a")).check().expect("valid");
+            assert!(format!("{:?}", checked.credentials).contains("StaticToken"));
         }
-        Ok(options)
     }
 }

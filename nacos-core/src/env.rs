@@ -70,6 +70,13 @@ mod tests {
         assert_eq!(namespace(&[theirs, ("NACOS_NAMESPACE", "ours")]).as_deref(), Some("ours"));
     }
 
+    /// Clients of object stores are configured by these.
+    #[test]
+    fn keys_of_somebody_else_are_not_read() {
+        let options = options(&[("accessKey", "hunter1"), ("secretKey", "hunter2")]);
+        assert_eq!(options.expect("readable"), ClientOptions::default());
+    }
+
     #[test]
     fn unreadable_variable_is_named_without_its_value() {
         for name in ["NACOS_GRPC_PORT_OFFSET", "NACOS_REQUEST_TIMEOUT", "NACOS_RECEIVE_LIMIT"] {

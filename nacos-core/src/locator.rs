@@ -168,6 +168,12 @@ impl Listing {
         Self { servers, unreadable: Vec::new() }
     }
 
+    /// Of an answer that anybody may have changed on its way: it can ask for TLS, not refuse it.
+    pub(crate) fn without_http(mut self) -> Self {
+        self.servers = self.servers.into_iter().map(Server::without_http).collect();
+        self
+    }
+
     fn unreadable(&mut self, why: String) {
         if self.unreadable.len() < MOST_UNREADABLE {
             self.unreadable.push(why);

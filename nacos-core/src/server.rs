@@ -40,6 +40,10 @@ impl Server {
     }
 
     fn parse(address: &str, grpc_offset: u16) -> Result<Self, String> {
+        // What is shown must hold no password, and no token.
+        if address.contains(['@', '?']) {
+            return Err("a server address has neither a user nor a query".to_owned());
+        }
         let refuse = |why: &str| Err(format!("server address {address:?}: {why}"));
         let (scheme, bare) =
             match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
@@ -84,6 +88,11 @@ impl Server {
     /// The same ports at another address.
     pub(crate) fn at(&self, host: &str) -> Self {
         Self { host: host.to_owned(), ..*self }
+    }
+
+    /// The same without a word against TLS.
+    pub(crate) fn without_http(self) -> Self {
+        Self { scheme: self.scheme.filter(|scheme| *scheme == Scheme::Https), ..self }
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -150,6 +159,14 @@ mod tests {
         for address in ["::1", "a:", "a:0", "a:66000", "a:65000", "[::1", "[::1]x", ":80", "a b"] {
             let error = Server::parse_list(address, 1000).expect_err(address);
             assert!(error.contains(&format!("{address:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn address_with_a_secret_in_it_is_refused_without_its_text() {
+        for address in ["nacos:hunter2@a", "http://nacos:hunter2@a:8848", "a:8848/?token=hunter2"] {
+            let error = Server::parse_list(address, 1000).expect_err(address);
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::{
 
 use crate::{
     locator::{Endpoint, Listing, Locator, Source},
-    server::Server,
+    server::{Scheme, Server},
     transport::{Dialer, HttpError, get_list},
 };
 
@@ -33,7 +33,11 @@ async fn fetch(dialer: &Dialer, endpoint: &Endpoint, grpc_offset: u16) -> Result
     if !status.is_success() {
         return Err(format!("answered with {status}"));
     }
-    let listing = Listing::parse(&String::from_utf8_lossy(&body), grpc_offset);
+    let mut listing = Listing::parse(&String::from_utf8_lossy(&body), grpc_offset);
+    if endpoint.scheme == Scheme::Http {
+        // Whoever stands in between could take TLS from the login.
+        listing = listing.without_http();
+    }
     match (listing.servers.is_empty(), listing.unreadable.first()) {
         (true, Some(why)) => Err(format!("the answer is no list of servers: {why}")),
         (true, None) => Err("the list is empty".to_owned()),
@@ -57,3 +61,35 @@ async fn resolve(name: &Server) -> Result<Listing, String> {
 
 /// For one answer; `connect` has five seconds unless told otherwise.
 const WITHIN: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{
+        locator::Details,
+        transport::{Tls, TlsSettings},
+    };
+
+    #[tokio::test]
+    async fn list_that_came_in_clear_text_takes_tls_from_no_login() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let answer = async {
+            let (mut socket, _) = listener.accept().await.expect("a client");
+            let _ = socket.read(&mut [0; 1024]).await.expect("a request");
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\nhttp://10.0.0.1\n";
+            socket.write_all(answer).await.expect("sent");
+        };
+        let dialer = Dialer::new(Some(true), Tls::new(TlsSettings::default()));
+        let endpoint = Endpoint::parse(&address, Details::default()).expect("valid");
+        let (listing, ()) = tokio::join!(fetch(&dialer, &endpoint, 1000), answer);
+        let servers = listing.expect("a list").servers;
+        assert_eq!(servers.len(), 1);
+        assert!(servers.iter().all(|server| dialer.secures_http(server)), "the option says `tls`");
+    }
+}

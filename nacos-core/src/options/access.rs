@@ -40,8 +40,8 @@ pub(super) fn check(options: &ClientOptions) -> Result<Option<Arc<dyn Credential
 fn signed(options: &ClientOptions) -> Result<Option<Arc<dyn Credentials>>, Error> {
     use crate::credentials::AccessKey;
 
-    let access_key = options.access_key.as_ref().map(Secret::new);
-    let access_key = source(access_key.as_ref(), options.access_key_file.as_ref(), "access_key")?;
+    let access_key =
+        source(options.access_key.as_ref(), options.access_key_file.as_ref(), "access_key")?;
     let secret_key =
         source(options.secret_key.as_ref(), options.secret_key_file.as_ref(), "secret_key")?;
     let token = source(
@@ -127,7 +127,7 @@ fn kinds(options: &ClientOptions) -> [(&'static str, Option<&'static str>); 4] {
         (
             RAM,
             first(&[
-                ("access_key", text(&options.access_key)),
+                ("access_key", secret(&options.access_key)),
                 ("access_key_file", text(&options.access_key_file)),
                 ("secret_key", secret(&options.secret_key)),
                 ("secret_key_file", text(&options.secret_key_file)),

@@ -1,17 +1,22 @@
 //! Options that contradict each other are refused here, before anything is sent.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{ClientOptions, access, locate, tls};
 use crate::{
     client::LONGEST,
     connection,
+    credentials::Credentials,
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
     session::Patience,
 };
 
-/// What the options say, with every default filled in.
-pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error> {
+/// What the options say, with every default filled in. `own` credentials take the place of what
+/// they say about that, right or wrong.
+pub(crate) fn check(
+    options: ClientOptions,
+    own: Option<Arc<dyn Credentials>>,
+) -> Result<connection::Options, Error> {
     let (config_namespace, naming_namespace) = namespaces(&options)?;
     let (servers, locator) = locate::servers(&options, &naming_namespace)?;
     Ok(connection::Options {
@@ -20,7 +25,7 @@ pub(crate) fn check(options: ClientOptions) -> Result<connection::Options, Error
         locator,
         config_namespace,
         naming_namespace,
-        credentials: access::check(&options)?,
+        credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
         connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
@@ -78,7 +83,8 @@ mod tests {
 
     #[test]
     fn contradicting_options_are_refused_before_anything_is_sent() {
-        let kind = |fields: &[(&str, &str)]| check(options(fields)).expect_err("invalid").kind();
+        let kind =
+            |fields: &[(&str, &str)]| check(options(fields), None).expect_err("invalid").kind();
         assert_eq!(kind(&[]), ErrorKind::InvalidOption);
         assert_eq!(kind(&[("server_addr", "a b")]), ErrorKind::InvalidOption);
         let local = ("server_addr", "localhost");
@@ -86,7 +92,7 @@ mod tests {
         assert_eq!(kind(&[local, ("password", "secret")]), ErrorKind::InvalidOption);
         assert_eq!(kind(&[local, ("namespace", "a b")]), ErrorKind::InvalidName);
         let both = options(&[local, ("username", "nacos"), ("password", "secret")]);
-        assert!(check(both).is_ok());
+        assert!(check(both, None).is_ok());
     }
 
     #[test]
@@ -96,7 +102,7 @@ mod tests {
             ("namespace", "common"),
             ("naming_namespace", "services"),
         ];
-        let checked = check(options(&fields)).expect("valid");
+        let checked = check(options(&fields), None).expect("valid");
         assert_eq!(checked.config_namespace.as_str(), "common");
         assert_eq!(checked.naming_namespace.as_str(), "services");
     }
@@ -107,7 +113,7 @@ mod tests {
             let mut options = options(&[("server_addr", "localhost")]);
             options.backoff_cap = Some(given);
             options.request_timeout = Some(given);
-            let checked = check(options).expect("valid");
+            let checked = check(options, None).expect("valid");
             assert_eq!(checked.backoff_cap, cap);
             assert!(checked.request_timeout <= LONGEST);
         }

@@ -1,29 +1,91 @@
 //! A value as a file or the environment gives it, before anybody knows what it is to be.
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
 
-use crate::TlsVersion;
+use crate::{TlsVersion, secret::Secret};
 
 /// A value of unknown type. No error shows it: it may be a secret in the wrong place.
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone)]
 pub(crate) enum Given {
     Flag(bool),
     Number(u64),
+    /// Any other number.
     Fraction(f64),
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything)
+    }
+}
+
+struct Anything;
+
+impl Visitor<'_> for Anything {
+    type Value = Given;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, a number, `true` or `false`")
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Given, E> {
+        Ok(Given::Flag(flag))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Given, E> {
+        Ok(Given::Number(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Given, E> {
+        Ok(u64::try_from(number).map_or(Given::Fraction(f64::NAN), Given::Number))
+    }
+
+    // Without these two the error would show the number.
+    fn visit_i128<E: de::Error>(self, number: i128) -> Result<Given, E> {
+        Ok(u64::try_from(number).map_or(Given::Fraction(f64::NAN), Given::Number))
+    }
+
+    fn visit_u128<E: de::Error>(self, number: u128) -> Result<Given, E> {
+        Ok(u64::try_from(number).map_or(Given::Fraction(f64::NAN), Given::Number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Given, E> {
+        Ok(Given::Fraction(number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Given, E> {
+        Ok(Given::Text(text.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Given, E> {
+        Ok(Given::Text(text))
+    }
 }
 
 impl Given {
     pub(super) fn text(self) -> Result<String, String> {
         match self {
             Self::Text(text) => Ok(text),
-            // Files and the environment turn what looks like a number into one: a password may.
+            // Files and the environment turn what looks like a number into one.
             Self::Number(number) => Ok(number.to_string()),
             Self::Flag(flag) => Ok(flag.to_string()),
             // 1.50 has become 1.5 by now.
-            Self::Fraction(_) => Err("a number with a point in it has to be quoted".to_owned()),
+            Self::Fraction(_) => Err("such a number has to be quoted".to_owned()),
+        }
+    }
+
+    /// As it was written, to the letter: 007 has become 7 by now, 0x10 16, and yes `true`.
+    pub(super) fn secret(self) -> Result<Secret, String> {
+        match self {
+            Self::Text(text) => Ok(Secret::new(text)),
+            Self::Flag(_) | Self::Number(_) | Self::Fraction(_) => {
+                Err("a secret that looks like a number or a flag has to be quoted".to_owned())
+            }
         }
     }
 
@@ -123,5 +185,22 @@ mod tests {
         assert_eq!(text("TRUE").flag(), Ok(true));
         assert!(text("yes").flag().is_err());
         assert_eq!(Given::Number(1234).text(), Ok("1234".to_owned()));
+    }
+
+    #[test]
+    fn secrets_are_taken_to_the_letter_or_refused() {
+        assert_eq!(text("007").secret().map(|secret| secret.expose().to_owned()), Ok("007".into()));
+        for changed in [Given::Number(7), Given::Flag(true), Given::Fraction(1.5)] {
+            assert!(changed.secret().is_err());
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_in_no_error() {
+        use serde::de::value::{Error, I128Deserializer, U128Deserializer};
+        let large = Given::deserialize(U128Deserializer::<Error>::new(u128::MAX));
+        assert!(large.is_ok_and(|given| given.text().is_err()));
+        let small = Given::deserialize(I128Deserializer::<Error>::new(-1));
+        assert!(small.is_ok_and(|given| given.text().is_err()));
     }
 }

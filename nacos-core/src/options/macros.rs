@@ -12,11 +12,11 @@ macro_rules! options {
         ///
         /// Deserialisable, so that any configuration library can fill it: figment, a TOML table, a
         /// section of YAML. Keys are read in snake, kebab and camel case; one that is unknown is an
-        /// error. Nothing is checked before it is used: see
+        /// error, and so is one option under two names. Empty text is not given. Nothing is checked before it is used: see
         /// [`ClientBuilder::options`](crate::ClientBuilder::options).
         ///
         #[doc = include_str!("../../OPTIONS.md")]
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct ClientOptions {
             $( $(#[doc = $doc])+ pub $name: Option<options!(@type $kind)>, )+
@@ -27,6 +27,15 @@ macro_rules! options {
             #[must_use]
             pub fn or(self, below: Self) -> Self {
                 Self { $( $name: self.$name.or(below.$name), )+ }
+            }
+        }
+
+        /// Shows no secret, and no address with one in it.
+        impl std::fmt::Debug for ClientOptions {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let mut shown = f.debug_struct("ClientOptions");
+                $( shown.field(stringify!($name), &options!(@debug $kind self.$name)); )+
+                shown.finish()
             }
         }
 
@@ -69,8 +78,14 @@ macro_rules! options {
     (@shown flag) => { "`true` or `false`" };
     (@shown tls_version) => { "`1.2` or `1.3`" };
 
+    (@debug text $value:expr) => {
+        // A URL's user and its query are in most logs for longer than they should be.
+        $value.as_deref().map(|text| if text.contains(['@', '?']) { "[redacted]" } else { text })
+    };
+    (@debug $kind:ident $value:expr) => { $value };
+
     (@read text $given:ident) => { $given.text() };
-    (@read secret $given:ident) => { $given.text().map(crate::Secret::new) };
+    (@read secret $given:ident) => { $given.secret() };
     (@read port $given:ident) => { $given.number() };
     (@read bytes $given:ident) => { $given.number() };
     (@read time $given:ident) => { $given.time() };

@@ -10,7 +10,7 @@ mod macros;
 mod table;
 mod tls;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -98,10 +98,21 @@ impl<'de> Visitor<'de> for Keys {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ClientOptions, A::Error> {
         let mut options = ClientOptions::default();
+        let mut read: BTreeMap<&str, String> = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
-            // Given as nothing is not given.
-            if let Some(given) = map.next_value::<Option<Given>>()? {
-                options.set(&name, given).map_err(de::Error::custom)?;
+            match map.next_value::<Option<Given>>()? {
+                // Given as nothing is not given: placeholders become that.
+                None => continue,
+                Some(Given::Text(text)) if text.is_empty() => continue,
+                Some(given) => options.set(&name, given).map_err(de::Error::custom)?,
+            }
+            // Layers are merged by key: of two spellings the upper layer's need not be the last.
+            if let Some(row) = Row::find(&name)
+                && let Some(other) = read.insert(row.name, name.clone())
+            {
+                let why =
+                    format!("the option `{}` is given as `{other}` and as `{name}`", row.name);
+                return Err(de::Error::custom(why));
             }
         }
         Ok(options)
@@ -172,10 +183,34 @@ mod tests {
     }
 
     #[test]
+    fn option_under_two_names_is_refused() {
+        let error = read(r#"{"serverAddr": "a", "server_addr": "b"}"#).expect_err("which one?");
+        assert!(error.contains("`serverAddr`") && error.contains("`server_addr`"), "{error}");
+    }
+
+    #[test]
+    fn empty_text_is_not_given() {
+        let keys: Vec<_> = OPTIONS.iter().map(|row| format!(r#""{}": """#, row.name)).collect();
+        let options = read(&format!("{{{}}}", keys.join(","))).expect("nothing is given");
+        assert_eq!(options, ClientOptions::default());
+        let below = read(r#"{"username": "nacos"}"#).expect("valid");
+        let options = read(r#"{"username": ""}"#).expect("valid").or(below);
+        assert_eq!(options.username.as_deref(), Some("nacos"));
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let options = read(r#"{"username": "nacos", "password": "hunter2"}"#).expect("valid");
         let shown = format!("{options:?}");
         assert!(!shown.contains("hunter2") && shown.contains("password"), "{shown}");
+        for (key, value) in [
+            ("endpoint", "http://jmenv/list?token=hunter2"),
+            ("server_addr", "http://nacos:hunter2@a"),
+            ("access_key", "hunter2"),
+        ] {
+            let shown = format!("{:?}", read(&format!(r#"{{"{key}": "{value}"}}"#)).expect(key));
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 
     #[test]

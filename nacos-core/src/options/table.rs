@@ -75,13 +75,13 @@ options! {
 
     /// An Aliyun access key (RAM), by which each request is signed; needs a `secret_key` or a
     /// `secret_key_file`, and the feature `ram`.
-    access_key: text, default "none", also "accessKey";
+    access_key: secret, default "none";
 
     /// A file that holds the access key, read again every 30 s and when a server refuses a request.
     access_key_file: text, default "none";
 
     /// The secret of `access_key`. It is never sent.
-    secret_key: secret, default "none", also "secretKey";
+    secret_key: secret, default "none";
 
     /// A file that holds the secret of the access key, read again with it.
     secret_key_file: text, default "none";

@@ -102,7 +102,7 @@ mod tests {
         for (name, value) in [("server_addr", "localhost")].iter().chain(fields) {
             options.set(name, Given::Text((*value).to_owned())).expect("readable");
         }
-        let error = check(options).expect_err("contradicting");
+        let error = check(options, None).expect_err("contradicting");
         assert_eq!(error.kind(), crate::ErrorKind::InvalidOption);
         format!("{error}: {}", error.source().expect("has a cause"))
     }
@@ -121,7 +121,7 @@ mod tests {
         for (name, value) in [("server_addr", "a"), ("tls", "false"), ("tls_ca_file", "/ca.pem")] {
             options.set(name, Given::Text(value.to_owned())).expect("readable");
         }
-        assert!(check(options).is_ok(), "switched off in so many words");
+        assert!(check(options, None).is_ok(), "switched off in so many words");
     }
 
     #[cfg(feature = "tls")]

@@ -1,8 +1,8 @@
 //! From files of certificates to what rustls connects with.
 use std::{
-    fs,
+    fs::{self, File},
     hash::BuildHasher,
-    io,
+    io::{self, Read},
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -170,12 +170,18 @@ fn unusable(error: &rustls::Error, files: &ClientFiles) -> TlsProblem {
 
 fn read(option: &'static str, path: &Path) -> Result<Pem, TlsProblem> {
     let read = || -> io::Result<Vec<u8>> {
-        // Certificates are some kilobytes; a directory, a device or a log is none.
-        let length = fs::metadata(path)?.len();
-        if length > MOST_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long to be one"));
+        let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        // A device may have no end, and a pipe waits for whoever writes to it.
+        if !fs::metadata(path)?.is_file() {
+            return refuse("it is no file");
         }
-        fs::read(path)
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        // Certificates are some kilobytes; a log is none.
+        if bytes.len() as u64 > MOST_BYTES {
+            return refuse("it is too long to be one");
+        }
+        Ok(bytes)
     };
     read().map(Zeroizing::new).map_err(|error| of_file(option, path, &error.to_string()))
 }
@@ -190,3 +196,15 @@ fn problem(option: &'static str, why: String) -> TlsProblem {
 
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Reading `/dev/zero` would not end, nor stop taking memory; this device stands for it.
+    #[test]
+    fn devices_are_no_files_of_certificates() {
+        let error = read("tls_ca_file", Path::new("/dev/null")).expect_err("a device");
+        assert!(error.why.contains("it is no file"), "{}", error.why);
+    }
+}

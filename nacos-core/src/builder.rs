@@ -31,17 +31,24 @@ use crate::{
 #[must_use = "nothing happens until it connects"]
 pub struct ClientBuilder {
     pub(crate) options: ClientOptions,
+    /// What the environment says: whatever is set on the builder wins.
+    environment: ClientOptions,
     /// Given as themselves: they need no options.
     credentials: Option<Arc<dyn Credentials>>,
 }
 
 impl ClientBuilder {
     pub(crate) fn new() -> Self {
-        Self { options: ClientOptions::default(), credentials: None }
+        Self {
+            options: ClientOptions::default(),
+            environment: ClientOptions::default(),
+            credentials: None,
+        }
     }
 
     /// Reads the environment: the variable of each option is listed at [`ClientOptions`]. Empty
-    /// ones count as unset, and what is set on the builder afterwards wins.
+    /// ones count as unset, and what is set on the builder afterwards wins, also over what is meant
+    /// in its place: see [`ClientOptions::or`].
     ///
     /// Of the names by which the Java and Go clients are configured those are read too that mean
     /// the same and cannot be meant for somebody else: `username` is no name for a variable.
@@ -51,7 +58,7 @@ impl ClientBuilder {
     /// [`ErrorKind::InvalidOption`] names the variable that cannot be read; never its value, which
     /// may be a secret in the wrong place.
     pub fn from_env() -> Result<Self, Error> {
-        Ok(Self { options: env::read()?, credentials: None })
+        Ok(Self { environment: env::read()?, ..Self::new() })
     }
 
     /// Sets what `options` says, and leaves the rest as it is.
@@ -146,7 +153,7 @@ impl ClientBuilder {
     }
 
     fn check(self) -> Result<connection::Options, Error> {
-        options::check(self.options, self.credentials)
+        options::check(self.options.or(self.environment), self.credentials)
     }
 }
 

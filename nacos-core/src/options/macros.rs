@@ -23,9 +23,8 @@ macro_rules! options {
         }
 
         impl ClientOptions {
-            /// These, and where they say nothing what `below` says.
-            #[must_use]
-            pub fn or(self, below: Self) -> Self {
+            /// Field by field.
+            pub(super) fn filled_from(self, below: Self) -> Self {
                 Self { $( $name: self.$name.or(below.$name), )+ }
             }
         }
@@ -52,6 +51,8 @@ macro_rules! options {
                     options.$name = Some(options!(@read $kind given)?);
                     Ok(())
                 },
+                is_given: |options| options.$name.is_some(),
+                clear: |options| options.$name = None,
                 #[cfg(test)]
                 kind: options!(@shown $kind),
                 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod access;
 mod check;
 mod given;
+mod layers;
 mod locate;
 mod macros;
 mod table;
@@ -28,6 +29,8 @@ pub(crate) struct Row {
     /// Names of the same option in other clients, as files and the environment spell them.
     pub(crate) also: &'static [&'static str],
     pub(crate) set: fn(&mut ClientOptions, Given) -> Result<(), String>,
+    is_given: fn(&ClientOptions) -> bool,
+    clear: fn(&mut ClientOptions),
     /// What is to be written, in a word.
     #[cfg(test)]
     kind: &'static str,

@@ -24,6 +24,10 @@ pub(super) fn dialer(
         Some(Source::Name(name)) => ("server_dns", named(name)),
         None => ("server_addr", servers.iter().any(named)),
     };
+    let plain = servers.iter().any(|server| !named(server));
+    if https && plain && options.tls.is_none() {
+        return Err(invalid(by, "some servers are named with https:// and some without"));
+    }
     let used = https || options.tls == Some(true);
     // Who says that there is none knows what the others are for: the same file with TLS on.
     if !used
@@ -111,6 +115,14 @@ mod tests {
     fn certificates_cannot_be_left_unchecked() {
         let error = refused(&[("tls", "true"), ("nacos_remote_client_rpc_tls_trustAll", "true")]);
         assert!(error.contains("always checked") && error.contains("tls_ca_file"), "{error}");
+    }
+
+    #[test]
+    fn servers_of_which_only_some_are_named_with_https_are_refused() {
+        for addresses in ["https://a,b", "http://a,https://b"] {
+            let error = refused(&[("server_addr", addresses)]);
+            assert!(error.contains("some servers"), "{error}");
+        }
     }
 
     #[test]

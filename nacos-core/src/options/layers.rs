@@ -1,0 +1,119 @@
+//! Options above options: the upper ones win, also over what is meant in their place.
+use super::{ClientOptions, Row};
+
+impl ClientOptions {
+    /// These, and where they say nothing what `below` says.
+    ///
+    /// Of options that exclude each other, such as `server_addr` and `endpoint`, or a password and
+    /// a token, these win over the others below: whoever names a server in code is not sent
+    /// elsewhere by the environment.
+    ///
+    /// ```
+    /// use nacos_core::ClientOptions;
+    ///
+    /// let file = r#"{ "endpoint": "jmenv", "username": "orders" }"#;
+    /// let file: ClientOptions = serde_json::from_str(file)?;
+    /// let mut code = ClientOptions::default();
+    /// code.server_addr = Some("localhost".to_owned());
+    /// let options = code.or(file);
+    /// assert_eq!((options.endpoint, options.username.as_deref()), (None, Some("orders")));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn or(self, mut below: Self) -> Self {
+        for alternatives in ALTERNATIVES {
+            let chosen = |names: &&[&str]| names.iter().any(|name| self.says(name));
+            for others in alternatives.iter().filter(|names| !chosen(names)) {
+                if alternatives.iter().any(|names| chosen(&names)) {
+                    others.iter().for_each(|name| below.forget(name));
+                }
+            }
+        }
+        self.filled_from(below)
+    }
+
+    fn says(&self, name: &str) -> bool {
+        Row::find(name).is_some_and(|row| (row.is_given)(self))
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(row) = Row::find(name) {
+            (row.clear)(self);
+        }
+    }
+}
+
+/// Only one of each line can be meant.
+const ALTERNATIVES: &[&[&[&str]]] = &[
+    &[&["server_addr"], ENDPOINT, &["server_dns"]],
+    &[USER, &["access_token", "access_token_file"], IDENTITY, ACCESS_KEY],
+    &[&["password"], &["password_file"]],
+    &[&["access_token"], &["access_token_file"]],
+    &[&["access_key"], &["access_key_file"]],
+    &[&["secret_key"], &["secret_key_file"]],
+    &[&["security_token"], &["security_token_file"]],
+];
+
+const ENDPOINT: &[&str] = &[
+    "endpoint",
+    "endpoint_port",
+    "endpoint_context_path",
+    "endpoint_cluster_name",
+    "endpoint_query",
+];
+const USER: &[&str] = &["username", "password", "password_file"];
+const IDENTITY: &[&str] = &["identity_key", "identity_value"];
+const ACCESS_KEY: &[&str] = &[
+    "access_key",
+    "access_key_file",
+    "secret_key",
+    "secret_key_file",
+    "security_token",
+    "security_token_file",
+    "signature_region",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Given, *};
+
+    fn options(fields: &[(&str, &str)]) -> ClientOptions {
+        let mut options = ClientOptions::default();
+        for (name, value) in fields {
+            options.set(name, Given::Text((*value).to_owned())).expect("readable");
+        }
+        options
+    }
+
+    #[test]
+    fn upper_layer_wins_over_what_is_meant_in_its_place() {
+        let below = options(&[
+            ("endpoint", "jmenv"),
+            ("endpoint_query", "a=b"),
+            ("username", "nacos"),
+            ("password_file", "/password"),
+            ("app", "below"),
+        ]);
+        let merged = options(&[("server_addr", "a"), ("access_token", "t")]).or(below.clone());
+        let expected = options(&[("server_addr", "a"), ("access_token", "t"), ("app", "below")]);
+        assert_eq!(merged, expected);
+
+        let merged = options(&[("password", "p")]).or(below.clone());
+        assert_eq!(merged.username, below.username, "a user below, and a password above");
+        assert_eq!((merged.password.is_some(), merged.password_file), (true, None));
+        assert_eq!(merged.endpoint, below.endpoint);
+    }
+
+    #[test]
+    fn layer_that_contradicts_itself_still_does() {
+        let upper = options(&[("server_addr", "a"), ("endpoint", "jmenv")]);
+        assert_eq!(upper.clone().or(options(&[("server_dns", "b")])), upper);
+    }
+
+    #[test]
+    fn every_alternative_is_an_option() {
+        for name in ALTERNATIVES.iter().copied().flatten().copied().flatten() {
+            assert!(Row::find(name).is_some_and(|row| row.name == *name), "{name}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    thread,
 };
 
 use tokio::{runtime, sync::oneshot, task::JoinHandle};
@@ -41,23 +42,44 @@ pub(crate) fn spawn_on_thread<T: Send + 'static>(
     name: &str,
     future: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<Task<T>> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    spawn_on(thread::Builder::new().name(name.to_owned()), future)
+}
+
+fn spawn_on<T: Send + 'static>(
+    thread: thread::Builder,
+    future: impl Future<Output = T> + Send + 'static,
+) -> io::Result<Task<T>> {
+    let runtime = Alone(Some(runtime::Builder::new_current_thread().enable_all().build()?));
     let (owner, mut abandoned) = oneshot::channel::<()>();
     let (done, outcome) = oneshot::channel();
     let future = future.in_current_span();
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        runtime.block_on(async move {
+    thread.spawn(move || {
+        let work = async move {
             tokio::select! {
                 biased;
                 _ = &mut abandoned => {}
                 // Nobody may be waiting for it.
                 value = future => drop(done.send(value)),
             }
-        });
-        // A name being looked up may take its time, and nobody waits for the answer.
-        runtime.shutdown_background();
+        };
+        if let Some(runtime) = &runtime.0 {
+            runtime.block_on(work);
+        }
+        drop(runtime);
     })?;
     Ok(Task(Kind::Thread { outcome, _owner: owner }))
+}
+
+/// The runtime of one thread. Dropping it waits for nothing: a name being looked up may take its
+/// time, and where no thread was granted it is dropped on another runtime's worker.
+struct Alone(Option<runtime::Runtime>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl<T> Task<T> {
@@ -69,6 +91,16 @@ impl<T> Task<T> {
             let _ = handle.await;
         }
     }
+}
+
+/// Starts `future`, which may block its thread, where that delays nobody else. Once it has begun it
+/// goes on when the task is dropped: nobody can end what blocks.
+pub(crate) fn spawn_beside<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
+    let future = future.in_current_span();
+    let runtime = runtime::Handle::current();
+    Task(Kind::Ambient(tokio::task::spawn_blocking(move || runtime.block_on(future))))
 }
 
 /// Runs `work`, which waits for a disk, beside the runtime; `None` if it panicked. It goes on when
@@ -119,12 +151,18 @@ mod tests {
         let (alive, ended) = std::sync::mpsc::channel::<()>();
         let task = spawn_on_thread("nacos-test", async move {
             let _alive = alive;
-            running.send(std::thread::current().name().map(str::to_owned)).expect("awaited");
+            running.send(thread::current().name().map(str::to_owned)).expect("awaited");
             std::future::pending::<()>().await;
         });
         let task = task.expect("a thread");
         assert_eq!(started.recv().expect("it runs").as_deref(), Some("nacos-test"));
         drop(task);
         assert!(ended.recv().is_err(), "the future was dropped");
+    }
+
+    #[tokio::test]
+    async fn thread_that_is_not_granted_is_an_error() {
+        let thread = thread::Builder::new().stack_size(1 << 60);
+        assert!(spawn_on(thread, async {}).is_err());
     }
 }

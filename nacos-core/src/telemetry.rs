@@ -8,7 +8,7 @@
 //! | --- | --- | --- | --- |
 //! | [`SESSIONS`] | gauge | `state` | clients that are `connecting`, `connected`, `backoff` or `denied` |
 //! | [`CONNECTS`] | counter | | connections that a server registered |
-//! | [`DISCONNECTS`] | counter | `reason` | connections that served and ended: `connection`, `stream`, `health_check`, `unusable`, `push` |
+//! | [`DISCONNECTS`] | counter | `reason` | connections that served and ended: `connection`, `stream`, `health_check`, `unusable`, `push`, `shutdown` |
 //! | [`REQUEST_SECONDS`] | histogram | `type`, `code` | each try of a request: its type on the wire; the code of the answer, or `timeout`, `lost`, `not_sent`, `status`, `unreadable` |
 //! | [`SENT_BYTES`], [`RECEIVED_BYTES`] | counter | | gRPC messages with their prefixes |
 //! | [`PUSHES`] | counter | `type` | messages of servers by their type, `other` for unknown ones |
@@ -60,6 +60,8 @@ pub(crate) enum Reason {
     Unusable,
     /// Something that the server sent.
     Push,
+    /// The client was shut down.
+    Shutdown,
 }
 
 impl Reason {
@@ -70,6 +72,7 @@ impl Reason {
             Self::HealthCheck => "health_check",
             Self::Unusable => "unusable",
             Self::Push => "push",
+            Self::Shutdown => "shutdown",
         }
     }
 }

@@ -105,3 +105,41 @@ async fn cancelled_ready_deregisters() {
     soon(server.until(|server| server.requests("InstanceRequest") == 2)).await;
     soon(server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").is_empty())).await;
 }
+
+/// With several workers and in real time: sockets are closed by another one.
+#[cfg(target_os = "linux")]
+#[test]
+fn shutdown_returns_when_the_sockets_are_closed() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let server = server().await;
+        let port = server.addr().port() + 1000;
+        let mut open = 0;
+        for _ in 0..200 {
+            let client = connected(&server).await;
+            client.shutdown(Duration::from_secs(5)).await;
+            open += ours(port);
+            soon(server.until(|server| server.connections() == 0)).await;
+        }
+        assert_eq!(open, 0, "sockets still open after a shutdown of 200");
+    });
+}
+
+#[cfg(target_os = "linux")]
+/// Established connections of this machine to `port`, as clients see them.
+fn ours(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let remote = format!(":{port:04X}");
+    table
+        .lines()
+        .skip(1)
+        .filter(|line| {
+            let mut columns = line.split_whitespace().skip(2);
+            columns.next().is_some_and(|it| it.ends_with(&remote)) && columns.next() == Some("01")
+        })
+        .count()
+}

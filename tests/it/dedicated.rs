@@ -4,7 +4,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nacos_core::{Client, Instance};
+use nacos_core::{
+    Client, Instance,
+    credentials::{Credentials, Grant, GrantContext, GrantFuture},
+};
 use nacos_testkit::Server;
 use tokio::runtime;
 
@@ -63,4 +66,55 @@ fn lazy_client_needs_no_runtime() {
     }
     go_on.blocking_send(()).expect("it listens");
     told.recv_timeout(Duration::from_secs(60)).expect("registered without any runtime");
+}
+
+/// Asks something that blocks its thread, from the second time on.
+#[derive(Debug)]
+struct Blocks {
+    asked: std::sync::atomic::AtomicUsize,
+    entered: mpsc::Sender<()>,
+    gate: std::sync::Mutex<mpsc::Receiver<()>>,
+}
+
+impl Credentials for Blocks {
+    fn grant<'a>(&'a self, _: &'a GrantContext) -> GrantFuture<'a> {
+        Box::pin(async move {
+            if self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 {
+                self.entered.send(()).ok();
+                self.gate.lock().expect("not poisoned").recv().ok();
+            }
+            Ok(Grant::access_token("t").lifetime(Duration::from_secs(5)))
+        })
+    }
+}
+
+#[test]
+fn credentials_that_block_do_not_delay_the_session() {
+    for dedicated in [false, true] {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (entered, enters) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        runtime.block_on(async {
+            let server = Server::start().await.expect("ports on loopback");
+            let credentials =
+                Blocks { asked: std::sync::atomic::AtomicUsize::default(), entered, gate };
+            let client = Client::builder()
+                .server_addr(server.addr().to_string())
+                .dedicated_thread(dedicated)
+                .with_credentials(credentials);
+            let _client = client.connect().await.expect("the server is there");
+            tokio::task::spawn_blocking(move || enters.recv()).await.expect("ends").expect("asked");
+            let before = server.connects();
+            server.drop_connections();
+            let again = server.until(|server| server.connects() > before);
+            let again = tokio::time::timeout(Duration::from_secs(10), again).await;
+            drop(open);
+            again.unwrap_or_else(|_| panic!("the session stands still; dedicated: {dedicated}"));
+        });
+    }
 }

@@ -246,3 +246,23 @@ async fn client_converges_after_any_faults_of_the_network() {
         assert!(healed.is_ok(), "{behaviour:?}, {state:?}\n{script}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_withdrawn_right_after_a_planned_move_is_gone() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = Client::builder()
+            .server_addr(server.addr().to_string())
+            .connect()
+            .await
+            .expect("there");
+        let guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
+        let guard = guard.ready().await.expect("registered");
+        server.reset_connections(None);
+        reconnected(&client, 1).await;
+        becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+        guard.deregister().await.expect("the server has agreed");
+        let left = server.instances("", "DEFAULT_GROUP", "o");
+        assert!(left.is_empty(), "{behaviour:?}: {left:?}");
+    }
+}

@@ -111,3 +111,22 @@ async fn names_are_those_of_the_documentation() {
         assert!(documented.contains(&(kind, key.name())), "{kind:?} {}", key.name());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_is_a_reason_of_its_own() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let server = server().await;
+    let client = connected(&server).await;
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let _guard = guard.ready().await.expect("registered");
+    client.shutdown(Duration::from_secs(5)).await;
+    for (key, _, _, _) in snapshotter.snapshot().into_vec() {
+        let (_, key) = key.into_parts();
+        assert!(
+            !key.labels().any(|label| label.key() == "reason" && label.value() == "health_check"),
+            "{key:?}"
+        );
+    }
+}

@@ -7,7 +7,7 @@ use crate::{
     credentials::{Cause, Credentials, Grant, GrantContext, GrantError},
     resource::Resource,
     session::LoginFailure,
-    tasks,
+    tasks::{self, Task},
     transport::{CallError, Headers},
 };
 
@@ -16,11 +16,12 @@ use crate::{
 pub(super) async fn log_in(
     credentials: Option<Arc<dyn Credentials>>,
     context: GrantContext,
+    alone: bool,
 ) -> Result<Grant, LoginFailure> {
     let Some(credentials) = credentials else {
         return Err(LoginFailure::Unreachable("there are no credentials".to_owned()));
     };
-    let asked = tasks::spawn(async move { credentials.grant(&context).await });
+    let asked = foreign(alone, async move { credentials.grant(&context).await });
     let outcome = match timeout(LOGIN_TIMEOUT, asked).await {
         Ok(Some(outcome)) => outcome,
         Ok(None) => Err(GrantError::unavailable("whoever was asked for credentials panicked")),
@@ -43,14 +44,23 @@ pub(super) fn headers_now(grant: Option<&Grant>, resource: impl FnOnce() -> Reso
 pub(super) async fn headers(
     grant: Option<Arc<Grant>>,
     resource: Resource,
+    alone: bool,
 ) -> Result<Headers, CallError> {
     match grant {
         Some(grant) if grant.runs_foreign_code() && resource != Resource::Connection => {
-            let signed = tasks::spawn(async move { grant.headers_for(|| resource) });
+            let signed = foreign(alone, async move { grant.headers_for(|| resource) });
             signed.await.ok_or_else(|| CallError::Unreadable(SIGNER_PANICKED.to_owned()))
         }
         grant => Ok(headers_now(grant.as_deref(), || resource)),
     }
+}
+
+/// Runs code that is not ours: where the session has a thread `alone`, not on that one.
+fn foreign<T: Send + 'static>(
+    alone: bool,
+    code: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
+    if alone { tasks::spawn_beside(code) } else { tasks::spawn(code) }
 }
 
 /// For one login, however many servers are asked.

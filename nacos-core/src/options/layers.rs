@@ -24,7 +24,7 @@ impl ClientOptions {
         for alternatives in ALTERNATIVES {
             let chosen = |names: &&[&str]| names.iter().any(|name| self.says(name));
             for others in alternatives.iter().filter(|names| !chosen(names)) {
-                if alternatives.iter().any(|names| chosen(&names)) {
+                if alternatives.iter().any(chosen) {
                     others.iter().for_each(|name| below.forget(name));
                 }
             }

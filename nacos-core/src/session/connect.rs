@@ -33,7 +33,12 @@ impl Session {
         if self.campaign.is_none() && self.next_campaign.is_some_and(|at| at <= now) {
             self.next_campaign = None;
             let redirect = self.planned_move.as_mut().and_then(|planned| planned.redirect.take());
-            let round = self.servers.round(redirect.as_ref());
+            let mut round = self.servers.round(redirect.as_ref());
+            let leaving = self.serving.as_ref().filter(|_| self.planned_move.is_some());
+            if let Some(link) = leaving.and_then(|serving| self.links.get(&serving.link)) {
+                // Also after a change of the list, which begins the round anywhere.
+                round.sort_by_key(|server| *server == link.server);
+            }
             self.campaign = Some(Campaign::new(now, round));
         }
         while let Some(server) = self.campaign.as_mut().and_then(|campaign| campaign.next(now)) {
@@ -262,6 +267,16 @@ impl Session {
         Some(link)
     }
 
+    /// Closes every connection that has been replaced, and with it what its server still holds.
+    pub(super) fn close_retiring(&mut self) {
+        let retiring =
+            self.links.iter().filter(|(_, link)| matches!(link.phase, Phase::Retiring { .. }));
+        let retiring: Vec<LinkId> = retiring.map(|(id, _)| *id).collect();
+        for id in retiring {
+            self.close_link(id);
+        }
+    }
+
     /// Gives up every connection that has not come up yet.
     fn abandon_candidates(&mut self) {
         let candidates = self.links.iter().filter(|(_, link)| link.is_candidate());
@@ -349,9 +364,12 @@ impl Session {
     /// Another server is to serve; until it does, this one goes on.
     pub(super) fn plan_move(&mut self, now: Instant, reason: MoveReason) {
         self.planned_move = Some(PlannedMove { reason, redirect: None });
-        // After a rolling restart operators move all clients at once: they do not move together.
-        self.next_campaign = Some(now + MOVE_WITHIN.mul_f64((self.jitter)()));
         self.outage.since = now;
+        // A search beside a suspect finds another as well, and the next one begins after it.
+        if self.campaign.is_none() {
+            // After a rolling restart operators move all clients at once: they do not move together.
+            self.next_campaign = Some(now + MOVE_WITHIN.mul_f64((self.jitter)()));
+        }
     }
 }
 

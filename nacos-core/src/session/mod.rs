@@ -424,7 +424,11 @@ impl Session {
                         }
                     }
                 }
-                ClaimKey::Instances(service) => self.presence.forget(service),
+                ClaimKey::Instances(service) => {
+                    self.presence.forget(service);
+                    // It would show there until that connection is closed.
+                    self.close_retiring();
+                }
             }
         }
     }
@@ -443,6 +447,7 @@ impl Session {
     pub(crate) fn close(&mut self, deadline: Instant) {
         if self.lifetime == Lifetime::Open {
             self.lifetime = Lifetime::Closing { deadline };
+            self.close_retiring();
             self.claims.withdraw_all();
         }
     }

@@ -468,6 +468,47 @@ fn server_that_is_back_on_the_list_is_not_left() {
 }
 
 #[test]
+fn server_that_leaves_the_list_while_another_is_looked_for_causes_no_hot_loop() {
+    let mut stage = Stage::locating(false);
+    stage.begin();
+    stage.list("a");
+    stage.list("b");
+    stage.silent = true;
+    // The last health check was answered half an interval after that.
+    for _ in 0..4 {
+        stage.advance(5 * SECOND);
+        stage.answer_all(&ok("HealthCheckResponse"));
+    }
+    stage.advance(5 * SECOND);
+    stage.advance(SECOND);
+    assert_eq!(stage.dialled, ["a", "b"], "another server is tried beside the suspect");
+    let list = Server::parse_list("b", 1000).expect("valid");
+    stage.session.handle_servers(stage.now, Ok(list));
+    stage.perform();
+    assert!(stage.session.planned_move.is_some());
+    let began = stage.now;
+    for _ in 0..100 {
+        stage.wait();
+    }
+    assert!(stage.now - began > SECOND, "{:?}", stage.now - began);
+}
+
+#[test]
+fn reset_goes_to_another_server_also_after_the_list_has_changed() {
+    for jitter in [0.0, 0.4, 0.8] {
+        let mut stage = Stage::with("", false, jitter, Some(30 * SECOND));
+        stage.begin();
+        stage.list("b");
+        stage.list("a,b,c");
+        stage.dialled.clear();
+        stage.reset();
+        stage.advance(SECOND);
+        assert_ne!(stage.dialled.first().map(String::as_str), Some("b"), "{jitter}");
+        assert_eq!(stage.dialled.len(), 1);
+    }
+}
+
+#[test]
 fn empty_or_unreadable_list_replaces_none() {
     let mut stage = Stage::locating(false);
     stage.begin();

@@ -36,12 +36,13 @@ impl Driver {
                     return;
                 };
                 let (link, grant) = (link.clone(), self.grant.clone());
+                let alone = self.meters.dedicated_thread;
                 self.jobs.push(Box::pin(async move {
                     let began = Instant::now();
                     let kind = label::request_kind(&request);
                     let limit = Limit { idle: within, deadline: began + within.max(CALL_DEADLINE) };
                     let answer = timeout_at(limit.deadline, async {
-                        link.call(request, headers(grant, resource).await?, limit).await
+                        link.call(request, headers(grant, resource, alone).await?, limit).await
                     });
                     let answer = answer.await.unwrap_or(Err(CallError::Timeout));
                     let code = match &answer {
@@ -61,6 +62,8 @@ impl Driver {
                     }));
                 }
             }
+            // The end waits until what it closes is closed.
+            Action::Close { .. } if self.session.is_closed() => {}
             // Dropping it ends the task that does its work, and closes the socket.
             Action::Close { link } => drop(self.links.remove(&link)),
             Action::Locate => self.locate(),
@@ -69,8 +72,9 @@ impl Driver {
                 let mut servers = (*self.views.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
                 let context = GrantContext { servers, dialer, refused };
+                let alone = self.meters.dedicated_thread;
                 self.jobs.push(Box::pin(async move {
-                    Report::LoggedIn(log_in(credentials, context).await)
+                    Report::LoggedIn(log_in(credentials, context, alone).await)
                 }));
             }
         }

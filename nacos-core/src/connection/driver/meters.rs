@@ -11,7 +11,7 @@ pub(super) struct Meters {
     /// What a connection that ends now would have ended of.
     pub(super) blame: Reason,
     logged_in: Option<Instant>,
-    dedicated_thread: bool,
+    pub(super) dedicated_thread: bool,
     warned: bool,
 }
 

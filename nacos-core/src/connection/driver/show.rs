@@ -4,7 +4,11 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 
 use super::{Current, Driver, Open, Serving, now};
-use crate::{session::Event, state::SessionState, telemetry};
+use crate::{
+    session::Event,
+    state::SessionState,
+    telemetry::{self, Reason},
+};
 
 impl Driver {
     pub(super) fn show(&mut self, event: Event) {
@@ -14,6 +18,7 @@ impl Driver {
                 self.vitals.losses += u64::from(link.is_none() && self.closing.is_none());
                 match link {
                     Some(_) => telemetry::connected(),
+                    None if self.closing.is_some() => telemetry::disconnected(Reason::Shutdown),
                     None => telemetry::disconnected(self.meters.blame),
                 }
                 self.serving = link;

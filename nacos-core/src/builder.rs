@@ -32,7 +32,7 @@ use crate::{
 pub struct ClientBuilder {
     pub(crate) options: ClientOptions,
     /// What the environment says: whatever is set on the builder wins.
-    environment: ClientOptions,
+    environment: Box<ClientOptions>,
     /// Given as themselves: they need no options.
     credentials: Option<Arc<dyn Credentials>>,
 }
@@ -41,7 +41,7 @@ impl ClientBuilder {
     pub(crate) fn new() -> Self {
         Self {
             options: ClientOptions::default(),
-            environment: ClientOptions::default(),
+            environment: Box::default(),
             credentials: None,
         }
     }
@@ -58,7 +58,7 @@ impl ClientBuilder {
     /// [`ErrorKind::InvalidOption`] names the variable that cannot be read; never its value, which
     /// may be a secret in the wrong place.
     pub fn from_env() -> Result<Self, Error> {
-        Ok(Self { environment: env::read()?, ..Self::new() })
+        Ok(Self { environment: Box::new(env::read()?), ..Self::new() })
     }
 
     /// Sets what `options` says, and leaves the rest as it is.
@@ -153,7 +153,7 @@ impl ClientBuilder {
     }
 
     fn check(self) -> Result<connection::Options, Error> {
-        options::check(self.options.or(self.environment), self.credentials)
+        options::check(self.options.or(*self.environment), self.credentials)
     }
 }
 

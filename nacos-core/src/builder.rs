@@ -39,11 +39,7 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     pub(crate) fn new() -> Self {
-        Self {
-            options: ClientOptions::default(),
-            environment: Box::default(),
-            credentials: None,
-        }
+        Self { options: ClientOptions::default(), environment: Box::default(), credentials: None }
     }
 
     /// Reads the environment: the variable of each option is listed at [`ClientOptions`]. Empty

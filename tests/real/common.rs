@@ -84,6 +84,12 @@ pub(crate) async fn eventually(condition: impl AsyncFn() -> bool) {
     }
 }
 
+/// Waits a minute for it at most, and then says what never came.
+pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(Duration::from_secs(60), wait).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: not within a minute"))
+}
+
 /// Waits until the watched document has this content, or is absent.
 pub(crate) async fn document_becomes(watch: &Watch, content: Option<&str>) {
     let expected = |state: &DocumentState| match (state, content) {

@@ -2,14 +2,14 @@
 use std::{
     convert::Infallible,
     sync::atomic::{AtomicU32, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nacos_core::{Client, Instance, Publish, Registration, Subscription, Watch};
 use servers::Product;
 
 use crate::{
-    common::{connect, document_becomes},
+    common::{connect, document_becomes, soon},
     fleet::{ALL, Fleet, publish},
 };
 
@@ -56,18 +56,20 @@ impl Traveller {
     /// Waits until that many connections were made, and the last one holds every claim.
     pub(crate) async fn arrive(&self, connects: u64, began: Instant) {
         let mut vitals = self.nacos.vitals();
-        vitals.wait_for(|vitals| vitals.connects >= connects).await.expect("the client lives");
+        let connected = vitals.wait_for(|vitals| vitals.connects >= connects);
+        soon("a connection", connected).await.expect("the client lives");
         self.say("connected", began);
-        vitals.wait_for(|vitals| vitals.unsettled == 0).await.expect("the client lives");
+        let held = vitals.wait_for(|vitals| vitals.unsettled == 0);
+        soon("every claim held", held).await.expect("the client lives");
         self.say("every claim held", began);
     }
 
     /// Waits until what `witness`, on another node, changes is seen here.
     pub(crate) async fn follow(&self, witness: &Client, content: &str, began: Instant) {
         let document = async {
-            publish(witness, self.name, content).await;
+            soon("a publish elsewhere", publish(witness, self.name, content)).await;
             self.say("document published elsewhere", began);
-            document_becomes(&self.watch, Some(content)).await;
+            soon("the document", document_becomes(&self.watch, Some(content))).await;
             self.say("document followed", began);
         };
         let service = async {
@@ -77,10 +79,17 @@ impl Traveller {
                 .register(beacon.as_str(), Instance::new("127.0.0.1", 2))
                 .expect("valid");
             let mut seen = self.subscription.live();
-            seen.wait_for(|service| service.instances.len() == 1).await.expect("the client lives");
+            let came = seen.wait_for(|service| service.instances.len() == 1);
+            soon("the other service", came).await.expect("the client lives");
             self.say("service followed", began);
             drop(guard);
-            seen.wait_for(|service| service.instances.is_empty()).await.expect("the client lives");
+            let left = seen.wait_for(|service| service.instances.is_empty());
+            if tokio::time::timeout(PATIENCE, left).await.is_err() {
+                // Whose fault: nobody withdrew it, the nodes differ, or a push was lost.
+                let [here, there] = [&self.nacos, witness].map(Client::naming);
+                let listed = (here.query(&*beacon).await, there.query(&*beacon).await);
+                panic!("{beacon} never ended; here and there: {listed:?}");
+            }
         };
         tokio::join!(document, service);
     }
@@ -104,6 +113,9 @@ impl Traveller {
         never
     }
 }
+
+/// What is removed is pushed half a second later.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The service that a traveller subscribes to.
 fn beacon(name: &str) -> String {

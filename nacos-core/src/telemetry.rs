@@ -16,6 +16,9 @@
 //! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it no server holds at present: the redo queue |
 //! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the last client that reported logged in |
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
+//!
+//! Beside them, `tracing` has one span a session, `nacos`, with the application's name, and at level
+//! `DEBUG` one a try of a user's request, `request`, with its type and the server.
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};

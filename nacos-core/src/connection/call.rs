@@ -5,6 +5,7 @@ use tokio::{
     sync::watch,
     time::{Duration, Instant, sleep_until, timeout_at},
 };
+use tracing::{Instrument, debug_span};
 
 use super::{
     Connection,
@@ -76,7 +77,9 @@ impl Connection {
             let began = Instant::now();
             let limit = Limit { idle: PER_TRY, deadline };
             let headers = headers_now(serving.grant.as_deref(), || request.resource());
-            let answer = serving.link.call(request.payload(), headers, limit).await;
+            let span = debug_span!("request", kind = R::TYPE, server = %serving.server);
+            let call = serving.link.call(request.payload(), headers, limit);
+            let answer = call.instrument(span).await;
             let answer = answer.map(|payload| wire::decode(&payload));
             telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
             let error = match answer {

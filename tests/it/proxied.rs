@@ -151,7 +151,8 @@ async fn large_push_over_a_slow_link_costs_no_connection() {
     let pushed = LargePush::after(Duration::ZERO, 2_000_000).await;
     assert!(pushed.took > Duration::from_secs(1), "{:?}", pushed.took);
     sleep(Duration::from_secs(20)).await;
-    assert!(pushed.behind.server.requests("HealthCheckRequest") >= 3);
+    // At least: what is asked for otherwise meanwhile is a sign of life, too.
+    assert!(pushed.behind.server.requests("HealthCheckRequest") >= 2);
     assert_eq!(pushed.connects(), 1);
 }
 

@@ -91,6 +91,11 @@ impl Error {
     }
 }
 
+/// A stranger's text, of at most so many characters: short enough for an error or a log.
+pub(crate) fn clip(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
+}
+
 /// What was being done, put into words only if it fails.
 pub(crate) struct Doing<'a, T>(pub(crate) &'a str, pub(crate) &'a T);
 

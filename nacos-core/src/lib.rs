@@ -87,6 +87,7 @@ pub mod credentials;
 mod document;
 mod env;
 mod error;
+mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzed;

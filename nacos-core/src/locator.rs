@@ -3,7 +3,10 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, time::Duration};
 
 use http::{Uri, uri::Authority};
 
-use crate::server::{Scheme, Server};
+use crate::{
+    error::clip,
+    server::{Scheme, Server},
+};
 
 /// Where the list of servers is read, and how often.
 #[derive(Clone, Debug)]
@@ -147,13 +150,16 @@ impl Listing {
                 Ok(servers) => {
                     for server in servers {
                         if !is_host(server.host()) {
-                            listing.unreadable(format!("{:?} is no host name", clip(line)));
+                            listing.unreadable(format!(
+                                "{:?} is no host name",
+                                clip(line, MAX_QUOTED)
+                            ));
                         } else if !listing.servers.contains(&server) {
                             listing.servers.push(server);
                         }
                     }
                 }
-                Err(why) => listing.unreadable(clip(&why).to_owned()),
+                Err(why) => listing.unreadable(clip(&why, MAX_QUOTED).to_owned()),
             }
         }
         listing
@@ -185,11 +191,6 @@ impl Listing {
 fn is_host(host: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:%".contains(c);
     !host.is_empty() && host.chars().all(allowed)
-}
-
-/// A stranger's text, short enough for a log.
-fn clip(text: &str) -> &str {
-    text.char_indices().nth(MAX_QUOTED).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
 }
 
 impl fmt::Display for Endpoint {

@@ -80,6 +80,7 @@ mod http;
 mod line;
 mod observe;
 mod peer;
+mod ports;
 pub mod proxy;
 mod server;
 mod shared;

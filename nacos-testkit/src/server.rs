@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,6 +13,7 @@ use crate::{
     agenda::Event,
     grpc, http,
     line::Gate,
+    ports::{GRPC_OFFSET, free_pair},
     shared::{Plan, Shared},
     tasks::Task,
 };
@@ -49,7 +50,7 @@ impl Server {
     }
 
     pub(crate) async fn open(plan: Plan) -> io::Result<Self> {
-        let (main, grpc) = free_ports().await?;
+        let (main, grpc) = free_pair().await?;
         let probe_silence = plan.probe_silence;
         let shared = Arc::new(Shared::new(plan, main.local_addr()?));
         if probe_silence {
@@ -160,21 +161,5 @@ impl Drop for Ports {
 }
 
 fn grpc_addr(main: SocketAddr) -> SocketAddr {
-    SocketAddr::new(main.ip(), main.port().saturating_add(1000))
+    SocketAddr::new(main.ip(), main.port().saturating_add(GRPC_OFFSET))
 }
-
-/// Two free ports, 1000 apart. Below the range from which systems take the ports of outgoing
-/// connections: a client that knocks at a stopped server must not meet itself there.
-async fn free_ports() -> io::Result<(TcpListener, TcpListener)> {
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..TRIES {
-        let main = SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(10_000..31_000)));
-        match (TcpListener::bind(main).await, TcpListener::bind(grpc_addr(main)).await) {
-            (Ok(main), Ok(grpc)) => return Ok((main, grpc)),
-            (Err(error), _) | (_, Err(error)) => last = error,
-        }
-    }
-    Err(last)
-}
-
-const TRIES: u32 = 200;

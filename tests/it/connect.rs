@@ -1,5 +1,5 @@
 //! Getting a connection, or a clear error.
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use nacos_core::{Client, ErrorKind, SessionState};
 use nacos_testkit::Server;
@@ -9,7 +9,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{becomes, builder, connected, server, soon};
+use crate::support::{becomes, builder, chain, connected, server, soon};
 
 fn assert_send_sync<T: Send + Sync>() {}
 
@@ -20,17 +20,6 @@ fn handles_can_be_shared_between_threads() {
     assert_send_sync::<nacos_core::Subscription>();
     assert_send_sync::<nacos_core::Watch>();
     assert_send_sync::<nacos_core::Error>();
-}
-
-/// The text of an error and of everything below it.
-fn chain(error: &nacos_core::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Two ports, 1 000 apart, on which nobody listens; held so that nobody else takes the first.

@@ -1,11 +1,10 @@
 //! Where the servers are: read from an address server or from DNS, and followed as it changes.
 use std::{
-    error::Error as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use nacos_core::{ClaimState, Client, ClientBuilder, Error, ErrorKind, Instance, SessionState};
+use nacos_core::{ClaimState, Client, ClientBuilder, ErrorKind, Instance, SessionState};
 use nacos_testkit::Server;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{becomes, reconnected, server, soon};
+use crate::support::{becomes, chain, reconnected, server, soon};
 
 #[tokio::test(start_paused = true)]
 async fn client_leaves_a_server_that_left_the_list_and_loses_no_registration() {
@@ -269,15 +268,4 @@ async fn nobody() -> String {
     let server = server().await;
     server.stop().await;
     server.addr().to_string()
-}
-
-/// The text of an error and of everything below it.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

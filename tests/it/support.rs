@@ -1,5 +1,5 @@
 //! What several tests begin with.
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use nacos_core::{Client, ClientBuilder, Live, SessionState};
 use nacos_testkit::{Behaviour, Server};
@@ -41,4 +41,15 @@ pub(crate) async fn reconnected(client: &Client, before: u64) {
 /// Waits until `live` satisfies `condition`.
 pub(crate) async fn becomes<T>(live: &mut Live<T>, condition: impl FnMut(&T) -> bool) {
     assert!(soon(live.wait_for(condition)).await.is_some(), "it ended before");
+}
+
+/// The text of an error and of everything below it.
+pub(crate) fn chain(error: &nacos_core::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }

@@ -42,6 +42,7 @@ fn floors_of_core_point_downwards() {
             "live",
             "store",
             "error",
+            "file",
             "server",
             "locator",
             "state",

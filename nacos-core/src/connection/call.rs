@@ -21,16 +21,6 @@ use crate::{
     wire::{self, Failure, Refusal, Request},
 };
 
-/// How a try ended, as a label.
-fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
-    match answer {
-        Ok(Ok(_)) => "200",
-        Ok(Err(Failure::Answered(refusal))) => telemetry::code_label(refusal.code),
-        Ok(Err(Failure::Unreadable(_))) => "unreadable",
-        Err(error) => error.label(),
-    }
-}
-
 /// Whether a request may be sent again after it may have been done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Repeat {
@@ -83,35 +73,33 @@ impl Connection {
             let answer = answer.map(|payload| wire::decode(&payload));
             telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
             let error = match answer {
-                Ok(answer) => match answer {
-                    Ok(answer) => return Ok(Ok(answer)),
-                    Err(Failure::Answered(refusal)) => match refusal.code {
-                        // Not done, and never will be on this connection: another one is due.
-                        wire::UNREGISTERED | wire::DISCONNECTED => {
-                            self.send(Command::Unusable(serving.id));
-                            self.moved_on(&mut current, &serving, deadline).await;
-                            last_error =
-                                Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
-                            continue;
-                        }
-                        wire::DENIED if !denied => {
-                            denied = true;
-                            if let Some(grant) = &serving.grant {
-                                self.send(Command::TokenRefused(Arc::clone(grant)));
-                                let renewed =
-                                    timeout_at(deadline, renewed(&mut current, &serving)).await;
-                                if renewed == Ok(true) {
-                                    continue;
-                                }
-                            }
-                            return Ok(Err(refusal));
-                        }
-                        _ => return Ok(Err(refusal)),
-                    },
-                    Err(failure @ Failure::Unreadable(_)) => {
-                        return Err(Error::new(ErrorKind::Protocol, doing).because(failure));
+                Ok(Ok(answer)) => return Ok(Ok(answer)),
+                Ok(Err(Failure::Answered(refusal))) => match refusal.code {
+                    // Not done, and never will be on this connection: another one is due.
+                    wire::UNREGISTERED | wire::DISCONNECTED => {
+                        self.send(Command::Unusable(serving.id));
+                        self.moved_on(&mut current, &serving, deadline).await;
+                        last_error =
+                            Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
+                        continue;
                     }
+                    wire::DENIED if !denied => {
+                        denied = true;
+                        if let Some(grant) = &serving.grant {
+                            self.send(Command::TokenRefused(Arc::clone(grant)));
+                            let renewed =
+                                timeout_at(deadline, renewed(&mut current, &serving)).await;
+                            if renewed == Ok(true) {
+                                continue;
+                            }
+                        }
+                        return Ok(Err(refusal));
+                    }
+                    _ => return Ok(Err(refusal)),
                 },
+                Ok(Err(failure @ Failure::Unreadable(_))) => {
+                    return Err(Error::new(ErrorKind::Protocol, doing).because(failure));
+                }
                 Err(error) => error,
             };
             let (kind, again) = match &error {
@@ -160,6 +148,16 @@ impl Connection {
         };
         // Both a closed session and the deadline are for the next round to report.
         let _ = timeout_at(deadline, current.wait_for(other)).await;
+    }
+}
+
+/// How a try ended, as a label.
+fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
+    match answer {
+        Ok(Ok(_)) => "200",
+        Ok(Err(Failure::Answered(refusal))) => telemetry::code_label(refusal.code),
+        Ok(Err(Failure::Unreadable(_))) => "unreadable",
+        Err(error) => error.label(),
     }
 }
 

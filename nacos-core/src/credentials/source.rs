@@ -1,14 +1,11 @@
 //! Where a secret stands: in memory, or in a file that may be replaced at any time.
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
-use zeroize::Zeroizing;
-
 use super::GrantError;
-use crate::{secret::Secret, tasks};
+use crate::{file, secret::Secret, tasks};
 
 /// Where a secret stands. `Debug` shows a file's path, never what is in it.
 #[derive(Clone, Debug)]
@@ -42,16 +39,7 @@ impl Source {
 
 fn read_file(path: &Path) -> io::Result<Secret> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    // Opening a pipe would wait for whoever writes to it.
-    if !path.metadata()?.is_file() {
-        return refuse("it is no file");
-    }
-    // Room for all of it at once: what a vector leaves behind when it grows is not overwritten.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SIZE + 2));
-    File::open(path)?.take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_SIZE {
-        return refuse("it is longer than 64 KiB");
-    }
+    let bytes = file::read(path, MAX_SIZE, "it is longer than 64 KiB")?;
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     match std::str::from_utf8(text) {

@@ -269,19 +269,18 @@ impl Session {
 
     /// Closes every connection that has been replaced, and with it what its server still holds.
     pub(super) fn close_retiring(&mut self) {
-        let retiring =
-            self.links.iter().filter(|(_, link)| matches!(link.phase, Phase::Retiring { .. }));
-        let retiring: Vec<LinkId> = retiring.map(|(id, _)| *id).collect();
-        for id in retiring {
-            self.close_link(id);
-        }
+        self.close_links(|link| matches!(link.phase, Phase::Retiring { .. }));
     }
 
     /// Gives up every connection that has not come up yet.
     fn abandon_candidates(&mut self) {
-        let candidates = self.links.iter().filter(|(_, link)| link.is_candidate());
-        let candidates: Vec<LinkId> = candidates.map(|(id, _)| *id).collect();
-        for id in candidates {
+        self.close_links(Link::is_candidate);
+    }
+
+    fn close_links(&mut self, unwanted: impl Fn(&Link) -> bool) {
+        let unwanted = self.links.iter().filter(|(_, link)| unwanted(link));
+        let unwanted: Vec<LinkId> = unwanted.map(|(id, _)| *id).collect();
+        for id in unwanted {
             self.close_link(id);
         }
     }

@@ -21,7 +21,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub(crate) use self::{ability::Ability, payload::Payload};
-use crate::{error::ErrorKind, resource::Resource};
+use crate::{
+    error::{ErrorKind, clip},
+    resource::Resource,
+};
 
 /// A message that is answered by one of type [`Request::Answer`].
 pub(crate) trait Request: Serialize {
@@ -149,7 +152,7 @@ pub(crate) fn decode<A: Answer>(payload: &Payload) -> Result<A, Failure> {
         });
         Err(Failure::Answered(refusal))
     } else {
-        Err(Failure::Unreadable(format!("{:?} in place of {}", clip(kind), A::TYPE)))
+        Err(Failure::Unreadable(format!("{:?} in place of {}", clip(kind, MAX_QUOTED), A::TYPE)))
     }
 }
 
@@ -159,7 +162,10 @@ pub(crate) fn parse<T: DeserializeOwned>(payload: &Payload) -> Result<T, Failure
         // serde_json names the position and the kind of value, and would quote a wrong string:
         // that string may be somebody's configuration, so only the position is kept.
         let at = format!("line {} column {}", error.line(), error.column());
-        Failure::Unreadable(format!("{:?} is not readable at {at}", clip(payload.kind())))
+        Failure::Unreadable(format!(
+            "{:?} is not readable at {at}",
+            clip(payload.kind(), MAX_QUOTED)
+        ))
     })
 }
 
@@ -197,12 +203,7 @@ fn refusal(outcome: Outcome<'_>, typed: bool) -> Option<Refusal> {
     }
     // Some failures carry the reason in one of the two codes only (pitfall 18).
     let code = if outcome.error_code == 0 { outcome.result_code } else { outcome.error_code };
-    Some(Refusal { code, message: clip(outcome.message).to_owned(), typed })
-}
-
-/// A peer's text, short enough to be put into an error.
-fn clip(text: &str) -> &str {
-    text.char_indices().nth(MAX_QUOTED).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
+    Some(Refusal { code, message: clip(outcome.message, MAX_QUOTED).to_owned(), typed })
 }
 
 /// A missing or null field is the default of its type.

@@ -142,25 +142,4 @@ pub(super) async fn free_port() -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
 }
 
-/// Two free ports at the distance at which clients look for gRPC. Below the range from which
-/// systems take the ports of outgoing connections: those come and go, and half a pair is none.
-pub(super) async fn free_pair() -> io::Result<(TcpListener, TcpListener)> {
-    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..TRIES {
-        let main = fastrand::u16(10_000..31_000);
-        let [main, grpc] = [main, main + GRPC_OFFSET];
-        match (
-            TcpListener::bind((Ipv4Addr::LOCALHOST, main)).await,
-            TcpListener::bind((Ipv4Addr::LOCALHOST, grpc)).await,
-        ) {
-            (Ok(main), Ok(grpc)) => return Ok((main, grpc)),
-            (Err(error), _) | (_, Err(error)) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// The gRPC port of a Nacos server, seen from its main port.
-pub(super) const GRPC_OFFSET: u16 = 1000;
-const TRIES: u32 = 200;
 const BACKLOG: u32 = 1024;

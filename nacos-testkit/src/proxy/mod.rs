@@ -46,10 +46,13 @@ mod shared;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use crate::tasks::TransportTasks;
+use crate::{
+    ports::{GRPC_OFFSET, free_pair},
+    tasks::TransportTasks,
+};
 
 use command::What;
-use front::{Front, GRPC_OFFSET, free_pair, free_port};
+use front::{Front, free_port};
 use shared::Shared;
 
 pub use command::{Command, Direction};

@@ -1,8 +1,6 @@
 //! From files of certificates to what rustls connects with.
 use std::{
-    fs::{self, File},
     hash::BuildHasher,
-    io::{self, Read},
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -17,6 +15,7 @@ use tokio_rustls::rustls::{
 use zeroize::Zeroizing;
 
 use super::{Alpn, ClientFiles, TlsProblem, TlsSettings, TlsVersion};
+use crate::file;
 
 /// What connections are made with. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -169,21 +168,9 @@ fn unusable(error: &rustls::Error, files: &ClientFiles) -> TlsProblem {
 }
 
 fn read(option: &'static str, path: &Path) -> Result<Pem, TlsProblem> {
-    let read = || -> io::Result<Vec<u8>> {
-        let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        // A device may have no end, and a pipe waits for whoever writes to it.
-        if !fs::metadata(path)?.is_file() {
-            return refuse("it is no file");
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-        // Certificates are some kilobytes; a log is none.
-        if bytes.len() as u64 > MOST_BYTES {
-            return refuse("it is too long to be one");
-        }
-        Ok(bytes)
-    };
-    read().map(Zeroizing::new).map_err(|error| of_file(option, path, &error.to_string()))
+    // Certificates are some kilobytes; a log is none.
+    file::read(path, MOST_BYTES, "it is too long to be one")
+        .map_err(|error| of_file(option, path, &error.to_string()))
 }
 
 fn of_file(option: &'static str, path: &Path, why: &str) -> TlsProblem {
@@ -195,7 +182,7 @@ fn problem(option: &'static str, why: String) -> TlsProblem {
 }
 
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 #[cfg(all(test, unix))]
 mod tests {

@@ -8,40 +8,35 @@ use nacos_core::Instance;
 use servers::Request;
 use tokio::runtime;
 
-use crate::common::{covered, shared};
+use crate::common::{on_each, shared};
 
 #[test]
 fn registration_outlives_a_runtime_that_is_blocked_for_30_seconds() {
-    // Side by side: each has a thread and a runtime of its own.
-    std::thread::scope(|scope| {
-        for product in covered() {
-            scope.spawn(move || {
-                let server = shared(product);
-                let runtime = runtime::Builder::new_current_thread().enable_all().build();
-                runtime.expect("a runtime").block_on(async {
-                    let client = server.builder().dedicated_thread(true).connect().await;
-                    let client = client.expect("the server is up");
-                    let instance = Instance::new("127.0.0.1", 25);
-                    let guard = client.naming().register("blocked", instance).expect("valid");
-                    let _guard = guard.ready().await.expect("registered");
-                    // From here on nothing else runs on this runtime. A server sees it a moment
-                    // after it has acknowledged it; from then on all the time.
-                    let began = Instant::now();
-                    let (mut seen, mut missing) = (0, 0);
-                    while began.elapsed() < BLOCKED {
-                        // Blocks the thread, which is the point, and leaves the server some room.
-                        let (_nobody, nothing) = mpsc::channel::<()>();
-                        let _ = nothing.recv_timeout(Duration::from_millis(50));
-                        let there = is_there(&server);
-                        seen += usize::from(there);
-                        missing += usize::from(!there && seen > 0);
-                    }
-                    assert!(seen > 0 && missing == 0, "{product:?}: seen {seen}, gone {missing}");
-                    let vitals = client.vitals().get();
-                    assert_eq!((vitals.connects, vitals.losses), (1, 0), "{product:?}");
-                });
-            });
-        }
+    on_each(|product| {
+        let server = shared(product);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let client = server.builder().dedicated_thread(true).connect().await;
+            let client = client.expect("the server is up");
+            let instance = Instance::new("127.0.0.1", 25);
+            let guard = client.naming().register("blocked", instance).expect("valid");
+            let _guard = guard.ready().await.expect("registered");
+            // From here on nothing else runs on this runtime. A server sees it a moment after it
+            // has acknowledged it; from then on all the time.
+            let began = Instant::now();
+            let (mut seen, mut missing) = (0, 0);
+            while began.elapsed() < BLOCKED {
+                // Blocks the thread, which is the point, and leaves the server some room.
+                let (_nobody, nothing) = mpsc::channel::<()>();
+                let _ = nothing.recv_timeout(Duration::from_millis(50));
+                let there = is_there(&server);
+                seen += usize::from(there);
+                missing += usize::from(!there && seen > 0);
+            }
+            assert!(seen > 0 && missing == 0, "{product:?}: seen {seen}, gone {missing}");
+            let vitals = client.vitals().get();
+            assert_eq!((vitals.connects, vitals.losses), (1, 0), "{product:?}");
+        });
     });
 }
 

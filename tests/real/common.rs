@@ -2,6 +2,7 @@
 use std::{
     net::SocketAddr,
     sync::{Mutex, OnceLock, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -23,6 +24,16 @@ impl Server {
 /// The products that the tests of this file cover on this machine.
 pub(crate) fn covered() -> Vec<Product> {
     [Product::RNacos, Product::JavaNacos].into_iter().filter(|product| covers(*product)).collect()
+}
+
+/// Runs `test` for each product on a thread of its own, side by side: most of the time is waiting.
+pub(crate) fn on_each(test: impl Fn(Product) + Sync) {
+    thread::scope(|scope| {
+        for product in covered() {
+            let test = &test;
+            scope.spawn(move || test(product));
+        }
+    });
 }
 
 /// Runs `test` on a runtime of its own, a minute at most.

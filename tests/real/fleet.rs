@@ -39,6 +39,26 @@ pub(crate) fn on_fleet(product: Product, test: &impl AsyncFn(&mut Fleet)) {
     *place = Some(fleet);
 }
 
+/// Runs `test` on a cluster of one product that demands a login; user and password are `nacos`.
+pub(crate) fn on_guarded_fleet(
+    product: Product,
+    token_ttl_secs: u32,
+    test: &impl AsyncFn(&mut Fleet),
+) {
+    let cluster = match product {
+        Product::RNacos => {
+            let options = RNacos::builder().credentials("nacos", "nacos");
+            options.token_ttl_secs(token_ttl_secs).start_cluster(3)
+        }
+        Product::JavaNacos => {
+            let options = JavaNacos::builder().authentication();
+            options.token_ttl_secs(token_ttl_secs).start_cluster(3)
+        }
+    };
+    let mut fleet = Fleet { cluster: cluster.expect("the nodes start and agree") };
+    within(LIMIT, test(&mut fleet));
+}
+
 impl Fleet {
     fn start(product: Product) -> Self {
         let began = Instant::now();
@@ -112,7 +132,7 @@ impl Fleet {
     }
 
     /// Waits until all nodes agree.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn settle(&mut self) {
         block_in_place(|| self.cluster.settle()).expect("the nodes agree");
     }
 

@@ -5,14 +5,15 @@ use std::{
 };
 
 use nacos_core::{
-    ErrorKind, Instance, Publish,
+    ClaimState, ErrorKind, Instance, Publish,
     credentials::{IdentityHeader, StaticToken},
 };
 use servers::{JavaNacos, Product, RNacos, Request, Running, covers};
 use tokio::task::block_in_place;
 
 use crate::{
-    common::{Server, connect, covered, document_becomes, within_a_minute},
+    common::{Server, connect, covered, document_becomes, eventually, soon, within_a_minute},
+    fleet::{Fleet, on_guarded_fleet, publish},
     relay::Relay,
 };
 
@@ -123,6 +124,36 @@ fn no_call_fails_while_three_tokens_expire(product: Product) {
         let answer = block_in_place(|| guarded(product).ask(&old)).expect("an answer");
         assert_eq!(answer.status(), 403, "{}", answer.body());
     });
+}
+
+#[test]
+fn client_whose_node_dies_is_let_in_by_the_others() {
+    for product in covered() {
+        on_guarded_fleet(product, TTL_SECS, &async |fleet: &mut Fleet| {
+            let nacos = connect(&fleet.builder().credentials("nacos", "nacos")).await;
+            let guard = nacos.naming().register("moved", Instance::new("127.0.0.1", 1));
+            let guard = guard.expect("valid").ready().await.expect("registered");
+            let watch = nacos.configs().watch("moved").expect("valid");
+            let watch = watch.ready().await.expect("an answer");
+            let home = fleet.home_of(&nacos);
+            let began = Instant::now();
+            fleet.disturb(home, Running::kill);
+            let mut vitals = nacos.vitals();
+            let back = vitals.wait_for(|vitals| vitals.connects >= 2 && vitals.unsettled == 0);
+            soon("every claim held elsewhere", back).await.expect("the client lives");
+            println!("{product}: every claim held elsewhere after {:?}", began.elapsed());
+            assert_eq!(guard.claim().get().as_ref(), &ClaimState::Held);
+            // Past the end of every token that was granted before the node died.
+            let calls = eventually(async || {
+                nacos.configs().get("absent").await.expect("an answer");
+                nacos.naming().query("moved").await.expect("an answer");
+                began.elapsed() > Duration::from_secs(u64::from(TTL_SECS) + 2)
+            });
+            soon("the end of the first token", calls).await;
+            soon("a publish", publish(&nacos, "moved", "1")).await;
+            soon("the document", document_becomes(&watch, Some("1"))).await;
+        });
+    }
 }
 
 #[test]

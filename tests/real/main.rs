@@ -11,6 +11,7 @@ mod console;
 mod faults;
 mod fleet;
 mod guarded;
+mod network;
 mod relay;
 mod tls;
 mod traveller;

@@ -11,20 +11,21 @@ use crate::Product;
 /// why.
 ///
 /// `NACOS_REAL=1` asks for real servers; the plain test run does not, since it has to pass on a
-/// machine that has nothing but Rust. With it, Java Nacos is still skipped where it cannot be had.
-/// r-nacos is not: it can be had wherever there is Rust, so a test that misses it fails.
+/// machine that has nothing but Rust. With it, Java Nacos is still skipped where `java` or `mvn` is
+/// missing. r-nacos is not: it can be had wherever there is Rust. A test that misses what could be
+/// installed fails.
 #[must_use]
 pub fn covers(product: Product) -> bool {
     if env::var_os("NACOS_REAL").is_none_or(|value| value != "1") {
         say_skipped(&"it starts real servers; `bash .ci/run real` installs and runs them");
         return false;
     }
-    match product.check() {
-        Err(why) if product != Product::RNacos => {
+    match product.obstacle() {
+        Some(why) => {
             say_skipped(&why);
             false
         }
-        _ => true,
+        None => true,
     }
 }
 

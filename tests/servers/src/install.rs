@@ -22,6 +22,19 @@ impl Product {
         }
     }
 
+    /// Why this machine cannot have it, whatever is done: a tool is missing.
+    #[must_use]
+    pub fn obstacle(self) -> Option<Error> {
+        let tool = match self {
+            Self::JavaNacos => {
+                let (java, maven) = (cache::java().is_some(), cache::program("mvn").is_some());
+                missing_tool(java, maven, self.check().is_ok())?
+            }
+            Self::RNacos => return None,
+        };
+        Some(missing(self, tool))
+    }
+
     /// Installs it, unless it is there already. Some six minutes on two cores for r-nacos, half a
     /// minute for Java Nacos.
     ///
@@ -29,8 +42,8 @@ impl Product {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] when a tool is missing or fails, as without a network.
-    /// [`ErrorKind::Machine`] when the cache cannot be written.
+    /// [`ErrorKind::Unavailable`] when a tool is missing. [`ErrorKind::Machine`] when a tool fails,
+    /// as without a network, or the cache cannot be written.
     pub fn install(self) -> Result<(), Error> {
         let home = self.home();
         fs::create_dir_all(&home).map_err(|error| unwritable(&home, error))?;
@@ -135,7 +148,7 @@ fn install_java_nacos(home: &Path) -> Result<(), Error> {
 fn run(product: Product, mut command: Command, home: &Path) -> Result<(), Error> {
     let failed = |how: &str, log: &str| {
         let text = format_args!("cannot install {product}: {how}\n{}", last_lines(log));
-        Error::new(ErrorKind::Unavailable, text)
+        Error::new(ErrorKind::Machine, text)
     };
     let log = home.join("install.log");
     let output = File::create(&log).map_err(|error| unwritable(&log, error))?;
@@ -154,6 +167,15 @@ fn run(product: Product, mut command: Command, home: &Path) -> Result<(), Error>
             let _ = child.wait();
             Err(failed("the tool took too long", &log()))
         }
+    }
+}
+
+/// What Java Nacos lacks: Maven brings it, Java runs it.
+fn missing_tool(java: bool, maven: bool, installed: bool) -> Option<&'static str> {
+    match (java, maven || installed) {
+        (false, _) => Some("java"),
+        (true, false) => Some("mvn"),
+        (true, true) => None,
     }
 }
 
@@ -196,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn java_nacos_is_skipped_for_a_missing_tool_only() {
+        assert_eq!(missing_tool(true, true, false), None, "not installed is no obstacle");
+        assert_eq!(missing_tool(true, false, true), None);
+        assert_eq!(missing_tool(true, false, false), Some("mvn"));
+        assert_eq!(missing_tool(false, true, true), Some("java"));
+    }
+
+    #[test]
     fn half_an_installation_is_none() {
         let home = Folder::create(&env::temp_dir(), "install").expect("a directory");
         fs::create_dir(home.path().join("bin")).expect("made");
@@ -212,7 +242,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo no route to host; exit 1"]);
         let error = run(Product::RNacos, command, home.path()).expect_err("it fails");
-        assert!(error.is_unavailable());
+        assert!(!error.is_unavailable(), "no reason to skip");
         assert!(error.to_string().contains("no route to host"), "{error}");
     }
 

@@ -115,6 +115,9 @@ fn start_java_nacos(wish: &Wish) -> Result<Nodes, Error> {
     if let Some((chain, key)) = &wish.tls {
         options = options.grpc_tls(chain, key);
     }
+    if let Some(authorities) = &wish.client_ca {
+        options = options.grpc_client_ca(authorities);
+    }
     if wish.nodes > 1 {
         return options.start_cluster(wish.nodes).map(Nodes::Cluster);
     }

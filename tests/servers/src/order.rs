@@ -8,8 +8,8 @@ pub(crate) const USAGE: &str = "\
 usage: servers list
        servers install r-nacos|java
        servers r-nacos [--auth] [--token-ttl SECONDS] [--nodes N] [--minutes N]
-       servers java [--auth] [--token-ttl SECONDS] [--tls CHAIN.pem KEY.pem] [--nodes N]
-                    [--minutes N]";
+       servers java [--auth] [--token-ttl SECONDS] [--tls CHAIN.pem KEY.pem]
+                    [--client-ca CA.pem] [--nodes N] [--minutes N]";
 
 /// One command.
 #[derive(Debug, Eq, PartialEq)]
@@ -26,6 +26,7 @@ pub(crate) struct Wish {
     pub(crate) authenticates: bool,
     pub(crate) token_ttl_secs: Option<u32>,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) client_ca: Option<PathBuf>,
     pub(crate) nodes: u16,
     pub(crate) minutes: u64,
 }
@@ -54,12 +55,22 @@ impl Wish {
         product: Product,
         mut words: impl Iterator<Item = &'a str>,
     ) -> Result<Self, String> {
-        let (authenticates, token_ttl_secs, tls) = (false, None, None);
-        let mut wish = Self { product, authenticates, token_ttl_secs, tls, nodes: 1, minutes: 60 };
+        let mut wish = Self {
+            product,
+            authenticates: false,
+            token_ttl_secs: None,
+            tls: None,
+            client_ca: None,
+            nodes: 1,
+            minutes: 60,
+        };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word {
                 "--auth" => wish.authenticates = true,
+                "--client-ca" if product == Product::JavaNacos => {
+                    wish.client_ca = Some(value()?.into());
+                }
                 "--minutes" => wish.minutes = number::<u64>(value()?)?.clamp(1, LONGEST),
                 "--nodes" => wish.nodes = number(value()?)?,
                 "--tls" if product == Product::JavaNacos => {
@@ -68,6 +79,9 @@ impl Wish {
                 "--token-ttl" => wish.token_ttl_secs = Some(number(value()?)?),
                 _ => return Err(format!("{} knows no {word}", product.name())),
             }
+        }
+        if wish.client_ca.is_some() && wish.tls.is_none() {
+            return Err("--client-ca needs --tls".to_owned());
         }
         Ok(wish)
     }
@@ -111,10 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn tls_takes_two_files() {
-        let order = parse("java --tls a.pem b.pem --minutes 1").expect("understood");
+    fn tls_takes_two_files_and_mutual_tls_a_third() {
+        let line = "java --tls a.pem b.pem --client-ca c.pem --minutes 1";
+        let order = parse(line).expect("understood");
         let Order::Run(wish) = order else { panic!("{order:?}") };
         assert_eq!(wish.tls, Some(("a.pem".into(), "b.pem".into())));
+        assert_eq!(wish.client_ca, Some("c.pem".into()));
     }
 
     #[test]
@@ -134,6 +150,8 @@ mod tests {
             "nacos",
             "r-nacos --tls a b",
             "java --tls a",
+            "java --client-ca c",
+            "r-nacos --client-ca c --tls a b",
             "r-nacos --nodes many",
             "r-nacos --nodes",
             "r-nacos --nodes 70000",

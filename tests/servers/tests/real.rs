@@ -80,7 +80,9 @@ fn r_nacos_with_credentials_demands_them() {
         return;
     }
     let options = RNacos::builder().credentials("ann", "secret").token_ttl_secs(20);
-    demands_login(&options.start().expect("r-nacos"));
+    let server = options.start().expect("r-nacos");
+    assert!(server.log().contains(&format!("version:{}", server.version())), "{}", server.log());
+    demands_login(&server);
 }
 
 #[test]
@@ -89,6 +91,20 @@ fn cluster_of_three_outlives_its_leader() {
         return;
     }
     outlives_its_leader(RNacos::builder().start_cluster(3).expect("a cluster"));
+}
+
+#[test]
+fn cluster_is_whole_again_after_whichever_node_was_killed() {
+    if !covers(Product::RNacos) {
+        return;
+    }
+    let mut cluster = RNacos::builder().start_cluster(3).expect("a cluster");
+    for kill in 0..KILLS {
+        let node = &mut cluster.nodes_mut()[kill % 3];
+        node.kill().expect("killed");
+        node.restart().expect("it comes back");
+        cluster.settle().expect("all three agree again");
+    }
 }
 
 #[test]
@@ -132,6 +148,8 @@ fn java_nacos_demands_its_login_and_keeps_its_data() {
     let options = JavaNacos::builder().authentication().token_ttl_secs(20);
     let mut server = options.start().expect("Java Nacos");
     demands_login(&server);
+    let state = server.ask(&Request::get("/nacos/v1/console/server/state")).expect("an answer");
+    assert_eq!(state.text_field("version"), Some(server.version()), "{}", state.body());
     publish(&server, "kept").expect("published");
     server.kill().expect("killed");
     server.restart().expect("it comes back");
@@ -179,3 +197,4 @@ fn soon() -> Instant {
 
 const CONFIGURATION: &str = "/nacos/v1/cs/configs?dataId=rig&group=DEFAULT_GROUP";
 const SERIES: u32 = 10;
+const KILLS: usize = 6;

@@ -1,0 +1,193 @@
+//! A network that fails between the client and a server that does not.
+use std::time::Duration;
+
+use nacos_core::{Client, Instance, Publish, Registration, Watch};
+use nacos_testkit::proxy::{Command, Direction, FaultProxy, Script};
+use servers::Product;
+
+use crate::common::{Server, connect, document_becomes, eventually, on_each, shared, soon, within};
+
+/// A client behind a proxy, with an instance and a document of one name; and one that goes to the
+/// server directly.
+struct Behind {
+    product: Product,
+    name: &'static str,
+    proxy: FaultProxy,
+    nacos: Client,
+    registration: Registration,
+    watch: Watch,
+    witness: Client,
+}
+
+impl Behind {
+    async fn new(product: Product, name: &'static str) -> Self {
+        let server = shared(product);
+        let proxy = FaultProxy::nacos(server.addr).await.expect("ports on loopback");
+        let nacos = connect(&Server { addr: proxy.addr() }.builder()).await;
+        let registration = nacos.naming().register(name, Instance::new("127.0.0.1", 1));
+        let registration = registration.expect("valid").ready().await.expect("registered");
+        let watch = nacos.configs().watch(name).expect("valid").ready().await.expect("an answer");
+        let witness = connect(&server.builder()).await;
+        Self { product, name, proxy, nacos, registration, watch, witness }
+    }
+
+    fn apply(&self, command: Command) {
+        println!("{} on {}: {command}", self.name, self.product);
+        self.proxy.apply(command).expect("the ports are reserved");
+    }
+
+    /// Waits until that many connections were made, and the last one holds every claim.
+    async fn arrives(&self, connects: u64) {
+        let mut vitals = self.nacos.vitals();
+        let there = vitals.wait_for(|vitals| vitals.connects >= connects && vitals.unsettled == 0);
+        soon("every claim held anew", there).await.expect("the client lives");
+    }
+
+    /// Waits until the server lists the instance once, and the client has what somebody else
+    /// publishes.
+    async fn converges(&self, content: &str) {
+        soon("the instance, once", self.listed(1)).await;
+        let publish = Publish::new(self.name, content).expect("valid");
+        self.witness.configs().publish(publish).await.expect("published");
+        soon("the document", document_becomes(&self.watch, Some(content))).await;
+    }
+
+    async fn listed(&self, count: usize) {
+        eventually(async || {
+            let seen = self.witness.naming().query(self.name).await.expect("an answer");
+            seen.instances.len() == count
+        })
+        .await;
+    }
+
+    /// Nothing of it is left: no ghost of a former connection.
+    async fn leaves(self) {
+        self.registration.deregister().await.expect("agreed");
+        let listed = eventually(async || {
+            let seen = self.witness.naming().query(self.name).await.expect("an answer");
+            seen.instances.is_empty()
+        });
+        soon("the end of the instance", listed).await;
+    }
+}
+
+#[test]
+fn black_hole_is_left_in_whichever_direction_and_leaves_no_ghost() {
+    on_each(|product| {
+        within(LIMIT, async {
+            let behind = Behind::new(product, "black-hole").await;
+            for (round, hole) in [
+                Command::black_hole(),
+                Command::black_hole().to_client(),
+                Command::black_hole().to_server(),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                behind.apply(hole.existing());
+                behind.arrives(round as u64 + 2).await;
+                behind.converges(&round.to_string()).await;
+                // What was held arrives at last, the end of the former connection included.
+                behind.apply(Command::pass());
+            }
+            behind.leaves().await;
+        });
+    });
+}
+
+#[test]
+fn connection_that_ends_is_replaced_with_its_claims_in_whichever_way_it_ends() {
+    on_each(|product| {
+        within(LIMIT, async {
+            let behind = Behind::new(product, "ended").await;
+            let ends = [
+                Command::reset(),
+                Command::reset().to_client(),
+                Command::reset().to_server(),
+                Command::half_close().to_client(),
+                Command::half_close().to_server(),
+            ];
+            for (round, end) in ends.into_iter().enumerate() {
+                behind.apply(end);
+                behind.arrives(round as u64 + 2).await;
+                behind.converges(&round.to_string()).await;
+            }
+            behind.leaves().await;
+        });
+    });
+}
+
+#[test]
+fn server_that_refuses_for_a_while_is_found_again() {
+    on_each(|product| {
+        within(LIMIT, async {
+            let behind = Behind::new(product, "refused").await;
+            behind.apply(Command::refuse());
+            behind.apply(Command::reset());
+            let gone = |state: &nacos_core::SessionState| !state.is_connected();
+            let gone = soon("the outage", behind.nacos.state().wait_for(gone)).await;
+            gone.expect("the client lives");
+            // Nobody tells the client of this one.
+            let publish = Publish::new("refused", "meanwhile").expect("valid");
+            behind.witness.configs().publish(publish).await.expect("published");
+            behind.apply(Command::accept());
+            behind.arrives(2).await;
+            soon("the document", document_becomes(&behind.watch, Some("meanwhile"))).await;
+            behind.converges("after").await;
+            behind.leaves().await;
+        });
+    });
+}
+
+#[test]
+fn large_document_over_a_slow_link_costs_no_connection() {
+    on_each(|product| {
+        within(LIMIT, async {
+            let behind = Behind::new(product, "slow").await;
+            let large = "x".repeat(LARGE);
+            // Five seconds in each direction: longer than one try of a request, and than a health
+            // check may stay unanswered.
+            behind.apply(Command::throttle(LARGE_IN_FIVE_SECONDS));
+            let publish = Publish::new("slow", large.as_str()).expect("valid");
+            behind.nacos.configs().publish(publish).await.expect("published");
+            soon("the document", document_becomes(&behind.watch, Some(&large))).await;
+            assert_eq!(behind.nacos.vitals().get().connects, 1);
+            let there = behind.proxy.delivered(Direction::ToServer);
+            let back = behind.proxy.delivered(Direction::ToClient);
+            assert!(there > LARGE as u64 && back > LARGE as u64, "{there} there, {back} back");
+            behind.apply(Command::pass());
+            behind.leaves().await;
+        });
+    });
+}
+
+#[test]
+fn client_converges_after_any_faults_of_the_network() {
+    on_each(|product| {
+        within(LIMIT, async {
+            let behind = Behind::new(product, "any-faults").await;
+            for seed in 0..SEEDS {
+                let script = Script::random(seed, Duration::from_secs(8));
+                println!("{product}:\n{script}");
+                behind.proxy.play(&script).await.expect("the ports are reserved");
+                behind.apply(Command::pass());
+                behind.apply(Command::accept());
+                let mut vitals = behind.nacos.vitals();
+                let held = async {
+                    behind.nacos.state().wait_for(nacos_core::SessionState::is_connected).await;
+                    vitals.wait_for(|vitals| vitals.unsettled == 0).await
+                };
+                soon("every claim held", held).await.expect("the client lives");
+                behind.converges(&seed.to_string()).await;
+            }
+            behind.leaves().await;
+        });
+    });
+}
+
+const LARGE: usize = 3_000_000;
+const LARGE_IN_FIVE_SECONDS: u32 = 600_000;
+const SEEDS: u64 = 3;
+
+/// For what hangs; it judges no server.
+const LIMIT: Duration = Duration::from_secs(180);

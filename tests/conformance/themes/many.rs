@@ -20,6 +20,7 @@ const CHECKS: &[Check] = &[
     check!("document of 12 MiB", twelve_mebibytes)
         .alone()
         .captured(|capture| capture.answer(SIZES, 2).said()),
+    check!("our client: document of 1 MiB, watched", ours_watched),
     check!("our client: document of 12 MiB", ours).alone(),
 ];
 
@@ -81,6 +82,22 @@ async fn sized(subject: Rc<Subject>, mebibytes: usize) -> Observation {
     // Whatever became of it, the connection is as good as before.
     wire.ask("HealthCheckRequest", json!({})).await.granted();
     answer.said()
+}
+
+async fn ours_watched(subject: Rc<Subject>) -> Observation {
+    let (reader, writer) = (subject.client().await, subject.client().await);
+    let watch = reader.configs().watch("large").expect("valid").ready().await.expect("an answer");
+    for filling in ["x", "y"] {
+        let large = filling.repeat(1024 * 1024);
+        let publish = Publish::new("large", large.as_str()).expect("valid");
+        writer.configs().publish(publish).await.expect("published");
+        let whole = |state: &DocumentState| {
+            state.document().is_some_and(|document| *document.content == *large)
+        };
+        watch.live().wait_for(whole).await.expect("the client lives");
+    }
+    assert_eq!(reader.vitals().get().connects, 1, "the session lives");
+    "each version is seen whole".to_owned()
 }
 
 async fn ours(subject: Rc<Subject>) -> Observation {

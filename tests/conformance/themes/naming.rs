@@ -1,12 +1,14 @@
 //! Services: subscribed to, queried, listed.
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
-use nacos_core::{Group, Instance};
+use nacos_core::{Client, Group, Instance, Registration};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     check::{Check, Observation, Theme, check},
-    subject::Subject,
+    client::Down,
+    subject::{Subject, connected},
     wire::{Wire, has, host, instance, instance_with, named, ports, query, with},
 };
 
@@ -35,13 +37,21 @@ const CHECKS: &[Check] = &[
     check!("push to a subscriber of another cluster", cluster_push).captured(|capture| {
         filtered_push(capture.view("naming: subscribe with a cluster on the same connection"))
     }),
+    check!("subscribe again, with another cluster", another_cluster).captured(|capture| {
+        filtered(capture.view("naming: subscribe with a cluster on the same connection"))
+    }),
+    check!("push that nobody acknowledges", unacknowledged),
     check!("change after the end of a subscription", unsubscribed)
         .captured(|capture| pushed(!capture.pushes("naming: unsubscribe", PUSH).is_empty())),
     check!("namespace spelled `public` and blank", spelled),
+    check!("our client: namespaces spelled `public` and blank, in naming", our_spelling),
+    check!("our client: the same service in another namespace", another_namespace),
     check!("our client: queried, listed, subscribed to", ours),
 ];
 
 const PUSH: &str = "NotifySubscriberRequest";
+/// Java Nacos waits for 5 s, and closes nothing before it has been silent for 20 s.
+const UNANSWERED: Duration = Duration::from_secs(14);
 
 async fn nobody(subject: Rc<Subject>) -> Observation {
     let wire = Wire::to(&subject).await;
@@ -244,6 +254,38 @@ async fn cluster_push(subject: Rc<Subject>) -> Observation {
     filtered_push(&info)
 }
 
+/// What the pushes hold after a second subscription, which names one cluster of two.
+async fn another_cluster(subject: Rc<Subject>) -> Observation {
+    let provider = Wire::to(&subject).await;
+    let mut wire = Wire::to(&subject).await;
+    wire.subscribe("another-cluster").await;
+    wire.subscribe_to("another-cluster", "c2").await;
+    two_clusters(&provider, "another-cluster").await;
+    filtered(&wire.view("another-cluster", has(14)).await)
+}
+
+/// A service that does not change any more, and a consumer that reads and says nothing.
+async fn unacknowledged(subject: Rc<Subject>) -> Observation {
+    let provider = Wire::to(&subject).await;
+    provider.register("unacknowledged", instance(1)).await.granted();
+    provider.found("unacknowledged", has(1)).await;
+    let mut wire = Wire::to(&subject).await;
+    wire.subscribe("unacknowledged").await;
+    let mut pushes = 0;
+    let reading = async {
+        while let Down::Push { message_type, body } = wire.client.next().await {
+            let is_it = message_type == PUSH && has(1)(&body["serviceInfo"]);
+            pushes += usize::from(is_it);
+        }
+    };
+    let ended = timeout(UNANSWERED, reading).await.is_ok();
+    match (ended, pushes) {
+        (true, _) => "the stream is ended".to_owned(),
+        (false, 0 | 1) => "is not repeated".to_owned(),
+        (false, _) => "is repeated".to_owned(),
+    }
+}
+
 fn filtered_push(info: &Value) -> Observation {
     format!("{}, `clusters` says `{}`", filtered(info), info["clusters"])
 }
@@ -256,6 +298,31 @@ async fn spelled(subject: Rc<Subject>) -> Observation {
     other.register("spelled", instance(50)).await.granted();
     let same = has(1)(&other.found("spelled", has(50)).await);
     if same { "one place" } else { "two places" }.to_owned()
+}
+
+async fn our_spelling(subject: Rc<Subject>) -> Observation {
+    let provider = connected(subject.builder().namespace("public")).await;
+    let consumer = connected(subject.builder().namespace("")).await;
+    let _guard = registered(&provider, "our-spelling").await;
+    let seen = consumer.naming().subscribe("our-spelling").expect("valid");
+    seen.live().wait_for(|service| service.instances.len() == 1).await.expect("it came");
+    "one place".to_owned()
+}
+
+async fn another_namespace(subject: Rc<Subject>) -> Observation {
+    let here = subject.client().await;
+    let there = connected(subject.builder().namespace("elsewhere")).await;
+    let _guard = registered(&there, "two-namespaces").await;
+    let seen = there.naming().subscribe("two-namespaces").expect("valid");
+    seen.live().wait_for(|service| service.instances.len() == 1).await.expect("it came");
+    let found = here.naming().query("two-namespaces").await.expect("an answer");
+    assert!(found.instances.is_empty(), "{found:?}");
+    "two places".to_owned()
+}
+
+async fn registered(nacos: &Client, service: &str) -> Registration {
+    let guard = nacos.naming().register(service, Instance::new("127.0.0.1", 1));
+    guard.expect("valid").ready().await.expect("registered")
 }
 
 async fn ours(subject: Rc<Subject>) -> Observation {

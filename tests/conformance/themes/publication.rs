@@ -32,6 +32,12 @@ const CHECKS: &[Check] = &[
     ),
     check!("same address over two connections, one of which ends", two_owners),
     check!("registration again, with other metadata", metadata),
+    check!("registration again, with metadata where there was none", late_metadata).captured(
+        |capture| {
+            let view = capture.view("naming: re-register with other metadata");
+            host(view, 2)["metadata"].to_string().replace('"', "")
+        },
+    ),
     check!("registration again, without metadata", no_metadata),
     check!("registration again, with weight 1 after 5", weight),
     check!("registration again, enabled after disabled", enabled),
@@ -117,6 +123,11 @@ async fn metadata(subject: Rc<Subject>) -> Observation {
     .await["metadata"]
         .to_string()
         .replace('"', "")
+}
+
+async fn late_metadata(subject: Rc<Subject>) -> Observation {
+    let second = json!({ "metadata": { "v": "2" } });
+    again(&subject, "again-late", json!({}), second).await["metadata"].to_string().replace('"', "")
 }
 
 async fn no_metadata(subject: Rc<Subject>) -> Observation {

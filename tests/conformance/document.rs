@@ -154,6 +154,7 @@ impl Document {
             .replace("{{tables}}\n\n", &tables)
             .replace("{{accepted}}", &accepted(hold::TESTKIT, "the test server"))
             .replace("{{recorded}}", &accepted(hold::CAPTURES, "the capture"))
+            .replace("{{lines}}", &lines_that_differ())
     }
 
     fn row(&self, what: &str, captured: bool) -> String {
@@ -179,6 +180,13 @@ fn accepted(list: &[Accepted], whose: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The lines of the captures that the test server answers otherwise.
+fn lines_that_differ() -> String {
+    let lines = KNOWN_DIFFERENCES.lines().filter(|line| !line.starts_with('#'));
+    let lines: Vec<String> = lines.map(|line| format!("- {line}")).collect();
+    if lines.is_empty() { "None.".to_owned() } else { lines.join("\n") }
+}
+
 /// Whether this run writes the document instead of comparing with it.
 pub(crate) fn write_asked_for() -> bool {
     std::env::var_os("NACOS_CONFORMANCE").is_some_and(|value| value == "write")
@@ -189,6 +197,9 @@ fn path() -> PathBuf {
 }
 
 const TEMPLATE: &str = include_str!("template.md");
+
+/// As the replay of the captures knows them.
+const KNOWN_DIFFERENCES: &str = include_str!("../fixtures/wire/known-differences.txt");
 
 /// In a cell of the test server: what the real server does.
 const SAME: &str = "=";

@@ -4,10 +4,13 @@
 //! no status to any library; asynchronous, because the test server lives on the same runtime.
 use std::{fmt::Write as _, net::SocketAddr};
 
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+use crate::witness;
 
 /// What a server answered.
 #[derive(Debug)]
@@ -40,7 +43,10 @@ pub(crate) async fn ask(
     let answer = String::from_utf8(answer).expect("an answer in UTF-8");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).expect("a status").trim().parse();
-    Reply { status: status.expect("a number"), body: body.to_owned() }
+    let status = status.expect("a number");
+    let said = serde_json::from_str(body).unwrap_or_else(|_| Value::from(body));
+    witness::heard(&format!("HTTP {status}"), &said);
+    Reply { status, body: body.to_owned() }
 }
 
 fn encoded(parameters: &[(&str, &str)]) -> String {

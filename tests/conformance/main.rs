@@ -17,6 +17,7 @@ mod run;
 mod subject;
 mod themes;
 mod wire;
+mod witness;
 
 use nacos_testkit::Behaviour;
 use servers::{Product, covers};

@@ -16,12 +16,14 @@ use crate::{
     hold::Accepted,
     subject::Subject,
     themes::checks,
+    witness::{self, Payload},
 };
 
 /// What was observed of one server, by the names of the checks.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     seen: BTreeMap<&'static str, String>,
+    heard: BTreeMap<&'static str, Vec<Payload>>,
     failed: Vec<&'static str>,
 }
 
@@ -57,12 +59,14 @@ pub(crate) fn on_real_server(product: Product) -> Observed {
         }
         observed
     };
-    LocalSet::new().block_on(&runtime.expect("a runtime"), all)
+    let observed = LocalSet::new().block_on(&runtime.expect("a runtime"), all);
+    witness::keep(&format!("{}-{}", product.name(), product.version()), &observed.heard);
+    observed
 }
 
 /// Runs one check as a task of its own: when it panics, the others go on.
-async fn observe(check: Check, subject: Rc<Subject>) -> Result<String, String> {
-    let seen = spawn_local(timeout(PATIENCE, (check.run)(subject))).await;
+async fn observe(check: Check, subject: Rc<Subject>) -> Result<(String, Vec<Payload>), String> {
+    let seen = spawn_local(timeout(PATIENCE, witness::listening((check.run)(subject)))).await;
     let seen = seen.map_err(|panic| panic.to_string())?;
     seen.map_err(|_| "nothing to be observed in time".to_owned())
 }
@@ -70,14 +74,15 @@ async fn observe(check: Check, subject: Rc<Subject>) -> Result<String, String> {
 /// What the checks would have observed in a recorded session.
 pub(crate) fn on_capture(capture: &Capture) -> Observed {
     let captured = |check: Check| Some((check.what, check.captured?(capture)));
-    Observed { seen: checks().filter_map(captured).collect(), failed: Vec::new() }
+    Observed { seen: checks().filter_map(captured).collect(), ..Observed::default() }
 }
 
 impl Observed {
-    fn note(&mut self, check: Check, seen: Result<String, String>) {
+    fn note(&mut self, check: Check, seen: Result<(String, Vec<Payload>), String>) {
         match seen {
-            Ok(seen) => {
+            Ok((seen, heard)) => {
                 self.seen.insert(check.what, seen);
+                self.heard.insert(check.what, heard);
             }
             Err(why) => {
                 println!("{}: {why}", check.what);

@@ -7,6 +7,7 @@ use tokio::time::{Interval, interval};
 use crate::{
     client::{Client, Down, Failure, setup},
     subject::Subject,
+    witness,
 };
 
 /// The group of everything that is asked over the bare wire; also that of the captures, so that a
@@ -48,20 +49,38 @@ impl Wire {
         setup: &Value,
     ) -> Self {
         let mut wire = Self { token, ..Self::bare(addr).await };
-        wire.ask("ServerCheckRequest", json!({})).await.granted();
+        wire.ask_unheard("ServerCheckRequest").await.granted();
         wire.client.open().await;
         wire.client.send("ConnectionSetupRequest", setup);
         // Not every server says when it knows the connection.
-        eventually(async || wire.ask("HealthCheckRequest", json!({})).await.code() == 200).await;
+        let health = async || wire.ask_unheard("HealthCheckRequest").await;
+        eventually(async || health().await.code() == 200).await;
         wire
     }
 
     /// Asks; the fields that every request has are added.
     pub(crate) async fn ask(&self, kind: &str, body: Value) -> Answer {
+        self.ask_raw(kind, asked(body)).await
+    }
+
+    /// Asks with a body as it is.
+    pub(crate) async fn ask_raw(&self, kind: &str, body: String) -> Answer {
+        let answer = self.call(kind, body).await;
+        if let Answer::Message { kind, body } = &answer {
+            witness::heard(kind, body);
+        }
+        answer
+    }
+
+    /// What every check begins with, and nobody needs a witness of.
+    async fn ask_unheard(&self, kind: &str) -> Answer {
+        self.call(kind, asked(json!({}))).await
+    }
+
+    async fn call(&self, kind: &str, body: String) -> Answer {
         let mut headers = HashMap::new();
         headers.extend(self.token.clone().map(|token| ("accessToken".to_owned(), token)));
-        let body = with(&json!({ "headers": {}, "requestId": "1" }), body);
-        match self.client.call_with(kind, &headers, body.to_string()).await {
+        match self.client.call_with(kind, &headers, body).await {
             Ok((kind, body)) => Answer::Message { kind, body },
             Err(Failure::Reset(code)) => Answer::Failed(format!("stream reset with code {code}")),
             Err(Failure::Status { code, .. }) => Answer::Failed(format!("gRPC status {code}")),
@@ -74,6 +93,7 @@ impl Wire {
         let next = tokio::time::timeout(PATIENCE, self.client.next()).await;
         match next.expect("a push that must come") {
             Down::Push { message_type, body } => {
+                witness::heard(&message_type, &body);
                 // The acknowledgement of a setup is none of those that want to be acknowledged.
                 if body.get("requestId").is_some() {
                     self.client.acknowledge(&message_type, &body);
@@ -242,6 +262,11 @@ impl Answer {
             }
         }
     }
+}
+
+/// A body with the fields that every request has.
+fn asked(body: Value) -> String {
+    with(&json!({ "headers": {}, "requestId": "1" }), body).to_string()
 }
 
 /// What every request for a document begins with.

@@ -1,11 +1,10 @@
 //! What servers refuse, and what they let pass. Our client refuses all of it before it is sent.
-use std::{collections::HashMap, rc::Rc};
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use crate::{
     check::{Check, Observation, Theme, check},
-    client::Failure,
     subject::Subject,
     wire::{Answer, Wire, document, instance, instance_with, named, with},
 };
@@ -108,12 +107,7 @@ async fn registered(subject: &Subject, service: &str, kind: &str, instance: Valu
 /// The text is the parser's.
 async fn not_json(subject: Rc<Subject>) -> Observation {
     let wire = Wire::to(&subject).await;
-    let body = "{\"dataId\":".to_owned();
-    match wire.client.call_with("ConfigQueryRequest", &HashMap::new(), body).await {
-        Ok((kind, body)) => code(&Answer::Message { kind, body }),
-        Err(Failure::Status { code, .. }) => format!("gRPC status {code}"),
-        Err(other) => format!("{other:?}"),
-    }
+    code(&wire.ask_raw("ConfigQueryRequest", "{\"dataId\":".to_owned()).await)
 }
 
 async fn lacking(subject: Rc<Subject>) -> Observation {

@@ -27,7 +27,7 @@ const CHECKS: &[Check] = &[
         let pushes = capture.pushes("naming: register with metadata", PUSH);
         names_said(&pushes[0].body)
     }),
-    check!("metadata, weight and cluster, as consumers see them", seen),
+    check!("our client: metadata, weight and cluster, as consumers see them", seen),
     check!("services of a group, listed", list)
         .captured(|capture| count(&capture.answer("naming: list services", 0).field("count"))),
     check!("second page of a list of three, two a page", second_page),

@@ -6,7 +6,8 @@ impl ClientOptions {
     ///
     /// Of options that exclude each other, such as `server_addr` and `endpoint`, or a password and
     /// a token, these win over the others below: whoever names a server in code is not sent
-    /// elsewhere by the environment.
+    /// elsewhere by the environment. A `namespace` here wins over every namespace below, also over
+    /// the `config_namespace` and the `naming_namespace` there.
     ///
     /// ```
     /// use nacos_core::ClientOptions;
@@ -27,6 +28,11 @@ impl ClientOptions {
                 if alternatives.iter().any(chosen) {
                     others.iter().for_each(|name| below.forget(name));
                 }
+            }
+        }
+        for (common, special) in SPECIAL {
+            if self.says(common) {
+                special.iter().for_each(|name| below.forget(name));
             }
         }
         self.filled_from(below)
@@ -53,6 +59,9 @@ const ALTERNATIVES: &[&[&[&str]]] = &[
     &[&["secret_key"], &["secret_key_file"]],
     &[&["security_token"], &["security_token_file"]],
 ];
+
+/// Options, with what is said instead of each of them for a part of its meaning.
+const SPECIAL: &[(&str, &[&str])] = &[("namespace", &["config_namespace", "naming_namespace"])];
 
 const ENDPOINT: &[&str] = &[
     "endpoint",
@@ -111,8 +120,28 @@ mod tests {
     }
 
     #[test]
+    fn upper_namespace_wins_over_special_ones_below() {
+        let below = options(&[("config_namespace", "prod"), ("naming_namespace", "prod")]);
+        let upper = options(&[("namespace", "staging")]);
+        assert_eq!(upper.clone().or(below.clone()), upper);
+        let upper = options(&[("namespace", "staging"), ("naming_namespace", "services")]);
+        assert_eq!(upper.clone().or(below.clone()), upper);
+
+        let upper = options(&[("naming_namespace", "services")]);
+        let merged = upper.or(below);
+        let expected = [("config_namespace", "prod"), ("naming_namespace", "services")];
+        assert_eq!(merged, options(&expected), "a special one is about its own part only");
+        let below = options(&[("namespace", "common")]);
+        let merged = options(&[("config_namespace", "documents")]).or(below);
+        let expected = [("namespace", "common"), ("config_namespace", "documents")];
+        assert_eq!(merged, options(&expected));
+    }
+
+    #[test]
     fn every_alternative_is_an_option() {
-        for name in ALTERNATIVES.iter().copied().flatten().copied().flatten() {
+        let alternatives = ALTERNATIVES.iter().copied().flatten().copied().flatten();
+        let special = SPECIAL.iter().flat_map(|(common, special)| special.iter().chain([common]));
+        for name in alternatives.chain(special) {
             assert!(Row::find(name).is_some_and(|row| row.name == *name), "{name}");
         }
     }

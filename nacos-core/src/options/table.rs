@@ -120,7 +120,7 @@ options! {
     tls_min_version: tls_version, default "1.2";
 
     /// Certificates are always checked: `true`, with which other clients trust everybody, is an
-    /// error that says what to do instead.
+    /// error that says what to do instead, wherever TLS is spoken.
     tls_trust_all: flag, default "`false`", also "nacos_remote_client_rpc_tls_trustAll";
 
     /// The application's name, shown in consoles.

@@ -22,15 +22,15 @@ fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Clie
             Err(VarError::NotPresent) => return Ok(false),
             Err(VarError::NotUnicode(_)) => return Err(unreadable(name, "it is not UTF-8")),
         };
-        (row.set)(options, Given::Text(value)).map_err(|why| unreadable(name, &why))?;
+        row.read(options, name, Given::Text(value)).map_err(|why| unreadable(name, &why))?;
         Ok(true)
     };
     for row in OPTIONS {
         if set(row, &row.variable(), &mut own)? {
             continue;
         }
-        for name in row.also {
-            if set(row, name, &mut theirs)? {
+        for also in row.also {
+            if set(row, also.name, &mut theirs)? {
                 break;
             }
         }

@@ -48,7 +48,8 @@ impl ClientBuilder {
     ///
     /// Of the names by which the Java and Go clients are configured those are read too that mean
     /// the same and cannot be meant for somebody else: `username` is no name for a variable. Our
-    /// own names win over them in the same way.
+    /// own names win over them in the same way. A variable that differs from a name of ours by one
+    /// or two letters is warned about, and otherwise ignored: it may be meant for somebody else.
     ///
     /// # Errors
     ///

@@ -1,13 +1,23 @@
 //! The environment, read once, when a builder is made from it.
 use std::env::VarError;
 
+use tracing::warn;
+
 use crate::{
     error::{Error, ErrorKind},
-    options::{ClientOptions, Given, OPTIONS, Row},
+    options::{ClientOptions, Given, OPTIONS, Row, misspelt_variable},
 };
 
-/// What the environment says.
+/// What the environment says. What looks like a misspelt variable of ours is warned about, and no
+/// error: it may be meant for somebody else.
 pub(crate) fn read() -> Result<ClientOptions, Error> {
+    for (name, _) in std::env::vars_os() {
+        if let Some(name) = name.to_str()
+            && let Some(meant) = misspelt_variable(name)
+        {
+            warn!(variable = name, "this variable is not read: is {meant} meant?");
+        }
+    }
     read_with(|name| std::env::var(name))
 }
 

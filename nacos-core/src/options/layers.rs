@@ -26,7 +26,7 @@ impl ClientOptions {
             let chosen = |names: &&[&str]| names.iter().any(|name| self.says(name));
             for others in alternatives.iter().filter(|names| !chosen(names)) {
                 if alternatives.iter().any(chosen) {
-                    others.iter().for_each(|name| below.forget(name));
+                    others.iter().flat_map(all_of).for_each(|name| below.forget(name));
                 }
             }
         }
@@ -49,9 +49,14 @@ impl ClientOptions {
     }
 }
 
+/// The option, and what says more about it and means nothing without it.
+fn all_of<'a>(name: &'a &'static str) -> &'a [&'static str] {
+    if *name == "endpoint" { ENDPOINT } else { std::slice::from_ref(name) }
+}
+
 /// Only one of each line can be meant.
 const ALTERNATIVES: &[&[&[&str]]] = &[
-    &[&["server_addr"], ENDPOINT, &["server_dns"]],
+    &[&["server_addr"], &["endpoint"], &["server_dns"]],
     &[USER, &["access_token", "access_token_file"], IDENTITY, ACCESS_KEY],
     &[&["password"], &["password_file"]],
     &[&["access_token"], &["access_token_file"]],
@@ -114,6 +119,15 @@ mod tests {
     }
 
     #[test]
+    fn what_says_more_about_the_endpoint_does_not_choose_it() {
+        let details = options(&[("endpoint_query", "a=b"), ("endpoint_port", "81")]);
+        let merged = details.clone().or(options(&[("endpoint", "jmenv")]));
+        assert_eq!((merged.endpoint.as_deref(), merged.endpoint_port), (Some("jmenv"), Some(81)));
+        let merged = details.or(options(&[("server_addr", "a")]));
+        assert_eq!(merged.server_addr.as_deref(), Some("a"));
+    }
+
+    #[test]
     fn layer_that_contradicts_itself_still_does() {
         let upper = options(&[("server_addr", "a"), ("endpoint", "jmenv")]);
         assert_eq!(upper.clone().or(options(&[("server_dns", "b")])), upper);
@@ -140,6 +154,7 @@ mod tests {
     #[test]
     fn every_alternative_is_an_option() {
         let alternatives = ALTERNATIVES.iter().copied().flatten().copied().flatten();
+        let alternatives = alternatives.chain(ENDPOINT);
         let special = SPECIAL.iter().flat_map(|(common, special)| special.iter().chain([common]));
         for name in alternatives.chain(special) {
             assert!(Row::find(name).is_some_and(|row| row.name == *name), "{name}");

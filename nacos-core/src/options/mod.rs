@@ -11,6 +11,7 @@ mod locate;
 mod macros;
 mod table;
 mod tls;
+mod typos;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -20,7 +21,9 @@ use serde::{
 };
 
 pub use self::table::ClientOptions;
-pub(crate) use self::{check::check, given::Given, table::OPTIONS};
+pub(crate) use self::{
+    check::check, given::Given, table::OPTIONS, typos::variable as misspelt_variable,
+};
 use crate::error::{Error, ErrorKind};
 
 /// One row of the table.
@@ -76,13 +79,6 @@ impl Row {
         let unit = self.known_as(&plain(name)).map_or("", |also| also.unit);
         (self.set)(options, if unit.is_empty() { given } else { given.in_unit(unit) })
     }
-
-    /// The name that comes nearest to one that is unknown.
-    fn nearest(unknown: &str) -> Option<&'static str> {
-        let unknown = plain(unknown);
-        let distances = OPTIONS.iter().map(|row| (distance(&plain(row.name), &unknown), row.name));
-        distances.min().filter(|(distance, _)| *distance <= MOST_TYPOS).map(|(_, name)| name)
-    }
 }
 
 impl ClientOptions {
@@ -92,7 +88,7 @@ impl ClientOptions {
             Some(row) => row
                 .read(self, name, given)
                 .map_err(|why| format!("the option `{}`: {why}", row.name)),
-            None => Err(match (foreign::why(name), Row::nearest(name)) {
+            None => Err(match (foreign::why(name), typos::option(name)) {
                 (Some(why), _) => format!("there is no option `{name}`: {why}"),
                 (None, Some(nearest)) => {
                     format!("there is no option `{name}`; did you mean `{nearest}`?")
@@ -153,23 +149,6 @@ pub(crate) fn invalid(option: &str, why: impl fmt::Display) -> Error {
 fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
-
-/// How many letters have to be written, left out or changed to make one of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (left, b) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[left + 1];
-            row[left + 1] = changed.min(diagonal + 1).min(row[left] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
-/// What differs by more is another word.
-const MOST_TYPOS: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,8 @@ options! {
 
     /// The address server that lists the servers, one a line: `host[:port]`, or a URL, whose path
     /// is then used as it is. The list is read anew while the client runs, and a server that has
-    /// left it is left.
+    /// left it is left. What the other options `endpoint_…` say about the address server is an
+    /// error where there is none, but for `endpoint_refresh`.
     endpoint: text, default "none", also "ALIBABA_ALIWARE_ENDPOINT_URL";
 
     /// The port of the address server, if `endpoint` names none.
@@ -30,7 +31,8 @@ options! {
     endpoint_query: secret, default "none", also "endpointQueryParams";
 
     /// How often the list of servers is read anew, from the address server or from DNS, give or
-    /// take a fifth; at least a second. At once when no server of the known list answers.
+    /// take a fifth; at least a second. At once when no server of the known list answers. It means
+    /// nothing for the servers of a `server_addr`.
     endpoint_refresh: time, default "30s", also_in seconds "endpointRefreshIntervalSeconds";
 
     /// One name, `host[:port]`, of which each address is a server of its own, such as a headless

@@ -73,27 +73,6 @@ async fn readers_keep_nothing_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn four_hundred_clients_leave_nothing_behind() {
-    let server = server().await;
-    let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    for _ in 0..8 {
-        let mut clients = Vec::new();
-        for _ in 0..50 {
-            clients.push(connected(&server).await);
-        }
-        drop(clients);
-        soon(server.until(|server| server.connections() == 0)).await;
-    }
-    // The server's own tasks of a closed connection end a moment later.
-    soon(async {
-        while tokio::runtime::Handle::current().metrics().num_alive_tasks() > before {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn cancelled_ready_deregisters() {
     let server = server().await;
     let client = connected(&server).await;

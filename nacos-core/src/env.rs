@@ -1,33 +1,51 @@
 //! The environment, read once, when a builder is made from it.
 use std::env::VarError;
 
+use tracing::warn;
+
 use crate::{
     error::{Error, ErrorKind},
-    options::{ClientOptions, Given, OPTIONS},
+    options::{ClientOptions, Given, OPTIONS, Row, misspelt_variable},
 };
 
-/// What the environment says.
+/// What the environment says. What looks like a misspelt variable of ours is warned about, and no
+/// error: it may be meant for somebody else.
 pub(crate) fn read() -> Result<ClientOptions, Error> {
+    for (name, _) in std::env::vars_os() {
+        if let Some(name) = name.to_str()
+            && let Some(meant) = misspelt_variable(name)
+        {
+            warn!(variable = name, "this variable is not read: is {meant} meant?");
+        }
+    }
     read_with(|name| std::env::var(name))
 }
 
-/// Our own name of an option comes before those of other clients.
+/// Two layers: our own names of options are above those of other clients, which the platform may
+/// have set for all of its processes.
 fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<ClientOptions, Error> {
-    let mut options = ClientOptions::default();
+    let (mut own, mut theirs) = (ClientOptions::default(), ClientOptions::default());
+    let set = |row: &Row, name: &str, options: &mut ClientOptions| {
+        let value = match variable(name) {
+            Ok(value) if value.is_empty() => return Ok(false),
+            Ok(value) => value,
+            Err(VarError::NotPresent) => return Ok(false),
+            Err(VarError::NotUnicode(_)) => return Err(unreadable(name, "it is not UTF-8")),
+        };
+        row.read(options, name, Given::Text(value)).map_err(|why| unreadable(name, &why))?;
+        Ok(true)
+    };
     for row in OPTIONS {
-        let own = row.variable();
-        for name in std::iter::once(own.as_str()).chain(row.also.iter().copied()) {
-            let value = match variable(name) {
-                Ok(value) if value.is_empty() => continue,
-                Ok(value) => value,
-                Err(VarError::NotPresent) => continue,
-                Err(VarError::NotUnicode(_)) => return Err(unreadable(name, "it is not UTF-8")),
-            };
-            (row.set)(&mut options, Given::Text(value)).map_err(|why| unreadable(name, &why))?;
-            break;
+        if set(row, &row.variable(), &mut own)? {
+            continue;
+        }
+        for also in row.also {
+            if set(row, also.name, &mut theirs)? {
+                break;
+            }
         }
     }
-    Ok(options)
+    Ok(own.or(theirs))
 }
 
 /// Names the variable only: its value may be a secret in the wrong place.
@@ -36,18 +54,20 @@ fn unreadable(name: &str, why: &str) -> Error {
         .because(why.to_owned())
 }
 
+/// What an environment of exactly these says.
+#[cfg(test)]
+pub(crate) fn of(variables: &[(&str, &str)]) -> Result<ClientOptions, Error> {
+    read_with(|name| {
+        let found = variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, time::Duration};
+    use std::time::Duration;
 
-    use super::*;
-
-    fn options(variables: &[(&str, &str)]) -> Result<ClientOptions, Error> {
-        let variables: HashMap<&str, &str> = variables.iter().copied().collect();
-        read_with(|name| {
-            variables.get(name).map(|value| (*value).to_owned()).ok_or(VarError::NotPresent)
-        })
-    }
+    use super::{of as options, *};
 
     #[test]
     fn variables_set_the_options_of_the_same_name() {
@@ -68,6 +88,30 @@ mod tests {
         let namespace = |variables: &[_]| options(variables).expect("readable").namespace;
         assert_eq!(namespace(&[theirs]).as_deref(), Some("theirs"));
         assert_eq!(namespace(&[theirs, ("NACOS_NAMESPACE", "ours")]).as_deref(), Some("ours"));
+    }
+
+    #[test]
+    fn our_names_win_over_what_a_platform_means_in_their_place() {
+        let platform = [
+            ("ALIBABA_ALIWARE_ENDPOINT_URL", "jmenv"),
+            ("ALIBABA_ALIWARE_ENDPOINT_PORT", "81"),
+            ("ALIBABA_ALIWARE_NAMESPACE", "theirs"),
+        ];
+        let beside = |own| options(&[&platform[..], &[own]].concat()).expect("readable");
+        let given = beside(("NACOS_SERVER_ADDR", "a"));
+        assert_eq!((given.server_addr.as_deref(), given.endpoint), (Some("a"), None));
+        assert_eq!(given.namespace.as_deref(), Some("theirs"));
+        let given = beside(("NACOS_ENDPOINT_PORT", "82"));
+        assert_eq!((given.endpoint.as_deref(), given.endpoint_port), (Some("jmenv"), Some(82)));
+        let given = beside(("NACOS_NAMESPACE", "ours"));
+        assert_eq!(given.namespace.as_deref(), Some("ours"));
+    }
+
+    #[test]
+    fn name_of_another_client_that_is_not_needed_is_not_read() {
+        let theirs = ("nacos.server.grpc.port.offset", "no number");
+        assert!(options(&[theirs]).is_err());
+        assert!(options(&[theirs, ("NACOS_GRPC_PORT_OFFSET", "1001")]).is_ok());
     }
 
     /// Clients of object stores are configured by these.

@@ -124,7 +124,7 @@ impl Instance {
     }
 }
 
-/// The largest weight that a server accepts over HTTP (nacos-protocol 4.1).
+/// The largest weight that a server accepts over HTTP.
 pub(crate) const MAX_WEIGHT: f64 = 10_000.0;
 
 #[cfg(test)]

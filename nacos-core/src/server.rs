@@ -129,7 +129,7 @@ fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// The main port of a Nacos server (nacos-protocol 1.1).
+/// The main port of a Nacos server.
 const DEFAULT_PORT: u16 = 8848;
 
 #[cfg(test)]

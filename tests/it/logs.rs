@@ -8,7 +8,7 @@ use std::{
 use nacos_core::{Client, Instance};
 use nacos_testkit::Server;
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Dispatch, Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::DefaultGuard,
@@ -18,17 +18,19 @@ use crate::support::{connected, reconnected, server, soon};
 
 /// Every line that was logged on this thread, with its fields.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Log {
     /// Keeps what is logged from now on, until the guard is dropped.
-    fn keep() -> (Self, DefaultGuard) {
+    pub(crate) fn keep() -> (Self, (Dispatch, DefaultGuard)) {
         let log = Self::default();
+        // With one subscriber only, the threads of other tests would decide for all what is logged.
+        let second = Dispatch::new(Self::default());
         let guard = tracing::subscriber::set_default(log.clone());
-        (log, guard)
+        (log, (second, guard))
     }
 
-    fn at(&self, level: Level) -> Vec<String> {
+    pub(crate) fn at(&self, level: Level) -> Vec<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().filter(|(at, _)| *at == level).map(|(_, line)| line.clone()).collect()
     }

@@ -2,6 +2,7 @@
 //!
 //! Time is paused, so that deadlines and silences take none; what happens is waited for, never
 //! slept for. A test's name is the promise that it checks.
+mod address_server;
 mod bad_input;
 mod close;
 mod config;
@@ -13,7 +14,9 @@ mod leaving;
 mod login;
 mod logs;
 mod naming;
+mod neighbours;
 mod one_bad_request;
+mod options;
 mod proxied;
 mod reconnect;
 mod redaction;

@@ -1,19 +1,14 @@
 //! Where the servers are: read from an address server or from DNS, and followed as it changes.
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
-use nacos_core::{ClaimState, Client, ClientBuilder, ErrorKind, Instance, SessionState};
+use nacos_core::{ClaimState, Client, ErrorKind, Instance, SessionState};
 use nacos_testkit::Server;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{net::TcpListener, time::Instant};
 
-use crate::support::{becomes, chain, reconnected, server, soon};
+use crate::{
+    address_server::AddressServer,
+    support::{becomes, chain, reconnected, server, soon},
+};
 
 #[tokio::test(start_paused = true)]
 async fn client_leaves_a_server_that_left_the_list_and_loses_no_registration() {
@@ -173,94 +168,6 @@ async fn name_without_an_address_fails_connect_with_its_cause() {
     let error = Client::builder().server_dns(name).connect().await.expect_err("no such name");
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     assert!(chain(&error).contains("does-not-exist.invalid"), "{}", chain(&error));
-}
-
-/// An address server: one HTTP answer for whoever asks, whatever is asked for.
-struct AddressServer {
-    address: String,
-    said: Arc<Mutex<Said>>,
-    serving: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Said {
-    answer: String,
-    asked: usize,
-    last_request: String,
-}
-
-impl AddressServer {
-    async fn start(list: &str) -> Self {
-        Self::at("127.0.0.1:0", list).await
-    }
-
-    async fn at(address: &str, list: &str) -> Self {
-        let listener = TcpListener::bind(address).await.expect("a port");
-        let address = listener.local_addr().expect("bound").to_string();
-        let said = Arc::new(Mutex::new(Said::default()));
-        let shared = Arc::clone(&said);
-        let serving = tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    match socket.read_u8().await {
-                        Ok(byte) => request.push(byte),
-                        Err(_) => break,
-                    }
-                }
-                let answer = {
-                    let mut said = shared.lock().expect("not poisoned");
-                    said.asked += 1;
-                    said.last_request = String::from_utf8_lossy(&request).into_owned();
-                    said.answer.clone()
-                };
-                // A client may hang up on an answer that is too long.
-                let _ = socket.write_all(answer.as_bytes()).await;
-            }
-        });
-        let server = Self { address, said, serving };
-        server.answer(list);
-        server
-    }
-
-    fn client(&self) -> ClientBuilder {
-        Client::builder().endpoint(&self.address)
-    }
-
-    fn answer(&self, list: &str) {
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length";
-        self.answer_raw(&format!("{head}: {}\r\n\r\n{list}", list.len()));
-    }
-
-    fn answer_raw(&self, answer: &str) {
-        answer.clone_into(&mut self.said.lock().expect("not poisoned").answer);
-    }
-
-    fn asked(&self) -> usize {
-        self.said.lock().expect("not poisoned").asked
-    }
-
-    fn last_request(&self) -> String {
-        self.said.lock().expect("not poisoned").last_request.clone()
-    }
-
-    /// Waits until so many have asked, and for what follows from the answer.
-    async fn until_asked(&self, times: usize) {
-        let asking = async {
-            while self.asked() < times {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        soon(asking).await;
-        // Planned moves begin within a second.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
-}
-
-impl Drop for AddressServer {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
 }
 
 /// An address at which nobody listens for now.

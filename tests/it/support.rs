@@ -1,5 +1,5 @@
 //! What several tests begin with.
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, process::Command, time::Duration};
 
 use nacos_core::{Client, ClientBuilder, Live, SessionState};
 use nacos_testkit::{Behaviour, Server};
@@ -41,6 +41,25 @@ pub(crate) async fn reconnected(client: &Client, before: u64) {
 /// Waits until `live` satisfies `condition`.
 pub(crate) async fn becomes<T>(live: &mut Live<T>, condition: impl FnMut(&T) -> bool) {
     assert!(soon(live.wait_for(condition)).await.is_some(), "it ended before");
+}
+
+/// What a process of its own prints that runs the ignored test `name` in this environment, which
+/// says nothing else about Nacos; an error if the test fails.
+pub(crate) async fn child(name: &str, environment: &[(&str, &str)]) -> Result<String, String> {
+    let mut command = Command::new(std::env::current_exe().expect("it runs"));
+    command.args(["--exact", name, "--ignored", "--nocapture"]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().to_ascii_uppercase().starts_with("NACOS") {
+            command.env_remove(name);
+        }
+    }
+    command.envs(environment.iter().copied());
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = output.expect("no panic").expect("it starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(printed.contains("running 1 test"), "there is no test {name}: {printed}");
+    if output.status.success() { Ok(printed) } else { Err(printed) }
 }
 
 /// The text of an error and of everything below it.

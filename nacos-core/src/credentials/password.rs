@@ -1,4 +1,4 @@
-//! Logging in with user and password, over the main port of any server (nacos-protocol 5.1).
+//! Logging in with user and password, over the main port of any server.
 use std::{fmt, path::PathBuf, time::Duration};
 
 use http::StatusCode;

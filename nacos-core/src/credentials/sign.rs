@@ -1,4 +1,4 @@
-//! Signatures of requests with an Aliyun access key (RAM), both versions (nacos-protocol 5.3).
+//! Signatures of requests with an Aliyun access key (RAM), both versions.
 //!
 //! Pure: the time comes in. What is signed differs between documents and services, and so do the
 //! names of the headers.
@@ -172,7 +172,7 @@ mod tests {
         Resource::Service(ServiceKey::try_from("svc").expect("valid"))
     }
 
-    /// nacos-protocol, appendix D.
+    /// The signatures were computed from the rules, without this code.
     #[test]
     fn first_version_is_as_documented() {
         let spas = |signature| {
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(signed(&key, &Resource::Connection), []);
     }
 
-    /// nacos-protocol, appendix D; the second signature was computed with Python's `hmac`: key
+    /// The signatures were computed without this code, the second with Python's `hmac`: key
     /// `3SiWcow6+SM/isUpoSRcImyrl1IDOvR072Bf8216+/Y=`, text `1712000000000@@DEFAULT_GROUP@@svc`.
     #[test]
     fn fourth_version_and_temporary_keys_are_as_documented() {

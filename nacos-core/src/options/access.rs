@@ -162,11 +162,6 @@ fn given(text: Option<&String>) -> Option<String> {
 }
 
 const RAM: &str = "ram";
-/// For whoever comes from Java, where this option is one more kind.
-pub(super) const NO_ROLES: &str = "there is no option `ram_role_name`: logging in with the role of \
-    a machine is a matter of its cloud; implement `Credentials` with what fetches the temporary \
-    key, or have it written to files and name them in `access_key_file`, `secret_key_file` and \
-    `security_token_file`";
 
 #[cfg(test)]
 mod tests {
@@ -270,6 +265,6 @@ mod tests {
     fn roles_of_machines_are_refused_with_the_way_out() {
         let mut options = ClientOptions::default();
         let error = options.set("ramRoleName", Given::Text("r".to_owned())).expect_err("refused");
-        assert!(error.contains("ram_role_name") && error.contains("Credentials"), "{error}");
+        assert!(error.contains("ramRoleName") && error.contains("Credentials"), "{error}");
     }
 }

@@ -123,6 +123,17 @@ impl Given {
         }
     }
 
+    /// The same in `unit`, if it is a number without one.
+    pub(super) fn in_unit(self, unit: &str) -> Self {
+        match self {
+            Self::Number(number) => Self::Text(format!("{number}{unit}")),
+            Self::Text(text) if text.trim().bytes().all(|c| c.is_ascii_digit()) => {
+                Self::Text(format!("{}{unit}", text.trim()))
+            }
+            other => other,
+        }
+    }
+
     /// A whole number with its unit. A number without one is refused: other clients mean
     /// milliseconds here and seconds there.
     pub(super) fn time(self) -> Result<Duration, String> {
@@ -166,6 +177,17 @@ mod tests {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(Given::Number(5).time().is_err());
+    }
+
+    #[test]
+    fn numbers_without_a_unit_get_the_one_that_is_meant() {
+        let read = |given: Given| given.in_unit("s").time().map(|time| time.as_millis());
+        assert_eq!(read(Given::Number(5)), Ok(5_000));
+        assert_eq!(read(text(" 5 ")), Ok(5_000));
+        assert_eq!(read(text("5ms")), Ok(5), "it has one of its own");
+        for wrong in [text(""), text("-5"), Given::Flag(true), Given::Fraction(5.0)] {
+            assert!(read(wrong).is_err());
+        }
     }
 
     #[test]

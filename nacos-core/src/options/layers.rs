@@ -6,7 +6,8 @@ impl ClientOptions {
     ///
     /// Of options that exclude each other, such as `server_addr` and `endpoint`, or a password and
     /// a token, these win over the others below: whoever names a server in code is not sent
-    /// elsewhere by the environment.
+    /// elsewhere by the environment. A `namespace` here wins over every namespace below, also over
+    /// the `config_namespace` and the `naming_namespace` there.
     ///
     /// ```
     /// use nacos_core::ClientOptions;
@@ -25,8 +26,13 @@ impl ClientOptions {
             let chosen = |names: &&[&str]| names.iter().any(|name| self.says(name));
             for others in alternatives.iter().filter(|names| !chosen(names)) {
                 if alternatives.iter().any(chosen) {
-                    others.iter().for_each(|name| below.forget(name));
+                    others.iter().flat_map(all_of).for_each(|name| below.forget(name));
                 }
+            }
+        }
+        for (common, special) in SPECIAL {
+            if self.says(common) {
+                special.iter().for_each(|name| below.forget(name));
             }
         }
         self.filled_from(below)
@@ -43,9 +49,14 @@ impl ClientOptions {
     }
 }
 
+/// The option, and what says more about it and means nothing without it.
+fn all_of<'a>(name: &'a &'static str) -> &'a [&'static str] {
+    if *name == "endpoint" { ENDPOINT } else { std::slice::from_ref(name) }
+}
+
 /// Only one of each line can be meant.
 const ALTERNATIVES: &[&[&[&str]]] = &[
-    &[&["server_addr"], ENDPOINT, &["server_dns"]],
+    &[&["server_addr"], &["endpoint"], &["server_dns"]],
     &[USER, &["access_token", "access_token_file"], IDENTITY, ACCESS_KEY],
     &[&["password"], &["password_file"]],
     &[&["access_token"], &["access_token_file"]],
@@ -53,6 +64,9 @@ const ALTERNATIVES: &[&[&[&str]]] = &[
     &[&["secret_key"], &["secret_key_file"]],
     &[&["security_token"], &["security_token_file"]],
 ];
+
+/// Options, with what is said instead of each of them for a part of its meaning.
+const SPECIAL: &[(&str, &[&str])] = &[("namespace", &["config_namespace", "naming_namespace"])];
 
 const ENDPOINT: &[&str] = &[
     "endpoint",
@@ -105,14 +119,44 @@ mod tests {
     }
 
     #[test]
+    fn what_says_more_about_the_endpoint_does_not_choose_it() {
+        let details = options(&[("endpoint_query", "a=b"), ("endpoint_port", "81")]);
+        let merged = details.clone().or(options(&[("endpoint", "jmenv")]));
+        assert_eq!((merged.endpoint.as_deref(), merged.endpoint_port), (Some("jmenv"), Some(81)));
+        let merged = details.or(options(&[("server_addr", "a")]));
+        assert_eq!(merged.server_addr.as_deref(), Some("a"));
+    }
+
+    #[test]
     fn layer_that_contradicts_itself_still_does() {
         let upper = options(&[("server_addr", "a"), ("endpoint", "jmenv")]);
         assert_eq!(upper.clone().or(options(&[("server_dns", "b")])), upper);
     }
 
     #[test]
+    fn upper_namespace_wins_over_special_ones_below() {
+        let below = options(&[("config_namespace", "prod"), ("naming_namespace", "prod")]);
+        let upper = options(&[("namespace", "staging")]);
+        assert_eq!(upper.clone().or(below.clone()), upper);
+        let upper = options(&[("namespace", "staging"), ("naming_namespace", "services")]);
+        assert_eq!(upper.clone().or(below.clone()), upper);
+
+        let upper = options(&[("naming_namespace", "services")]);
+        let merged = upper.or(below);
+        let expected = [("config_namespace", "prod"), ("naming_namespace", "services")];
+        assert_eq!(merged, options(&expected), "a special one is about its own part only");
+        let below = options(&[("namespace", "common")]);
+        let merged = options(&[("config_namespace", "documents")]).or(below);
+        let expected = [("namespace", "common"), ("config_namespace", "documents")];
+        assert_eq!(merged, options(&expected));
+    }
+
+    #[test]
     fn every_alternative_is_an_option() {
-        for name in ALTERNATIVES.iter().copied().flatten().copied().flatten() {
+        let alternatives = ALTERNATIVES.iter().copied().flatten().copied().flatten();
+        let alternatives = alternatives.chain(ENDPOINT);
+        let special = SPECIAL.iter().flat_map(|(common, special)| special.iter().chain([common]));
+        for name in alternatives.chain(special) {
             assert!(Row::find(name).is_some_and(|row| row.name == *name), "{name}");
         }
     }

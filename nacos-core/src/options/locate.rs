@@ -21,13 +21,17 @@ pub(super) fn servers(
     let source =
         match (given(&options.server_addr), given(&options.endpoint), given(&options.server_dns)) {
             (Some(addresses), None, None) => {
+                without_details(options, "server_addr")?;
                 return Ok((named("server_addr", addresses, grpc_offset)?, None));
             }
             (None, Some(text), None) => Source::Endpoint(endpoint(text, options, namespace)?),
-            (None, None, Some(text)) => match named("server_dns", text, grpc_offset)?.as_slice() {
-                [name] => Source::Name(name.clone()),
-                _ => return Err(invalid("server_dns", "it is more than one name")),
-            },
+            (None, None, Some(text)) => {
+                without_details(options, "server_dns")?;
+                match named("server_dns", text, grpc_offset)?.as_slice() {
+                    [name] => Source::Name(name.clone()),
+                    _ => return Err(invalid("server_dns", "it is more than one name")),
+                }
+            }
             (None, None, None) => {
                 let why = "no server is named, nor is there an `endpoint` that lists them";
                 return Err(invalid("server_addr", why));
@@ -38,6 +42,21 @@ pub(super) fn servers(
         };
     let refresh = options.endpoint_refresh.unwrap_or(REFRESH).clamp(MIN_REFRESH, LONGEST);
     Ok((Vec::new(), Some(Locator { source, refresh, grpc_offset })))
+}
+
+/// What says more about an address server is a contradiction where `source` names the servers. That
+/// is no matter of how often a list is read, which holds for any.
+fn without_details(options: &ClientOptions, source: &str) -> Result<(), Error> {
+    let given = [
+        ("endpoint_port", options.endpoint_port.is_some()),
+        ("endpoint_context_path", options.endpoint_context_path.is_some()),
+        ("endpoint_cluster_name", options.endpoint_cluster_name.is_some()),
+        ("endpoint_query", options.endpoint_query.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((detail, _)) => Err(both(source, detail)),
+        None => Ok(()),
+    }
 }
 
 fn both(one: &str, other: &str) -> Error {
@@ -109,6 +128,22 @@ mod tests {
         let error = check(&[("server_addr", " ")]).expect_err("no source");
         assert!(error.contains("server_addr") && error.contains("endpoint"), "{error}");
         assert!(check(&[("server_dns", "a,b")]).is_err());
+    }
+
+    #[test]
+    fn details_of_an_address_server_that_is_not_asked_are_refused() {
+        for source in ["server_addr", "server_dns"] {
+            for detail in [
+                "endpoint_port",
+                "endpoint_context_path",
+                "endpoint_cluster_name",
+                "endpoint_query",
+            ] {
+                let error = check(&[(source, "a"), (detail, "1")]).expect_err("unused");
+                assert!(error.contains(source) && error.contains(detail), "{error}");
+            }
+            assert!(check(&[(source, "a"), ("endpoint_refresh", "1m")]).is_ok());
+        }
     }
 
     #[test]

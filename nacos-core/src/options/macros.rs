@@ -5,7 +5,8 @@
 macro_rules! options {
     ($(
         $(#[doc = $doc:literal])+
-        $name:ident: $kind:ident, default $default:literal $(, also $($also:literal)+)?;
+        $name:ident: $kind:ident, default $default:literal
+            $(, also $($also:literal)+)? $(, also_in $unit:ident $($timed:literal)+)?;
     )+) => {
         /// Every option of a client, as a configuration file or the environment gives it. What is
         /// `None` keeps its default.
@@ -46,7 +47,10 @@ macro_rules! options {
         pub(crate) const OPTIONS: &[super::Row] = &[
             $( super::Row {
                 name: stringify!($name),
-                also: &[$($($also),+)?],
+                also: &[
+                    $($(super::Also { name: $also, unit: "" },)+)?
+                    $($(super::Also { name: $timed, unit: options!(@unit $unit) },)+)?
+                ],
                 set: |options, given| {
                     options.$name = Some(options!(@read $kind given)?);
                     Ok(())
@@ -70,6 +74,9 @@ macro_rules! options {
     (@type time) => { std::time::Duration };
     (@type flag) => { bool };
     (@type tls_version) => { crate::TlsVersion };
+
+    (@unit seconds) => { "s" };
+    (@unit millis) => { "ms" };
 
     (@shown text) => { "text" };
     (@shown secret) => { "text, a secret" };

@@ -4,12 +4,14 @@
 //! To add one, write its row in [`table`] and use it in [`check`].
 mod access;
 mod check;
+mod foreign;
 mod given;
 mod layers;
 mod locate;
 mod macros;
 mod table;
 mod tls;
+mod typos;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,7 +21,9 @@ use serde::{
 };
 
 pub use self::table::ClientOptions;
-pub(crate) use self::{check::check, given::Given, table::OPTIONS};
+pub(crate) use self::{
+    check::check, given::Given, table::OPTIONS, typos::variable as misspelt_variable,
+};
 use crate::error::{Error, ErrorKind};
 
 /// One row of the table.
@@ -27,8 +31,8 @@ pub(crate) struct Row {
     /// The name, in code and in files.
     pub(crate) name: &'static str,
     /// Names of the same option in other clients, as files and the environment spell them.
-    pub(crate) also: &'static [&'static str],
-    pub(crate) set: fn(&mut ClientOptions, Given) -> Result<(), String>,
+    pub(crate) also: &'static [Also],
+    set: fn(&mut ClientOptions, Given) -> Result<(), String>,
     is_given: fn(&ClientOptions) -> bool,
     clear: fn(&mut ClientOptions),
     /// What is to be written, in a word.
@@ -42,6 +46,13 @@ pub(crate) struct Row {
     docs: &'static [&'static str],
 }
 
+/// The name of an option in another client.
+pub(crate) struct Also {
+    pub(crate) name: &'static str,
+    /// The unit of a time that is given as a number there; empty where none is needed.
+    unit: &'static str,
+}
+
 impl Row {
     /// The variable of the environment.
     pub(crate) fn variable(&self) -> String {
@@ -51,16 +62,22 @@ impl Row {
     /// The row of the option that is called `name`, in whatever case.
     fn find(name: &str) -> Option<&'static Self> {
         let plain = plain(name);
-        OPTIONS.iter().find(|row| {
-            self::plain(row.name) == plain || row.also.iter().any(|also| self::plain(also) == plain)
-        })
+        OPTIONS.iter().find(|row| self::plain(row.name) == plain || row.known_as(&plain).is_some())
     }
 
-    /// The name that comes nearest to one that is unknown.
-    fn nearest(unknown: &str) -> Option<&'static str> {
-        let unknown = plain(unknown);
-        let distances = OPTIONS.iter().map(|row| (distance(&plain(row.name), &unknown), row.name));
-        distances.min().filter(|(distance, _)| *distance <= MOST_TYPOS).map(|(_, name)| name)
+    fn known_as(&self, plain: &str) -> Option<&Also> {
+        self.also.iter().find(|also| self::plain(also.name) == plain)
+    }
+
+    /// Sets the option in `options` to what is given as `name`, its own or another client's.
+    pub(crate) fn read(
+        &self,
+        options: &mut ClientOptions,
+        name: &str,
+        given: Given,
+    ) -> Result<(), String> {
+        let unit = self.known_as(&plain(name)).map_or("", |also| also.unit);
+        (self.set)(options, if unit.is_empty() { given } else { given.in_unit(unit) })
     }
 }
 
@@ -68,15 +85,15 @@ impl ClientOptions {
     /// Sets the option that is called `name`.
     fn set(&mut self, name: &str, given: Given) -> Result<(), String> {
         match Row::find(name) {
-            Some(row) => {
-                (row.set)(self, given).map_err(|why| format!("the option `{}`: {why}", row.name))
-            }
-            None if plain(name) == "ramrolename" => Err(access::NO_ROLES.to_owned()),
-            None => Err(match Row::nearest(name) {
-                Some(nearest) => {
+            Some(row) => row
+                .read(self, name, given)
+                .map_err(|why| format!("the option `{}`: {why}", row.name)),
+            None => Err(match (foreign::why(name), typos::option(name)) {
+                (Some(why), _) => format!("there is no option `{name}`: {why}"),
+                (None, Some(nearest)) => {
                     format!("there is no option `{name}`; did you mean `{nearest}`?")
                 }
-                None => format!("there is no option `{name}`"),
+                (None, None) => format!("there is no option `{name}`"),
             }),
         }
     }
@@ -132,23 +149,6 @@ pub(crate) fn invalid(option: &str, why: impl fmt::Display) -> Error {
 fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
-
-/// How many letters have to be written, left out or changed to make one of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (left, b) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[left + 1];
-            row[left + 1] = changed.min(diagonal + 1).min(row[left] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
-/// What differs by more is another word.
-const MOST_TYPOS: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -217,10 +217,42 @@ mod tests {
     }
 
     #[test]
+    fn every_name_is_read_from_files_and_from_the_environment() {
+        for row in OPTIONS {
+            let value = match row.kind {
+                "number" | "bytes" => "7",
+                "`true` or `false`" => "true",
+                "`1.2` or `1.3`" => "1.3",
+                "text" | "text, a secret" => "a",
+                _ => "7s",
+            };
+            let expected = |value: &str| {
+                let mut options = ClientOptions::default();
+                (row.set)(&mut options, Given::Text(value.to_owned())).expect(row.name);
+                options
+            };
+            let mut names = vec![(row.name, row.variable(), value.to_owned(), expected(value))];
+            for Also { name, unit } in row.also {
+                let (value, same) = match *unit {
+                    "" => (value, value.to_owned()),
+                    unit => ("7", format!("7{unit}")),
+                };
+                names.push((name, (*name).to_owned(), value.to_owned(), expected(&same)));
+            }
+            for (key, variable, value, expected) in names {
+                let file = read(&format!(r#"{{"{key}": "{value}"}}"#));
+                assert_eq!(file.as_ref(), Ok(&expected), "{key}");
+                let environment = crate::env::of(&[(&variable, &value)]).expect(&variable);
+                assert_eq!(environment, expected, "{variable}");
+            }
+        }
+    }
+
+    #[test]
     fn every_name_is_its_own() {
         let mut all = Vec::new();
         for row in OPTIONS {
-            let names = row.also.iter().copied().chain([row.name]).map(plain);
+            let names = row.also.iter().map(|also| also.name).chain([row.name]).map(plain);
             all.extend(names.collect::<std::collections::BTreeSet<_>>());
         }
         let count = all.len();
@@ -237,12 +269,24 @@ mod tests {
         for row in OPTIONS {
             let Row { name, kind, default, .. } = row;
             let (variable, docs) = (row.variable(), row.docs.concat());
-            let also: Vec<_> = row.also.iter().map(|also| format!("`{also}`")).collect();
-            let also = match also.join(", ") {
+            let also = |Also { name, unit }: &Also| match *unit {
+                "" => format!("`{name}`"),
+                unit => format!("`{name}` (a number, in {unit})"),
+            };
+            let also = match row.also.iter().map(also).collect::<Vec<_>>().join(", ") {
                 none if none.is_empty() => none,
                 also => format!(" Also read as {also}."),
             };
             writeln!(text, "| `{name}` | `{variable}` | {kind} | {default} |{docs}{also} |")
+                .expect("a string takes everything");
+        }
+        text.push_str("\n# Names that are not read\n\n");
+        text.push_str("Of the names by which the Java and Go clients are configured these are not read: in files each is an\n");
+        text.push_str("error that says why, in the environment it is ignored. Nor are `username`, `password`, `namespace`,\n");
+        text.push_str("`endpoint`, `accessKey` and `secretKey` variables: whoever sets them may mean somebody else.\n\n");
+        for group in foreign::FOREIGN {
+            let names: Vec<_> = group.names.iter().map(|name| format!("`{name}`")).collect();
+            writeln!(text, "- {}: {}.", names.join(", "), group.why)
                 .expect("a string takes everything");
         }
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/OPTIONS.md");

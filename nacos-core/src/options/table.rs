@@ -11,7 +11,8 @@ options! {
 
     /// The address server that lists the servers, one a line: `host[:port]`, or a URL, whose path
     /// is then used as it is. The list is read anew while the client runs, and a server that has
-    /// left it is left.
+    /// left it is left. What the other options `endpoint_…` say about the address server is an
+    /// error where there is none, but for `endpoint_refresh`.
     endpoint: text, default "none", also "ALIBABA_ALIWARE_ENDPOINT_URL";
 
     /// The port of the address server, if `endpoint` names none.
@@ -30,8 +31,9 @@ options! {
     endpoint_query: secret, default "none", also "endpointQueryParams";
 
     /// How often the list of servers is read anew, from the address server or from DNS, give or
-    /// take a fifth; at least a second. At once when no server of the known list answers.
-    endpoint_refresh: time, default "30s";
+    /// take a fifth; at least a second. At once when no server of the known list answers. It means
+    /// nothing for the servers of a `server_addr`.
+    endpoint_refresh: time, default "30s", also_in seconds "endpointRefreshIntervalSeconds";
 
     /// One name, `host[:port]`, of which each address is a server of its own, such as a headless
     /// service of Kubernetes; resolved anew every `endpoint_refresh`. `A` and `AAAA` records are
@@ -99,19 +101,21 @@ options! {
     /// Whether gRPC is spoken over TLS. HTTP, which the login takes, follows it too, unless an
     /// address says `http://` or `https://` for itself. Needs the cargo feature `tls`.
     tls: flag, default "as the address says: with `https://`",
-        also "nacos_remote_client_rpc_tls_enable";
+        also "nacos_remote_client_rpc_tls_enable" "nacos.remote.client.rpc.tls.enable";
 
     /// The authorities whose signature is trusted, in place of the system's: a PEM file, read again
     /// for each new connection.
     tls_ca_file: text, default "the system's authorities, read once",
-        also "nacos_remote_client_rpc_tls_trustCollectionChainPath";
+        also "nacos_remote_client_rpc_tls_trustCollectionChainPath" "nacos.remote.client.rpc.tls.trustCollectionChainPath";
 
     /// The client's certificate, with its chain, for servers that demand one: a PEM file, read
     /// again for each new connection. Needs a `tls_key_file`.
-    tls_cert_file: text, default "none", also "nacos_remote_client_rpc_tls_certChainFile";
+    tls_cert_file: text, default "none",
+        also "nacos_remote_client_rpc_tls_certChainFile" "nacos.remote.client.rpc.tls.certChainFile";
 
     /// The key of `tls_cert_file`, unencrypted: a PEM file.
-    tls_key_file: text, default "none", also "nacos_remote_client_rpc_tls_certPrivateKey";
+    tls_key_file: text, default "none",
+        also "nacos_remote_client_rpc_tls_certPrivateKey" "nacos.remote.client.rpc.tls.certPrivateKey";
 
     /// The name that the servers' certificates have to show.
     tls_server_name: text, default "the host as it is dialled";
@@ -120,8 +124,9 @@ options! {
     tls_min_version: tls_version, default "1.2";
 
     /// Certificates are always checked: `true`, with which other clients trust everybody, is an
-    /// error that says what to do instead.
-    tls_trust_all: flag, default "`false`", also "nacos_remote_client_rpc_tls_trustAll";
+    /// error that says what to do instead, wherever TLS is spoken.
+    tls_trust_all: flag, default "`false`",
+        also "nacos_remote_client_rpc_tls_trustAll" "nacos.remote.client.rpc.tls.trustAll";
 
     /// The application's name, shown in consoles.
     app: text, default "`unknown`", also "project.name";
@@ -144,7 +149,8 @@ options! {
     dedicated_thread: flag, default "false: the ambient runtime";
 
     /// Silence after which the server is asked whether it is there.
-    health_check_interval: time, default "4900ms, at least 100 ms";
+    health_check_interval: time, default "4900ms, at least 100 ms",
+        also_in millis "nacos.remote.client.grpc.connect.keep.alive";
 
     /// An unanswered health check makes the connection suspect after this: another is dialled
     /// beside it.

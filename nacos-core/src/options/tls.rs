@@ -15,9 +15,6 @@ pub(super) fn dialer(
     servers: &[Server],
     locator: Option<&Locator>,
 ) -> Result<Dialer, Error> {
-    if options.tls_trust_all == Some(true) {
-        return Err(invalid("tls_trust_all", NEVER));
-    }
     let named = |server: &Server| server.scheme() == Some(Scheme::Https);
     let (by, https) = match locator.map(|locator| &locator.source) {
         Some(Source::Endpoint(endpoint)) => ("endpoint", endpoint.scheme == Scheme::Https),
@@ -29,6 +26,10 @@ pub(super) fn dialer(
         return Err(invalid(by, "some servers are named with https:// and some without"));
     }
     let used = https || options.tls == Some(true);
+    // Elsewhere it changes nothing, and other clients read it only beside a switch that is on.
+    if used && options.tls_trust_all == Some(true) {
+        return Err(invalid("tls_trust_all", NEVER));
+    }
     // Who says that there is none knows what the others are for: the same file with TLS on.
     if !used
         && options.tls.is_none()
@@ -115,6 +116,20 @@ mod tests {
     fn certificates_cannot_be_left_unchecked() {
         let error = refused(&[("tls", "true"), ("nacos_remote_client_rpc_tls_trustAll", "true")]);
         assert!(error.contains("always checked") && error.contains("tls_ca_file"), "{error}");
+        let error = refused(&[("server_addr", "https://a"), ("tls_trust_all", "true")]);
+        assert!(error.contains("always checked"), "{error}");
+    }
+
+    #[test]
+    fn trusting_everybody_where_no_tls_is_spoken_is_no_error() {
+        let trusting = ("nacos_remote_client_rpc_tls_trustAll", "true");
+        for fields in [&[trusting][..], &[trusting, ("tls", "false")]] {
+            let mut options = ClientOptions::default();
+            for (name, value) in [("server_addr", "localhost")].iter().chain(fields) {
+                options.set(name, Given::Text((*value).to_owned())).expect("readable");
+            }
+            assert!(check(options, None).is_ok(), "{fields:?}");
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// What servers expect (nacos-protocol 2.4), and what a replacement should not wait longer for;
-    /// a tenth of a second less than six in all, so that it serves before they are over.
+    /// What servers expect, and what a replacement should not wait longer for; a tenth of a second
+    /// less than six in all, so that it serves before they are over.
     pub(crate) const DEFAULT: Self =
         Self { quiet: Duration::from_millis(4900), suspect: Duration::from_secs(1) };
 }

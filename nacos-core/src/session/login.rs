@@ -178,7 +178,7 @@ impl Login {
     }
 }
 
-/// A refused token or password is not tried again sooner (nacos-protocol 5.1).
+/// A refused token or password is not tried again sooner.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const SHORTEST: Duration = Duration::from_secs(5);

@@ -297,7 +297,7 @@ fn instance_is_registered_again_after_a_refused_deregistration() {
     assert_eq!(stage.claim(GuardId(2)), Some(ClaimState::Held));
 }
 
-/// Everything that a server answers to a claim (nacos-protocol 2.10), and what becomes of it. No
+/// Everything that a server answers to a claim, and what becomes of it. No
 /// server of today says when to come back: 503 is a text, and the delay grows by itself.
 #[test]
 fn each_code_has_its_consequence() {

@@ -1,4 +1,4 @@
-//! Messages of the configuration service (nacos-protocol 3).
+//! Messages of the configuration service.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Messages about the connection itself (nacos-protocol 2).
+//! Messages about the connection itself.
 use std::collections::BTreeMap;
 
 use serde::Serialize;

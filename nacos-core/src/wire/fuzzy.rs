@@ -1,5 +1,4 @@
-//! Fuzzy watches: which documents or services exist, by pattern (servers since 3.0;
-//! nacos-protocol 3.7 and 4.10).
+//! Fuzzy watches: which documents or services exist, by pattern (servers since 3.0).
 #![allow(dead_code, reason = "understood and acknowledged; the client does not ask for them yet")]
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The answer to a login, over HTTP (nacos-protocol 5.1).
+//! The answer to a login, over HTTP.
 use serde::{Deserialize, Deserializer};
 
 use crate::secret::Secret;

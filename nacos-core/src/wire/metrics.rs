@@ -1,5 +1,5 @@
-//! What a server asks about the documents that a client holds (nacos-protocol 3.10): the one push
-//! that is answered with something other than an acknowledgement.
+//! What a server asks about the documents that a client holds: the one push that is answered with
+//! something other than an acknowledgement.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -130,7 +130,7 @@ pub(crate) struct Refusal {
     pub(crate) code: i32,
     pub(crate) message: String,
     /// It came as the typed answer, not as an `ErrorResponse`. Codes 300 and 400 mean different
-    /// things in the two (nacos-protocol, pitfall 19).
+    /// things in the two.
     pub(crate) typed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Messages of the naming service (nacos-protocol 4).
+//! Messages of the naming service.
 use std::{collections::BTreeMap, fmt};
 
 use serde::{
@@ -358,7 +358,7 @@ impl Default for InstanceInfo {
             ip: String::new(),
             port: 0,
             weight: None,
-            // What servers mean when they leave it out (nacos-protocol 4.2).
+            // What servers mean when they leave it out.
             healthy: true,
             enabled: None,
             ephemeral: None,

@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// nacos-protocol, appendix D.
+    /// The bytes were made without this code.
     #[test]
     fn encodes_the_documented_test_vector() {
         let mut payload =

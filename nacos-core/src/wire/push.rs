@@ -1,4 +1,4 @@
-//! What a server sends on the stream, and how each is acknowledged (nacos-protocol 2.6).
+//! What a server sends on the stream, and how each is acknowledged.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

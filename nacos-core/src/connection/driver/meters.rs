@@ -54,5 +54,5 @@ impl Meters {
     }
 }
 
-/// A fifth of what the strictest server waits for after a health check (nacos-protocol 2.5).
+/// A fifth of what the strictest server waits for after a health check.
 const TOO_LATE: Duration = Duration::from_secs(1);

@@ -1,0 +1,84 @@
+//! Options as users give them: in the environment of a process, and in files that somebody else reads.
+use nacos_core::{Client, ClientOptions};
+use nacos_figment::figment::{Figment, providers::Serialized};
+use serde_json::json;
+use tracing::Level;
+
+use crate::{logs::Log, support::child};
+
+#[test]
+#[ignore = "another test runs it, in an environment of its own"]
+fn reads_its_environment() {
+    let (log, _guard) = Log::keep();
+    println!("{:?}", Client::from_env());
+    for line in log.at(Level::WARN) {
+        println!("warning: {line}");
+    }
+}
+
+#[tokio::test]
+async fn misspelt_variable_is_warned_about_and_nothing_else() {
+    let printed = child(
+        "options::reads_its_environment",
+        &[
+            ("NACOS_SEVER_ADDR", "hunter2"),
+            ("NACOS_NAMESPACE", "staging"),
+            // What Kubernetes says of a service called `nacos`.
+            ("NACOS_SERVICE_HOST", "10.0.0.1"),
+            ("NACOS_PORT_8848_TCP", "tcp://10.0.0.1:8848"),
+        ],
+    );
+    let printed = printed.await.expect("it runs");
+    assert!(printed.contains("staging"), "what is right is read: {printed}");
+    let warnings: Vec<_> = printed.lines().filter(|line| line.starts_with("warning")).collect();
+    let [warning] = warnings.as_slice() else { panic!("{printed}") };
+    assert!(warning.contains("NACOS_SEVER_ADDR"), "{warning}");
+    assert!(warning.contains("is NACOS_SERVER_ADDR meant?"), "{warning}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[tokio::test]
+async fn variable_that_cannot_be_read_is_an_error_that_names_it() {
+    let variables = [("NACOS_REQUEST_TIMEOUT", "hunter2")];
+    let printed = child("options::reads_its_environment", &variables).await.expect("it runs");
+    assert!(printed.contains("Err(") && printed.contains("NACOS_REQUEST_TIMEOUT"), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespaces_that_differ_are_warned_about_with_both_names() {
+    let (log, _guard) = Log::keep();
+    let builder = Client::builder().server_addr("127.0.0.1:1").namespace("common");
+    drop(builder.clone().connect_lazy().expect("valid"));
+    drop(builder.clone().config_namespace("common").connect_lazy().expect("valid"));
+    assert_eq!(log.at(Level::WARN), [""; 0]);
+    drop(builder.naming_namespace("services").connect_lazy().expect("valid"));
+    let warnings = log.at(Level::WARN);
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.contains("common") && warning.contains("services"), "{warning}");
+}
+
+#[test]
+fn figment_fills_options_and_its_layers_are_merged() {
+    let file = json!({ "nacos": { "server-addr": "file", "connect_timeout": "2s", "tls": false } });
+    let site = json!({ "nacos": { "server-addr": "site", "health-check-interval": "3s" } });
+    let figment = Figment::from(Serialized::defaults(file)).merge(Serialized::defaults(site));
+    let options: ClientOptions = figment.extract_inner("nacos").expect("readable");
+    assert_eq!(options.server_addr.as_deref(), Some("site"));
+    assert_eq!(options.connect_timeout, Some(std::time::Duration::from_secs(2)));
+    assert_eq!(options.health_check_interval, Some(std::time::Duration::from_secs(3)));
+    assert_eq!(options.tls, Some(false));
+}
+
+#[test]
+fn unknown_field_in_a_figment_suggests_the_nearest_and_shows_no_value() {
+    let extract = |options| {
+        let figment = Figment::from(Serialized::defaults(json!({ "nacos": options })));
+        figment.extract_inner::<ClientOptions>("nacos").expect_err("refused").to_string()
+    };
+    let error = extract(json!({ "sever_adr": "hunter2" }));
+    assert!(error.contains("did you mean `server_addr`?") && error.contains("nacos"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+    let error = extract(json!({ "connect_timeout": 5 }));
+    assert!(error.contains("`connect_timeout`") && error.contains("unit"), "{error}");
+}

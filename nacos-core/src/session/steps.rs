@@ -62,6 +62,24 @@ fn former_connections_answers_take_no_room() {
 }
 
 #[test]
+fn registrations_are_sent_before_any_number_of_subscriptions() {
+    let mut stage = Stage::connected("a,b");
+    for n in 0..2000 {
+        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+    }
+    stage.register(GuardId(2000));
+    while !stage.calls.is_empty() {
+        stage.answer_all(&ok("InstanceResponse"));
+    }
+    stage.reset();
+    stage.advance(SECOND);
+    let new = stage.serving();
+    let sent: Vec<_> = stage.calls.iter().filter(|sent| sent.link == new).collect();
+    assert_eq!(sent[0].request.kind(), "InstanceRequest");
+    assert!(sent.len() > 100, "and the rest beside it");
+}
+
+#[test]
 fn withdrawal_under_way_is_settled_by_a_move() {
     let mut stage = Stage::connected("a,b");
     stage.register(GuardId(1));

@@ -110,7 +110,7 @@ impl Session {
         }
         let jitter = (self.jitter)();
         self.locate.found(now, jitter);
-        let changed = self.servers.replace(list, (self.jitter)());
+        let changed = self.servers.replace(list, &mut self.jitter);
         if changed && let Some(campaign) = &mut self.campaign {
             campaign.relist(self.servers.list());
             self.search(now);

@@ -59,7 +59,8 @@ impl Session {
         self.outage.last_error = Some(campaign.causes().into());
         self.outage.attempts = self.outage.attempts.saturating_add(1);
         self.search_later(now);
-        self.locate.hurry(now);
+        let jitter = (self.jitter)();
+        self.locate.hurry(now, jitter);
         if self.serving.is_none() {
             self.tell_waiting(ErrorKind::Disconnected);
         }

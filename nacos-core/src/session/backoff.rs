@@ -21,22 +21,42 @@ pub(crate) fn reconnect_delay(
 /// 500 ms × 2ⁿ up to 60 s, of which at least half is kept: an overloaded server gains nothing from
 /// a retry that follows at once.
 pub(crate) fn retry_delay(attempt: u32, jitter: f64) -> Duration {
-    exponential(RETRY_FIRST, attempt, RETRY_CAP).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+    at_least_half(exponential(RETRY_FIRST, attempt, RETRY_CAP), jitter)
 }
 
-/// The delay before a document that is just being replaced is asked for again.
-pub(crate) fn conflict_delay(attempt: u32) -> Duration {
-    exponential(FIRST, attempt, CONFLICT_CAP)
+/// The delay before a document that is just being replaced is asked for again: by each of the
+/// thousands that have heard of it at the same moment.
+pub(crate) fn conflict_delay(attempt: u32, jitter: f64) -> Duration {
+    at_least_half(exponential(FIRST, attempt, CONFLICT_CAP), jitter)
+}
+
+/// The delay before a password that was refused is tried again: a minute at least.
+pub(crate) fn denied_delay(jitter: f64) -> Duration {
+    DENIED + (DENIED / 5).mul_f64(jitter.clamp(0.0, 1.0))
+}
+
+/// The least delay between two times at which the list of servers is asked for in an outage, before
+/// number `attempt` (from 0): 1 s × 2ⁿ up to `every`.
+///
+/// The address server is the same for all clients, and mostly has no news for them.
+pub(crate) fn locate_delay(attempt: u32, every: Duration) -> Duration {
+    exponential(LOCATE_FIRST, attempt, every)
 }
 
 fn exponential(first: Duration, attempt: u32, cap: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(attempt)).min(cap)
 }
 
+fn at_least_half(delay: Duration, jitter: f64) -> Duration {
+    delay.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+}
+
 const CONFLICT_CAP: Duration = Duration::from_secs(2);
+const DENIED: Duration = Duration::from_secs(60);
 const EAGER: Duration = Duration::from_secs(60);
 const EAGER_CAP: Duration = Duration::from_millis(250);
 const FIRST: Duration = Duration::from_millis(50);
+const LOCATE_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 
@@ -61,6 +81,16 @@ mod tests {
         assert_eq!(delay(0.0), Duration::ZERO);
         assert_eq!(delay(0.5), CAP / 2);
         assert_eq!(delay(f64::INFINITY), CAP);
+    }
+
+    #[test]
+    fn whoever_waits_for_the_same_thing_does_not_come_together() {
+        let spread =
+            |delay: fn(f64) -> Duration| delay(1.0).as_secs_f64() / delay(0.0).as_secs_f64();
+        assert!(spread(|jitter| conflict_delay(0, jitter)) > 1.9);
+        assert!(spread(|jitter| conflict_delay(u32::MAX, jitter)) > 1.9);
+        assert!(spread(denied_delay) > 1.1);
+        assert_eq!(denied_delay(0.0), Duration::from_secs(60), "never earlier");
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl Claims {
     pub(crate) fn new() -> Self {
         Self {
             ledger: Ledger::new(|key| match key {
-                ClaimKey::Instances(_) | ClaimKey::Subscription(_) => REQUESTS,
+                ClaimKey::Instances(_) => INSTANCES,
+                ClaimKey::Subscription(_) => SUBSCRIPTIONS,
                 ClaimKey::Listen(_) => LISTENS,
             }),
             owners: HashMap::new(),
@@ -104,9 +105,8 @@ impl Claims {
 
     /// Everything is given up.
     pub(crate) fn withdraw_all(&mut self) {
-        for (key, _) in self.owners.drain() {
-            self.ledger.withdraw(&key);
-        }
+        self.owners.clear();
+        self.ledger.withdraw_all();
         // There is no later: withdrawals that wait for another try have it now.
         self.ledger.retry_all_refused();
     }
@@ -125,8 +125,13 @@ impl Claims {
     }
 
     /// At most `room` claims to send now that are a request of their own.
+    ///
+    /// Instances first: who subscribes has its last view meanwhile, who is not registered has no
+    /// callers.
     pub(crate) fn take_requests(&mut self, now: Instant, room: usize) -> Vec<Due<ClaimKey, Claim>> {
-        self.ledger.take_due(now, REQUESTS, room)
+        let mut due = self.ledger.take_due(now, INSTANCES, room);
+        due.extend(self.ledger.take_due(now, SUBSCRIPTIONS, room - due.len()));
+        due
     }
 
     /// The listens to send now: any number of them is one request.
@@ -281,8 +286,9 @@ impl Claims {
 }
 
 /// The ledger's lanes.
-const REQUESTS: usize = 0;
-const LISTENS: usize = 1;
+const INSTANCES: usize = 0;
+const SUBSCRIPTIONS: usize = 1;
+const LISTENS: usize = 2;
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@ impl Session {
             let mut round = self.servers.round(redirect.as_ref());
             let leaving = self.serving.as_ref().filter(|_| self.planned_move.is_some());
             if let Some(link) = leaving.and_then(|serving| self.links.get(&serving.link)) {
-                // Also after a change of the list, which begins the round anywhere.
+                // Also after a pass that failed, and where it is the one that was recommended.
                 round.sort_by_key(|server| *server == link.server);
             }
             self.campaign = Some(Campaign::new(now, round));
@@ -59,7 +59,8 @@ impl Session {
         self.outage.last_error = Some(campaign.causes().into());
         self.outage.attempts = self.outage.attempts.saturating_add(1);
         self.search_later(now);
-        self.locate.hurry(now);
+        let jitter = (self.jitter)();
+        self.locate.hurry(now, jitter);
         if self.serving.is_none() {
             self.tell_waiting(ErrorKind::Disconnected);
         }

@@ -32,6 +32,7 @@ pub(crate) struct Documents {
     retries: Timers<ConfigKey>,
     asking: usize,
     tickets: u64,
+    watched: u64,
 }
 
 /// Names one query. Never used twice, so that an answer to an older one is recognised.
@@ -40,6 +41,8 @@ pub(crate) struct Ticket(u64);
 
 #[derive(Debug)]
 struct Entry {
+    /// How many were watched before it: what is done for many is done in this order.
+    place: u64,
     /// What was last received, and so what the next listen compares with.
     state: DocumentState,
     standing: Standing,
@@ -68,12 +71,15 @@ impl Documents {
             retries: Timers::new(),
             asking: 0,
             tickets: 0,
+            watched: 0,
         }
     }
 
     /// Begins to watch `key`.
     pub(crate) fn watch(&mut self, key: ConfigKey) {
+        self.watched += 1;
         self.entries.entry(key).or_insert(Entry {
+            place: self.watched,
             state: DocumentState::Pending,
             standing: Standing::Unsure,
             failures: 0,
@@ -232,24 +238,18 @@ impl Documents {
 
     /// No server could be reached: whoever waits for a first answer is told so.
     pub(crate) fn unreachable(&mut self, why: ErrorKind) -> Vec<(ConfigKey, DocumentState)> {
-        let waiting =
-            self.entries.iter_mut().filter(|(_, entry)| entry.state == DocumentState::Pending);
-        waiting.filter_map(|(key, entry)| Some((key.clone(), entry.unreachable(why)?))).collect()
+        let waiting = self.in_order(|entry| entry.state == DocumentState::Pending);
+        let told = waiting.into_iter().filter_map(|key| {
+            let state = self.entries.get_mut(&key)?.unreachable(why)?;
+            Some((key, state))
+        });
+        told.collect()
     }
 
     /// A new token: what failed may work now.
     pub(crate) fn retry_failed(&mut self) {
-        for (key, entry) in &mut self.entries {
-            let denied =
-                matches!(entry.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. });
-            match entry.standing {
-                Standing::Asking { .. } | Standing::Dirty { not_before: None } => {}
-                Standing::Unsure | Standing::Clean if !denied => {}
-                Standing::Unsure | Standing::Clean | Standing::Dirty { .. } => {
-                    entry.standing = Standing::Dirty { not_before: None };
-                    self.dirty.push_back(key.clone());
-                }
-            }
+        for key in self.in_order(Entry::has_failed) {
+            self.rest(&key, Standing::Dirty { not_before: None });
         }
     }
 
@@ -263,7 +263,15 @@ impl Documents {
         self.retries.next()
     }
 
-    /// After a query: what becomes of `key`.
+    /// The chosen documents, as they came to be watched.
+    fn in_order(&self, which: impl Fn(&Entry) -> bool) -> Vec<ConfigKey> {
+        let chosen = self.entries.iter().filter(|(_, entry)| which(entry));
+        let mut chosen: Vec<_> = chosen.map(|(key, entry)| (entry.place, key)).collect();
+        chosen.sort_unstable_by_key(|(place, _)| *place);
+        chosen.into_iter().map(|(_, key)| key.clone()).collect()
+    }
+
+    /// What becomes of `key` now.
     fn rest(&mut self, key: &ConfigKey, standing: Standing) {
         match standing {
             Standing::Dirty { not_before: None } => self.dirty.push_back(key.clone()),
@@ -287,6 +295,17 @@ impl Documents {
 }
 
 impl Entry {
+    /// Whether the last query, or the listen, was refused or came to nothing.
+    fn has_failed(&self) -> bool {
+        match self.standing {
+            Standing::Asking { .. } | Standing::Dirty { not_before: None } => false,
+            Standing::Dirty { not_before: Some(_) } => true,
+            Standing::Unsure | Standing::Clean => {
+                matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. })
+            }
+        }
+    }
+
     fn unreachable(&mut self, why: ErrorKind) -> Option<DocumentState> {
         let state = DocumentState::Unreachable { last: self.state.document().cloned(), why };
         if self.state == state {
@@ -409,6 +428,19 @@ mod tests {
         assert_eq!(told, [(key.clone(), state)]);
         documents.reconnected();
         assert_eq!(documents.unchanged(&key), Some(DocumentState::Absent));
+    }
+
+    #[test]
+    fn what_was_watched_first_is_told_and_asked_for_first() {
+        let key = |n: &u32| ConfigKey::try_from(format!("d{n}").as_str()).expect("valid");
+        let keys: Vec<_> = (0..100).collect::<Vec<_>>().iter().map(key).collect();
+        let mut documents = Documents::new();
+        keys.iter().for_each(|key| documents.watch(key.clone()));
+        let told = documents.unreachable(ErrorKind::Denied);
+        assert_eq!(told.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys);
+        documents.retry_failed();
+        let asked = documents.take_dirty(Instant::now(), 100);
+        assert_eq!(asked.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) struct Ledger<K, C> {
 }
 
 /// One state of one claim. Never used twice, so an answer to an older one is recognised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Revision(u64);
 
 #[cfg(test)]
@@ -128,23 +128,28 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         }
     }
 
+    /// Claims nothing any more.
+    pub(crate) fn withdraw_all(&mut self) {
+        for key in self.in_order(|_, entry| entry.claim.is_some()) {
+            self.withdraw(&key);
+        }
+    }
+
     /// A new connection: the server holds nothing of ours, and no answer is under way.
     ///
-    /// Returns the keys whose withdrawal is thereby done.
+    /// What was claimed first is sent first again. Returns the keys whose withdrawal is thereby done.
     pub(crate) fn reconnected(&mut self) -> Vec<K> {
-        let withdrawn = self.entries.iter().filter(|(_, entry)| entry.claim.is_none());
-        let withdrawn: Vec<K> = withdrawn.map(|(key, _)| key.clone()).collect();
+        let withdrawn = self.in_order(|_, entry| entry.claim.is_none());
         self.entries.retain(|_, entry| entry.claim.is_some());
         self.retries.clear();
         self.queues = Default::default();
-        for (key, entry) in &mut self.entries {
-            self.revisions += 1;
-            entry.revision = Revision(self.revisions);
+        for key in self.in_order(|_, _| true) {
+            let revision = self.next_revision();
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            entry.revision = revision;
             entry.standing = Standing::Due;
             entry.refusals = 0;
-            if let Some(queue) = self.queues.get_mut((self.lane)(key)) {
-                queue.push_back(key.clone());
-            }
+            self.enqueue(key);
         }
         self.due = self.entries.len();
         self.sent = 0;
@@ -280,11 +285,18 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
     }
 
     fn make_due(&mut self, which: impl Fn(&K, Standing) -> bool) {
-        let chosen = self.entries.iter().filter(|(key, entry)| which(key, entry.standing));
-        let chosen: Vec<K> = chosen.map(|(key, _)| key.clone()).collect();
-        for key in chosen {
+        for key in self.in_order(|key, entry| which(key, entry.standing)) {
             self.stand(&key, Standing::Due);
         }
+    }
+
+    /// The chosen keys, those whose claims changed longest ago first: nobody is overtaken again and
+    /// again, and the same inputs always lead to the same requests.
+    fn in_order(&self, which: impl Fn(&K, &Entry<C>) -> bool) -> Vec<K> {
+        let chosen = self.entries.iter().filter(|(key, entry)| which(key, entry));
+        let mut chosen: Vec<_> = chosen.map(|(key, entry)| (entry.revision, key)).collect();
+        chosen.sort_unstable_by_key(|(revision, _)| *revision);
+        chosen.into_iter().map(|(_, key)| key.clone()).collect()
     }
 
     /// The only place where an entry that stays changes its standing.
@@ -344,7 +356,7 @@ impl<C> Entry<C> {
 }
 
 /// How many queues there are.
-const LANES: usize = 2;
+const LANES: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -363,6 +375,27 @@ mod tests {
 
         ledger.reconnected();
         assert_eq!(due(&mut ledger), [Some(1)]);
+    }
+
+    #[test]
+    fn what_was_claimed_first_is_sent_first_again() {
+        let mut ledger = Ledger::<i32, i32>::new(|_| 0);
+        let expected: Vec<_> = (0..100).collect();
+        let sent = |ledger: &mut Ledger<i32, i32>| {
+            let due = ledger.take_due(Instant::now(), 0, usize::MAX);
+            assert!(
+                due.iter().all(|due| ledger.confirm(&due.key, due.revision) || due.claim.is_none())
+            );
+            due.into_iter().map(|due| due.key).collect::<Vec<_>>()
+        };
+        expected.iter().for_each(|n| ledger.assert(*n, *n));
+        assert_eq!(sent(&mut ledger), expected);
+        ledger.reconnected();
+        assert_eq!(sent(&mut ledger), expected, "after a reconnect");
+        ledger.reassert_all(|_| true);
+        assert_eq!(sent(&mut ledger), expected, "after an audit");
+        ledger.withdraw_all();
+        assert_eq!(sent(&mut ledger), expected, "at the end");
     }
 
     #[test]

@@ -5,7 +5,10 @@
 //! left, the way that a server asks to be left, so that no flapping answer moves every client.
 use std::time::{Duration, Instant};
 
-use super::{Lifetime, MoveReason, PlannedMove, Session, backoff::retry_delay};
+use super::{
+    Lifetime, MoveReason, PlannedMove, Session,
+    backoff::{locate_delay, retry_delay},
+};
 use crate::{error::ErrorKind, server::Server};
 
 /// When the list of servers is asked for.
@@ -17,6 +20,10 @@ pub(crate) struct Locate {
     next: Option<Instant>,
     asked: Option<Instant>,
     failures: u32,
+    /// The next time has been brought forward, because no server takes us.
+    hurried: bool,
+    /// How often that was so since one did.
+    hurries: u32,
     /// Since when the server that serves has been missing.
     missing: Option<Instant>,
 }
@@ -24,7 +31,16 @@ pub(crate) struct Locate {
 impl Locate {
     pub(crate) fn new(every: Option<Duration>, now: Instant) -> Self {
         let next = every.map(|_| now);
-        Self { every, known: every.is_none(), next, asked: None, failures: 0, missing: None }
+        Self {
+            every,
+            known: every.is_none(),
+            next,
+            asked: None,
+            failures: 0,
+            hurried: false,
+            hurries: 0,
+            missing: None,
+        }
     }
 
     /// Whether there is a list at all.
@@ -37,6 +53,7 @@ impl Locate {
         let due = self.next.is_some_and(|at| at <= now);
         if due {
             self.next = None;
+            self.hurried = false;
             self.asked = Some(now);
         }
         due
@@ -52,9 +69,21 @@ impl Locate {
     }
 
     /// None of the servers took us: there may be others by now.
-    pub(crate) fn hurry(&mut self, now: Instant) {
-        let soonest = self.asked.map_or(now, |asked| now.max(asked + PAUSE));
-        self.next = self.next.map(|at| at.min(soonest));
+    ///
+    /// It is asked soon, and then ever more rarely until one takes us: in an outage every search
+    /// fails, that of each client.
+    pub(crate) fn hurry(&mut self, now: Instant, jitter: f64) {
+        let (Some(every), Some(next), false) = (self.every, self.next, self.hurried) else {
+            return;
+        };
+        let pause = locate_delay(self.hurries, every);
+        let soonest = self.asked.map_or(now, |asked| now.max(asked + pause));
+        let soonest = soonest + (pause / 2).mul_f64(jitter.clamp(0.0, 1.0));
+        if soonest < next {
+            self.next = Some(soonest);
+            self.hurried = true;
+            self.hurries = self.hurries.saturating_add(1);
+        }
     }
 
     fn found(&mut self, now: Instant, jitter: f64) {
@@ -110,7 +139,7 @@ impl Session {
         }
         let jitter = (self.jitter)();
         self.locate.found(now, jitter);
-        let changed = self.servers.replace(list, (self.jitter)());
+        let changed = self.servers.replace(list, &mut self.jitter);
         if changed && let Some(campaign) = &mut self.campaign {
             campaign.relist(self.servers.list());
             self.search(now);
@@ -145,14 +174,12 @@ impl Session {
         }
     }
 
-    /// Another server serves: nothing is known yet about its leaving.
+    /// Another server serves: nothing is known yet about its leaving, and the list is a good one.
     pub(super) fn arrived(&mut self) {
         self.locate.missing = None;
+        self.locate.hurries = 0;
     }
 }
-
-/// However often it is worth asking, at least this lies between two times.
-const PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -165,7 +192,7 @@ mod tests {
     fn fixed_list_is_never_asked_for() {
         let now = Instant::now();
         let mut locate = Locate::new(None, now);
-        locate.hurry(now);
+        locate.hurry(now, 0.5);
         assert!(locate.is_known() && !locate.begin(now));
         assert_eq!(locate.next_timeout(), None);
     }
@@ -200,17 +227,39 @@ mod tests {
     }
 
     #[test]
-    fn failed_search_asks_at_once_but_not_in_a_hot_loop() {
+    fn failed_search_asks_soon_and_never_later_than_in_turn() {
         let now = Instant::now();
+        for (jitter, after) in [(0.0, 20_000), (0.5, 20_250), (1.0, 20_500)] {
+            let mut locate = Locate::new(Some(EVERY), now);
+            assert!(locate.begin(now));
+            locate.hurry(now, jitter);
+            assert_eq!(locate.next_timeout(), None, "it is being asked");
+            locate.found(now, 0.5);
+            locate.hurry(now + Duration::from_secs(20), jitter);
+            assert_eq!(locate.next_timeout(), Some(now + Duration::from_millis(after)));
+            locate.hurry(now + EVERY / 2, 0.0);
+            assert_eq!(locate.next_timeout(), Some(now + Duration::from_millis(after)));
+            assert!(locate.begin(now + EVERY));
+            locate.found(now + EVERY, 0.0);
+            locate.hurry(now + EVERY * 2, 0.0);
+            assert!(locate.next_timeout() <= Some(now + EVERY + EVERY * 4 / 5));
+        }
+    }
+
+    #[test]
+    fn failed_searches_in_a_row_ask_ever_more_rarely() {
+        let mut now = Instant::now();
         let mut locate = Locate::new(Some(EVERY), now);
-        locate.begin(now);
-        locate.hurry(now);
-        assert_eq!(locate.next_timeout(), None, "it is being asked");
-        locate.found(now, 0.5);
-        locate.hurry(now);
-        assert_eq!(locate.next_timeout(), Some(now + PAUSE));
-        locate.hurry(now + EVERY / 2);
-        assert_eq!(locate.next_timeout(), Some(now + PAUSE), "never later");
+        let mut delays = Vec::new();
+        for _ in 0..7 {
+            assert!(locate.begin(now));
+            locate.found(now, 0.5);
+            (0..100).for_each(|_| locate.hurry(now, 0.0));
+            let next = locate.next_timeout().expect("another try");
+            delays.push((next - now).as_secs());
+            now = next;
+        }
+        assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
     }
 
     #[test]
@@ -218,7 +267,7 @@ mod tests {
         let now = Instant::now();
         let mut locate = Locate::new(Some(EVERY), now);
         assert!(!locate.is_gone(now));
-        assert!(!locate.is_gone(now + PAUSE));
+        assert!(!locate.is_gone(now + EVERY / 2 - Duration::from_millis(1)));
         assert!(locate.is_gone(now + EVERY / 2));
         locate.missing = None;
         assert!(!locate.is_gone(now + EVERY));

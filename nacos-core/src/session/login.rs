@@ -7,7 +7,7 @@
 //! ```
 use std::time::{Duration, Instant};
 
-use super::backoff::retry_delay;
+use super::backoff::{denied_delay, retry_delay};
 
 /// The client's standing with the servers' authentication.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Login {
         let delay = match why {
             LoginFailure::Denied(_) => {
                 self.has_token = false;
-                FORCED_EVERY
+                denied_delay(jitter)
             }
             LoginFailure::UnknownUser(_) => {
                 self.has_token = false;
@@ -118,6 +118,8 @@ impl Login {
     /// A server refused the token: it may have changed its secret, or forgotten us.
     ///
     /// At most once a minute this causes a login; a right that is missing is not gained by asking.
+    /// It begins at once: users' requests wait for it, and clients meet a new secret of the servers
+    /// whenever each of them next asks for something, not together.
     pub(crate) fn token_refused(&mut self, now: Instant) {
         let recently = self.forced.is_some_and(|at| now < at + FORCED_EVERY);
         let renewable = matches!(
@@ -178,7 +180,7 @@ impl Login {
     }
 }
 
-/// A refused token or password is not tried again sooner.
+/// A refused token is not replaced sooner than the last one that was.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -240,7 +242,10 @@ mod tests {
         assert!(login.begin(now));
         login.failed(now, LoginFailure::Denied("user not found".to_owned()), 0.0);
         assert!(!login.begin(now + Duration::from_millis(59_999)));
-        assert!(login.begin(now + FORCED_EVERY));
+        assert!(login.begin(now + Duration::from_secs(60)));
+        login.failed(now, LoginFailure::Denied("user not found".to_owned()), 1.0);
+        assert!(!login.begin(now + Duration::from_millis(71_999)), "nor with all the others");
+        assert!(login.begin(now + Duration::from_secs(72)));
     }
 
     #[test]

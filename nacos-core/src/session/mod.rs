@@ -236,7 +236,7 @@ impl Session {
         options: Options,
         mut jitter: Jitter,
     ) -> Self {
-        let servers = Servers::new(servers, jitter());
+        let servers = Servers::new(servers, &mut jitter);
         let locate = Locate::new(options.refresh, now);
         Self {
             servers,

@@ -272,7 +272,7 @@ impl Session {
                 documents.answered(key, ticket, None)
             }
             Err(Setback::Refused(refusal)) if refusal.says_being_modified() => {
-                documents.again(key, ticket, |tries| now + conflict_delay(tries));
+                documents.again(key, ticket, |tries| now + conflict_delay(tries, jitter));
                 None
             }
             Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),

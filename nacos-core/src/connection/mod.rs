@@ -186,6 +186,14 @@ impl Connection {
         self.send(Command::Refetch(key));
     }
 
+    /// What keeps it from being connected right now, as far as the search under way has come.
+    pub(crate) async fn explain(&self) -> Option<String> {
+        let (told, why) = oneshot::channel();
+        self.send(Command::Explain(told));
+        // The driver answers at once, or is gone.
+        why.await.ok().flatten()
+    }
+
     /// Withdraws everything and ends the session.
     pub(crate) async fn shut_down(&self, deadline: tokio::time::Instant) -> ShutdownReport {
         let (done, report) = oneshot::channel();

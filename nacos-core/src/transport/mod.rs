@@ -19,6 +19,7 @@ mod tls;
 
 pub use self::tls::TlsVersion;
 pub(crate) use self::{
+    dial::Within,
     dialer::Dialer,
     error::{CallError, status},
     http1::{Form, HttpError, get_list, post_form},

@@ -64,6 +64,8 @@ pub(super) enum Command {
         done: Option<oneshot::Sender<()>>,
     },
     Refetch(ConfigKey),
+    /// What keeps it from being connected right now?
+    Explain(oneshot::Sender<Option<String>>),
     /// This connection takes no requests any more.
     Unusable(LinkId),
     /// The server refused a request that carried this.
@@ -292,6 +294,8 @@ impl Driver {
                 }
             }
             Command::Refetch(key) => self.session.refetch(&key),
+            // Whoever asked may have stopped waiting.
+            Command::Explain(told) => drop(told.send(self.session.waits_for())),
             Command::Unusable(link) => {
                 self.meters.blame = Reason::Unusable;
                 self.session.handle_unusable(now(), link);

@@ -98,9 +98,9 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// Fails fast: as soon as every server has refused, or after
-    /// [`connect_timeout`](Self::connect_timeout). The error's source names every address that was
-    /// tried, and why it failed; or the address server, and why it has no list. [`ErrorKind::Denied`] for a wrong password,
-    /// [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is sent.
+    /// [`connect_timeout`](Self::connect_timeout), within which a slow one is given ever more time.
+    /// The error's source names every address that was tried, and why it failed; or the address
+    /// server, and why it has no list. [`ErrorKind::Denied`] for a wrong password, [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is sent.
     ///
     /// # Panics
     ///
@@ -131,7 +131,11 @@ impl ClientBuilder {
             }
             Ok(Some(state)) => Err(disconnected(state.cause().map(ToString::to_string))),
             Ok(None) => Err(disconnected(None)),
-            Err(_) => Err(disconnected(client.state().get().cause().map(ToString::to_string))),
+            // A pass that has failed tells of every server, one under way of some.
+            Err(_) => match client.state().get().cause() {
+                Some(cause) => Err(disconnected(Some(cause.to_string()))),
+                None => Err(disconnected(client.explain().await)),
+            },
         }
     }
 

@@ -147,6 +147,11 @@ impl Client {
         inspectors.push(Arc::downgrade(part));
     }
 
+    /// What keeps it from being connected right now.
+    pub(crate) async fn explain(&self) -> Option<String> {
+        self.shared.connection.explain().await
+    }
+
     /// Where the lifecycle of this client's servers is found, if it has any.
     pub(crate) fn lifecycle(&self) -> MutexGuard<'_, Weak<lifecycle::Shared>> {
         // A panic under the lock cannot leave the slot half-changed.

@@ -117,6 +117,57 @@ async fn withheld_setup_acknowledgement_fails_with_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slow_server_is_waited_for_until_the_connect_timeout() {
+    let server = server().await;
+    server.withhold_setup_ack(true);
+    let connecting = tokio::spawn(builder(&server).connect());
+    tokio::time::sleep_until(Instant::now() + Duration::from_millis(1500)).await;
+    server.withhold_setup_ack(false);
+    soon(connecting).await.expect("no panic").expect("it was only slow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connect_timeout_in_the_middle_of_a_pass_tells_what_is_known() {
+    let (silent, (_hold, refused)) = (server().await, refused().await);
+    silent.black_hole(true);
+    let within = Duration::from_millis(700);
+    let both = Client::builder().server_addr(format!("{},{refused}", silent.addr()));
+    let error = both.connect_timeout(within).connect().await.expect_err("nobody takes it");
+    let text = chain(&error);
+    assert!(text.contains("refused") && text.contains(&refused), "{text}");
+    assert!(
+        text.contains(&format!("{}: no answer to the server check yet", silent.addr())),
+        "{text}"
+    );
+}
+
+/// The test server listens on 127.0.0.1: this stands between.
+#[tokio::test(start_paused = true)]
+async fn server_with_an_ipv6_address_is_reached() {
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+        println!("skipped: this machine has no IPv6");
+        return;
+    };
+    let address = listener.local_addr().expect("bound").to_string();
+    let server = server().await;
+    let relaying = async {
+        let (mut client, _) = listener.accept().await.expect("a client");
+        let mut there =
+            tokio::net::TcpStream::connect(server.grpc_addr()).await.expect("the server is there");
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut there).await;
+    };
+    let asking = async {
+        let client = Client::builder().server_addr(&address).grpc_port_offset(0);
+        let client = client.connect().await.expect("connects");
+        client.configs().get("d").await.expect("an answer");
+    };
+    tokio::select! {
+        () = asking => {}
+        () = relaying => unreachable!("the client ends first"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn port_that_speaks_something_else_is_named() {
     // An HTTP/1 server where gRPC is due.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

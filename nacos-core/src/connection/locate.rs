@@ -27,7 +27,7 @@ async fn fetch(dialer: &Dialer, endpoint: &Endpoint, grpc_offset: u16) -> Result
     let (status, body) = match timeout(WITHIN, get_list(dialer, endpoint)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(HttpError::Failed(why))) => return Err(why),
-        Ok(Err(HttpError::ImpossibleStatus)) => return Err("an answer that is no HTTP".to_owned()),
+        Ok(Err(HttpError::StatusZero)) => return Err("an answer that is no HTTP".to_owned()),
         Err(_) => return Err("no answer in time".to_owned()),
     };
     if !status.is_success() {
@@ -46,7 +46,7 @@ async fn fetch(dialer: &Dialer, endpoint: &Endpoint, grpc_offset: u16) -> Result
 }
 
 async fn resolve(name: &Server) -> Result<Listing, String> {
-    match timeout(WITHIN, lookup_host((name.host(), name.port()))).await {
+    match timeout(NAME_WITHIN, lookup_host((name.host(), name.port()))).await {
         Ok(Ok(addresses)) => {
             let listing = Listing::resolved(name, addresses);
             if listing.servers.is_empty() {
@@ -61,6 +61,9 @@ async fn resolve(name: &Server) -> Result<Listing, String> {
 
 /// For one answer; `connect` has five seconds unless told otherwise.
 const WITHIN: Duration = Duration::from_secs(3);
+/// For one look-up: resolvers wait five seconds for a name server that is gone before they ask the
+/// next one.
+const NAME_WITHIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -43,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) config_namespace: Namespace,
     pub(crate) naming_namespace: Namespace,
     pub(crate) credentials: Option<Arc<dyn Credentials>>,
+    /// Where to log in; without slashes around it.
+    pub(crate) context_path: Arc<str>,
     pub(crate) app: String,
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,
@@ -184,6 +186,14 @@ impl Connection {
     /// Asks for a document again.
     pub(crate) fn refetch(&self, key: ConfigKey) {
         self.send(Command::Refetch(key));
+    }
+
+    /// What keeps it from being connected right now, as far as the search under way has come.
+    pub(crate) async fn explain(&self) -> Option<String> {
+        let (told, why) = oneshot::channel();
+        self.send(Command::Explain(told));
+        // The driver answers at once, or is gone.
+        why.await.ok().flatten()
     }
 
     /// Withdraws everything and ends the session.

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::server::Server;
+use crate::{server::Server, transport::Within};
 
 /// One pass over the cluster that ends with the first connection that comes up.
 #[derive(Debug)]
@@ -13,26 +13,47 @@ pub(crate) struct Campaign {
     tried: Vec<Server>,
     /// When the next server is tried beside those under way.
     next_at: Instant,
+    /// What has not been dialled by then would not be connected in time, and whoever dials is to
+    /// say what it knows before the end.
+    dials_until: Instant,
     deadline: Instant,
+    /// How long each step towards a connection may take.
+    patience: Duration,
+    /// A server may have had too little time.
+    is_late: bool,
     failures: Vec<String>,
 }
 
 impl Campaign {
-    pub(crate) fn new(now: Instant, servers: Vec<Server>) -> Self {
-        let waiting = servers.into();
-        let (tried, failures) = (Vec::new(), Vec::new());
-        Self { waiting, tried, next_at: now, deadline: now + DEADLINE, failures }
+    /// A pass after `attempts` that have failed.
+    ///
+    /// The first one is short, so that servers that are gone cost little; whoever is only slow is
+    /// reached by a later one.
+    pub(crate) fn new(now: Instant, servers: Vec<Server>, attempts: u32) -> Self {
+        let patience = STEP.saturating_mul(2_u32.saturating_pow(attempts)).min(LONGEST_STEP);
+        let all = DEADLINE.max(2 * patience);
+        Self {
+            waiting: servers.into(),
+            tried: Vec::new(),
+            next_at: now,
+            dials_until: now + all.saturating_sub(LAST_STEPS),
+            deadline: now + all,
+            patience,
+            is_late: false,
+            failures: Vec::new(),
+        }
     }
 
-    /// The next server to dial, if it is time to.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<Server> {
-        if self.next_at > now || self.deadline <= now {
+    /// The next server to dial, if it is time to, and how long that may take.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<(Server, Within)> {
+        let left = self.dials_until.saturating_duration_since(now);
+        if self.next_at > now || left.is_zero() {
             return None;
         }
         let server = self.waiting.pop_front()?;
         self.next_at = now + BESIDE;
         self.tried.push(server.clone());
-        Some(server)
+        Some((server, Within { each: self.patience, all: left }))
     }
 
     /// The cluster has changed: who left it is not tried any more, who joined it still is.
@@ -45,34 +66,55 @@ impl Campaign {
         }
     }
 
-    /// An attempt failed: the next server need not wait for it any longer.
-    pub(crate) fn failed(&mut self, now: Instant, server: &Server, why: &str) {
+    /// An attempt failed, perhaps because it was too `late`: the next server need not wait for it
+    /// any longer.
+    pub(crate) fn failed(&mut self, now: Instant, server: &Server, why: &str, late: bool) {
         self.failures.push(format!("{server}: {why}"));
+        self.is_late |= late;
         self.next_at = now;
     }
 
     /// Whether nothing is left to try; `under_way` attempts may still succeed.
     pub(crate) fn is_over(&self, now: Instant, under_way: usize) -> bool {
-        self.deadline <= now || (self.waiting.is_empty() && under_way == 0)
+        let nothing_left = self.waiting.is_empty() || self.dials_until <= now;
+        self.deadline <= now || (nothing_left && under_way == 0)
     }
 
-    /// Every server that was tried, and why it failed.
-    pub(crate) fn causes(&self) -> String {
-        if self.failures.is_empty() {
+    /// Whether a pass that gives more time may find whom this one has not; `under_way` attempts
+    /// have not ended.
+    pub(crate) fn is_hasty(&self, under_way: usize) -> bool {
+        (self.is_late || under_way > 0) && self.patience < LONGEST_STEP
+    }
+
+    /// Every server that was tried, and why it failed; of those `under_way`, what they have not
+    /// done yet.
+    pub(crate) fn causes(&self, under_way: impl Iterator<Item = String>) -> String {
+        let causes: Vec<String> = self.failures.iter().cloned().chain(under_way).collect();
+        if causes.is_empty() {
             return "no server answered".to_owned();
         }
-        self.failures.join("; ")
+        causes.join("; ")
     }
 
-    pub(crate) fn next_timeout(&self) -> Instant {
-        if self.waiting.is_empty() { self.deadline } else { self.next_at.min(self.deadline) }
+    pub(crate) fn next_timeout(&self, now: Instant) -> Instant {
+        if self.waiting.is_empty() || self.dials_until <= self.next_at.max(now) {
+            self.deadline
+        } else {
+            self.next_at
+        }
     }
 }
 
 /// A server that has not come up by then gets company.
 const BESIDE: Duration = Duration::from_millis(250);
-/// For the whole pass.
+/// For the whole pass, unless that is less than two of its steps may take.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// What is kept of the pass for the steps after dialling.
+const LAST_STEPS: Duration = Duration::from_millis(250);
+/// For TCP and TLS of one address, for the server check, and for the setup, whose acknowledgement
+/// was seen after 4 to 82 ms; doubled after each pass that failed.
+const STEP: Duration = Duration::from_secs(1);
+const LONGEST_STEP: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -82,42 +124,67 @@ mod tests {
     fn slow_server_gets_company_and_a_failed_one_a_successor_at_once() {
         let start = Instant::now();
         let servers = Server::parse_list("a,b,c", 1000).expect("valid");
-        let mut campaign = Campaign::new(start, servers);
-        let a = campaign.next(start).expect("the first");
+        let mut campaign = Campaign::new(start, servers, 0);
+        let (a, within) = campaign.next(start).expect("the first");
+        assert_eq!(within.each, STEP);
         assert_eq!(campaign.next(start), None);
-        assert_eq!(campaign.next_timeout(), start + BESIDE);
+        assert_eq!(campaign.next_timeout(start), start + BESIDE);
 
-        let b = campaign.next(start + BESIDE).expect("company");
-        campaign.failed(start + BESIDE, &b, "refused");
+        let (b, _) = campaign.next(start + BESIDE).expect("company");
+        campaign.failed(start + BESIDE, &b, "refused", false);
         assert!(campaign.next(start + BESIDE).is_some());
-        campaign.failed(start + BESIDE, &a, "silent");
+        campaign.failed(start + BESIDE, &a, "silent", true);
         assert!(!campaign.is_over(start + BESIDE, 1));
         assert!(campaign.is_over(start + BESIDE, 0));
-        assert_eq!(campaign.causes(), "b:8848: refused; a:8848: silent");
+        assert_eq!(campaign.causes(std::iter::empty()), "b:8848: refused; a:8848: silent");
     }
 
     #[test]
     fn pass_follows_a_change_of_the_cluster() {
         let start = Instant::now();
         let list = |text| Server::parse_list(text, 1000).expect("valid");
-        let mut campaign = Campaign::new(start, list("a,b,c"));
-        let a = campaign.next(start).expect("the first");
+        let mut campaign = Campaign::new(start, list("a,b,c"), 0);
+        let (a, _) = campaign.next(start).expect("the first");
         campaign.relist(&list("d,c,a"));
         let mut hosts = Vec::new();
-        campaign.failed(start, &a, "refused");
-        while let Some(server) = campaign.next(start) {
-            campaign.failed(start, &server, "refused");
+        campaign.failed(start, &a, "refused", false);
+        while let Some((server, _)) = campaign.next(start) {
+            campaign.failed(start, &server, "refused", false);
             hosts.push(server.host().to_owned());
         }
         assert_eq!(hosts, ["c", "d"]);
     }
 
     #[test]
-    fn whole_pass_has_a_deadline() {
+    fn whole_pass_has_a_deadline_and_what_is_dialled_in_it_an_earlier_one() {
         let start = Instant::now();
-        let mut campaign = Campaign::new(start, Server::parse_list("a,b", 1000).expect("valid"));
-        assert!(campaign.next(start).is_some());
+        let servers = Server::parse_list("a,b,c", 1000).expect("valid");
+        let mut campaign = Campaign::new(start, servers, 0);
+        let (a, within) = campaign.next(start).expect("the first");
+        assert_eq!(within.all + LAST_STEPS, DEADLINE);
+        let late = start + within.all;
+        campaign.failed(late, &a, "silent", true);
+        assert_eq!(campaign.next(late), None, "it would not be connected in time");
+        assert_eq!(campaign.next_timeout(late), start + DEADLINE);
+        assert!(!campaign.is_over(late, 1) && campaign.is_over(late, 0));
         assert!(campaign.is_over(start + DEADLINE, 1));
-        assert_eq!(campaign.next(start + DEADLINE), None);
+    }
+
+    #[test]
+    fn each_pass_gives_more_time_to_those_that_may_only_be_slow() {
+        let start = Instant::now();
+        let mut steps = Vec::new();
+        for attempts in [0, 1, 2, 3, u32::MAX] {
+            let servers = Server::parse_list("a", 1000).expect("valid");
+            let mut campaign = Campaign::new(start, servers, attempts);
+            let (a, within) = campaign.next(start).expect("the first");
+            assert!(within.all > within.each);
+            campaign.failed(start, &a, "refused", false);
+            assert!(!campaign.is_hasty(0), "time does not help against a refusal");
+            campaign.failed(start, &a, "silent", true);
+            assert_eq!(campaign.is_hasty(0), within.each < LONGEST_STEP);
+            steps.push(within.each.as_secs());
+        }
+        assert_eq!(steps, [1, 2, 4, 5, 5]);
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Action, CallId, Event, Lifetime, MoveReason, PlannedMove, Serving, Session,
     backoff::reconnect_delay,
     campaign::Campaign,
-    link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration, SETUP_TIMEOUT},
+    link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration},
     liveness::{Liveness, Verdict},
     redo::Pending,
 };
@@ -39,12 +39,14 @@ impl Session {
                 // Also after a pass that failed, and where it is the one that was recommended.
                 round.sort_by_key(|server| *server == link.server);
             }
-            self.campaign = Some(Campaign::new(now, round));
+            self.campaign = Some(Campaign::new(now, round, self.outage.attempts));
         }
-        while let Some(server) = self.campaign.as_mut().and_then(|campaign| campaign.next(now)) {
+        while let Some((server, within)) =
+            self.campaign.as_mut().and_then(|campaign| campaign.next(now))
+        {
             let link = LinkId(self.fresh_id());
-            self.links.insert(link, Link::dialling(server.clone(), now));
-            self.actions.push_back(Action::Dial { link, server });
+            self.links.insert(link, Link::dialling(server.clone(), now, within.each));
+            self.actions.push_back(Action::Dial { link, server, within });
         }
         let under_way = self.links.values().filter(|link| link.is_candidate()).count();
         if self.campaign.as_ref().is_some_and(|campaign| campaign.is_over(now, under_way)) {
@@ -55,8 +57,9 @@ impl Session {
     /// Every server was tried, and none took us.
     fn search_failed(&mut self, now: Instant) {
         let Some(campaign) = self.campaign.take() else { return };
+        self.outage.last_error = Some(campaign.causes(self.missing()).into());
+        self.outage.is_hasty = campaign.is_hasty(self.missing().count());
         self.abandon_candidates();
-        self.outage.last_error = Some(campaign.causes().into());
         self.outage.attempts = self.outage.attempts.saturating_add(1);
         self.search_later(now);
         let jitter = (self.jitter)();
@@ -64,6 +67,22 @@ impl Session {
         if self.serving.is_none() {
             self.tell_waiting(ErrorKind::Disconnected);
         }
+    }
+
+    /// What keeps it from being connected right now.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        if let Some(campaign) = &self.campaign {
+            return Some(campaign.causes(self.missing()));
+        }
+        let list = || (!self.locate.is_known()).then_some("the list of servers has not come yet");
+        let login = || (!self.login.is_ready()).then_some("the login has not ended yet");
+        list().or_else(login).map(str::to_owned)
+    }
+
+    /// What the servers under way to have not done yet.
+    fn missing(&self) -> impl Iterator<Item = String> {
+        let candidates = self.links.values().filter(|link| link.is_candidate());
+        candidates.map(|link| format!("{}: {}", link.server, link.missing()))
     }
 
     fn search_later(&mut self, now: Instant) {
@@ -75,15 +94,15 @@ impl Session {
     }
 
     /// The connection stands: asks whether the server takes us.
-    pub(super) fn check_server(&mut self, id: LinkId) {
-        // The second that began with dialling goes on.
-        let Some(Link { phase: Phase::Dialling { deadline }, .. }) = self.links.get(&id) else {
+    pub(super) fn check_server(&mut self, now: Instant, id: LinkId) {
+        let Some(Link { phase: Phase::Dialling { .. }, within, .. }) = self.links.get(&id) else {
             return;
         };
-        let deadline = *deadline;
-        let call = self.call(id, ServerCheckRequest::new().outgoing(), Pending::ServerCheck);
+        let within = *within;
+        let check = ServerCheckRequest::new().outgoing();
+        let call = self.call_within(BEYOND * within, id, check, Pending::ServerCheck);
         if let Some(link) = self.links.get_mut(&id) {
-            link.phase = Phase::Checking { call, deadline };
+            link.phase = Phase::Checking { call, deadline: now + within };
         }
     }
 
@@ -133,17 +152,23 @@ impl Session {
 
     /// The server takes us: registers the connection.
     fn set_up(&mut self, now: Instant, id: LinkId, announced: bool) {
+        let Some(within) = self.links.get(&id).map(|link| link.within) else { return };
         let setup = ConnectionSetupRequest::new(&self.options.tenant, &self.options.app).payload();
-        self.actions.push_back(Action::OpenStream { link: id, setup });
+        self.actions.push_back(Action::OpenStream { link: id, setup, timeout: within });
         let registration = if announced {
             Registration::Announced
         } else {
-            let call = self.call(id, HealthCheckRequest::new().outgoing(), Pending::SetupProbe);
+            let call = self.probe_setup(id, within);
             Registration::Probed { call: Some(call), next_at: now, pause: FIRST_PAUSE }
         };
         if let Some(link) = self.links.get_mut(&id) {
-            link.phase = Phase::SettingUp { deadline: now + SETUP_TIMEOUT, registration };
+            link.phase = Phase::SettingUp { deadline: now + within, registration };
         }
+    }
+
+    fn probe_setup(&mut self, id: LinkId, within: Duration) -> CallId {
+        let request = HealthCheckRequest::new().outgoing();
+        self.call_within(BEYOND * within, id, request, Pending::SetupProbe)
     }
 
     fn probe_setup_later(&mut self, now: Instant, id: LinkId) {
@@ -163,18 +188,19 @@ impl Session {
         let due = self.links.iter().filter(|(_, link)| is_due(link));
         let due: Vec<LinkId> = due.map(|(id, _)| *id).collect();
         for id in due {
-            let Some(link) = self.links.get_mut(&id) else { continue };
-            match &mut link.phase {
-                Phase::Dialling { .. } => self.drop_link(now, id, "no connection within a second"),
+            let Some(link) = self.links.get(&id) else { continue };
+            let within = link.within;
+            match &link.phase {
                 Phase::Checking { .. } => {
-                    self.drop_link(now, id, "no answer to the server check within a second");
+                    let why = format!("no answer to the server check within {within:?}");
+                    self.drop_link(now, id, &why);
                 }
                 Phase::SettingUp { deadline, .. } if *deadline <= now => {
-                    self.drop_link(now, id, "the setup was not acknowledged within a second");
+                    let why = format!("the setup was not acknowledged within {within:?}");
+                    self.drop_link(now, id, &why);
                 }
                 Phase::SettingUp { registration: Registration::Probed { .. }, .. } => {
-                    let request = HealthCheckRequest::new().outgoing();
-                    let probe = self.call(id, request, Pending::SetupProbe);
+                    let probe = self.probe_setup(id, within);
                     if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
                         self.links.get_mut(&id)
                         && let Registration::Probed { call, .. } = registration
@@ -183,7 +209,7 @@ impl Session {
                     }
                 }
                 Phase::Retiring { .. } => drop(self.close_link(id)),
-                Phase::SettingUp { .. } | Phase::Ready => {}
+                Phase::Dialling { .. } | Phase::SettingUp { .. } | Phase::Ready => {}
             }
         }
     }
@@ -243,6 +269,7 @@ impl Session {
             self.forgotten();
             self.events.push_back(Event::Serving(None));
             self.outage.last_error = Some(format!("{}: {why}", link.server).into());
+            self.outage.is_hasty = false;
             // A server that takes us and drops us at once must not be asked in a hot loop.
             if now.saturating_duration_since(serving.since) >= STABLE {
                 self.outage.attempts = 0;
@@ -256,7 +283,7 @@ impl Session {
         } else if link.is_candidate()
             && let Some(campaign) = &mut self.campaign
         {
-            campaign.failed(now, &link.server, why);
+            campaign.failed(now, &link.server, why, link.is_late(now));
             self.search(now);
         }
     }
@@ -373,6 +400,8 @@ impl Session {
     }
 }
 
+/// The session itself gives a request of the handshake up before whoever sends it does.
+const BEYOND: u32 = 2;
 /// A planned move begins within this.
 const MOVE_WITHIN: Duration = Duration::from_secs(1);
 /// A connection that lasted this long was a good one: the next outage begins from scratch.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   Dialling ──▶ Checking ──▶ SettingUp ──▶ Ready ──▶ Retiring
-//!      TCP      ServerCheck    stream,      serves     until what is under
-//!                              setup ack              way on it has ended
+//!   TCP, TLS    ServerCheck    stream,      serves    for as long as what is
+//!                              setup ack              under way on it may take
 //! ```
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,17 @@ pub(crate) struct LinkId(pub(crate) u64);
 pub(crate) struct Link {
     pub(crate) server: Server,
     pub(crate) phase: Phase,
+    /// How long each step of the handshake may take.
+    pub(crate) within: Duration,
 }
 
 /// How far a connection has come. What is only known in one phase lives in that phase.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// Whoever dials reports how that ended, in any case.
     Dialling {
-        deadline: Instant,
+        /// What fails after this may have had too little time.
+        late: Instant,
     },
     Checking {
         call: CallId,
@@ -36,7 +40,7 @@ pub(crate) enum Phase {
         registration: Registration,
     },
     Ready,
-    /// Replaced, and kept until its successor holds every claim and every request on it has ended.
+    /// Replaced, and kept for as long as a request that is under way on it may take.
     Retiring {
         deadline: Instant,
     },
@@ -52,16 +56,15 @@ pub(crate) enum Registration {
 }
 
 impl Link {
-    /// A connection that is being dialled; TCP, TLS and server check have a second together.
-    pub(crate) fn dialling(server: Server, now: Instant) -> Self {
-        Self { server, phase: Phase::Dialling { deadline: now + CONNECT_TIMEOUT } }
+    /// A connection that is being dialled.
+    pub(crate) fn dialling(server: Server, now: Instant, within: Duration) -> Self {
+        Self { server, phase: Phase::Dialling { late: now + within }, within }
     }
 
     /// When this connection has to be looked after.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Dialling { deadline }
-            | Phase::Checking { deadline, .. }
+            Phase::Checking { deadline, .. }
             | Phase::Retiring { deadline }
             | Phase::SettingUp { deadline, registration: Registration::Announced } => {
                 Some(*deadline)
@@ -70,7 +73,27 @@ impl Link {
                 deadline,
                 registration: Registration::Probed { call, next_at, .. },
             } => Some(if call.is_some() { *deadline } else { *deadline.min(next_at) }),
-            Phase::Ready => None,
+            Phase::Dialling { .. } | Phase::Ready => None,
+        }
+    }
+
+    /// Whether what fails now may have had too little time.
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
+        match &self.phase {
+            Phase::Dialling { late: deadline }
+            | Phase::Checking { deadline, .. }
+            | Phase::SettingUp { deadline, .. } => *deadline <= now,
+            Phase::Ready | Phase::Retiring { .. } => false,
+        }
+    }
+
+    /// What a connection that has not come up is waiting for, as the reason for which it has not.
+    pub(crate) fn missing(&self) -> &'static str {
+        match &self.phase {
+            Phase::Dialling { .. } => "no connection yet",
+            Phase::Checking { .. } => "no answer to the server check yet",
+            Phase::SettingUp { .. } => "the setup was not acknowledged yet",
+            Phase::Ready | Phase::Retiring { .. } => "",
         }
     }
 
@@ -83,10 +106,6 @@ impl Link {
     }
 }
 
-/// For TCP, TLS and server check of one address.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// From the setup message to its acknowledgement; 4 to 82 ms were seen.
-pub(crate) const SETUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first pause after a health check that came too early; doubled each time.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// How long a replaced connection is kept: as long as a request may take.

@@ -67,7 +67,7 @@ use crate::{
     server::Server,
     service::Service,
     state::{ClaimState, SessionState},
-    transport::CallError,
+    transport::{CallError, Within},
     wire::{Outgoing, Payload, push::Redirect},
 };
 
@@ -78,14 +78,16 @@ pub(crate) struct CallId(u64);
 /// What the caller is to do next.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Open a connection; report with [`Session::handle_dialled`].
-    Dial { link: LinkId, server: Server },
+    /// Open a connection; report with [`Session::handle_dialled`], at the latest after
+    /// [`within.all`](Within::all).
+    Dial { link: LinkId, server: Server, within: Within },
     /// Send a request; report with [`Session::handle_answer`], at the latest after `timeout`
     /// without any part of the answer.
     Call { link: LinkId, call: CallId, request: Payload, resource: Resource, timeout: Duration },
     /// Open the stream with `setup` as its first message, then report its messages with
-    /// [`Session::handle_push`] and its end with [`Session::handle_lost`].
-    OpenStream { link: LinkId, setup: Payload },
+    /// [`Session::handle_push`] and its end with [`Session::handle_lost`], as which it counts too
+    /// if it cannot be opened within `timeout`.
+    OpenStream { link: LinkId, setup: Payload, timeout: Duration },
     /// Close the socket. Nothing about this connection is to be reported any more.
     Close { link: LinkId },
     /// Log in, perhaps because what the last login brought was refused; report with
@@ -218,6 +220,8 @@ struct Outage {
     since: Instant,
     attempts: u32,
     last_error: Option<Arc<str>>,
+    /// The last pass failed because it gave too little time, and the next one gives more.
+    is_hasty: bool,
 }
 
 /// A request of the session's own that is under way.
@@ -250,7 +254,7 @@ impl Session {
             serving: None,
             campaign: None,
             planned_move: None,
-            outage: Outage { since: now, attempts: 0, last_error: None },
+            outage: Outage { since: now, attempts: 0, last_error: None, is_hasty: false },
             claims: Claims::new(),
             documents: Documents::new(),
             presence: Presence::new(),
@@ -304,7 +308,7 @@ impl Session {
         outcome: Result<(), String>,
     ) {
         match outcome {
-            Ok(()) => self.check_server(link),
+            Ok(()) => self.check_server(now, link),
             Err(why) => self.drop_link(now, link, &why),
         }
         self.settle(now);
@@ -483,7 +487,7 @@ impl Session {
             self.login.next_timeout().filter(|_| self.locate.is_known()),
             self.locate.next_timeout().filter(|_| self.lifetime == Lifetime::Open),
             self.next_campaign,
-            self.campaign.as_ref().map(Campaign::next_timeout),
+            self.campaign.as_ref().map(|campaign| campaign.next_timeout(now)),
             self.next_audit,
         ];
         let links = self.links.values().filter_map(Link::next_timeout);
@@ -557,7 +561,8 @@ impl Session {
             },
             (None, _) => {
                 match (self.next_campaign.or(self.locate.retry_at()), &self.outage.last_error) {
-                    (Some(until), Some(cause)) => {
+                    // What was only too slow for the first try has not failed yet.
+                    (Some(until), Some(cause)) if !self.outage.is_hasty => {
                         SessionState::Backoff { until, cause: Arc::clone(cause) }
                     }
                     (_, last_error) => SessionState::Connecting {
@@ -583,8 +588,17 @@ impl Session {
     }
 
     fn call(&mut self, link: LinkId, request: Outgoing, pending: Pending) -> CallId {
+        self.call_within(CALL_TIMEOUT, link, request, pending)
+    }
+
+    fn call_within(
+        &mut self,
+        timeout: Duration,
+        link: LinkId,
+        request: Outgoing,
+        pending: Pending,
+    ) -> CallId {
         let call = CallId(self.fresh_id());
-        let timeout = CALL_TIMEOUT;
         let origin = Origin { link, token: self.login.grants() };
         self.calls.insert(call, Call { origin, pending });
         let Outgoing { payload: request, resource } = request;

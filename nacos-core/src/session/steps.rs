@@ -174,7 +174,7 @@ fn one_odd_health_answer_ends_neither_session_nor_pulse() {
 fn answer_of_a_suspect_ends_the_search_for_another() {
     let mut stage = Stage::connected("a,b");
     let suspect = stage.serving();
-    stage.silent = true;
+    stage.silent = "ab";
     stage.advance(5 * SECOND);
     assert_eq!(stage.calls.len(), 1, "a health check");
     stage.advance(SECOND);
@@ -516,7 +516,7 @@ fn server_that_leaves_the_list_while_another_is_looked_for_causes_no_hot_loop() 
     stage.begin();
     stage.list("a");
     stage.list("b");
-    stage.silent = true;
+    stage.silent = "ab";
     // The last health check was answered half an interval after that.
     for _ in 0..4 {
         stage.advance(5 * SECOND);
@@ -630,14 +630,69 @@ fn nothing_is_looked_for_while_it_closes() {
     assert!(!stage.calls.iter().any(|sent| sent.request.kind() == "ServiceQueryRequest"));
 }
 
+#[test]
+fn server_that_is_slow_to_take_us_is_reached_in_the_end() {
+    let step = SECOND / 10;
+    for (check, ack) in [(12 * step, step), (step, 15 * step), (48 * step, 48 * step)] {
+        let mut stage = Stage::new("a", false, 0.5);
+        (stage.check_takes, stage.ack_takes) = (check, ack);
+        stage.begin();
+        let end = stage.now + 60 * SECOND;
+        while stage.session.serving_link().is_none() {
+            assert!(stage.now < end, "{check:?} and {ack:?}: {:?}", stage.session);
+            stage.wait();
+        }
+        let backoff = |event: &Event| matches!(event, Event::State(SessionState::Backoff { .. }));
+        assert!(!stage.events.iter().any(backoff), "nothing has failed yet");
+    }
+}
+
+#[test]
+fn server_that_stays_silent_is_in_backoff_once_it_had_all_the_time_there_is() {
+    let mut stage = Stage::new("a", false, 0.5);
+    stage.check_takes = 3600 * SECOND;
+    stage.begin();
+    let began = stage.now;
+    while !matches!(stage.session.shown, SessionState::Backoff { .. }) {
+        stage.wait();
+    }
+    let took = stage.now - began;
+    assert!((12..14).contains(&took.as_secs()), "{took:?}");
+    assert_eq!(stage.dialled.len(), 4);
+}
+
+#[test]
+fn pass_that_runs_out_of_time_tells_of_every_server() {
+    let mut stage = Stage::new("a,b,c", false, 0.0);
+    stage.down = "b";
+    stage.check_takes = SECOND / 2;
+    stage.ack_takes = 3600 * SECOND;
+    stage.silent = "c";
+    stage.begin();
+    while stage.session.outage.last_error.is_none() {
+        stage.wait();
+    }
+    let told = stage.session.outage.last_error.clone().unwrap_or_default();
+    assert_eq!(
+        &*told,
+        "b:8848: refused; a:8848: the setup was not acknowledged within 1s; \
+         c:8848: no connection yet"
+    );
+}
+
 /// A session with servers that take it at once, and leave every other request to the test.
 struct Stage {
     session: Session,
     now: Instant,
     /// The hosts, of one letter each, that refuse connections.
     down: &'static str,
-    /// Dialling takes for ever.
-    silent: bool,
+    /// The hosts to which dialling takes for ever.
+    silent: &'static str,
+    /// How long servers take for their part of the handshake.
+    check_takes: Duration,
+    ack_takes: Duration,
+    /// What they will have done when.
+    taking: Vec<(Instant, Taking)>,
     dialled: Vec<String>,
     login_under_way: bool,
     logins: usize,
@@ -646,6 +701,12 @@ struct Stage {
     /// What was sent and not answered yet, handshakes apart.
     calls: Vec<Sent>,
     events: Vec<Event>,
+}
+
+/// What a server that takes us says.
+enum Taking {
+    Check(CallId),
+    Ack(LinkId),
 }
 
 struct Sent {
@@ -686,7 +747,10 @@ impl Stage {
             now,
             session: Session::new(now, servers, options, Box::new(move || jitter)),
             down: "",
-            silent: false,
+            silent: "",
+            check_takes: Duration::ZERO,
+            ack_takes: Duration::ZERO,
+            taking: Vec::new(),
             dialled: Vec::new(),
             login_under_way: false,
             logins: 0,
@@ -780,6 +844,7 @@ impl Stage {
     /// Lets time pass until the session has something to do.
     fn wait(&mut self) {
         let next = self.session.poll_timeout(self.now).expect("it is not closed");
+        let next = self.taking.iter().map(|(at, _)| *at).fold(next, Instant::min);
         self.advance(next.saturating_duration_since(self.now));
     }
 
@@ -807,24 +872,42 @@ impl Stage {
     }
 
     fn perform(&mut self) {
-        while let Some(action) = self.session.poll_action() {
-            match action {
-                Action::Dial { link, server } => {
-                    self.dialled.push(server.host().to_owned());
-                    let down = self.down.contains(server.host());
-                    let outcome = if down { Err("refused".to_owned()) } else { Ok(()) };
-                    if !self.silent {
-                        self.session.handle_dialled(self.now, link, outcome);
-                    }
-                }
-                Action::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
+        loop {
+            self.act();
+            let Some(at) = self.taking.iter().position(|(at, _)| *at <= self.now) else { break };
+            match self.taking.remove(at).1 {
+                Taking::Check(call) => {
                     let check = json!({"resultCode": 200, "supportAbilityNegotiation": true});
                     let answer = Ok(message("ServerCheckResponse", &check));
                     self.session.handle_answer(self.now, call, answer);
                 }
-                Action::OpenStream { link, .. } => {
+                Taking::Ack(link) => {
                     let ack = message("SetupAckRequest", &json!({"abilityTable": {}}));
                     self.session.handle_push(self.now, link, &ack);
+                }
+            }
+        }
+        while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Dial { link, server, .. } => {
+                    self.dialled.push(server.host().to_owned());
+                    let down = self.down.contains(server.host());
+                    let outcome = if down { Err("refused".to_owned()) } else { Ok(()) };
+                    if !self.silent.contains(server.host()) {
+                        self.session.handle_dialled(self.now, link, outcome);
+                    }
+                }
+                Action::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
+                    self.taking.push((self.now + self.check_takes, Taking::Check(call)));
+                }
+                Action::OpenStream { link, .. } => {
+                    self.taking.push((self.now + self.ack_takes, Taking::Ack(link)));
                 }
                 Action::Call { link, call, request, .. } => {
                     self.calls.push(Sent { link, call, request });
@@ -836,9 +919,6 @@ impl Stage {
                     self.logins += 1;
                 }
             }
-        }
-        while let Some(event) = self.session.poll_event() {
-            self.events.push(event);
         }
     }
 

@@ -768,13 +768,16 @@ impl World {
         assert!(ends || !self.session.is_closed(), "{action:?} after the end");
         self.trace.push((self.now - self.began, name(&action)));
         match action {
-            Action::Dial { link, server } => {
+            Action::Dial { link, server, within } => {
                 self.dials += 1;
                 self.dialled_at.push(self.now);
                 self.server.hosts.insert(link, server.host().to_owned());
                 if self.server.is_down(link) || self.happens(self.faults.refused) {
                     self.later(travel, Input::Dialled(link, Err("refused".to_owned())));
-                } else if !self.happens(self.faults.silent) {
+                } else if self.happens(self.faults.silent) {
+                    let within = within.each.min(within.all);
+                    self.later(within, Input::Dialled(link, Err("silent".to_owned())));
+                } else {
                     self.open.insert(link);
                     self.later(travel, Input::Dialled(link, Ok(())));
                 }

@@ -1,45 +1,82 @@
-//! A socket to a host and port.
-use std::{collections::VecDeque, io, net::SocketAddr, time::Duration};
+//! The first address of a host that can be connected to.
+use std::{collections::VecDeque, future::pending, io, net::SocketAddr, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::sleep,
-};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-/// Connects to the first address of `host` that accepts.
+/// How long connecting to a server may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Within {
+    /// For one address.
+    pub(crate) each: Duration,
+    /// For looking the name up, and for all of its addresses.
+    pub(crate) all: Duration,
+}
+
+impl Within {
+    pub(crate) const DEFAULT: Self =
+        Self { each: Duration::from_secs(1), all: Duration::from_secs(5) };
+}
+
+/// Connects to the first of the addresses that can be connected to.
 ///
-/// Names are looked up anew each time, so that a server that moved is found. All addresses are
-/// tried, in the resolver's order: the next one when one has failed, or beside one that is slow, so
-/// that a dead address in front does not hide the living behind it. The caller gives the deadline.
+/// All of them are tried, the families in turn, otherwise in the resolver's order: the next one
+/// when one has failed, or beside one that is slow, so that dead addresses in front do not hide the
+/// living behind them (RFC 8305).
 ///
 /// # Errors
 ///
-/// Names every address that was tried, and why it failed.
+/// Names every address that was tried, and why it failed; or says that the name was not found.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future closes every socket.
-pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut waiting: VecDeque<SocketAddr> = lookup_host((host, port)).await?.collect();
+pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
+    addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+    within: Within,
+    connect: impl Fn(SocketAddr) -> C,
+) -> io::Result<S> {
+    let end = Instant::now() + within.all;
+    let Ok(addresses) = timeout_at(end, addresses).await else {
+        let why = format!("the name was not resolved within {:?}", within.all);
+        return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+    };
+    let mut waiting = in_turn(addresses?);
     let mut trying = FuturesUnordered::new();
+    let mut under_way = Vec::new();
     let mut causes = Vec::new();
     loop {
-        trying.extend(waiting.pop_front().map(connect));
+        if let Some(address) = waiting.pop_front() {
+            under_way.push(address);
+            let attempt = timeout(within.each, connect(address));
+            trying.push(async move { (address, attempt.await) });
+        }
         let beside = async {
             if waiting.is_empty() {
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             } else {
                 sleep(BESIDE).await;
             }
         };
-        tokio::select! {
-            outcome = trying.next() => match outcome {
-                Some(Ok(stream)) => return Ok(stream),
-                Some(Err(cause)) => causes.push(cause),
+        let (address, outcome) = tokio::select! {
+            // What is there counts, also at the end.
+            biased;
+            ended = trying.next() => match ended {
+                Some(ended) => ended,
                 None => break,
             },
-            () = beside => {}
+            () = sleep_until(end) => {
+                causes.extend(under_way.iter().map(|address| format!("{address}: still silent")));
+                causes.extend(waiting.iter().map(|address| format!("{address}: not tried in time")));
+                break;
+            }
+            () = beside => continue,
+        };
+        under_way.retain(|other| *other != address);
+        match outcome {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => causes.push(format!("{address}: {error}")),
+            Err(_) => causes.push(format!("{address}: no connection within {:?}", within.each)),
         }
     }
     if causes.is_empty() {
@@ -48,15 +85,19 @@ pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(io::Error::new(io::ErrorKind::NotConnected, causes.join(", ")))
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
-    let connecting = async {
-        let stream = TcpStream::connect(address).await?;
-        // Without it the body of a request waits until its headers are acknowledged, which delayed
-        // acknowledgements stretch to 40 ms.
-        stream.set_nodelay(true)?;
-        Ok::<_, io::Error>(stream)
-    };
-    connecting.await.map_err(|error| format!("{address}: {error}"))
+/// One of each family in turn, beginning with that of the first: where one family leads nowhere,
+/// that costs one address, however many there are.
+fn in_turn(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut turns = VecDeque::with_capacity(one.len() + other.len());
+    while one.len() + other.len() > 0 {
+        turns.extend(one.next());
+        turns.extend(other.next());
+    }
+    turns
 }
 
 /// An address that has not accepted by then gets company.
@@ -64,32 +105,111 @@ const BESIDE: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use std::cell::RefCell;
 
     use super::*;
 
-    #[tokio::test]
-    async fn every_socket_has_nodelay() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let stream = dial("127.0.0.1", address.port()).await.expect("connects");
-        assert!(stream.nodelay().expect("an option"));
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn addresses(text: &[&str]) -> Vec<SocketAddr> {
+        text.iter().map(|text| text.parse().expect("an address")).collect()
     }
 
-    #[tokio::test]
-    async fn failure_names_the_addresses() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        drop(listener);
-        let error = dial("127.0.0.1", address.port()).await.expect_err("nobody listens");
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    /// Connects to what accepts at once; `:1` refuses, everything else is silent.
+    async fn connect(address: SocketAddr) -> io::Result<SocketAddr> {
+        match address.port() {
+            80 => Ok(address),
+            1 => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+            _ => pending().await,
+        }
     }
 
-    #[tokio::test]
-    async fn every_address_of_a_name_is_tried() {
-        // Bound to IPv4 only: `localhost` may be `::1` first.
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        dial("localhost", port).await.expect("one of its addresses accepts");
+    async fn dialled(to: &[&str]) -> io::Result<SocketAddr> {
+        dial(async { Ok(addresses(to)) }, Within::DEFAULT, connect).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_address_has_its_own_time_however_many_are_silent() {
+        let began = Instant::now();
+        let silent = ["10.0.0.1:9", "10.0.0.2:9", "10.0.0.3:9", "10.0.0.4:9", "10.0.0.5:9"];
+        let to = [&silent[..], &["10.0.0.6:80"]].concat();
+        let found = dialled(&to).await.expect("the last one accepts");
+        assert_eq!(found.to_string(), "10.0.0.6:80");
+        assert_eq!(Instant::now() - began, 5 * BESIDE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dead_family_costs_one_address() {
+        let began = Instant::now();
+        let to = ["[::1]:9", "[::2]:9", "[::3]:9", "[::4]:9", "10.0.0.1:80"];
+        let found = dialled(&to).await.expect("the other family works");
+        assert_eq!(found.to_string(), "10.0.0.1:80");
+        assert_eq!(Instant::now() - began, BESIDE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_address_is_followed_at_once() {
+        let began = Instant::now();
+        dialled(&["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:80"]).await.expect("the last one accepts");
+        assert_eq!(Instant::now(), began);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusal_beside_a_silence_is_told() {
+        let error = dialled(&["[::1]:1", "127.0.0.1:9"]).await.expect_err("nobody accepts");
+        assert_eq!(
+            error.to_string(),
+            "[::1]:1: connection refused, 127.0.0.1:9: no connection within 1s"
+        );
+        let within = Within { each: 5 * SECOND, all: SECOND };
+        let to = async { Ok(addresses(&["[::1]:1", "127.0.0.1:9"])) };
+        let error = dial(to, within, connect).await.expect_err("nobody accepts");
+        assert_eq!(error.to_string(), "[::1]:1: connection refused, 127.0.0.1:9: still silent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn name_that_is_not_resolved_is_told_from_a_silent_server() {
+        let error = dial(pending(), Within::DEFAULT, connect).await.expect_err("no address");
+        assert_eq!(error.to_string(), "the name was not resolved within 5s");
+        let error = dialled(&[]).await.expect_err("no address");
+        assert_eq!(error.to_string(), "the name has no address");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_resolver_takes_no_time_from_the_addresses() {
+        let slow = async {
+            sleep(4 * SECOND).await;
+            Ok(addresses(&["10.0.0.1:9", "10.0.0.2:80"]))
+        };
+        dial(slow, Within::DEFAULT, connect).await.expect("the second one accepts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_connection_is_waited_for_if_there_is_time() {
+        let slow = |address| async move {
+            sleep(SECOND * 3 / 2).await;
+            Ok(address)
+        };
+        let to = || async { Ok(addresses(&["10.0.0.1:80"])) };
+        assert!(dial(to(), Within::DEFAULT, slow).await.is_err());
+        let within = Within { each: 2 * SECOND, ..Within::DEFAULT };
+        dial(to(), within, slow).await.expect("it has the time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_address_is_tried_once() {
+        let tried = RefCell::new(Vec::new());
+        let to = addresses(&["[::1]:9", "[::1]:1", "10.0.0.1:1", "10.0.0.2:9", "10.0.0.3:1"]);
+        let resolved = async { Ok(to.clone()) };
+        let outcome = dial(resolved, Within::DEFAULT, |address| {
+            tried.borrow_mut().push(address);
+            connect(address)
+        });
+        outcome.await.expect_err("nobody accepts");
+        let mut tried = tried.into_inner();
+        tried.sort();
+        let mut all = to;
+        all.sort();
+        assert_eq!(tried, all);
     }
 }

@@ -1,8 +1,10 @@
 //! Which sockets are plain and which are under TLS.
-use std::io;
+use std::{io, net::SocketAddr};
+
+use tokio::net::{TcpStream, lookup_host};
 
 use super::{
-    dial::dial,
+    dial::{Within, dial},
     socket::Socket,
     tls::{Alpn, Tls, TlsProblem},
 };
@@ -52,46 +54,102 @@ impl Dialer {
         }
     }
 
-    /// A socket to the gRPC port. The caller gives the deadline.
-    pub(crate) async fn grpc(&self, server: &Server) -> io::Result<Socket> {
+    /// A socket to the gRPC port.
+    pub(crate) async fn grpc(&self, server: &Server, within: Within) -> io::Result<Socket> {
         let alpn = self.secures_grpc(server).then_some(Alpn::H2);
-        self.open((server.host(), server.grpc_port()), self.name_of(server), alpn).await
+        self.open((server.host(), server.grpc_port()), self.name_of(server), alpn, within).await
     }
 
     /// A socket to the main port. The caller gives the deadline.
     pub(crate) async fn http(&self, server: &Server) -> io::Result<Socket> {
         let alpn = self.secures_http(server).then_some(Alpn::Http1);
-        self.open((server.host(), server.port()), self.name_of(server), alpn).await
+        let at = (server.host(), server.port());
+        self.open(at, self.name_of(server), alpn, Within::DEFAULT).await
     }
 
     /// A socket to the address server, whose name is its own. The caller gives the deadline.
     pub(crate) async fn endpoint(&self, endpoint: &Endpoint) -> io::Result<Socket> {
         let alpn = (endpoint.scheme == Scheme::Https).then_some(Alpn::Http1);
-        self.open((&endpoint.host, endpoint.port), &endpoint.host, alpn).await
+        let at = (endpoint.host.as_str(), endpoint.port);
+        self.open(at, &endpoint.host, alpn, Within::DEFAULT).await
     }
 
     fn name_of<'a>(&'a self, server: &'a Server) -> &'a str {
         self.tls.server_name().unwrap_or(server.host())
     }
 
+    /// TLS is a part of the attempt at an address: one that accepts and says nothing more hides no
+    /// other.
     async fn open(
         &self,
         (host, port): (&str, u16),
         name: &str,
         alpn: Option<Alpn>,
+        within: Within,
     ) -> io::Result<Socket> {
-        let socket = dial(host, port).await?;
-        match alpn {
-            Some(alpn) => self.tls.connect(socket, (host, port), name, alpn).await,
-            None => Ok(Socket::Plain(socket)),
-        }
+        dial(resolve(host, port), within, |address| async move {
+            let socket = connect(address).await?;
+            match alpn {
+                Some(alpn) => self.tls.connect(socket, (host, port), name, alpn).await,
+                None => Ok(Socket::Plain(socket)),
+            }
+        })
+        .await
     }
+}
+
+/// Names are looked up anew each time, so that a server that moved is found.
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(lookup_host((host, port)).await?.collect())
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // Without it the body of a request waits until its headers are acknowledged, which delayed
+    // acknowledgements stretch to 40 ms.
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
     use crate::transport::TlsSettings;
+
+    async fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        (listener, address)
+    }
+
+    async fn opened(host: &str, port: u16) -> io::Result<Socket> {
+        let dialer = Dialer::new(None, Tls::new(TlsSettings::default()));
+        dialer.open((host, port), host, None, Within::DEFAULT).await
+    }
+
+    #[tokio::test]
+    async fn every_socket_has_nodelay() {
+        let (_listener, address) = listening().await;
+        let stream = connect(address).await.expect("connects");
+        assert!(stream.nodelay().expect("an option"));
+    }
+
+    #[tokio::test]
+    async fn failure_names_the_addresses() {
+        let (listener, address) = listening().await;
+        drop(listener);
+        let error = opened("127.0.0.1", address.port()).await.expect_err("nobody listens");
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_tried() {
+        // Bound to IPv4 only: `localhost` may be `::1` first.
+        let (_listener, address) = listening().await;
+        opened("localhost", address.port()).await.expect("one of its addresses accepts");
+    }
 
     #[test]
     fn option_decides_for_grpc_and_the_address_for_http() {

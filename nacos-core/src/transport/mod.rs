@@ -7,6 +7,7 @@ mod answer;
 mod dial;
 mod dialer;
 mod error;
+mod first;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
@@ -19,6 +20,7 @@ mod tls;
 
 pub use self::tls::TlsVersion;
 pub(crate) use self::{
+    dial::Within,
     dialer::Dialer,
     error::{CallError, status},
     http1::{Form, HttpError, get_list, post_form},

@@ -1,4 +1,6 @@
 //! What the session asks for, done: every request of its own is a job beside the others.
+use std::sync::Arc;
+
 use tokio::{
     sync::oneshot,
     time::{Duration, Instant, timeout, timeout_at},
@@ -13,20 +15,18 @@ use crate::{
     server::Server,
     session::{Action, LinkId},
     tasks, telemetry,
-    transport::{CallError, Dialer, Limit, Link, Pushes},
+    transport::{CallError, Dialer, Limit, Link, Pushes, Within},
     wire::label,
 };
 
 impl Driver {
     pub(super) fn act(&mut self, action: Action) {
         match action {
-            Action::Dial { link, server } => {
+            Action::Dial { link, server, within } => {
                 self.links.insert(link, Open::Dialling);
                 let (dialer, limit) = (self.dialer.clone(), self.receive_limit);
                 self.jobs.push(Box::pin(async move {
-                    let opened = timeout(DIAL_TIMEOUT, open(&dialer, &server, limit)).await;
-                    let late = Err("no connection in time".to_owned());
-                    Report::Dialled(link, opened.unwrap_or(late))
+                    Report::Dialled(link, open(&dialer, &server, within, limit).await)
                 }));
             }
             Action::Call { link, call, request, resource, timeout: within } => {
@@ -53,11 +53,11 @@ impl Driver {
                     Report::Answered(call, answer)
                 }));
             }
-            Action::OpenStream { link: id, setup } => {
+            Action::OpenStream { link: id, setup, timeout: within } => {
                 if let Some(Open::Up { link, .. }) = self.links.get(&id) {
                     let link = link.clone();
                     self.jobs.push(Box::pin(async move {
-                        let opened = timeout(DIAL_TIMEOUT, link.open_stream(setup)).await;
+                        let opened = timeout(within, link.open_stream(setup)).await;
                         Report::StreamOpened(id, opened.unwrap_or(Err(CallError::Timeout)))
                     }));
                 }
@@ -71,7 +71,8 @@ impl Driver {
                 let (dialer, credentials) = (self.dialer.clone(), self.credentials.clone());
                 let mut servers = (*self.views.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
-                let context = GrantContext { servers, dialer, refused };
+                let context_path = Arc::clone(&self.context_path);
+                let context = GrantContext { servers, dialer, refused, context_path };
                 let alone = self.meters.dedicated_thread;
                 self.jobs.push(Box::pin(async move {
                     Report::LoggedIn(log_in(credentials, context, alone).await)
@@ -112,17 +113,16 @@ impl Driver {
 async fn open(
     dialer: &Dialer,
     server: &Server,
+    within: Within,
     receive_limit: usize,
 ) -> Result<(Link, Work), String> {
-    let socket = dialer.grpc(server).await.map_err(|error| error.to_string())?;
+    let socket = dialer.grpc(server, within).await.map_err(|error| error.to_string())?;
     match Link::open(socket, server, receive_limit).await {
         Ok((link, work)) => Ok((link, Box::pin(work))),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// For TCP, TLS and HTTP/2; the session's own deadline, which covers the server check too, is no longer.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// For one request of the session's own whose answer keeps arriving: a list or a document may be
 /// large, and the network slow.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);

@@ -64,6 +64,8 @@ pub(super) enum Command {
         done: Option<oneshot::Sender<()>>,
     },
     Refetch(ConfigKey),
+    /// What keeps it from being connected right now?
+    Explain(oneshot::Sender<Option<String>>),
     /// This connection takes no requests any more.
     Unusable(LinkId),
     /// The server refused a request that carried this.
@@ -150,6 +152,7 @@ pub(super) struct Driver {
 
     dialer: Dialer,
     credentials: Option<Arc<dyn Credentials>>,
+    context_path: Arc<str>,
     receive_limit: usize,
 }
 
@@ -237,6 +240,7 @@ impl Driver {
             dialer: options.dialer.clone(),
             located: Located::new(options.locator.clone()),
             credentials: options.credentials.clone(),
+            context_path: Arc::clone(&options.context_path),
             receive_limit: options.receive_limit,
         }
     }
@@ -292,6 +296,8 @@ impl Driver {
                 }
             }
             Command::Refetch(key) => self.session.refetch(&key),
+            // Whoever asked may have stopped waiting.
+            Command::Explain(told) => drop(told.send(self.session.waits_for())),
             Command::Unusable(link) => {
                 self.meters.blame = Reason::Unusable;
                 self.session.handle_unusable(now(), link);

@@ -17,7 +17,7 @@ use crate::{
     session::reconnect_delay,
     state::SessionState,
     telemetry,
-    transport::{CallError, Limit, status},
+    transport::{CallError, Limit},
     wire::{self, Failure, Refusal, Request},
 };
 
@@ -98,28 +98,21 @@ impl Connection {
                     _ => return Ok(Err(refusal)),
                 },
                 Ok(Err(failure @ Failure::Unreadable(_))) => {
+                    self.unread();
                     return Err(Error::new(ErrorKind::Protocol, doing).because(failure));
                 }
                 Err(error) => error,
             };
-            let (kind, again) = match &error {
-                CallError::NotSent(_) => (ErrorKind::Disconnected, true),
-                CallError::Lost(_) => (ErrorKind::Disconnected, repeat == Repeat::Freely),
-                CallError::Timeout => (ErrorKind::Timeout, repeat == Repeat::Freely),
-                CallError::Status { code: status::EXHAUSTED | status::CANCELLED, .. } => {
-                    (ErrorKind::Refused, false)
-                }
-                CallError::Status { code: status::UNAVAILABLE, .. } => {
-                    (ErrorKind::Disconnected, repeat == Repeat::Freely)
-                }
-                CallError::Status { code: status::UNIMPLEMENTED, .. } => {
-                    (ErrorKind::Unsupported, false)
-                }
-                CallError::Status { .. } => (ErrorKind::Server, false),
-                CallError::Unreadable(_) => (ErrorKind::Protocol, false),
-            };
-            let gone = matches!(error, CallError::NotSent(_) | CallError::Lost(_));
-            let error = Error::new(kind, &doing).because(error);
+            let kind = error.kind();
+            if kind == ErrorKind::Protocol {
+                self.unread();
+            }
+            let passes = matches!(kind, ErrorKind::Disconnected | ErrorKind::Timeout);
+            let unsent = matches!(error, CallError::NotSent(_));
+            let again = unsent || passes && repeat == Repeat::Freely;
+            let gone = unsent || matches!(error, CallError::Lost(_));
+            let why = format!("{}: {error}", serving.server);
+            let error = Error::new(kind, &doing).because(why);
             if !again {
                 return Err(error);
             }

@@ -20,7 +20,7 @@ mod tls;
 pub use self::tls::TlsVersion;
 pub(crate) use self::{
     dialer::Dialer,
-    error::{CallError, status},
+    error::CallError,
     http1::{Form, HttpError, get_list, post_form},
     link::{Headers, Link},
     pulse::Limit,

@@ -66,9 +66,11 @@ pub enum DocumentState {
     Unreachable {
         /// The last content that was seen, if any.
         last: Option<Document>,
-        /// Why: [`ErrorKind::Denied`] and [`ErrorKind::Refused`] need somebody's help, the others
-        /// pass by themselves.
+        /// Why: those that are [retryable](ErrorKind::is_retryable) pass by themselves, the others
+        /// need somebody's help.
         why: ErrorKind,
+        /// The same in words: what the server said, or how large what it sent is.
+        cause: Arc<str>,
     },
 }
 
@@ -120,8 +122,11 @@ mod tests {
     #[test]
     fn last_content_stays_known_while_nobody_can_be_asked() {
         let document = Document::new("a: 1", "yaml");
-        let state =
-            DocumentState::Unreachable { last: Some(document.clone()), why: ErrorKind::Timeout };
+        let state = DocumentState::Unreachable {
+            last: Some(document.clone()),
+            why: ErrorKind::Timeout,
+            cause: "no answer in time".into(),
+        };
         assert_eq!(state.document(), Some(&document));
         assert_eq!(DocumentState::Absent.document(), None);
     }

@@ -81,13 +81,15 @@ impl Error {
     /// [`ErrorKind::Disconnected`], the server may already have done it.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.kind,
-            ErrorKind::Disconnected
-                | ErrorKind::Overloaded
-                | ErrorKind::Server
-                | ErrorKind::Timeout
-        )
+        self.kind.is_retryable()
+    }
+}
+
+impl ErrorKind {
+    /// Whether it may pass without anything being changed: see [`Error::is_retryable`].
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Disconnected | Self::Overloaded | Self::Server | Self::Timeout)
     }
 }
 

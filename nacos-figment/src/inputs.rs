@@ -97,7 +97,7 @@ impl Followed {
         match &*self.state.get() {
             DocumentState::Present(document) => self.known = Known::Present(document.clone()),
             DocumentState::Absent => self.lose(now),
-            DocumentState::Unreachable { last, why } => {
+            DocumentState::Unreachable { last, why, .. } => {
                 if let (Known::Nothing, Some(last)) = (&self.known, last) {
                     self.known = Known::Present(last.clone());
                 }

@@ -1,8 +1,11 @@
 //! Nothing that a server sends can panic the client, or cost more than its own message.
-use nacos_core::{ErrorKind, Publish};
-use nacos_testkit::{RawAnswer, Server};
+use std::time::Duration;
 
-use crate::support::{builder, connected, server, soon};
+use nacos_core::{DocumentState, ErrorKind, Publish};
+use nacos_testkit::{RawAnswer, Server};
+use tokio::time::Instant;
+
+use crate::support::{becomes, builder, chain, connected, server, soon};
 
 fn garbage() -> Vec<RawAnswer> {
     let message = |kind: &str, body: &str| RawAnswer::Message {
@@ -51,7 +54,7 @@ async fn nulls_everywhere_are_tolerated() {
     let client = connected(&server).await;
     server.answer_next_raw("ConfigQueryRequest", RawAnswer::Message {
         message_type: "ConfigQueryResponse".to_owned(),
-        body: r#"{"resultCode":200,"errorCode":null,"message":null,"content":null,"contentType":null,
+        body: r#"{"resultCode":200,"errorCode":null,"message":null,"content":"","contentType":null,
                   "md5":null,"encryptedDataKey":null,"lastModified":null,"beta":null,"tag":null}"#.to_owned(),
     });
     let document = client.configs().get("d").await.expect("an answer").expect("is there");
@@ -64,6 +67,57 @@ async fn nulls_everywhere_are_tolerated() {
         },
     );
     assert!(client.naming().query("orders").await.expect("an answer").instances.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_without_content_never_replaces_what_is_there() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.publish("", "DEFAULT_GROUP", "d", "good");
+    let mut watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    for body in [r#"{"resultCode":200,"content":null}"#, r#"{"resultCode":200,"md5":"x"}"#] {
+        let nothing = RawAnswer::Message {
+            message_type: "ConfigQueryResponse".to_owned(),
+            body: body.to_owned(),
+        };
+        server.answer_next_raw("ConfigQueryRequest", nothing.clone());
+        let error = client.configs().get("d").await.expect_err("no document");
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
+        server.answer_next_raw("ConfigQueryRequest", nothing);
+        watch.refetch();
+        let state = soon(watch.changed()).await.expect("a state");
+        assert!(matches!(&*state, DocumentState::Unreachable { why: ErrorKind::Protocol, .. }));
+        assert_eq!(state.document().map(|document| &*document.content), Some("good"));
+        let again = soon(watch.changed()).await.expect("asked again");
+        assert!(
+            matches!(&*again, DocumentState::Present(document) if &*document.content == "good")
+        );
+    }
+    healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn oversized_watched_document_is_named_and_not_downloaded_in_a_loop() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "x".repeat(200_000));
+    let client = builder(&server).receive_limit(100_000).connect().await.expect("there");
+    let watch = client.configs().watch("d").expect("valid");
+    let began = Instant::now();
+    let error = watch.ready().await.expect_err("too large");
+    assert!(Instant::now() - began < Duration::from_secs(1), "nothing is waited for");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    let shown = chain(&error);
+    for part in ["DEFAULT_GROUP/d", "a message of 200", "limit of 100000 bytes"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let mut watch = client.configs().watch("d").expect("valid");
+    let before = server.requests("ConfigQueryRequest");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(server.requests("ConfigQueryRequest") - before <= 3);
+    server.publish("", "DEFAULT_GROUP", "d", "small");
+    becomes(&mut watch.live(), |state| matches!(state, DocumentState::Present(_))).await;
+    assert!(soon(watch.changed()).await.is_some());
+    healthy(&server, &client).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,12 @@
 //! Documents: read, published, removed, watched.
+use std::time::Duration;
+
 use nacos_core::{ClaimState, DocumentState, ErrorKind, Namespace, Publish};
 use nacos_testkit::{Behaviour, PushFault};
+use tokio::time::Instant;
 
 use crate::support::{
-    BEHAVIOURS, becomes, builder, connected, reconnected, server, server_like, soon,
+    BEHAVIOURS, becomes, builder, chain, connected, reconnected, server, server_like, soon,
 };
 
 fn content(state: &DocumentState) -> Option<&str> {
@@ -176,10 +179,41 @@ async fn refused_query_is_unreachable_and_never_absent() {
     server.answer_always("ConfigQueryRequest", Some(403));
     let mut watch = client.configs().watch("d").expect("valid");
     let state = soon(watch.changed()).await.expect("a state");
-    let expected = DocumentState::Unreachable { last: None, why: ErrorKind::Denied };
-    assert_eq!(*state, expected);
+    let DocumentState::Unreachable { last: None, why, cause } = &*state else {
+        panic!("{state:?}")
+    };
+    assert_eq!(*why, ErrorKind::Denied);
+    assert!(cause.contains("403"), "{cause}");
+    for (code, kind) in [(403, ErrorKind::Denied), (400, ErrorKind::Refused)] {
+        server.answer_always("ConfigQueryRequest", Some(code));
+        server.publish("", "DEFAULT_GROUP", "other", "1");
+        let began = Instant::now();
+        let other = client.configs().watch("other").expect("valid");
+        let error = other.ready().await.expect_err("refused");
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(chain(&error).contains(&code.to_string()), "{error:?}");
+        assert!(Instant::now() - began < Duration::from_secs(1), "nothing is waited for");
+    }
     server.answer_always("ConfigQueryRequest", None);
     assert_eq!(content(&soon(watch.changed()).await.expect("a state")), Some("1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn query_that_fails_for_the_moment_is_waited_for_and_named_in_the_end() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    let client = connected(&server).await;
+    server.answer_next("ConfigQueryRequest", 503);
+    server.answer_next("ConfigQueryRequest", 500);
+    let watch = client.configs().watch("d").expect("valid").ready().await.expect("the third try");
+    assert_eq!(content(&watch.state()), Some("1"));
+
+    server.publish("", "DEFAULT_GROUP", "other", "1");
+    server.answer_always("ConfigQueryRequest", Some(503));
+    let other = client.configs().watch("other").expect("valid");
+    let error = other.ready().await.expect_err("refused until the end");
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
+    assert!(chain(&error).contains("503"), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +225,7 @@ async fn waiters_learn_that_no_server_is_there() {
     let state = soon(watch.changed()).await.expect("a state");
     assert!(matches!(
         *state,
-        DocumentState::Unreachable { last: None, why: ErrorKind::Disconnected }
+        DocumentState::Unreachable { last: None, why: ErrorKind::Disconnected, .. }
     ));
     server.resume().await.expect("the same ports");
     assert_eq!(*soon(watch.changed()).await.expect("a state"), DocumentState::Absent);
@@ -224,11 +258,8 @@ async fn refetch_asks_again() {
     let mut watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
     server.next_push(PushFault::Drop);
     server.publish("", "DEFAULT_GROUP", "d", "2");
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     watch.refetch();
     assert_eq!(content(&soon(watch.changed()).await.expect("a state")), Some("2"));
-    assert!(
-        tokio::time::Instant::now() - began < std::time::Duration::from_secs(60),
-        "the audit did it"
-    );
+    assert!(Instant::now() - began < Duration::from_secs(60), "the audit did it");
 }

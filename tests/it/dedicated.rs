@@ -5,7 +5,7 @@ use std::{
 };
 
 use nacos_core::{
-    Client, Instance,
+    Client, ErrorKind, Instance,
     credentials::{Credentials, Grant, GrantContext, GrantFuture},
 };
 use nacos_testkit::Server;
@@ -50,6 +50,27 @@ fn session_outlives_a_blocked_runtime() {
         // The only worker of this runtime is blocked until the server has seen all that.
         told.recv_timeout(Duration::from_secs(60)).expect("it went on without us");
         client.configs().get("d").await.expect("and users go on");
+    });
+}
+
+#[test]
+fn calls_end_at_once_when_the_runtime_of_their_session_has_ended() {
+    let (address, _told, _go_on) = server_elsewhere();
+    let runtime =
+        || runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let its_own = runtime();
+    let client = its_own.block_on(Client::builder().server_addr(address).connect());
+    let client = client.expect("the server is there");
+    drop(its_own);
+    runtime().block_on(async {
+        // A clock that advances only where nobody has anything to do: who spins stands still.
+        tokio::time::pause();
+        let began = tokio::time::Instant::now();
+        let error = client.configs().get("d").await.expect_err("nobody is there to do it");
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
+        assert_eq!(tokio::time::Instant::now(), began);
+        let watch = client.configs().watch("d").expect("valid");
+        assert_eq!(watch.ready().await.expect_err("ended").kind(), ErrorKind::Closed);
     });
 }
 

@@ -113,7 +113,7 @@ async fn answer(
     let kind = Envelope::of(&received)?;
     let health = kind == "HealthCheckRequest";
     peer.health_checks.fetch_add(usize::from(health), Ordering::Relaxed);
-    let agreed = json!({"resultCode": 200, "supportAbilityNegotiation": true});
+    let agreed = json!({"resultCode": 200, "supportAbilityNegotiation": true, "content": ""});
     send.send_data(frame(&kind.replace("Request", "Response"), &agreed), false).ok()?;
     let status = ("grpc-status".parse().ok()?, HeaderValue::from_static("0"));
     send.send_trailers(HeaderMap::from_iter([status])).ok()

@@ -361,7 +361,7 @@ async fn answer(
         }
     }
     let mut send = respond.send_response(head, false).ok()?;
-    let agreed = json!({"resultCode": 200, "supportAbilityNegotiation": true});
+    let agreed = json!({"resultCode": 200, "supportAbilityNegotiation": true, "content": ""});
     send.send_data(frame(&kind.replace("Request", "Response"), &agreed), false).ok()?;
     let status = ("grpc-status".parse().ok()?, HeaderValue::from_static("0"));
     send.send_trailers(HeaderMap::from_iter([status])).ok()

@@ -93,6 +93,33 @@ async fn refused_token_is_replaced_and_the_request_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connection_lost_during_a_new_login_does_not_make_a_request_denied() {
+    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let client =
+        builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    server.expire_tokens();
+    let configs = client.configs();
+    let query = configs.get("d");
+    let fault = async {
+        server.until(|server| server.requests("ConfigQueryRequest") == 1).await;
+        // The answer is given already; the login it causes takes a second.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        server.drop_connections();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        server.delay(Duration::ZERO);
+    };
+    server.delay(Duration::ZERO);
+    let slow = async {
+        server.until(|server| server.requests("ConfigQueryRequest") == 1).await;
+        server.delay(Duration::from_secs(1));
+    };
+    let (document, (), ()) = soon(async { tokio::join!(query, fault, slow) }).await;
+    assert!(document.expect("the new token is good").is_some());
+    assert!(client.vitals().get().losses >= 1, "the connection was lost meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_refused_requests_cause_one_login() {
     let server = guarded(Behaviour::Nacos3, HOURS).await;
     let client =

@@ -283,6 +283,38 @@ async fn overloaded_server_is_asked_again_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusal_for_the_moment_does_not_end_the_wait_for_a_claim() {
+    let server = server().await;
+    let naming = connected(&server).await.naming();
+    for code in [503, 300, 500] {
+        server.answer_next("InstanceRequest", code);
+        server.answer_next("SubscribeServiceRequest", code);
+        let guard = naming.register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+        let _guard = guard.ready().await.expect("registered by the second try");
+        let orders = naming.subscribe("orders").expect("valid");
+        let _orders = orders.ready().await.expect("subscribed by the second try");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_refusal_is_the_reason_when_the_wait_for_a_claim_is_over() {
+    let server = server().await;
+    let naming = connected(&server).await.naming();
+    server.answer_always("InstanceRequest", Some(503));
+    let guard = naming.register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let error = guard.ready().await.expect_err("refused until the end");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Overloaded, Some(503)));
+    assert!(server.requests("InstanceRequest") > 3);
+    // A right that is missing is not gained by waiting.
+    server.answer_always("InstanceRequest", Some(403));
+    let began = tokio::time::Instant::now();
+    let guard = naming.register("orders", Instance::new("10.0.0.1", 80));
+    let error = guard.expect("valid").ready().await.expect_err("denied");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
+    assert!(tokio::time::Instant::now() - began < std::time::Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn registering_while_disconnected_registers_at_the_next_connection() {
     let server = server().await;
     let client = connected(&server).await;

@@ -5,7 +5,7 @@ use nacos_core::{ClaimState, ErrorKind, Instance, Publish, SessionState};
 use tokio::time::Instant;
 
 use crate::support::{
-    BEHAVIOURS, becomes, builder, connected, reconnected, server, server_like, soon,
+    BEHAVIOURS, becomes, builder, chain, connected, reconnected, server, server_like, soon,
 };
 
 #[tokio::test(start_paused = true)]
@@ -103,6 +103,34 @@ async fn calls_into_a_black_hole_end_by_their_deadline() {
     let error = client.configs().get("d").await.expect_err("no answer");
     assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Disconnected), "{error:?}");
     assert!(Instant::now() - began <= Duration::from_millis(5100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_of_a_call_says_who_did_not_answer_and_when_the_next_is_asked() {
+    let server = server().await;
+    let client =
+        builder(&server).request_timeout(Duration::from_secs(5)).connect().await.expect("there");
+    server.answer_next_raw("ConfigPublishRequest", nacos_testkit::RawAnswer::Silent);
+    let error = client.configs().publish(Publish::new("d", "1").expect("valid")).await;
+    let error = error.expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(chain(&error).contains(&server.addr().to_string()), "{error:?}");
+    server.answer_always("InstanceRequest", Some(503));
+    server.delay(Duration::from_secs(60));
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let error = guard.ready().await.expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(chain(&error).contains(&server.addr().to_string()), "{error:?}");
+
+    server.stop().await;
+    let mut state = client.state();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    becomes(&mut state, |state| matches!(state, SessionState::Backoff { .. })).await;
+    let error = client.configs().get("d").await.expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    let shown = chain(&error);
+    assert!(shown.contains("next try in "), "{shown}");
+    assert!(shown.contains(&server.addr().to_string()), "{shown}");
 }
 
 #[tokio::test(start_paused = true)]

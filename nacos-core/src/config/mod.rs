@@ -8,7 +8,7 @@ pub use self::{publish::Publish, watch::Watch};
 use crate::{
     connection::{Connection, Repeat},
     document::Document,
-    error::{Doing, Error},
+    error::{Doing, Error, ErrorKind},
     key::{ConfigKey, InvalidName},
     wire::{
         Refusal,
@@ -64,7 +64,10 @@ impl Configs {
         let key = self.resolve(key)?;
         let request = ConfigQueryRequest::new(&key);
         match self.connection.call(Doing("get", &key), &request, Repeat::Freely).await? {
-            Ok(answer) => Ok(Some(answer.into_document())),
+            Ok(answer) => answer.into_document().map(Some).map_err(|failure| {
+                self.connection.unread();
+                Error::new(ErrorKind::Protocol, Doing("get", &key)).because(failure)
+            }),
             Err(refusal) if refusal.says_absent() => Ok(None),
             Err(refusal) => Err(refused("get", &key, refusal)),
         }

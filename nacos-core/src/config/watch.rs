@@ -2,7 +2,11 @@
 use std::sync::Arc;
 
 use crate::{
-    connection::Claimed, document::DocumentState, error::Error, key::ConfigKey, live::Live,
+    connection::Claimed,
+    document::DocumentState,
+    error::{Error, ErrorKind},
+    key::ConfigKey,
+    live::Live,
     state::ClaimState,
 };
 
@@ -43,19 +47,30 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// The server refused, or did not answer within the request timeout; the watch is over then.
-    /// Whoever wants it to go on waits for [`changed`](Self::changed) instead.
+    /// The server refused, or what it sent is not to be read; or nothing that passes by itself has
+    /// passed within the request timeout. The watch is over then; whoever wants it to go on waits
+    /// for [`changed`](Self::changed) instead.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends the watch.
     pub async fn ready(mut self) -> Result<Self, Error> {
-        let known = |state: &DocumentState| {
-            matches!(state, DocumentState::Present(_) | DocumentState::Absent)
+        let settled = |state: &DocumentState| match state {
+            DocumentState::Pending => false,
+            DocumentState::Present(_) | DocumentState::Absent => true,
+            DocumentState::Unreachable { why, .. } => !why.is_retryable(),
         };
         let doing = format!("watch {}", self.key);
-        self.claim.settled(&doing, &mut self.state, known).await?;
-        Ok(self)
+        let outcome = self.claim.settled(&doing, &mut self.state, settled).await;
+        let unexplained =
+            outcome.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Timeout);
+        match &*self.state.get() {
+            DocumentState::Unreachable { why, cause, .. } if unexplained => {
+                let withheld = || Error::new(*why, &doing).because(cause.to_string());
+                Err(self.claim.refused(&doing).unwrap_or_else(withheld))
+            }
+            _ => outcome.map(|()| self),
+        }
     }
 
     /// Which document.

@@ -17,7 +17,7 @@ use crate::{
     session::reconnect_delay,
     state::SessionState,
     telemetry,
-    transport::{CallError, Limit, status},
+    transport::{CallError, Limit},
     wire::{self, Failure, Refusal, Request},
 };
 
@@ -87,10 +87,12 @@ impl Connection {
                         denied = true;
                         if let Some(grant) = &serving.grant {
                             self.send(Command::TokenRefused(Arc::clone(grant)));
-                            let renewed =
-                                timeout_at(deadline, renewed(&mut current, &serving)).await;
-                            if renewed == Ok(true) {
-                                continue;
+                            match timeout_at(deadline, renewed(&mut current, &serving)).await {
+                                Ok(true) => continue,
+                                Err(_) if current.borrow().serving.is_none() => {
+                                    return Err(self.nobody_answered(&doing));
+                                }
+                                Ok(false) | Err(_) => {}
                             }
                         }
                         return Ok(Err(refusal));
@@ -98,28 +100,21 @@ impl Connection {
                     _ => return Ok(Err(refusal)),
                 },
                 Ok(Err(failure @ Failure::Unreadable(_))) => {
+                    self.unread();
                     return Err(Error::new(ErrorKind::Protocol, doing).because(failure));
                 }
                 Err(error) => error,
             };
-            let (kind, again) = match &error {
-                CallError::NotSent(_) => (ErrorKind::Disconnected, true),
-                CallError::Lost(_) => (ErrorKind::Disconnected, repeat == Repeat::Freely),
-                CallError::Timeout => (ErrorKind::Timeout, repeat == Repeat::Freely),
-                CallError::Status { code: status::EXHAUSTED | status::CANCELLED, .. } => {
-                    (ErrorKind::Refused, false)
-                }
-                CallError::Status { code: status::UNAVAILABLE, .. } => {
-                    (ErrorKind::Disconnected, repeat == Repeat::Freely)
-                }
-                CallError::Status { code: status::UNIMPLEMENTED, .. } => {
-                    (ErrorKind::Unsupported, false)
-                }
-                CallError::Status { .. } => (ErrorKind::Server, false),
-                CallError::Unreadable(_) => (ErrorKind::Protocol, false),
-            };
-            let gone = matches!(error, CallError::NotSent(_) | CallError::Lost(_));
-            let error = Error::new(kind, &doing).because(error);
+            let kind = error.kind();
+            if kind == ErrorKind::Protocol {
+                self.unread();
+            }
+            let passes = matches!(kind, ErrorKind::Disconnected | ErrorKind::Timeout);
+            let unsent = matches!(error, CallError::NotSent(_));
+            let again = unsent || passes && repeat == Repeat::Freely;
+            let gone = unsent || matches!(error, CallError::Lost(_));
+            let why = format!("{}: {error}", serving.server);
+            let error = Error::new(kind, &doing).because(why);
             if !again {
                 return Err(error);
             }
@@ -164,6 +159,10 @@ fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
 /// The connection that serves, as soon as there is one.
 async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unserved> {
     loop {
+        // What was shown last stays there when the session's task has ended with its runtime.
+        if current.has_changed().is_err() {
+            return Err(Unserved::Closed);
+        }
         {
             let current = current.borrow_and_update();
             if let Some(serving) = &current.serving {
@@ -179,19 +178,26 @@ async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unse
     }
 }
 
-/// Waits for the login that a refused token caused. Says whether there is another token now.
+/// Waits for the login that a refused token caused. Says whether to go on: there is another token
+/// now, or no session any more.
 async fn renewed(current: &mut watch::Receiver<Current>, with: &Serving) -> bool {
     let has_another = |now: &Serving| match (&now.grant, &with.grant) {
         (Some(now), Some(then)) => !Arc::ptr_eq(now, then),
         (now, then) => now.is_some() != then.is_some(),
     };
-    let decided = |current: &Current| {
-        !current.renewing && current.refusals > with.refusals
-            || current.serving.as_ref().is_none_or(has_another)
+    let decided = |current: &Current| match (&current.serving, &current.state) {
+        (Some(serving), _) => {
+            !current.renewing && current.refusals > with.refusals || has_another(serving)
+        }
+        // Not yet: a connection that is lost meanwhile says nothing about the token.
+        (None, state) => matches!(state, SessionState::Denied { .. } | SessionState::Closed),
     };
     match current.wait_for(decided).await {
-        Ok(current) => current.serving.as_ref().is_some_and(has_another),
-        Err(_) => false,
+        Ok(current) => match &current.serving {
+            Some(serving) => has_another(serving),
+            None => matches!(current.state, SessionState::Closed),
+        },
+        Err(_) => true,
     }
 }
 

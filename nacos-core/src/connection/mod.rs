@@ -1,6 +1,7 @@
 //! What all handles of a client share: requests go out here, claims are handed to the driver.
 mod access;
 mod call;
+mod claimed;
 mod driver;
 mod locate;
 
@@ -9,12 +10,15 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use tracing::Instrument;
 
-pub(crate) use self::call::Repeat;
 pub use self::driver::ShutdownReport;
 use self::driver::{Command, Current, Driver};
+pub(crate) use self::{call::Repeat, claimed::Claimed};
 use crate::{
     credentials::Credentials,
     document::DocumentState,
@@ -81,15 +85,6 @@ pub(crate) struct Connection {
     services: Arc<Store<ServiceKey, Service>>,
     guards: AtomicU64,
     _driver: Task<()>,
-}
-
-/// A claim, as its guard holds it.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    connection: Arc<Connection>,
-    key: ClaimKey,
-    guard: GuardId,
-    state: Live<ClaimState>,
 }
 
 impl Connection {
@@ -196,8 +191,13 @@ impl Connection {
         why.await.ok().flatten()
     }
 
+    /// An answer to a user's request could not be read.
+    pub(crate) fn unread(&self) {
+        self.send(Command::Unread);
+    }
+
     /// Withdraws everything and ends the session.
-    pub(crate) async fn shut_down(&self, deadline: tokio::time::Instant) -> ShutdownReport {
+    pub(crate) async fn shut_down(&self, deadline: Instant) -> ShutdownReport {
         let (done, report) = oneshot::channel();
         self.send(Command::Close { deadline, done });
         // The driver answers at the deadline at the latest; none answers if it is closed already.
@@ -211,123 +211,29 @@ impl Connection {
     }
 }
 
-impl Claimed {
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
-    pub(crate) fn state(&self) -> Live<ClaimState> {
-        self.state.clone()
-    }
-
-    /// Claims `instance` in place of what this guard claimed. Readers of the former claim's state
-    /// end.
-    pub(crate) fn restate(&mut self, instance: Instance) {
-        let (writer, state) = live(ClaimState::Pending);
-        self.state = state;
-        let (key, guard) = (self.key.clone(), self.guard);
-        self.connection.send(Command::Assert {
-            key,
-            guard,
-            instance: Some(instance),
-            state: writer,
-        });
-    }
-
-    /// Waits until the server holds the claim.
-    ///
-    /// # Errors
-    ///
-    /// The server refused it, or did not answer within the request timeout, or the client closed.
-    pub(crate) async fn held(&self, doing: &str) -> Result<(), Error> {
-        self.settled(doing, &mut self.state(), |state| *state == ClaimState::Held).await
-    }
-
-    /// Waits until `value` satisfies `known`, or the claim is refused.
-    pub(crate) async fn settled<T>(
-        &self,
-        doing: &str,
-        value: &mut Live<T>,
-        known: impl Fn(&T) -> bool,
-    ) -> Result<(), Error> {
-        let mut claim = self.state();
-        let mut session = self.connection.state();
-        let hopeless = |state: &SessionState| {
-            matches!(state, SessionState::Denied { .. } | SessionState::Closed)
-        };
-        let refused = |state: &ClaimState| matches!(state, ClaimState::Refused { .. });
-        let within = self.connection.options.request_timeout;
-        let wait = async {
-            tokio::select! {
-                biased;
-                // First, because a value may have come before a later refusal.
-                value = value.wait_for(known) => match value {
-                    Some(_) => Ok(()),
-                    None => Err(Error::new(ErrorKind::Closed, doing)),
-                },
-                state = claim.wait_for(refused) => match state.as_deref() {
-                    Some(ClaimState::Refused { code, message, .. }) => Err(refusal(doing, *code, message)),
-                    _ => Err(Error::new(ErrorKind::Closed, doing)),
-                },
-                // A wrong password is not made right by waiting.
-                _ = session.wait_for(hopeless) => Err(self.connection.nobody_answered(doing)),
-            }
-        };
-        match tokio::time::timeout(within, wait).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.connection.nobody_answered(doing)),
-        }
-    }
-}
-
-impl Claimed {
-    /// Withdraws the claim, and waits until the server has agreed.
-    pub(crate) async fn withdraw(self, doing: &str) -> Result<(), Error> {
-        let (done, agreed) = oneshot::channel();
-        let (key, guard) = (self.key.clone(), self.guard);
-        self.connection.send(Command::Withdraw { key, guard, done: Some(done) });
-        match tokio::time::timeout(self.connection.options.request_timeout, agreed).await {
-            // If nobody answers because the session has ended, so has the claim.
-            Ok(_) => Ok(()),
-            Err(_) => Err(self.connection.nobody_answered(doing)),
-        }
-    }
-}
-
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        // A second withdrawal of the same claim changes nothing.
-        let (key, guard) = (self.key.clone(), self.guard);
-        self.connection.send(Command::Withdraw { key, guard, done: None });
-        // After the withdrawal: see `Store`.
-        match &self.key {
-            ClaimKey::Listen(key) => self.connection.documents.leave(key),
-            ClaimKey::Subscription(key) => self.connection.services.leave(key),
-            ClaimKey::Instances(_) => {}
-        }
-    }
-}
-
 impl Connection {
     /// The error for a request that has run out of time.
     pub(crate) fn nobody_answered(&self, doing: impl std::fmt::Display) -> Error {
         match &*self.state.get() {
-            SessionState::Connected { .. } => Error::new(ErrorKind::Timeout, doing),
+            SessionState::Connected { server, .. } => {
+                Error::new(ErrorKind::Timeout, doing).because(format!("{server} has not answered"))
+            }
             SessionState::Closed => Error::new(ErrorKind::Closed, doing),
             SessionState::Denied { cause } => {
                 Error::new(ErrorKind::Denied, doing).because(cause.to_string())
             }
-            state => match state.cause() {
-                Some(cause) => {
-                    Error::new(ErrorKind::Disconnected, doing).because(cause.to_string())
+            SessionState::Backoff { until, cause } => {
+                let left = until.saturating_duration_since(Instant::now().into_std());
+                let why = format!("{cause}; next try in {left:.1?}");
+                Error::new(ErrorKind::Disconnected, doing).because(why)
+            }
+            SessionState::Connecting { last_error, .. } => {
+                let error = Error::new(ErrorKind::Disconnected, doing);
+                match last_error {
+                    Some(cause) => error.because(cause.to_string()),
+                    None => error,
                 }
-                None => Error::new(ErrorKind::Disconnected, doing),
-            },
+            }
         }
     }
-}
-
-fn refusal(doing: &str, code: i32, message: &str) -> Error {
-    let refusal = crate::wire::Refusal { code, message: message.to_owned(), typed: true };
-    Error::new(refusal.kind(), doing).with_code(code).because(refusal)
 }

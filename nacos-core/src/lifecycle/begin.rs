@@ -34,7 +34,10 @@ impl Run {
         } else {
             self.recorder.enter(Step::Register);
             *held = Some(self.register().await?);
-            self.acknowledged(held).await?;
+            if let Some(registration) = held {
+                // It stays where it is, so that an end in between withdraws it properly.
+                registration.acknowledged().await?;
+            }
             self.recorder.leave(Outcome::Completed);
             self.recorder.enter(Step::Serve);
             self.member.ready();
@@ -87,25 +90,6 @@ impl Run {
         match settled.as_deref() {
             Some(SessionState::Connected { server, .. }) => Ok(Arc::clone(server)),
             _ => Err(self.unanswered()),
-        }
-    }
-
-    /// Waits until the server has acknowledged the registration. It stays where it is meanwhile, so
-    /// that an end in between withdraws it properly.
-    async fn acknowledged(&mut self, held: &mut Option<Registration>) -> Result<(), Error> {
-        let Some(registration) = held else { return Ok(()) };
-        let mut claim = registration.claim();
-        let settled = claim.wait_for(|claim| *claim != ClaimState::Pending);
-        match timeout(ANSWER_LIMIT, settled).await.unwrap_or_default().as_deref() {
-            Some(ClaimState::Held) => Ok(()),
-            Some(_) => {
-                if let Some(refused) = held.take() {
-                    // Says why at once.
-                    *held = Some(refused.ready().await?);
-                }
-                Ok(())
-            }
-            None => Err(self.unanswered()),
         }
     }
 
@@ -176,5 +160,5 @@ fn log(service: &ServiceKey, claim: &ClaimState) {
     }
 }
 
-/// For the connection, and once more for the acknowledgement.
+/// For the connection.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

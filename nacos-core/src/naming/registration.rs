@@ -39,16 +39,22 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// The server refused it, or did not answer within the request timeout; the instance is
-    /// deregistered then. Whoever wants it to go on trying does not call this.
+    /// The server refused it, and goes on to if it is one that refuses for the moment only, or did
+    /// not answer within the request timeout; the instance is deregistered then. Whoever wants it to
+    /// go on trying does not call this.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future deregisters.
     pub async fn ready(self) -> Result<Self, Error> {
-        let doing = format!("register {} as {}", self.instance.address(), self.key);
-        self.claim.held(&doing).await?;
+        self.acknowledged().await?;
         Ok(self)
+    }
+
+    /// The same, without ending the registration if it fails.
+    pub(crate) async fn acknowledged(&self) -> Result<(), Error> {
+        let doing = format!("register {} as {}", self.instance.address(), self.key);
+        self.claim.held(&doing).await
     }
 
     /// Registers `instance` in place of the one that this guard stands for.

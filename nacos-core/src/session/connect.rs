@@ -363,7 +363,9 @@ impl Session {
                 None => {}
             },
             // Nor does one that cannot be read.
-            Err(CallError::Status { .. } | CallError::Unreadable(_)) => self.heard(now, id),
+            Err(
+                CallError::Status { .. } | CallError::Unreadable(_) | CallError::Oversized { .. },
+            ) => self.heard(now, id),
             Err(error) => self.drop_link(now, id, &error.to_string()),
         }
     }

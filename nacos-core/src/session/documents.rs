@@ -39,6 +39,13 @@ pub(crate) struct Documents {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Ticket(u64);
 
+/// Why a document cannot be asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    pub(crate) kind: ErrorKind,
+    pub(crate) text: Arc<str>,
+}
+
 #[derive(Debug)]
 struct Entry {
     /// How many were watched before it: what is done for many is done in this order.
@@ -195,7 +202,7 @@ impl Documents {
         &mut self,
         key: &ConfigKey,
         ticket: Ticket,
-        why: ErrorKind,
+        why: &Cause,
         retry_at: impl FnOnce(u32) -> Option<Instant>,
     ) -> Option<DocumentState> {
         let entry = self.asked(key, ticket)?;
@@ -237,7 +244,7 @@ impl Documents {
     }
 
     /// No server could be reached: whoever waits for a first answer is told so.
-    pub(crate) fn unreachable(&mut self, why: ErrorKind) -> Vec<(ConfigKey, DocumentState)> {
+    pub(crate) fn unreachable(&mut self, why: &Cause) -> Vec<(ConfigKey, DocumentState)> {
         let waiting = self.in_order(|entry| entry.state == DocumentState::Pending);
         let told = waiting.into_iter().filter_map(|key| {
             let state = self.entries.get_mut(&key)?.unreachable(why)?;
@@ -254,7 +261,7 @@ impl Documents {
     }
 
     /// The server refused to let us listen to `key`. Returns the state if it is a new one.
-    pub(crate) fn refused(&mut self, key: &ConfigKey, why: ErrorKind) -> Option<DocumentState> {
+    pub(crate) fn refused(&mut self, key: &ConfigKey, why: &Cause) -> Option<DocumentState> {
         self.entries.get_mut(key)?.unreachable(why)
     }
 
@@ -306,8 +313,10 @@ impl Entry {
         }
     }
 
-    fn unreachable(&mut self, why: ErrorKind) -> Option<DocumentState> {
-        let state = DocumentState::Unreachable { last: self.state.document().cloned(), why };
+    fn unreachable(&mut self, why: &Cause) -> Option<DocumentState> {
+        let last = self.state.document().cloned();
+        let cause = Arc::clone(&why.text);
+        let state = DocumentState::Unreachable { last, why: why.kind, cause };
         if self.state == state {
             return None;
         }
@@ -387,7 +396,7 @@ mod tests {
         documents.hint(&key);
         let second = ticket(&mut documents, now);
         let state =
-            documents.failed(&key, second, ErrorKind::Denied, |_| None).expect("a new state");
+            documents.failed(&key, second, &cause(ErrorKind::Denied), |_| None).expect("new");
         assert_eq!(state.document(), Some(&document));
         assert_eq!(documents.md5(&key), document.md5);
     }
@@ -423,8 +432,9 @@ mod tests {
     #[test]
     fn whoever_waits_is_told_when_no_server_can_be_reached() {
         let (mut documents, key, _) = watched();
-        let told = documents.unreachable(ErrorKind::Disconnected);
-        let state = DocumentState::Unreachable { last: None, why: ErrorKind::Disconnected };
+        let told = documents.unreachable(&cause(ErrorKind::Disconnected));
+        let (why, cause) = (ErrorKind::Disconnected, "a reason".into());
+        let state = DocumentState::Unreachable { last: None, why, cause };
         assert_eq!(told, [(key.clone(), state)]);
         documents.reconnected();
         assert_eq!(documents.unchanged(&key), Some(DocumentState::Absent));
@@ -436,7 +446,7 @@ mod tests {
         let keys: Vec<_> = (0..100).collect::<Vec<_>>().iter().map(key).collect();
         let mut documents = Documents::new();
         keys.iter().for_each(|key| documents.watch(key.clone()));
-        let told = documents.unreachable(ErrorKind::Denied);
+        let told = documents.unreachable(&cause(ErrorKind::Denied));
         assert_eq!(told.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys);
         documents.retry_failed();
         let asked = documents.take_dirty(Instant::now(), 100);
@@ -455,6 +465,10 @@ mod tests {
         assert_eq!(documents.answered(&key, former, Some(Document::new("old", "text"))), None);
         let state = documents.answered(&key, newest, Some(Document::new("new", "text")));
         assert!(state.is_some());
+    }
+
+    fn cause(kind: ErrorKind) -> Cause {
+        Cause { kind, text: "a reason".into() }
     }
 
     fn ticket(documents: &mut Documents, now: Instant) -> Ticket {

@@ -61,6 +61,15 @@ pub(crate) enum LoginFailure {
     Unreachable(String),
 }
 
+impl LoginFailure {
+    /// The same in words.
+    pub(crate) fn why(&self) -> &str {
+        match self {
+            Self::Denied(why) | Self::UnknownUser(why) | Self::Unreachable(why) => why,
+        }
+    }
+}
+
 impl Login {
     pub(crate) fn new(has_credentials: bool, now: Instant) -> Self {
         let state = if has_credentials { State::Due { at: now } } else { State::Anonymous };

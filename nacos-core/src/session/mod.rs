@@ -25,6 +25,7 @@ mod publication;
 mod redo;
 mod self_check;
 mod servers;
+mod setback;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub(crate) use self::{
 use self::{
     campaign::Campaign,
     claims::Claims,
-    documents::Documents,
+    documents::{Cause, Documents},
     link::Link,
     liveness::Liveness,
     locate::Locate,
@@ -117,6 +118,8 @@ pub(crate) enum Event {
     Lost { service: ServiceKey, first: bool },
     /// The server refused what is claimed under this key.
     Refused { key: ClaimKey, code: i32, message: Arc<str> },
+    /// A watched document is not to be had, and that does not pass by itself.
+    Withheld { key: ConfigKey, cause: Arc<str> },
 }
 
 /// What a session is made of, beside its servers.
@@ -635,8 +638,13 @@ impl Session {
     }
 
     /// Tells whoever waits for a first answer why there is none.
-    fn tell_waiting(&mut self, why: ErrorKind) {
-        let told = self.documents.unreachable(why);
+    fn tell_waiting(&mut self, kind: ErrorKind) {
+        let text = match (self.login.failure(), &self.outage.last_error) {
+            (Some(failure), _) => failure.why().into(),
+            (None, Some(error)) => Arc::clone(error),
+            (None, None) => "no server answered".into(),
+        };
+        let told = self.documents.unreachable(&Cause { kind, text });
         self.events.extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
     }
 

@@ -1,5 +1,5 @@
 //! Over the connection that serves: claims, queries, their answers, and pushes.
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     ClaimKey, Event, Lifetime, LinkId, Session,
@@ -8,16 +8,16 @@ use super::{
     documents::Ticket,
     ledger::{Due, Revision},
     publication::Step,
+    setback::{Setback, read},
 };
 use crate::{
-    document::{Document, DocumentState},
-    error::ErrorKind,
+    document::DocumentState,
     instance::Instance,
     key::{ConfigKey, Namespace, ServiceKey},
     state::ClaimState,
     transport::CallError,
     wire::{
-        self, Answer, Failure, Payload, Refusal, Request,
+        self, Payload, Request,
         config::{
             ConfigBatchListenRequest, ConfigChangeBatchListenResponse, ConfigQueryRequest,
             ConfigQueryResponse,
@@ -68,18 +68,6 @@ pub(super) struct Origin {
 pub(super) struct Claimed {
     key: ClaimKey,
     revision: Revision,
-}
-
-/// Why a claim was not agreed to.
-pub(super) enum Setback {
-    /// Nothing more can be sent on this connection: it is lost, leaving, or not known.
-    Gone(String),
-    /// No answer in time: nobody knows whether it was done.
-    Unanswered,
-    /// An answer that cannot be read: it may have been done, and asking at once would not help.
-    Unreadable(Refusal),
-    /// The server said no.
-    Refused(Refusal),
 }
 
 impl Session {
@@ -232,7 +220,7 @@ impl Session {
                 self.step(now, origin.link, &service, claim, wanted);
             }
             Err(setback) => {
-                if matches!(setback, Setback::Unanswered | Setback::Unreadable(_)) {
+                if matches!(setback, Setback::Unanswered | Setback::Unreadable { .. }) {
                     self.claims.step_unanswered(&service, step);
                 }
                 self.setback(now, origin, &[claim], &setback);
@@ -266,8 +254,9 @@ impl Session {
     ) {
         let jitter = (self.jitter)();
         let documents = &mut self.documents;
-        let state = match read::<ConfigQueryResponse>(answer) {
-            Ok(answer) => documents.answered(key, ticket, Some(answer.into_document())),
+        let found = read::<ConfigQueryResponse>(answer);
+        let state = match found.and_then(|answer| Ok(answer.into_document()?)) {
+            Ok(document) => documents.answered(key, ticket, Some(document)),
             Err(Setback::Refused(refusal)) if refusal.says_absent() => {
                 documents.answered(key, ticket, None)
             }
@@ -276,20 +265,21 @@ impl Session {
                 None
             }
             Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),
-            Err(Setback::Unanswered) => {
-                let retry_at = |tries| Some(now + retry_delay(tries, jitter));
-                documents.failed(key, ticket, ErrorKind::Timeout, retry_at)
-            }
             Err(Setback::Refused(refusal))
-                if self.is_being_renewed(now, origin.token, &refusal) =>
+                if self.is_being_renewed(now, origin.token, refusal.code) =>
             {
                 self.documents.again(key, ticket, |tries| now + retry_delay(tries, jitter));
                 None
             }
-            Err(Setback::Refused(refusal) | Setback::Unreadable(refusal)) => {
-                let retry_at =
-                    |tries| retry_after(&refusal, tries, jitter).map(|delay| now + delay);
-                self.documents.failed(key, ticket, refusal.kind(), retry_at)
+            Err(setback) => {
+                let retry_at = |tries| setback.retry_after(tries, jitter).map(|delay| now + delay);
+                let cause = setback.cause();
+                let state = self.documents.failed(key, ticket, &cause, retry_at);
+                if state.is_some() && !cause.kind.is_retryable() {
+                    let key = key.clone();
+                    self.events.push_back(Event::Withheld { key, cause: cause.text });
+                }
+                state
             }
         };
         if state == Some(DocumentState::Absent) {
@@ -314,7 +304,7 @@ impl Session {
 
     /// The server has not agreed to `claims`.
     fn setback(&mut self, now: Instant, origin: Origin, claims: &[Claimed], setback: &Setback) {
-        let refusal = match setback {
+        let (code, message): (i32, Arc<str>) = match setback {
             Setback::Gone(why) => return self.drop_link(now, origin.link, why),
             Setback::Unanswered => {
                 for claim in claims {
@@ -322,9 +312,10 @@ impl Session {
                 }
                 return;
             }
-            Setback::Refused(refusal) | Setback::Unreadable(refusal) => refusal,
+            Setback::Refused(refusal) => (refusal.code, refusal.message.as_str().into()),
+            Setback::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),
         };
-        let silently = self.is_being_renewed(now, origin.token, refusal);
+        let silently = self.is_being_renewed(now, origin.token, code);
         if silently && origin.token < self.login.grants() {
             // There is another token already.
             for claim in claims {
@@ -336,22 +327,19 @@ impl Session {
         let open = self.lifetime == Lifetime::Open;
         let retry_at = |tries| {
             // Whoever closes does not wait for what was refused.
-            retry_after(refusal, tries, jitter).filter(|_| open).map(|delay| now + delay)
+            setback.retry_after(tries, jitter).filter(|_| open).map(|delay| now + delay)
         };
-        let state = ClaimState::Refused {
-            code: refusal.code,
-            message: refusal.message.as_str().into(),
-            retrying: retry_at(0).is_some(),
-        };
+        let retrying = retry_at(0).is_some();
+        let state = ClaimState::Refused { code, message: Arc::clone(&message), retrying };
+        let cause = setback.cause();
         for claim in claims {
-            let refused = self.claims.refuse(&claim.key, claim.revision, refusal.code, retry_at);
+            let refused = self.claims.refuse(&claim.key, claim.revision, code, retry_at);
             if refused && !silently {
                 self.tell_guards(&claim.key, &state);
-                let message = refusal.message.as_str().into();
-                let (key, code) = (claim.key.clone(), refusal.code);
+                let (key, message) = (claim.key.clone(), Arc::clone(&message));
                 self.events.push_back(Event::Refused { key, code, message });
                 if let Some(key) = claim.document()
-                    && let Some(state) = self.documents.refused(key, refusal.kind())
+                    && let Some(state) = self.documents.refused(key, &cause)
                 {
                     self.events.push_back(Event::Document(key.clone(), state));
                 }
@@ -364,8 +352,8 @@ impl Session {
 
     /// Whether this refusal is about a token that has been, or is being, replaced: then it is
     /// nobody's business yet.
-    fn is_being_renewed(&mut self, now: Instant, token: u64, refusal: &Refusal) -> bool {
-        if refusal.code != wire::DENIED {
+    fn is_being_renewed(&mut self, now: Instant, token: u64, code: i32) -> bool {
+        if code != wire::DENIED {
             return false;
         }
         if token == self.login.grants() {
@@ -438,59 +426,6 @@ impl Claimed {
         match &self.key {
             ClaimKey::Listen(key) => Some(key),
             ClaimKey::Instances(_) | ClaimKey::Subscription(_) => None,
-        }
-    }
-}
-
-pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
-    let unreadable = |why: String| {
-        let refusal = Refusal { code: wire::SERVER_ERROR, message: why, typed: false };
-        Err(Setback::Unreadable(refusal))
-    };
-    match answer {
-        Ok(payload) => match wire::decode(&payload) {
-            Ok(answer) => Ok(answer),
-            Err(Failure::Answered(refusal))
-                if matches!(refusal.code, wire::UNREGISTERED | wire::DISCONNECTED) =>
-            {
-                Err(Setback::Gone(refusal.to_string()))
-            }
-            Err(Failure::Answered(refusal)) => Err(Setback::Refused(refusal)),
-            Err(Failure::Unreadable(why)) => unreadable(why),
-        },
-        Err(error @ (CallError::NotSent(_) | CallError::Lost(_))) => {
-            Err(Setback::Gone(error.to_string()))
-        }
-        Err(CallError::Timeout) => Err(Setback::Unanswered),
-        Err(error @ (CallError::Status { .. } | CallError::Unreadable(_))) => {
-            unreadable(error.to_string())
-        }
-    }
-}
-
-/// When to send what was refused again; never, if only a change can help.
-fn retry_after(refusal: &Refusal, tries: u32, jitter: f64) -> Option<std::time::Duration> {
-    match refusal.kind() {
-        ErrorKind::Refused | ErrorKind::Unsupported | ErrorKind::Conflict => None,
-        // A new token retries at once; this is for rights that are granted meanwhile.
-        ErrorKind::Denied => Some(retry_delay(u32::MAX, jitter)),
-        _ => Some(retry_delay(tries, jitter)),
-    }
-}
-
-impl ConfigQueryResponse {
-    pub(crate) fn into_document(self) -> Document {
-        let content: std::sync::Arc<str> = self.content.unwrap_or_default().into();
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let modified = u64::try_from(self.last_modified).ok().filter(|&ms| ms > 0);
-        Document {
-            md5: given(self.md5).unwrap_or_else(|| crate::document::digest(&content)).into(),
-            content,
-            content_type: given(self.content_type).unwrap_or_else(|| "text".to_owned()).into(),
-            last_modified: modified.and_then(|ms| {
-                std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(ms))
-            }),
-            encrypted_data_key: given(self.encrypted_data_key).map(Into::into),
         }
     }
 }

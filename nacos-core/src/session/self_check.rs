@@ -5,7 +5,8 @@ use super::{
     ClaimKey, Event, LinkId, Session,
     ledger::{Revision, Standing},
     presence::Absence,
-    redo::{Origin, Pending, Setback, read},
+    redo::{Origin, Pending},
+    setback::{Setback, read},
 };
 use crate::{
     instance::Instance,

@@ -29,10 +29,10 @@ impl Servers {
             list.len() != self.list.len() || list.iter().any(|server| !self.list.contains(server));
         if changed {
             self.list.rotate_left(self.next);
-            let last = self.list.pop();
+            let tried = self.list.pop();
             *self = Self::new(list, jitter);
-            if let Some(last) = last {
-                self.taken(&last);
+            if let Some(tried) = tried {
+                self.taken(&tried);
             }
         }
         changed

@@ -754,7 +754,10 @@ impl World {
                 Event::Lost { service, first } => {
                     self.lost.push((service.name().to_string(), first));
                 }
-                Event::Serving(_) | Event::Settled(_) | Event::Refused { .. } => {}
+                Event::Serving(_)
+                | Event::Settled(_)
+                | Event::Refused { .. }
+                | Event::Withheld { .. } => {}
             }
         }
         while let Some(action) = self.session.poll_action() {

@@ -1,6 +1,8 @@
 //! Why a call on a connection has no answer.
 use std::fmt;
 
+use crate::error::ErrorKind;
+
 /// Why a call on a connection has no answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum CallError {
@@ -12,11 +14,28 @@ pub(crate) enum CallError {
     Timeout,
     /// The server answered with a gRPC status instead of a message.
     Status { code: u32, message: String },
-    /// What came is no Nacos message, or larger than this client reads.
+    /// What came is no Nacos message.
     Unreadable(String),
+    /// What came is larger than this client reads.
+    Oversized { length: usize, limit: usize },
 }
 
 impl CallError {
+    /// What a caller can do about it.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotSent(_) | Self::Lost(_) => ErrorKind::Disconnected,
+            Self::Timeout => ErrorKind::Timeout,
+            Self::Status { code, .. } => match *code {
+                status::EXHAUSTED | status::CANCELLED => ErrorKind::Refused,
+                status::UNAVAILABLE => ErrorKind::Disconnected,
+                status::UNIMPLEMENTED => ErrorKind::Unsupported,
+                _ => ErrorKind::Server,
+            },
+            Self::Unreadable(_) | Self::Oversized { .. } => ErrorKind::Protocol,
+        }
+    }
+
     /// Its kind in a word, for what is measured.
     pub(crate) fn label(&self) -> &'static str {
         match self {
@@ -24,7 +43,7 @@ impl CallError {
             Self::Lost(_) => "lost",
             Self::Timeout => "timeout",
             Self::Status { .. } => "status",
-            Self::Unreadable(_) => "unreadable",
+            Self::Unreadable(_) | Self::Oversized { .. } => "unreadable",
         }
     }
 }
@@ -37,6 +56,9 @@ impl fmt::Display for CallError {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Status { code, message } => write!(f, "gRPC status {code}: {message}"),
             Self::Unreadable(why) => f.write_str(why),
+            Self::Oversized { length, limit } => {
+                write!(f, "a message of {length} bytes is over the receive limit of {limit} bytes")
+            }
         }
     }
 }

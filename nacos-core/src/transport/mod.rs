@@ -22,7 +22,7 @@ pub use self::tls::TlsVersion;
 pub(crate) use self::{
     dial::Within,
     dialer::Dialer,
-    error::{CallError, status},
+    error::CallError,
     http1::{Form, HttpError, get_list, post_form},
     link::{Headers, Link},
     pulse::Limit,

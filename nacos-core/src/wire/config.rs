@@ -1,10 +1,18 @@
 //! Messages of the configuration service.
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Request, answer};
-use crate::{key::ConfigKey, resource::Resource};
+use super::{Answer, Failure, Request, answer};
+use crate::{
+    document::{Document, digest},
+    key::ConfigKey,
+    resource::Resource,
+};
 
 /// Asks for a document's content.
 #[derive(Debug, Serialize)]
@@ -52,6 +60,32 @@ answer! {
         last_modified: i64,
         beta: bool,
         tag: Option<String>,
+    }
+}
+
+impl ConfigQueryResponse {
+    /// The document.
+    ///
+    /// # Errors
+    ///
+    /// No content came. Servers refuse a query for what is not there, and what is empty has an empty
+    /// content: nothing at all is not taken for one, which would replace what is in use.
+    pub(crate) fn into_document(self) -> Result<Document, Failure> {
+        let Some(content) = self.content else {
+            let why = format!("{:?} without content", <Self as Answer>::TYPE);
+            return Err(Failure::Unreadable(why));
+        };
+        let content: Arc<str> = content.into();
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let modified = u64::try_from(self.last_modified).ok().filter(|&ms| ms > 0);
+        Ok(Document {
+            md5: given(self.md5).unwrap_or_else(|| digest(&content)).into(),
+            content,
+            content_type: given(self.content_type).unwrap_or_else(|| "text".to_owned()).into(),
+            last_modified: modified
+                .and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
+            encrypted_data_key: given(self.encrypted_data_key).map(Into::into),
+        })
     }
 }
 

@@ -111,7 +111,8 @@ async fn start_names_what_is_wrong_or_unknown() {
     assert!(error.to_string().contains("nacos://G/a.json"), "{error}");
 
     let (documents, followed) = crate::testing::Documents::new(&[("a.json", None)]);
-    documents.set(0, DocumentState::Unreachable { last: None, why: CoreErrorKind::Denied });
+    let (why, cause) = (CoreErrorKind::Denied, "no".into());
+    documents.set(0, DocumentState::Unreachable { last: None, why, cause });
     let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("denied");
     assert_eq!(error.kind(), ErrorKind::Unreachable);
 }
@@ -121,7 +122,7 @@ async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
     let text = r#"{"n": 1}"#;
     let (documents, config) = start(recipe(), &[("a.json", Some(text))]).await.expect("valid");
     let why = CoreErrorKind::Disconnected;
-    documents.set(0, DocumentState::Unreachable { last: None, why });
+    documents.set(0, DocumentState::Unreachable { last: None, why, cause: "lost".into() });
     let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
     assert_eq!((stale.freshness, stale.generation), (Freshness::Stale { why }, 1));
     documents.publish(0, text);

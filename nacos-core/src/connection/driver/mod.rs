@@ -70,6 +70,8 @@ pub(super) enum Command {
     Unusable(LinkId),
     /// The server refused a request that carried this.
     TokenRefused(Arc<Grant>),
+    /// An answer to a user's request could not be read.
+    Unread,
     Close {
         deadline: Instant,
         done: oneshot::Sender<ShutdownReport>,
@@ -144,6 +146,8 @@ pub(super) struct Driver {
     losses: Seldom,
     /// claims that were refused,
     refused: Seldom,
+    /// documents that are not to be had,
+    withheld: Seldom,
     /// pushes that could not be read.
     skipped: Seldom,
     closing: Option<Closing>,
@@ -234,6 +238,7 @@ impl Driver {
             chronicle: Chronicle::new(),
             losses: Seldom::every(WARNING_EVERY),
             refused: Seldom::every(WARNING_EVERY),
+            withheld: Seldom::every(WARNING_EVERY),
             skipped: Seldom::every(WARNING_EVERY),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
@@ -311,6 +316,7 @@ impl Driver {
                 }
                 self.show_current();
             }
+            Command::Unread => self.unread(),
             Command::Close { deadline, done } => {
                 if let Some(closing) = &mut self.closing {
                     closing.waiting.push(done);
@@ -394,11 +400,11 @@ impl Driver {
                 self.read_on(id, pushes);
                 self.session.handle_push(now, id, &payload);
             }
-            Err(CallError::Unreadable(why)) => {
+            Err(why @ (CallError::Unreadable(_) | CallError::Oversized { .. })) => {
                 if self.skipped.allows(now) {
-                    warn!(why, "skipped a push");
+                    warn!(%why, "skipped a push");
                 } else {
-                    debug!(why, "skipped a push");
+                    debug!(%why, "skipped a push");
                 }
                 self.read_on(id, pushes);
             }
@@ -408,10 +414,14 @@ impl Driver {
 
     /// Counts what could not be read.
     fn read(&mut self, message: &Result<Payload, CallError>) {
-        if matches!(message, Err(CallError::Unreadable(_))) {
-            self.vitals.unreadable += 1;
-            telemetry::unreadable();
+        if matches!(message, Err(CallError::Unreadable(_) | CallError::Oversized { .. })) {
+            self.unread();
         }
+    }
+
+    fn unread(&mut self) {
+        self.vitals.unreadable += 1;
+        telemetry::unreadable();
     }
 
     /// Tells the session what users' requests have heard.

@@ -51,6 +51,13 @@ impl Driver {
                     debug!(%service, reasserted, first, "registered again what is not shown");
                 }
             }
+            Event::Withheld { key, cause } => {
+                if self.withheld.allows(now()) {
+                    warn!(%key, %cause, "a watched document is not to be had");
+                } else {
+                    debug!(%key, %cause, "a watched document is not to be had");
+                }
+            }
             Event::Refused { key, code, message } => {
                 if self.refused.allows(now()) {
                     warn!(%key, code, %message, "the server refused");

@@ -165,6 +165,18 @@ async fn servers_that_are_given_the_client_join_its_lifecycle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn registration_that_is_refused_for_the_moment_does_not_end_the_start() {
+    let world = World::new().await;
+    world.server.answer_next("InstanceRequest", 503);
+    let (bound, address) = world.bound().await;
+    let ended = run(world.on(bound));
+    world.registered(1).await;
+    assert_eq!(ask(address, b'p').await.expect("answered"), b'p');
+    world.shutdown.begin();
+    finish(ended).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_registration_is_an_error() {
     let world = World::new().await;
     world.server.answer_always("InstanceRequest", Some(403));

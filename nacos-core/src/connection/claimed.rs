@@ -1,0 +1,146 @@
+//! What a guard holds: its claim, how that stands with the server, and its end.
+use std::sync::Arc;
+
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{Connection, driver::Command};
+use crate::{
+    error::{Error, ErrorKind},
+    instance::Instance,
+    live::{Live, live},
+    session::{ClaimKey, GuardId},
+    state::{ClaimState, SessionState},
+    wire::Refusal,
+};
+
+/// A claim, as its guard holds it.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(super) connection: Arc<Connection>,
+    pub(super) key: ClaimKey,
+    pub(super) guard: GuardId,
+    pub(super) state: Live<ClaimState>,
+}
+
+impl Claimed {
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(crate) fn state(&self) -> Live<ClaimState> {
+        self.state.clone()
+    }
+
+    /// Claims `instance` in place of what this guard claimed. Readers of the former claim's state
+    /// end.
+    pub(crate) fn restate(&mut self, instance: Instance) {
+        let (writer, state) = live(ClaimState::Pending);
+        self.state = state;
+        let (key, guard) = (self.key.clone(), self.guard);
+        self.connection.send(Command::Assert {
+            key,
+            guard,
+            instance: Some(instance),
+            state: writer,
+        });
+    }
+
+    /// Waits until the server holds the claim.
+    ///
+    /// # Errors
+    ///
+    /// As for [`settled`](Self::settled).
+    pub(crate) async fn held(&self, doing: &str) -> Result<(), Error> {
+        self.settled(doing, &mut self.state(), |state| *state == ClaimState::Held).await
+    }
+
+    /// Waits until `value` satisfies `known`, or the claim is refused.
+    ///
+    /// # Errors
+    ///
+    /// The server refused it, and waiting does not help, or the client closed. Or the request
+    /// timeout is over: then the last refusal of a server that is asked again, if there is one.
+    pub(crate) async fn settled<T>(
+        &self,
+        doing: &str,
+        value: &mut Live<T>,
+        known: impl Fn(&T) -> bool,
+    ) -> Result<(), Error> {
+        let mut claim = self.state();
+        let mut session = self.connection.state();
+        let hopeless = |state: &SessionState| {
+            matches!(state, SessionState::Denied { .. } | SessionState::Closed)
+        };
+        let refused = |state: &ClaimState| match state {
+            // A right that is missing is asked for again, too, but not before somebody's help.
+            ClaimState::Refused { retrying, .. } => {
+                !retrying || refusal(state).is_none_or(|refusal| !refusal.kind().is_retryable())
+            }
+            ClaimState::Pending | ClaimState::Held => false,
+        };
+        let within = self.connection.options.request_timeout;
+        let wait = async {
+            tokio::select! {
+                biased;
+                // First, because a value may have come before a later refusal.
+                value = value.wait_for(known) => match value {
+                    Some(_) => Ok(()),
+                    None => Err(Error::new(ErrorKind::Closed, doing)),
+                },
+                state = claim.wait_for(refused) => {
+                    let refused = state.and_then(|state| refusal_error(doing, &state));
+                    Err(refused.unwrap_or_else(|| Error::new(ErrorKind::Closed, doing)))
+                }
+                // A wrong password is not made right by waiting.
+                _ = session.wait_for(hopeless) => Err(self.connection.nobody_answered(doing)),
+            }
+        };
+        match timeout(within, wait).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                Err(self.refused(doing).unwrap_or_else(|| self.connection.nobody_answered(doing)))
+            }
+        }
+    }
+
+    /// The server's refusal, if the claim stands refused.
+    pub(crate) fn refused(&self, doing: &str) -> Option<Error> {
+        refusal_error(doing, &self.state.get())
+    }
+
+    /// Withdraws the claim, and waits until the server has agreed.
+    pub(crate) async fn withdraw(self, doing: &str) -> Result<(), Error> {
+        let (done, agreed) = oneshot::channel();
+        let (key, guard) = (self.key.clone(), self.guard);
+        self.connection.send(Command::Withdraw { key, guard, done: Some(done) });
+        match timeout(self.connection.options.request_timeout, agreed).await {
+            // If nobody answers because the session has ended, so has the claim.
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.connection.nobody_answered(doing)),
+        }
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        // A second withdrawal of the same claim changes nothing.
+        let (key, guard) = (self.key.clone(), self.guard);
+        self.connection.send(Command::Withdraw { key, guard, done: None });
+        // After the withdrawal: see `Store`.
+        match &self.key {
+            ClaimKey::Listen(key) => self.connection.documents.leave(key),
+            ClaimKey::Subscription(key) => self.connection.services.leave(key),
+            ClaimKey::Instances(_) => {}
+        }
+    }
+}
+
+fn refusal(state: &ClaimState) -> Option<Refusal> {
+    let ClaimState::Refused { code, message, .. } = state else { return None };
+    Some(Refusal { code: *code, message: message.to_string(), typed: true })
+}
+
+fn refusal_error(doing: &str, state: &ClaimState) -> Option<Error> {
+    let refusal = refusal(state)?;
+    Some(Error::new(refusal.kind(), doing).with_code(refusal.code).because(refusal))
+}

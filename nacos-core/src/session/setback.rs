@@ -1,0 +1,84 @@
+//! Why a claim or a query was not answered as it was hoped, and when to try again.
+use std::time::Duration;
+
+use super::{backoff::retry_delay, documents::Cause};
+use crate::{
+    error::ErrorKind,
+    transport::CallError,
+    wire::{self, Answer, Failure, Payload, Refusal},
+};
+
+/// Why a claim was not agreed to.
+pub(super) enum Setback {
+    /// Nothing more can be sent on this connection: it is lost, leaving, or not known.
+    Gone(String),
+    /// No answer in time: nobody knows whether it was done.
+    Unanswered,
+    /// An answer that cannot be read: it may have been done, and asking at once would not help.
+    Unreadable { cause: Cause, too_large: bool },
+    /// The server said no.
+    Refused(Refusal),
+}
+
+impl Setback {
+    /// When to send it again; never, if only a change can help.
+    pub(super) fn retry_after(&self, tries: u32, jitter: f64) -> Option<Duration> {
+        let tries = match self {
+            Self::Refused(refusal) => match refusal.kind() {
+                ErrorKind::Refused | ErrorKind::Unsupported | ErrorKind::Conflict => return None,
+                // A new token retries at once; this is for rights that are granted meanwhile.
+                ErrorKind::Denied => u32::MAX,
+                _ => tries,
+            },
+            // It is on its way each time, and grows no smaller by that.
+            Self::Unreadable { too_large: true, .. } => u32::MAX,
+            Self::Unreadable { .. } | Self::Unanswered | Self::Gone(_) => tries,
+        };
+        Some(retry_delay(tries, jitter))
+    }
+
+    pub(super) fn cause(&self) -> Cause {
+        let (kind, text) = match self {
+            Self::Gone(why) => (ErrorKind::Disconnected, why.as_str().into()),
+            Self::Unanswered => (CallError::Timeout.kind(), CallError::Timeout.to_string().into()),
+            Self::Refused(refusal) => (refusal.kind(), refusal.to_string().into()),
+            Self::Unreadable { cause, .. } => return cause.clone(),
+        };
+        Cause { kind, text }
+    }
+}
+
+pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
+    match answer {
+        Ok(payload) => match wire::decode(&payload) {
+            Ok(answer) => Ok(answer),
+            Err(failure) => Err(failure.into()),
+        },
+        Err(error @ (CallError::NotSent(_) | CallError::Lost(_))) => {
+            Err(Setback::Gone(error.to_string()))
+        }
+        Err(CallError::Timeout) => Err(Setback::Unanswered),
+        Err(error) => {
+            let cause = Cause { kind: error.kind(), text: error.to_string().into() };
+            let too_large = matches!(error, CallError::Oversized { .. });
+            Err(Setback::Unreadable { cause, too_large })
+        }
+    }
+}
+
+impl From<Failure> for Setback {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Answered(refusal)
+                if matches!(refusal.code, wire::UNREGISTERED | wire::DISCONNECTED) =>
+            {
+                Self::Gone(refusal.to_string())
+            }
+            Failure::Answered(refusal) => Self::Refused(refusal),
+            Failure::Unreadable(why) => {
+                let cause = Cause { kind: ErrorKind::Protocol, text: why.into() };
+                Self::Unreadable { cause, too_large: false }
+            }
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! Our client as a process under orders, so that what it uses can be read off the process, and a
-//! rival can take the same orders: `hold` and `starts`.
+//! rival can take the same orders: `hold`, `starts` and `reads`.
 use std::{
     io::{self, Read},
     time::Instant,
@@ -7,7 +7,13 @@ use std::{
 
 use nacos_core::{Client, Instance};
 
-use crate::{Failure, meter::millis, run::Flavor};
+use crate::{
+    Failure,
+    group::{Ours, Reader},
+    meter::{Meter, amount, micros, millis},
+    row::{quantile, sorted},
+    run::Flavor,
+};
 
 /// Does what the command line says after `--client`.
 ///
@@ -22,7 +28,12 @@ pub fn client(order: &[String]) -> Result<(), Failure> {
             runtime.block_on(hold(addresses, service, subscriptions.parse()?))
         }
         ["starts", addresses, count] => runtime.block_on(starts(addresses, count.parse()?)),
-        _ => Err("hold ADDRESSES SERVICE SUBSCRIPTIONS | starts ADDRESSES COUNT".into()),
+        ["reads", addresses, each, in_flight] => {
+            runtime.block_on(reads(addresses, each.parse()?, in_flight.parse()?))
+        }
+        _ => Err("hold ADDRESSES SERVICE SUBSCRIPTIONS | starts ADDRESSES COUNT | \
+                  reads ADDRESSES EACH IN_FLIGHT"
+            .into()),
     }
 }
 
@@ -52,5 +63,35 @@ async fn starts(addresses: &str, count: usize) -> Result<(), Failure> {
             Err(_) => println!("failed"),
         }
     }
+    Ok(())
+}
+
+/// Reads the document of the benches so often by each of so many tasks at once. Says the median
+/// latency in microseconds, the calls per second, and the microseconds of processor time per call.
+async fn reads(addresses: &str, each: usize, in_flight: usize) -> Result<(), Failure> {
+    let (ours, _client) = Ours::connect(addresses).await?;
+    ours.read().await?;
+    let meter = Meter::start();
+    let readers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let ours = ours.clone();
+            tokio::spawn(async move {
+                let mut latencies = Vec::with_capacity(each);
+                for _ in 0..each {
+                    let began = Instant::now();
+                    ours.read().await?;
+                    latencies.push(micros(began.elapsed()));
+                }
+                Ok::<_, Failure>(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for reader in readers {
+        latencies.extend(reader.await??);
+    }
+    let (taken, calls) = (meter.stop(), amount(latencies.len()));
+    let median = quantile(&sorted(&latencies), 0.5);
+    println!("{median} {} {}", calls / taken.wall.as_secs_f64(), micros(taken.cpu) / calls);
     Ok(())
 }

@@ -5,7 +5,7 @@ use benches::{
     Failure,
     args::Args,
     client::client,
-    group::{Group, connect, faults, get, hot, pick},
+    group::{Group, connect, faults, get, hot, pick, rival},
     machine::Machine,
     report::Report,
     run::Run,
@@ -24,6 +24,7 @@ macro_rules! product {
     )*};
 }
 product! {
+    "../../nacos-core/src/document.rs" document,
     "../../nacos-core/src/error.rs" error,
     "../../nacos-core/src/instance.rs" instance,
     "../../nacos-core/src/key.rs" key,
@@ -103,13 +104,20 @@ fn usage() -> String {
     let groups: Vec<_> =
         GROUPS.iter().map(|group| format!("  {:8} {}", group.name, group.about)).collect();
     format!(
-        "{USAGE}\nGroups, all of them but `faults` unless some are named:\n{}",
+        "{USAGE}\nGroups, all of them but `faults` and `rival` unless some are named:\n{}",
         groups.join("\n")
     )
 }
 
-const GROUPS: [Group; 6] =
-    [get::GROUP, connect::GROUP, decode::GROUP, hot::GROUP, pick::GROUP, faults::GROUP];
+const GROUPS: [Group; 7] = [
+    get::GROUP,
+    connect::GROUP,
+    decode::GROUP,
+    hot::GROUP,
+    pick::GROUP,
+    faults::GROUP,
+    rival::GROUP,
+];
 
 const USAGE: &str = "\
 benches [--smoke] [--json] [--rounds N] [--server r-nacos|java|testkit|HOST:PORT] [GROUP ...]

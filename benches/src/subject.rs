@@ -101,6 +101,20 @@ impl Subject {
         if times.len() == count { Ok(times) } else { Err("the client gave up".into()) }
     }
 
+    /// Lets it read the document of the benches; the median latency in microseconds, the calls per
+    /// second, and the microseconds of processor time per call.
+    ///
+    /// # Errors
+    ///
+    /// It could not.
+    pub fn reads(&self, address: &str, each: usize, in_flight: usize) -> Result<[f64; 3], Failure> {
+        let order = ["reads", address, &each.to_string(), &in_flight.to_string()];
+        let output = self.command(&order).output()?;
+        let line = String::from_utf8(output.stdout)?;
+        let figures: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
+        figures.try_into().map_err(|_| format!("{} could not read", self.name).into())
+    }
+
     fn command(&self, order: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).args(order).env("HOME", env::temp_dir());

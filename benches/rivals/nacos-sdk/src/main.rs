@@ -1,4 +1,4 @@
-//! nacos-sdk as a process under the orders of the benches: the same two that our own client takes
+//! nacos-sdk as a process under the orders of the benches: the same three that our own client takes
 //! (see `benches/src/client.rs`).
 use std::{
     env,
@@ -8,8 +8,9 @@ use std::{
     time::Instant,
 };
 
+use cpu_time::ProcessTime;
 use nacos_sdk::api::{
-    config::ConfigServiceBuilder,
+    config::{ConfigService, ConfigServiceBuilder},
     naming::{NamingChangeEvent, NamingEventListener, NamingServiceBuilder, ServiceInstance},
     props::ClientProps,
 };
@@ -23,7 +24,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
             hold(addresses, service, subscriptions.parse()?).await
         }
         ["starts", addresses, count] => starts(addresses, count.parse()?).await,
-        _ => Err("hold ADDRESSES SERVICE SUBSCRIPTIONS | starts ADDRESSES COUNT".into()),
+        ["reads", addresses, each, in_flight] => {
+            reads(addresses, each.parse()?, in_flight.parse()?).await
+        }
+        _ => Err("hold ADDRESSES SERVICE SUBSCRIPTIONS | starts ADDRESSES COUNT | \
+                  reads ADDRESSES EACH IN_FLIGHT"
+            .into()),
     }
 }
 
@@ -53,6 +59,41 @@ async fn starts(addresses: &str, count: usize) -> Result<(), Box<dyn Error>> {
             Err(_) => println!("failed"),
         }
     }
+    Ok(())
+}
+
+/// Reads the document of the benches so often by each of so many tasks at once. Says the median
+/// latency in microseconds, the calls per second, and the microseconds of processor time per call.
+async fn reads(addresses: &str, each: usize, in_flight: usize) -> Result<(), Box<dyn Error>> {
+    let configs = ConfigServiceBuilder::new(props(addresses)).build().await?;
+    let read = |configs: ConfigService| async move {
+        let (data_id, group) = ("nacos-rs-benches".to_owned(), "DEFAULT_GROUP".to_owned());
+        configs.get_config(data_id, group).await
+    };
+    read(configs.clone()).await?;
+    let (began, cpu) = (Instant::now(), ProcessTime::now());
+    let readers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let configs = configs.clone();
+            tokio::spawn(async move {
+                let mut latencies = Vec::with_capacity(each);
+                for _ in 0..each {
+                    let began = Instant::now();
+                    read(configs.clone()).await?;
+                    latencies.push(began.elapsed().as_secs_f64() * 1e6);
+                }
+                Ok::<_, nacos_sdk::api::error::Error>(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for reader in readers {
+        latencies.extend(reader.await??);
+    }
+    let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
+    latencies.sort_by(f64::total_cmp);
+    let calls = latencies.len() as f64;
+    println!("{} {} {}", latencies[latencies.len() / 2], calls / wall, cpu * 1e6 / calls);
     Ok(())
 }
 

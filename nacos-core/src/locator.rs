@@ -98,6 +98,15 @@ impl Endpoint {
         }
     }
 
+    /// Whether `text` names a port, and whether it names a path.
+    pub(crate) fn names(text: &str) -> (bool, bool) {
+        let text = text.trim();
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        url.parse::<Uri>().map_or((false, false), |uri| {
+            (uri.port_u16().is_some(), !matches!(uri.path(), "" | "/"))
+        })
+    }
+
     /// What is asked for: the path and the query.
     pub(crate) fn target(&self) -> String {
         if self.query.is_empty() {

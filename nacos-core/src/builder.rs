@@ -1,6 +1,8 @@
 //! The builder of a client, whose options are checked when it connects.
 use std::sync::Arc;
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::{
     client::Client,
     connection,
@@ -10,6 +12,7 @@ use crate::{
     options::{self, ClientOptions},
     secret::Secret,
     state::SessionState,
+    tasks,
 };
 
 /// Options of a [`Client`]. Setters cannot fail; everything is checked by
@@ -98,26 +101,36 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// Fails fast: as soon as every server has refused, or after
-    /// [`connect_timeout`](Self::connect_timeout), within which a slow one is given ever more time.
-    /// The error's source names every address that was tried, and why it failed; or the address
-    /// server, and why it has no list. [`ErrorKind::Denied`] for a wrong password, [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is sent.
+    /// [`connect_timeout`](Self::connect_timeout), within which a slow one is given ever more time,
+    /// and within which files of certificates are read too, beside the runtime. The error's source
+    /// names every address that was tried, and why it failed; or the address server, and why it has
+    /// no list. [`ErrorKind::Denied`] for a wrong password, [`ErrorKind::InvalidOption`] and
+    /// [`ErrorKind::InvalidName`] before anything is sent.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime; with [`dedicated_thread`](Self::dedicated_thread) it needs none.
+    /// Outside of a tokio runtime.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> Result<Client, Error> {
-        let options = self.check()?;
-        let within = options.connect_timeout;
-        let servers = options.server_names();
+        let (options, certificates) =
+            options::prepare(self.options.or(*self.environment), self.credentials)?;
+        let deadline = Instant::now() + options.connect_timeout;
+        let doing = format!("connect to {}", options.server_names());
+        if let Some(certificates) = certificates {
+            let reading = tasks::blocking(move || certificates.read());
+            let Ok(Some(outcome)) = timeout_at(deadline, reading).await else {
+                let why = "the certificates could not be read in time";
+                return Err(Error::new(ErrorKind::Disconnected, &doing).because(why.to_owned()));
+            };
+            outcome?;
+        }
         let client = Client::start(options)?;
         let mut state = client.state();
         let settled = |state: &SessionState| !matches!(state, SessionState::Connecting { .. });
-        let doing = format!("connect to {servers}");
-        let state = tokio::time::timeout(within, state.wait_for(settled)).await;
+        let state = timeout_at(deadline, state.wait_for(settled)).await;
         let disconnected = |cause: Option<String>| {
             let cause = cause.unwrap_or_else(|| "no server answered in time".to_owned());
             let hint = "a client talks to the main port + 1000 (gRPC), logs in at the main port, \
@@ -142,6 +155,7 @@ impl ClientBuilder {
     /// Returns at once, and connects in the background: now, or when a server appears.
     ///
     /// Requests wait for a connection within their timeout; claims are made as soon as there is one.
+    /// Files of certificates are read right here, so that what is wrong with them is said at once.
     ///
     /// # Errors
     ///
@@ -154,6 +168,7 @@ impl ClientBuilder {
         Client::start(self.check()?)
     }
 
+    /// Blocks while certificates are read.
     fn check(self) -> Result<connection::Options, Error> {
         options::check(self.options.or(*self.environment), self.credentials)
     }

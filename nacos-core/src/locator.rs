@@ -5,6 +5,7 @@ use http::{Uri, uri::Authority};
 
 use crate::{
     error::clip,
+    secret::Secret,
     server::{Scheme, Server},
 };
 
@@ -33,7 +34,7 @@ pub(crate) struct Endpoint {
     pub(crate) host: String,
     pub(crate) port: u16,
     path: String,
-    query: String,
+    query: Secret,
 }
 
 /// What the options say about the address server, beside the endpoint itself.
@@ -89,6 +90,7 @@ impl Endpoint {
         let given = [uri.query(), details.query.map(|query| query.trim_matches(['?', '&', ' ']))];
         let query = given.into_iter().flatten().filter(|part| !part.is_empty()).map(str::to_owned);
         let query = namespace.into_iter().chain(query).collect::<Vec<_>>().join("&");
+        let query = Secret::new(query);
         let endpoint = Self { scheme, host: host.to_owned(), port, path, query };
         match endpoint.target().parse::<Uri>() {
             Ok(_) => Ok(endpoint),
@@ -96,12 +98,21 @@ impl Endpoint {
         }
     }
 
+    /// Whether `text` names a port, and whether it names a path.
+    pub(crate) fn names(text: &str) -> (bool, bool) {
+        let text = text.trim();
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        url.parse::<Uri>().map_or((false, false), |uri| {
+            (uri.port_u16().is_some(), !matches!(uri.path(), "" | "/"))
+        })
+    }
+
     /// What is asked for: the path and the query.
     pub(crate) fn target(&self) -> String {
         if self.query.is_empty() {
             self.path.clone()
         } else {
-            format!("{}?{}", self.path, self.query)
+            format!("{}?{}", self.path, self.query.expose())
         }
     }
 

@@ -21,7 +21,7 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
-use crate::support::builder;
+use crate::{address_server::AddressServer, support::builder};
 
 /// Everything that anybody but the test server logs, at every level, as text.
 #[derive(Clone, Default)]
@@ -113,6 +113,9 @@ async fn secrets_are_in_no_log_line_error_or_debug() {
         let server = server.start().await.expect("ports on loopback");
         let token = server.issue_token();
         let key = AccessKey::new("ak", "hunter2").security_token("hunter2");
+        let lists = AddressServer::start(&server.addr().to_string()).await;
+        let sorry = AddressServer::start("<html>").await;
+        let with_query = |lists: &AddressServer| lists.client().endpoint_query("token=hunter2");
         for builder in [
             builder(&server).credentials("nacos", "hunter2"),
             builder(&server).credentials("nacos", "hunter2-is-wrong"),
@@ -125,15 +128,20 @@ async fn secrets_are_in_no_log_line_error_or_debug() {
             builder(&server).with_credentials(key.signature_region("r")),
             builder(&server).with_credentials(AccessKey::from_files(file("a"), file("s"))),
             builder(&server).access_key("ak").secret_key("hunter2").security_token("hunter2"),
+            with_query(&lists),
+            with_query(&sorry),
+            with_query(&lists).endpoint("127.0.0.1:1"),
+            lists.client().endpoint(format!("http://{}/list?token=hunter2", lists.address)),
         ] {
             shown.push_str(&live(builder, &server).await);
         }
+        assert!(lists.last_request().contains("token=hunter2"), "it was sent");
         assert!(!shown.contains(&token));
         assert!(!log.text().contains(&token));
     }
     let log = log.text();
     // All that goes wrong has been seen, or this would prove nothing.
-    for expected in ["connected", "access denied", "nacos_core", "h2::"] {
+    for expected in ["connected", "access denied", "the list of servers", "nacos_core", "h2::"] {
         assert!(log.contains(expected), "nothing logged {expected:?}");
     }
     assert!(shown.contains("Denied") && shown.contains("Ok("));

@@ -1,7 +1,7 @@
 //! Options that contradict each other are refused here, before anything is sent.
 use std::{sync::Arc, time::Duration};
 
-use super::{ClientOptions, access, locate, tls};
+use super::{Certificates, ClientOptions, access, locate, tls};
 use crate::{
     client::LONGEST,
     connection,
@@ -12,15 +12,26 @@ use crate::{
 };
 
 /// What the options say, with every default filled in. `own` credentials take the place of what
-/// they say about that, right or wrong.
+/// they say about that, right or wrong. Blocks while certificates are read.
 pub(crate) fn check(
     options: ClientOptions,
     own: Option<Arc<dyn Credentials>>,
 ) -> Result<connection::Options, Error> {
+    let (options, certificates) = prepare(options, own)?;
+    certificates.map_or(Ok(()), |certificates| certificates.read())?;
+    Ok(options)
+}
+
+/// The same without the certificates, which the caller reads.
+pub(crate) fn prepare(
+    options: ClientOptions,
+    own: Option<Arc<dyn Credentials>>,
+) -> Result<(connection::Options, Option<Certificates>), Error> {
     let (config_namespace, naming_namespace) = namespaces(&options)?;
     let (servers, locator) = locate::servers(&options, &naming_namespace)?;
-    Ok(connection::Options {
-        dialer: tls::dialer(&options, &servers, locator.as_ref())?,
+    let (dialer, certificates) = tls::dialer(&options, &servers, locator.as_ref())?;
+    let options = connection::Options {
+        dialer,
         servers,
         locator,
         config_namespace,
@@ -40,7 +51,8 @@ pub(crate) fn check(
         },
         // Below that, a server that is gone would be asked in a hot loop.
         backoff_cap: options.backoff_cap.unwrap_or(BACKOFF_CAP).clamp(MIN_BACKOFF_CAP, LONGEST),
-    })
+    };
+    Ok((options, certificates))
 }
 
 /// The namespace of documents, and that of services.

@@ -1,13 +1,15 @@
 //! Options above options: the upper ones win, also over what is meant in their place.
 use super::{ClientOptions, Row};
+use crate::locator::Endpoint;
 
 impl ClientOptions {
     /// These, and where they say nothing what `below` says.
     ///
     /// Of options that exclude each other, such as `server_addr` and `endpoint`, or a password and
     /// a token, these win over the others below: whoever names a server in code is not sent
-    /// elsewhere by the environment. A `namespace` here wins over every namespace below, also over
-    /// the `config_namespace` and the `naming_namespace` there.
+    /// elsewhere by the environment. So do a `namespace` here over the special ones below, an access
+    /// key here over the token of another one below, and an `endpoint` here, if it names a port or a
+    /// path, over what is said about those below.
     ///
     /// ```
     /// use nacos_core::ClientOptions;
@@ -26,14 +28,21 @@ impl ClientOptions {
             let chosen = |names: &&[&str]| names.iter().any(|name| self.says(name));
             for others in alternatives.iter().filter(|names| !chosen(names)) {
                 if alternatives.iter().any(chosen) {
-                    others.iter().flat_map(all_of).for_each(|name| below.forget(name));
+                    others.iter().for_each(|name| below.forget(all_of(name)));
                 }
             }
         }
-        for (common, special) in SPECIAL {
-            if self.says(common) {
-                special.iter().for_each(|name| below.forget(name));
+        for (above, instead) in REPLACED {
+            if self.says(above) {
+                below.forget(instead);
             }
+        }
+        let (port, path) = self.endpoint.as_deref().map(Endpoint::names).unwrap_or_default();
+        if port {
+            below.forget(PORT);
+        }
+        if path {
+            below.forget(PATH);
         }
         self.filled_from(below)
     }
@@ -42,8 +51,8 @@ impl ClientOptions {
         Row::find(name).is_some_and(|row| (row.is_given)(self))
     }
 
-    fn forget(&mut self, name: &str) {
-        if let Some(row) = Row::find(name) {
+    fn forget(&mut self, names: &[&str]) {
+        for row in names.iter().filter_map(|name| Row::find(name)) {
             (row.clear)(self);
         }
     }
@@ -65,8 +74,13 @@ const ALTERNATIVES: &[&[&[&str]]] = &[
     &[&["security_token"], &["security_token_file"]],
 ];
 
-/// Options, with what is said instead of each of them for a part of its meaning.
-const SPECIAL: &[(&str, &[&str])] = &[("namespace", &["config_namespace", "naming_namespace"])];
+/// Options, with what is about another value of them where it stands below: a namespace for a part
+/// of what is asked for, or the token of another key.
+const REPLACED: &[(&str, &[&str])] = &[
+    ("namespace", &["config_namespace", "naming_namespace"]),
+    ("access_key", TOKEN),
+    ("access_key_file", TOKEN),
+];
 
 const ENDPOINT: &[&str] = &[
     "endpoint",
@@ -75,6 +89,9 @@ const ENDPOINT: &[&str] = &[
     "endpoint_cluster_name",
     "endpoint_query",
 ];
+const PATH: &[&str] = &["endpoint_context_path", "endpoint_cluster_name"];
+const PORT: &[&str] = &["endpoint_port"];
+const TOKEN: &[&str] = &["security_token", "security_token_file"];
 const USER: &[&str] = &["username", "password", "password_file"];
 const IDENTITY: &[&str] = &["identity_key", "identity_value"];
 const ACCESS_KEY: &[&str] = &[
@@ -152,11 +169,44 @@ mod tests {
     }
 
     #[test]
+    fn access_key_above_takes_no_token_of_another_key() {
+        let below = options(&[("access_key", "old"), ("secret_key", "s"), ("security_token", "t")]);
+        for key in ["access_key", "access_key_file"] {
+            let merged = options(&[(key, "new")]).or(below.clone());
+            assert!(merged.security_token.is_none() && merged.secret_key.is_some());
+        }
+        let upper = options(&[("security_token", "new")]);
+        assert_eq!(upper.clone().or(below).security_token, upper.security_token);
+    }
+
+    #[test]
+    fn endpoint_above_says_itself_what_is_said_below_too() {
+        let below = options(&[
+            ("endpoint", "jmenv"),
+            ("endpoint_port", "81"),
+            ("endpoint_context_path", "env"),
+            ("endpoint_cluster_name", "blue"),
+            ("endpoint_query", "a=b"),
+        ]);
+        let merged = |endpoint| {
+            let merged = options(&[("endpoint", endpoint)]).or(below.clone());
+            assert_eq!(merged.endpoint_query, below.endpoint_query);
+            let path = merged.endpoint_context_path.or(merged.endpoint_cluster_name);
+            (merged.endpoint_port.is_some(), path.is_some())
+        };
+        assert_eq!(merged("other"), (true, true));
+        assert_eq!(merged("other:82"), (false, true));
+        assert_eq!(merged("http://other/list"), (true, false));
+        assert_eq!(merged("http://[::1]:82/list?c=d"), (false, false));
+        assert_eq!(merged("no endpoint"), (true, true));
+    }
+
+    #[test]
     fn every_alternative_is_an_option() {
         let alternatives = ALTERNATIVES.iter().copied().flatten().copied().flatten();
         let alternatives = alternatives.chain(ENDPOINT);
-        let special = SPECIAL.iter().flat_map(|(common, special)| special.iter().chain([common]));
-        for name in alternatives.chain(special) {
+        let replaced = REPLACED.iter().flat_map(|(above, instead)| instead.iter().chain([above]));
+        for name in alternatives.chain(replaced).chain(PATH).chain(PORT) {
             assert!(Row::find(name).is_some_and(|row| row.name == *name), "{name}");
         }
     }

@@ -22,7 +22,11 @@ use serde::{
 
 pub use self::table::ClientOptions;
 pub(crate) use self::{
-    check::check, given::Given, table::OPTIONS, typos::variable as misspelt_variable,
+    check::{check, prepare},
+    given::Given,
+    table::OPTIONS,
+    tls::Certificates,
+    typos::variable as misspelt_variable,
 };
 use crate::error::{Error, ErrorKind};
 

@@ -38,6 +38,11 @@ options! {
     /// One name, `host[:port]`, of which each address is a server of its own, such as a headless
     /// service of Kubernetes; resolved anew every `endpoint_refresh`. `A` and `AAAA` records are
     /// read, `SRV` records are not.
+    ///
+    /// Each answer has to name all servers: one that is missing from two answers, half an
+    /// `endpoint_refresh` apart, is left, so that a resolver which answers with a few of many at a
+    /// time moves the client again and again. Over TLS each address shows a certificate of the
+    /// name, unless `tls_server_name` says which.
     server_dns: text, default "none";
 
     /// The namespace (its id, not its display name) of documents and services.
@@ -120,8 +125,9 @@ options! {
     tls_key_file: text, default "none",
         also "nacos_remote_client_rpc_tls_certPrivateKey" "nacos.remote.client.rpc.tls.certPrivateKey";
 
-    /// The name that the servers' certificates have to show.
-    tls_server_name: text, default "the host as it is dialled";
+    /// The name that the servers' certificates have to show. That of an address server is always
+    /// its own.
+    tls_server_name: text, default "the host as it is dialled, or the name in `server_dns`";
 
     /// The oldest version of TLS that is spoken.
     tls_min_version: tls_version, default "1.2";

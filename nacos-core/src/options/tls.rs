@@ -9,12 +9,35 @@ use crate::{
     transport::{ClientFiles, Dialer, Tls, TlsSettings},
 };
 
-/// What opens the sockets of a client with these options, to these servers.
+/// What TLS is made of, if it is spoken. It is read when a client is made, so that what is wrong
+/// with it is said at once.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    dialer: Dialer,
+    /// The option that asks for TLS.
+    by: &'static str,
+}
+
+impl Certificates {
+    /// Blocks for as long as the disk does, or whatever the system keeps its authorities in.
+    ///
+    /// # Errors
+    ///
+    /// Names the option whose value cannot be used.
+    pub(crate) fn read(&self) -> Result<(), Error> {
+        self.dialer.check().map_err(|problem| {
+            invalid(if problem.option == "tls" { self.by } else { problem.option }, problem.why)
+        })
+    }
+}
+
+/// What opens the sockets of a client with these options, to these servers, and what has to be read
+/// for it.
 pub(super) fn dialer(
     options: &ClientOptions,
     servers: &[Server],
     locator: Option<&Locator>,
-) -> Result<Dialer, Error> {
+) -> Result<(Dialer, Option<Certificates>), Error> {
     let named = |server: &Server| server.scheme() == Some(Scheme::Https);
     let (by, https) = match locator.map(|locator| &locator.source) {
         Some(Source::Endpoint(endpoint)) => ("endpoint", endpoint.scheme == Scheme::Https),
@@ -38,18 +61,19 @@ pub(super) fn dialer(
         return Err(invalid(detail, UNUSED));
     }
     let dialer = Dialer::new(options.tls, Tls::new(settings(options, locator)?));
-    if used {
-        dialer.check().map_err(|problem| {
-            let by_address = problem.option == "tls" && options.tls != Some(true);
-            invalid(if by_address { by } else { problem.option }, problem.why)
-        })?;
-    }
-    if options.tls == Some(true) && options.password.is_some() {
+    let by = if options.tls == Some(true) { "tls" } else { by };
+    let certificates = used.then(|| Certificates { dialer: dialer.clone(), by });
+    if options.tls == Some(true) && logs_in(options) {
         for server in servers.iter().filter(|server| !dialer.secures_http(server)) {
             warn!(%server, "the password travels unencrypted: the address says http://");
         }
     }
-    Ok(dialer)
+    Ok((dialer, certificates))
+}
+
+fn logs_in(options: &ClientOptions) -> bool {
+    options.password.as_ref().is_some_and(|password| !password.is_empty())
+        || options.password_file.as_ref().is_some_and(|path| !path.is_empty())
 }
 
 fn settings(options: &ClientOptions, locator: Option<&Locator>) -> Result<TlsSettings, Error> {

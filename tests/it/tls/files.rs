@@ -1,8 +1,12 @@
 //! Files of certificates: damaged at the start, and changed while the client lives.
-use std::{error::Error as _, fs, path::Path};
+use std::{
+    error::Error as _, fs, future::poll_fn, path::Path, pin::pin, sync::mpsc, task::Poll,
+    time::Duration,
+};
 
 use nacos_core::{Client, ErrorKind};
 use nacos_testkit::Server;
+use tokio::runtime;
 
 use super::{
     authority::{Authority, Keys, Paths},
@@ -40,6 +44,40 @@ async fn damaged_file_is_named_and_never_quoted() {
         assert!(error.contains("`tls_key_file`") && error.contains("damaged.pem"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+/// On a runtime that has a single thread for what blocks, which is busy until the gate opens.
+#[test]
+fn connect_reads_files_beside_the_runtime_and_within_its_timeout() {
+    let trusted = trusted(Keys::Ecdsa);
+    let late = trusted.folder.path().join("late.pem");
+    let builder = Client::builder().server_addr("127.0.0.1:1").tls(true).tls_ca_file(text(&late));
+    let runtime = runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (open, gate) = mpsc::channel::<()>();
+        let _busy = tokio::task::spawn_blocking(move || gate.recv());
+        let mut patient = pin!(builder.clone().connect_timeout(HOUR).connect());
+        let mut hasty = pin!(builder.connect());
+        let waiting = poll_fn(|cx| {
+            let [patient, hasty] = [patient.as_mut().poll(cx), hasty.as_mut().poll(cx)];
+            Poll::Ready(patient.is_pending() && hasty.is_pending())
+        });
+        assert!(waiting.await, "the disk was waited for");
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let hasty = hasty.await.expect_err("it had five seconds");
+        assert_eq!(hasty.kind(), ErrorKind::Disconnected);
+        let why = hasty.source().expect("has a cause").to_string();
+        assert!(why.contains("could not be read in time"), "{why}");
+        fs::copy(&trusted.ca_file, &late).expect("writable");
+        drop(open);
+        let patient = patient.await.expect_err("nobody is there");
+        assert_eq!(patient.kind(), ErrorKind::Disconnected, "read before: {patient:?}");
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,3 +160,5 @@ async fn authorities_that_change_decide_about_the_next_connection() {
     stranger.write(trusted.folder.path(), "ca");
     client.configs().get("d").await.expect("it is now");
 }
+
+const HOUR: Duration = Duration::from_secs(3600);

@@ -1,7 +1,9 @@
 //! TLS to the servers: who is trusted, who is refused, and that the refusal says why.
 #[path = "../../tls/authority.rs"]
 mod authority;
+mod endpoint;
 mod files;
+mod system;
 mod terminator;
 
 use std::{error::Error as _, time::Duration};
@@ -10,12 +12,16 @@ use nacos_core::{Client, ClientBuilder, ErrorKind, Publish, TlsVersion};
 use nacos_testkit::Server;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, time::Instant};
+use tracing::Level;
 
 use self::{
     authority::{Authority, Identity, Keys},
     terminator::{BOTH, NEW, OLD, Terminator, Terms},
 };
-use crate::support::{server, soon};
+use crate::{
+    logs::Log,
+    support::{server, soon},
+};
 
 /// An authority whose root stands in a file, and a folder for more.
 struct Trusted {
@@ -109,6 +115,24 @@ async fn login_stays_plain_only_where_the_address_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn password_that_travels_in_clear_text_is_warned_about_wherever_it_stands() {
+    let trusted = trusted(Keys::Ecdsa);
+    let builder = Client::builder().server_addr("http://127.0.0.1:1").tls(true);
+    let builder = builder.tls_ca_file(&trusted.ca_file).username("nacos");
+    for builder in [builder.clone().password("hunter2"), builder.password_file("/password")] {
+        let warnings = |address: &str| {
+            let (log, _guard) = Log::keep();
+            let client = builder.clone().server_addr(address).connect_lazy();
+            drop(client.expect("valid options"));
+            log.at(Level::WARN).concat()
+        };
+        let said = warnings("http://127.0.0.1:1");
+        assert!(said.contains("unencrypted") && !said.contains("hunter2"), "{said:?}");
+        assert_eq!(warnings("127.0.0.1:1"), "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn certificate_for_another_name_is_refused_unless_that_name_is_expected() {
     let trusted = trusted(Keys::Ecdsa);
     let server = server().await;
@@ -123,6 +147,20 @@ async fn certificate_for_another_name_is_refused_unless_that_name_is_expected() 
         builder.tls_server_name("nacos.example").connect().await.expect("that is its name");
     }
     assert_eq!(terminator.seen()[0].server_name.as_deref(), Some("nacos.example"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_address_of_a_name_shows_the_certificate_of_that_name() {
+    let trusted = trusted(Keys::Ecdsa);
+    let server = server().await;
+    let identity = trusted.authority.issue(&["localhost"]);
+    let terminator = Terminator::before(&server, &Terms::new(&identity)).await;
+    let name = format!("localhost:{}", terminator.main_port());
+    let builder = Client::builder().server_dns(name).tls(true).tls_ca_file(&trusted.ca_file);
+    let builder = builder.grpc_port_offset(terminator.grpc_port() - terminator.main_port());
+    let client = builder.connect().await.expect("connects");
+    client.configs().get("d").await.expect("an answer");
+    assert_eq!(terminator.seen()[0].server_name.as_deref(), Some("localhost"));
 }
 
 #[tokio::test(start_paused = true)]

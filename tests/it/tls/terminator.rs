@@ -79,6 +79,11 @@ pub(crate) struct Terminator {
 
 impl Terminator {
     pub(crate) async fn before(server: &Server, terms: &Terms<'_>) -> Self {
+        Self::before_ports([server.addr(), server.grpc_addr()], terms).await
+    }
+
+    /// In front of whatever listens at these two.
+    pub(crate) async fn before_ports(behind: [SocketAddr; 2], terms: &Terms<'_>) -> Self {
         let mut listeners = Vec::new();
         for _ in 0..2 {
             listeners.push(TcpListener::bind("127.0.0.1:0").await.expect("a port"));
@@ -89,7 +94,6 @@ impl Terminator {
         let ports = [port(&listeners[0]), port(&listeners[1])];
         let seen = Arc::default();
         let mut tasks = JoinSet::new();
-        let behind = [server.addr(), server.grpc_addr()];
         for (at, (listener, addr)) in listeners.into_iter().zip(behind).enumerate() {
             let acceptor = TlsAcceptor::from(Arc::new(terms.config(at)));
             tasks.spawn(listen(listener, acceptor, addr, Arc::clone(&seen)));
@@ -103,6 +107,10 @@ impl Terminator {
         Client::builder()
             .server_addr(format!("{scheme}{host}:{main}"))
             .grpc_port_offset(grpc - main)
+    }
+
+    pub(crate) fn main_port(&self) -> u16 {
+        self.ports[0]
     }
 
     pub(crate) fn grpc_port(&self) -> u16 {

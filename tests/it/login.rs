@@ -5,7 +5,7 @@ use nacos_core::{Client, ErrorKind, Instance, Publish, SessionState, credentials
 use nacos_testkit::{Behaviour, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::Instant,
 };
 
@@ -175,6 +175,108 @@ async fn login_stands_in_the_body_alone_and_falls_back_to_the_older_path() {
             assert_eq!(body, "username=nacos&password=se%26cret%3D");
         }
     }
+}
+
+/// The first login that `client` posts to a server that knows no gRPC.
+async fn first_login(client: nacos_core::ClientBuilder) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let client = client.server_addr(address).grpc_port_offset(0);
+    let _client = client.credentials("nacos", "se&cret=").connect_lazy().expect("valid");
+    loop {
+        let (mut socket, _) = soon(listener.accept()).await.expect("accepted");
+        let mut request = vec![0; 4096];
+        let read = soon(socket.read(&mut request)).await.unwrap_or(0);
+        let request = String::from_utf8_lossy(&request[..read]).into_owned();
+        // What dials for gRPC says something else.
+        if request.starts_with("POST ") {
+            return request;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_stands_below_the_context_path() {
+    for (given, path) in [("/env/", "/env/v3/auth/user/login"), ("/", "/v3/auth/user/login")] {
+        let options = format!(r#"{{ "contextPath": "{given}" }}"#);
+        let options = serde_json::from_str(&options).expect("readable");
+        let login = first_login(Client::builder().options(options)).await;
+        assert!(login.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{login}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_server_of_three_delays_no_login() {
+    for _ in 0..20 {
+        let (silent, alive) =
+            (guarded(Behaviour::Nacos3, HOURS).await, guarded(Behaviour::Nacos3, HOURS).await);
+        silent.black_hole(true);
+        let refused = server_that_is_gone().await;
+        let addresses = format!("{},{refused},{}", silent.addr(), alive.addr());
+        let began = Instant::now();
+        let client = Client::builder().server_addr(addresses).credentials("nacos", "se&cret=");
+        client.connect().await.expect("one is alive");
+        let took = Instant::now() - began;
+        assert!(took < Duration::from_millis(400), "{took:?}");
+    }
+}
+
+/// The address of one that was there.
+async fn server_that_is_gone() -> std::net::SocketAddr {
+    guarded(Behaviour::Nacos3, HOURS).await.addr()
+}
+
+/// What a client makes of `answer` to its login, at a server whose gRPC port is as it should be.
+async fn state_after(answer: &str) -> SessionState {
+    let server = Server::start().await.expect("ports on loopback");
+    let ports = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (one, other) = (ports().await, ports().await);
+    let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+    let (http, grpc) = if port(&one) < port(&other) { (one, other) } else { (other, one) };
+    let client = Client::builder().server_addr(http.local_addr().expect("bound").to_string());
+    let client = client.grpc_port_offset(port(&grpc) - port(&http));
+    let answering = async {
+        loop {
+            let (mut socket, _) = http.accept().await.expect("a client");
+            let _ = socket.read(&mut [0; 4096]).await;
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    };
+    let relaying = async {
+        let (mut socket, _) = grpc.accept().await.expect("a client");
+        let mut there = TcpStream::connect(server.grpc_addr()).await.expect("the server is there");
+        let _ = tokio::io::copy_bidirectional(&mut socket, &mut there).await;
+        std::future::pending::<()>().await;
+    };
+    let client = client.credentials("nacos", "se&cret=").connect_lazy().expect("valid");
+    let settled = async {
+        let mut state = client.state();
+        becomes(&mut state, |state| !matches!(state, SessionState::Connecting { .. })).await;
+        (*state.get()).clone()
+    };
+    tokio::select! {
+        state = settled => state,
+        () = answering => unreachable!("it answers for ever"),
+        () = relaying => unreachable!("it never ends"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_status_zero_is_a_wrong_password_of_what_is_no_answer_to_a_login() {
+    let page =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 15\r\n\r\n<h1>hello</h1>\n";
+    for (answer, why) in [
+        (page, "no JSON"),
+        ("HTTP/1.1 99999 Whatever\r\ncontent-length: 0\r\n\r\n", "status"),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "version"),
+    ] {
+        match state_after(answer).await {
+            SessionState::Backoff { cause, .. } => assert!(cause.contains(why), "{cause}"),
+            other => panic!("{other:?} after {answer:?}"),
+        }
+    }
+    let state = state_after("HTTP/1.1 0 \r\ncontent-length: 0\r\n\r\n").await;
+    assert!(matches!(state, SessionState::Denied { .. }), "{state:?}");
 }
 
 #[tokio::test(start_paused = true)]

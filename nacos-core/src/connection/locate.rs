@@ -27,7 +27,7 @@ async fn fetch(dialer: &Dialer, endpoint: &Endpoint, grpc_offset: u16) -> Result
     let (status, body) = match timeout(WITHIN, get_list(dialer, endpoint)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(HttpError::Failed(why))) => return Err(why),
-        Ok(Err(HttpError::ImpossibleStatus)) => return Err("an answer that is no HTTP".to_owned()),
+        Ok(Err(HttpError::StatusZero)) => return Err("an answer that is no HTTP".to_owned()),
         Err(_) => return Err("no answer in time".to_owned()),
     };
     if !status.is_success() {

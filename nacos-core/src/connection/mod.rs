@@ -43,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) config_namespace: Namespace,
     pub(crate) naming_namespace: Namespace,
     pub(crate) credentials: Option<Arc<dyn Credentials>>,
+    /// Where to log in; without slashes around it.
+    pub(crate) context_path: Arc<str>,
     pub(crate) app: String,
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,

@@ -98,7 +98,7 @@ impl AccessKey {
             None => None,
         };
         let key = Key {
-            id: self.id.read().await?.expose().to_owned(),
+            id: self.id.read().await?,
             secret: self.secret.read().await?,
             token,
             region: self.region.clone(),
@@ -131,7 +131,12 @@ mod tests {
     use crate::transport::Dialer;
 
     fn context() -> GrantContext {
-        GrantContext { servers: Vec::new(), dialer: Dialer::plain(), refused: false }
+        GrantContext {
+            servers: Vec::new(),
+            dialer: Dialer::plain(),
+            refused: false,
+            context_path: "nacos".into(),
+        }
     }
 
     #[test]

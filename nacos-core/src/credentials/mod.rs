@@ -31,7 +31,7 @@ mod password;
 mod sign;
 mod source;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 #[cfg(feature = "ram")]
 pub use self::access_key::AccessKey;
@@ -126,6 +126,8 @@ pub struct GrantContext {
     pub(crate) servers: Vec<Server>,
     pub(crate) dialer: Dialer,
     pub(crate) refused: bool,
+    /// Without slashes around it; empty for none.
+    pub(crate) context_path: Arc<str>,
 }
 
 impl GrantContext {
@@ -133,6 +135,16 @@ impl GrantContext {
     /// in, for those who do that with Nacos itself.
     pub fn servers(&self) -> impl Iterator<Item = String> + '_ {
         self.servers.iter().map(Server::to_string)
+    }
+
+    /// The path below which servers answer HTTP: `/nacos` unless the option `context_path` says
+    /// otherwise, empty if it is the root.
+    #[must_use]
+    pub fn context_path(&self) -> String {
+        match &*self.context_path {
+            "" => String::new(),
+            path => format!("/{path}"),
+        }
     }
 
     /// Whether this is asked because a server refused what was granted last: whoever keeps a copy

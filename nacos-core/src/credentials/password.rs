@@ -1,21 +1,23 @@
 //! Logging in with user and password, over the main port of any server (nacos-protocol 5.1).
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, future::pending, path::PathBuf, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Credentials, Grant, GrantContext, GrantError, GrantFuture, Source, grant::Cause};
 use crate::{
     secret::Secret,
     server::Server,
-    transport::{Dialer, Form, HttpError, post_form},
+    transport::{Form, HttpError, post_form},
     wire::login::LoginAnswer,
 };
 
 /// A user and a password, for which servers grant a token that expires.
 ///
 /// Both go into the body of the login and nowhere else. Any server of the list grants a token for
-/// all of them: they are asked in turn, in a random order, at the path of 3.x first.
+/// all of them: they are asked in a random order, the next one beside a slow one, at the path of 3.x
+/// first.
 ///
 /// ```
 /// use nacos_core::{Client, credentials::UserPassword};
@@ -44,21 +46,32 @@ impl UserPassword {
         Self { username, password }
     }
 
-    /// Asks each server in turn until one grants a token or denies the user.
+    /// Asks the servers until one grants a token or denies the user: the next one when one has
+    /// failed, or beside one that is slow.
     async fn log_in(&self, context: &GrantContext) -> Result<Grant, GrantError> {
         let password = self.password.read().await?;
         let fields = [("username", self.username.as_str()), ("password", password.expose())];
+        let mut waiting = context.servers.iter();
+        let mut asked = FuturesUnordered::new();
         let mut causes = Vec::new();
-        for server in &context.servers {
-            match timeout(PER_SERVER, log_in_to(&context.dialer, server, fields)).await {
-                Ok(Err(GrantError { cause: Cause::Unavailable, why })) => {
-                    causes.push(format!("{server}: {why}"));
+        loop {
+            asked.extend(waiting.next().map(|server| log_in_to(context, server, fields)));
+            let beside = async {
+                if waiting.len() == 0 {
+                    pending::<()>().await;
+                } else {
+                    sleep(BESIDE).await;
                 }
-                Ok(outcome) => return outcome,
-                Err(_) => causes.push(format!("{server}: no answer to the login in time")),
+            };
+            tokio::select! {
+                answer = asked.next() => match answer {
+                    Some(Err(GrantError { cause: Cause::Unavailable, why })) => causes.push(why),
+                    Some(outcome) => return outcome,
+                    None => return Err(GrantError::unavailable(causes.join("; "))),
+                },
+                () = beside => {}
             }
         }
-        Err(GrantError::unavailable(causes.join("; ")))
     }
 }
 
@@ -76,15 +89,28 @@ impl fmt::Debug for UserPassword {
 }
 
 async fn log_in_to(
-    dialer: &Dialer,
+    context: &GrantContext,
+    server: &Server,
+    fields: [(&str, &str); 2],
+) -> Result<Grant, GrantError> {
+    let answer = timeout(PER_SERVER, ask(context, server, fields)).await;
+    let answer = answer.unwrap_or_else(|_| Err(GrantError::unavailable("no answer in time")));
+    answer
+        .map_err(|GrantError { cause, why }| GrantError { cause, why: format!("{server}: {why}") })
+}
+
+async fn ask(
+    context: &GrantContext,
     server: &Server,
     fields: [(&str, &str); 2],
 ) -> Result<Grant, GrantError> {
     for path in PATHS {
-        let (status, body) = match post_form(dialer, server, path, Form::new(fields)).await {
+        let path = format!("{}{path}", context.context_path());
+        let form = Form::new(fields);
+        let (status, body) = match post_form(&context.dialer, server, &path, form).await {
             Ok(answer) => answer,
             // What Java Nacos 2.3 makes of a wrong password (seen: `HTTP/1.1 0`).
-            Err(HttpError::ImpossibleStatus) => return Err(wrong_password(server)),
+            Err(HttpError::StatusZero) => return Err(wrong_password()),
             Err(HttpError::Failed(why)) => return Err(GrantError::unavailable(why)),
         };
         match status {
@@ -98,11 +124,11 @@ async fn log_in_to(
                 return Ok(Grant::access_token(token).lifetime(ttl));
             }
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
-                return Err(wrong_password(server));
+                return Err(wrong_password());
             }
             // And of a user that it does not know, or not yet: it reads them every 15 s (seen).
             StatusCode::INTERNAL_SERVER_ERROR if mentions_user(&body) => {
-                return Err(GrantError::unknown(format!("{server} does not know the user")));
+                return Err(GrantError::unknown("the user is not known there"));
             }
             // Servers before 3.0 lack the first path; later ones may switch the second off.
             StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED | StatusCode::GONE => {}
@@ -115,8 +141,8 @@ async fn log_in_to(
     Err(GrantError::unavailable("no login path is known there"))
 }
 
-fn wrong_password(server: &Server) -> GrantError {
-    GrantError::denied(format!("{server} refused the user or the password"))
+fn wrong_password() -> GrantError {
+    GrantError::denied("the user or the password was refused")
 }
 
 fn mentions_user(body: &[u8]) -> bool {
@@ -124,7 +150,9 @@ fn mentions_user(body: &[u8]) -> bool {
     text.contains("User ") && text.contains("not found")
 }
 
-const PATHS: [&str; 2] = ["/nacos/v3/auth/user/login", "/nacos/v1/auth/users/login"];
+const PATHS: [&str; 2] = ["/v3/auth/user/login", "/v1/auth/users/login"];
+/// A server that has not answered by then gets company.
+const BESIDE: Duration = Duration::from_millis(250);
 /// For dialling, sending and the answer, both paths together.
 const PER_SERVER: Duration = Duration::from_secs(2);
 /// What servers grant unless told otherwise, in seconds.

@@ -22,7 +22,7 @@ use crate::{
 /// An access key as it is at one time. `Debug` shows nothing of it.
 #[derive(Clone, Eq, PartialEq)]
 pub(super) struct Key {
-    pub(super) id: String,
+    pub(super) id: Secret,
     pub(super) secret: Secret,
     /// Of a temporary key (STS).
     pub(super) token: Option<Secret>,
@@ -42,7 +42,7 @@ impl Key {
                     // Those of a batch stand in many groups: none is named.
                     _ => millis.to_string(),
                 };
-                headers.insert("Spas-AccessKey", self.id.as_str());
+                headers.insert("Spas-AccessKey", self.id.expose());
                 headers.insert("Timestamp", millis.to_string());
                 headers.insert("Spas-Signature", self.signature(&text, days));
             }
@@ -51,7 +51,7 @@ impl Key {
                     Resource::Service(key) => format!("{millis}@@{}", service(key)),
                     _ => millis.to_string(),
                 };
-                headers.insert("ak", self.id.as_str());
+                headers.insert("ak", self.id.expose());
                 headers.insert("signature", self.signature(&text, days));
                 headers.insert("data", text);
             }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn key() -> Key {
-        Key { id: "ak123".to_owned(), secret: Secret::new("sk123"), token: None, region: None }
+        Key { id: Secret::new("ak123"), secret: Secret::new("sk123"), token: None, region: None }
     }
 
     fn signed(key: &Key, resource: &Resource) -> Vec<(String, String)> {

@@ -35,6 +35,16 @@ pub(super) fn check(options: &ClientOptions) -> Result<Option<Arc<dyn Credential
     }
 }
 
+/// The path below which to log in, without slashes around it.
+pub(super) fn context_path(options: &ClientOptions) -> Result<Arc<str>, Error> {
+    let path = given(options.context_path.as_ref());
+    let path = path.as_deref().map_or(CONTEXT_PATH, |path| path.trim().trim_matches('/'));
+    match format!("/{path}").parse::<http::Uri>() {
+        Ok(uri) if uri.path().trim_start_matches('/') == path => Ok(path.into()),
+        _ => Err(invalid("context_path", "it cannot be the path of a URL")),
+    }
+}
+
 /// An Aliyun access key.
 #[cfg(feature = "ram")]
 fn signed(options: &ClientOptions) -> Result<Option<Arc<dyn Credentials>>, Error> {
@@ -161,6 +171,7 @@ fn given(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.is_empty()).cloned()
 }
 
+const CONTEXT_PATH: &str = "nacos";
 const RAM: &str = "ram";
 /// For whoever comes from Java, where this option is one more kind.
 pub(super) const NO_ROLES: &str = "there is no option `ram_role_name`: logging in with the role of \
@@ -263,6 +274,23 @@ mod tests {
             let error = checked(&[(one, "hunter2"), (other, "hunter2")]).expect_err(one);
             assert!(error.contains(one) && error.contains(other), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn context_path_may_have_slashes_around_it_and_nothing_that_is_no_path() {
+        let path = |text: &str| {
+            let mut options = ClientOptions::default();
+            options.set("contextPath", Given::Text(text.to_owned())).expect("readable");
+            context_path(&options).map(|path| path.to_string())
+        };
+        let default = context_path(&ClientOptions::default());
+        assert_eq!(default.expect("valid").as_ref(), "nacos");
+        for (given, read) in [("nacos", "nacos"), ("/a/b/", "a/b"), ("/", ""), (" env ", "env")] {
+            assert_eq!(path(given).expect("valid"), read);
+        }
+        for given in ["a b", "a?b", "a#b", "a\nb"] {
+            assert!(path(given).is_err(), "{given:?}");
         }
     }
 

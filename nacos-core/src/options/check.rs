@@ -25,6 +25,7 @@ pub(crate) fn check(
         locator,
         config_namespace,
         naming_namespace,
+        context_path: access::context_path(&options)?,
         credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),

@@ -60,6 +60,9 @@ options! {
     /// A file that holds the password of `username`, read again at each login.
     password_file: text, default "none";
 
+    /// The path below which servers answer HTTP, and so the login; `/` if they do so at the root.
+    context_path: text, default "`nacos`";
+
     /// A token that was obtained elsewhere, in place of a login.
     access_token: secret, default "none";
 

@@ -5,9 +5,13 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::{Dialer, socket::Socket};
+use super::{
+    Dialer,
+    first::{First, Overheard},
+    socket::Socket,
+};
 use crate::{locator::Endpoint, server::Server, wire::connection::CLIENT_VERSION};
 
 /// The fields of a form, URL-encoded. `Debug` shows none: one of them is a password, so they are
@@ -41,10 +45,30 @@ impl fmt::Debug for Form {
 /// Why an HTTP request has no answer.
 #[derive(Debug)]
 pub(crate) enum HttpError {
-    /// The answer has a status that HTTP does not know.
-    ImpossibleStatus,
+    /// The answer has the status `0`.
+    StatusZero,
     /// Anything else.
     Failed(String),
+}
+
+/// The body of an answer, which may hold a token: where it stands in memory of its own, that is
+/// overwritten when it is dropped.
+pub(crate) struct Body(Bytes);
+
+impl std::ops::Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Ok(mut bytes) = std::mem::take(&mut self.0).try_into_mut() {
+            bytes.zeroize();
+        }
+    }
 }
 
 /// Posts `form` to `path` of the server's main port. The caller gives the deadline.
@@ -57,7 +81,7 @@ pub(crate) async fn post_form(
     server: &Server,
     path: &str,
     form: Form,
-) -> Result<(StatusCode, Bytes), HttpError> {
+) -> Result<(StatusCode, Body), HttpError> {
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
@@ -76,7 +100,7 @@ pub(crate) async fn post_form(
 pub(crate) async fn get_list(
     dialer: &Dialer,
     endpoint: &Endpoint,
-) -> Result<(StatusCode, Bytes), HttpError> {
+) -> Result<(StatusCode, Body), HttpError> {
     let request = Request::builder()
         .method(Method::GET)
         .uri(endpoint.target())
@@ -93,20 +117,22 @@ pub(crate) async fn get_list(
 async fn exchange(
     socket: impl Future<Output = io::Result<Socket>>,
     request: http::Result<Request<Full<Bytes>>>,
-) -> Result<(StatusCode, Bytes), HttpError> {
+) -> Result<(StatusCode, Body), HttpError> {
     let failed = |error: &dyn fmt::Display| HttpError::Failed(error.to_string());
     let request = request.map_err(|error| failed(&error))?;
     let socket = socket.await.map_err(|error| failed(&error))?;
+    let (socket, first) = Overheard::new(socket);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
         .await
         .map_err(|error| failed(&error))?;
+    let answered = |error: &hyper::Error| answered(error, &first);
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| answered(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body
             .map_err(|_| HttpError::Failed("an answer that is cut off or too long".to_owned()))?;
-        Ok((status, body.to_bytes()))
+        Ok((status, Body(body.to_bytes())))
     };
     // The connection is driven right here: it needs no task, and ends with this future.
     tokio::pin!(exchange, connection);
@@ -122,9 +148,9 @@ async fn exchange(
     }
 }
 
-fn answered(error: &hyper::Error) -> HttpError {
-    if error.is_parse_status() {
-        HttpError::ImpossibleStatus
+fn answered(error: &hyper::Error, first: &First) -> HttpError {
+    if error.is_parse_status() && first.is_status_zero() {
+        HttpError::StatusZero
     } else {
         // hyper says what it was doing, and leaves what happened to the source.
         let why = std::error::Error::source(error).map(|why| format!(": {why}"));

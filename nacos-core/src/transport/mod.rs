@@ -7,6 +7,7 @@ mod answer;
 mod dial;
 mod dialer;
 mod error;
+mod first;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;

@@ -1,4 +1,6 @@
 //! What the session asks for, done: every request of its own is a job beside the others.
+use std::sync::Arc;
+
 use tokio::{
     sync::oneshot,
     time::{Duration, Instant, timeout, timeout_at},
@@ -69,7 +71,8 @@ impl Driver {
                 let (dialer, credentials) = (self.dialer.clone(), self.credentials.clone());
                 let mut servers = (*self.views.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
-                let context = GrantContext { servers, dialer, refused };
+                let context_path = Arc::clone(&self.context_path);
+                let context = GrantContext { servers, dialer, refused, context_path };
                 let alone = self.meters.dedicated_thread;
                 self.jobs.push(Box::pin(async move {
                     Report::LoggedIn(log_in(credentials, context, alone).await)

@@ -152,6 +152,7 @@ pub(super) struct Driver {
 
     dialer: Dialer,
     credentials: Option<Arc<dyn Credentials>>,
+    context_path: Arc<str>,
     receive_limit: usize,
 }
 
@@ -239,6 +240,7 @@ impl Driver {
             dialer: options.dialer.clone(),
             located: Located::new(options.locator.clone()),
             credentials: options.credentials.clone(),
+            context_path: Arc::clone(&options.context_path),
             receive_limit: options.receive_limit,
         }
     }

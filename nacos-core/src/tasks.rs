@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
     thread,
+    time::Duration,
 };
 
 use tokio::{runtime, sync::oneshot, task::JoinHandle};
@@ -18,8 +19,8 @@ pub(crate) struct Task<T>(Kind<T>);
 #[derive(Debug)]
 enum Kind<T> {
     Ambient(JoinHandle<T>),
-    /// On a thread of its own, which ends with `_owner`.
-    Thread {
+    /// On another thread, where it ends with `_owner`.
+    Elsewhere {
         outcome: oneshot::Receiver<T>,
         _owner: oneshot::Sender<()>,
     },
@@ -49,29 +50,39 @@ fn spawn_on<T: Send + 'static>(
     thread: thread::Builder,
     future: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<Task<T>> {
-    let runtime = Alone(Some(runtime::Builder::new_current_thread().enable_all().build()?));
+    let mut runtime = Alone(Some(runtime::Builder::new_current_thread().enable_all().build()?));
+    let (work, task) = owned(future);
+    thread.spawn(move || {
+        if let Some(runtime) = runtime.0.take() {
+            runtime.block_on(work);
+            // What runs beside it has been told that it is over; without the runtime below it, it
+            // would panic. A name being looked up may take longer than anybody should wait.
+            runtime.shutdown_timeout(LAST_WAIT);
+        }
+    })?;
+    Ok(task)
+}
+
+/// What runs `future` until its task is dropped, and that task.
+fn owned<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> (impl Future<Output = ()> + Send + 'static, Task<T>) {
     let (owner, mut abandoned) = oneshot::channel::<()>();
     let (done, outcome) = oneshot::channel();
     let future = future.in_current_span();
-    thread.spawn(move || {
-        let work = async move {
-            tokio::select! {
-                biased;
-                _ = &mut abandoned => {}
-                // Nobody may be waiting for it.
-                value = future => drop(done.send(value)),
-            }
-        };
-        if let Some(runtime) = &runtime.0 {
-            runtime.block_on(work);
+    let work = async move {
+        tokio::select! {
+            biased;
+            _ = &mut abandoned => {}
+            // Nobody may be waiting for it.
+            value = future => drop(done.send(value)),
         }
-        drop(runtime);
-    })?;
-    Ok(Task(Kind::Thread { outcome, _owner: owner }))
+    };
+    (work, Task(Kind::Elsewhere { outcome, _owner: owner }))
 }
 
-/// The runtime of one thread. Dropping it waits for nothing: a name being looked up may take its
-/// time, and where no thread was granted it is dropped on another runtime's worker.
+/// The runtime of one thread. Dropping it waits for nothing: where no thread was granted, that is
+/// on another runtime's worker.
 struct Alone(Option<runtime::Runtime>);
 
 impl Drop for Alone {
@@ -93,14 +104,16 @@ impl<T> Task<T> {
     }
 }
 
-/// Starts `future`, which may block its thread, where that delays nobody else. Once it has begun it
-/// goes on when the task is dropped: nobody can end what blocks.
+/// Starts `future`, which may block its thread, where that delays nobody else. When the task is
+/// dropped it ends as soon as it waits for something: nobody can end what blocks.
 pub(crate) fn spawn_beside<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
-    let future = future.in_current_span();
+    let (work, task) = owned(future);
     let runtime = runtime::Handle::current();
-    Task(Kind::Ambient(tokio::task::spawn_blocking(move || runtime.block_on(future))))
+    // Aborting it would do nothing once it has begun; it ends with its task.
+    drop(tokio::task::spawn_blocking(move || runtime.block_on(work)));
+    task
 }
 
 /// Runs `work`, which waits for a disk, beside the runtime; `None` if it panicked. It goes on when
@@ -117,7 +130,7 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         match &mut self.0 {
             Kind::Ambient(handle) => Pin::new(handle).poll(cx).map(Result::ok),
-            Kind::Thread { outcome, .. } => Pin::new(outcome).poll(cx).map(Result::ok),
+            Kind::Elsewhere { outcome, .. } => Pin::new(outcome).poll(cx).map(Result::ok),
         }
     }
 }
@@ -129,6 +142,9 @@ impl<T> Drop for Task<T> {
         }
     }
 }
+
+/// For what runs beside a thread of its own, at its end.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -143,6 +159,27 @@ mod tests {
         });
         drop(task);
         assert!(ended.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn dropping_ends_what_runs_beside_once_it_waits() {
+        let (alive, ended) = oneshot::channel::<()>();
+        let (running, started) = oneshot::channel();
+        let task = spawn_beside(async move {
+            let _alive = alive;
+            running.send(()).expect("awaited");
+            std::future::pending::<()>().await;
+        });
+        started.await.expect("it runs");
+        drop(task);
+        assert!(ended.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_runs_beside_returns_its_value_or_nothing_if_it_panics() {
+        assert_eq!(spawn_beside(async { 7 }).await, Some(7));
+        let panics = spawn_beside(async { assert!(thread::panicking(), "on purpose") });
+        assert_eq!(panics.await, None);
     }
 
     #[test]

@@ -139,3 +139,61 @@ fn credentials_that_block_do_not_delay_the_session() {
         });
     }
 }
+
+/// Goes to sleep when it is asked; says how that ended.
+#[derive(Debug)]
+struct Sleeps {
+    entered: mpsc::Sender<()>,
+    left: mpsc::Sender<bool>,
+}
+
+/// Says whether it is dropped by a panic.
+struct Leaves(mpsc::Sender<bool>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.send(std::thread::panicking()).ok();
+    }
+}
+
+impl Credentials for Sleeps {
+    fn grant<'a>(&'a self, _: &'a GrantContext) -> GrantFuture<'a> {
+        Box::pin(async move {
+            let _leaves = Leaves(self.left.clone());
+            self.entered.send(()).ok();
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Ok(Grant::access_token("t"))
+        })
+    }
+}
+
+#[test]
+fn dropping_the_client_ends_a_grant_that_waits_and_quietly() {
+    for round in 0..20 {
+        let ((entered, enters), (left, leaves)) = (mpsc::channel(), mpsc::channel());
+        let credentials = Sleeps { entered, left };
+        let builder = Client::builder().server_addr("127.0.0.1:1").dedicated_thread(true);
+        let client = builder.with_credentials(credentials).connect_lazy().expect("valid");
+        enters.recv_timeout(Duration::from_secs(60)).expect("it is asked");
+        drop(client);
+        let panicked = leaves.recv_timeout(Duration::from_secs(60)).expect("it ends");
+        assert!(!panicked, "in round {round}");
+    }
+}
+
+#[test]
+fn dropping_the_last_handle_withdraws() {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let server = Server::start().await.expect("ports on loopback");
+        let builder = Client::builder().server_addr(server.addr().to_string());
+        let client = builder.dedicated_thread(true).connect().await.expect("the server is there");
+        let guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
+        let guard = guard.ready().await.expect("registered");
+        let held = |server: &Server| !server.instances("", "DEFAULT_GROUP", "o").is_empty();
+        assert!(held(&server));
+        drop((client, guard));
+        let gone = server.until(|server| !held(server) && server.connections() == 0);
+        tokio::time::timeout(Duration::from_secs(60), gone).await.expect("it goes");
+    });
+}

@@ -1,7 +1,7 @@
 //! What requests carry so that servers let them in: asked for, and put on each request.
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
     credentials::{Cause, Credentials, Grant, GrantContext, GrantError},
@@ -12,16 +12,25 @@ use crate::{
 };
 
 /// Asks the credentials, in a task of its own: they may be somebody else's code, which can delay
-/// the session by no means, nor end it.
+/// the session by no means, nor end it. Whoever asks takes the `place` of whoever is asking.
 pub(super) async fn log_in(
     credentials: Option<Arc<dyn Credentials>>,
     context: GrantContext,
     alone: bool,
+    place: Arc<Mutex<()>>,
 ) -> Result<Grant, LoginFailure> {
     let Some(credentials) = credentials else {
         return Err(LoginFailure::Unreachable("there are no credentials".to_owned()));
     };
-    let asked = foreign(alone, async move { credentials.grant(&context).await });
+    // What blocks its thread is not ended by its deadline.
+    let Ok(place) = place.try_lock_owned() else {
+        let why = "the credentials are still busy with the last time they were asked";
+        return Err(LoginFailure::Unreachable(why.to_owned()));
+    };
+    let asked = foreign(alone, async move {
+        let _place = place;
+        credentials.grant(&context).await
+    });
     let outcome = match timeout(LOGIN_TIMEOUT, asked).await {
         Ok(Some(outcome)) => outcome,
         Ok(None) => Err(GrantError::unavailable("whoever was asked for credentials panicked")),
@@ -66,3 +75,37 @@ fn foreign<T: Send + 'static>(
 /// For one login, however many servers are asked.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 const SIGNER_PANICKED: &str = "the request was not sent: whoever was to sign it panicked";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{credentials::GrantFuture, transport::Dialer};
+
+    /// Never answers.
+    #[derive(Debug)]
+    struct Silent;
+
+    impl Credentials for Silent {
+        fn grant<'a>(&'a self, _: &'a GrantContext) -> GrantFuture<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_are_asked_once_at_a_time_and_again_once_they_were_given_up() {
+        let place = Arc::new(Mutex::new(()));
+        let ask = || {
+            let (servers, dialer, context_path) = (Vec::new(), Dialer::plain(), "nacos".into());
+            let context = GrantContext { servers, dialer, refused: false, context_path };
+            log_in(Some(Arc::new(Silent)), context, false, Arc::clone(&place))
+        };
+        for _ in 0..2 {
+            let asked = tasks::spawn(ask());
+            tokio::task::yield_now().await;
+            let Err(LoginFailure::Unreachable(why)) = ask().await else { panic!("it is taken") };
+            assert!(why.contains("still busy"), "{why}");
+            let Some(Err(LoginFailure::Unreachable(why))) = asked.await else { panic!("silent") };
+            assert!(why.contains("no answer in time"), "{why}");
+        }
+    }
+}

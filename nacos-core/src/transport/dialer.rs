@@ -28,7 +28,7 @@ impl Dialer {
     }
 
     /// One that knows of no TLS.
-    #[cfg(all(test, feature = "ram"))]
+    #[cfg(test)]
     pub(crate) fn plain() -> Self {
         Self::new(None, Tls::new(super::TlsSettings::default()))
     }

@@ -97,7 +97,9 @@ mod tests {
     fn status_zero_is_told_from_every_other_however_it_arrives() {
         let is_zero = |parts: &[&str]| {
             let first = First::default();
-            parts.iter().for_each(|part| first.push(part.as_bytes()));
+            for part in parts {
+                first.push(part.as_bytes());
+            }
             first.is_status_zero()
         };
         assert!(is_zero(&["HTTP/1.1 0 \r\n"]) && is_zero(&["HTTP/1.0 0\r\n"]));

@@ -73,9 +73,9 @@ impl Driver {
                 fastrand::shuffle(&mut servers);
                 let context_path = Arc::clone(&self.context_path);
                 let context = GrantContext { servers, dialer, refused, context_path };
-                let alone = self.meters.dedicated_thread;
+                let (alone, place) = (self.meters.dedicated_thread, Arc::clone(&self.asking));
                 self.jobs.push(Box::pin(async move {
-                    Report::LoggedIn(log_in(credentials, context, alone).await)
+                    Report::LoggedIn(log_in(credentials, context, alone, place).await)
                 }));
             }
         }

@@ -19,7 +19,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Mutex, mpsc, oneshot, watch},
     task::coop::consume_budget,
     time::{Duration, Instant, sleep_until},
 };
@@ -156,6 +156,8 @@ pub(super) struct Driver {
 
     dialer: Dialer,
     credentials: Option<Arc<dyn Credentials>>,
+    /// Held while the credentials are asked.
+    asking: Arc<Mutex<()>>,
     context_path: Arc<str>,
     receive_limit: usize,
 }
@@ -245,6 +247,7 @@ impl Driver {
             dialer: options.dialer.clone(),
             located: Located::new(options.locator.clone()),
             credentials: options.credentials.clone(),
+            asking: Arc::default(),
             context_path: Arc::clone(&options.context_path),
             receive_limit: options.receive_limit,
         }

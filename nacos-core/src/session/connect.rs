@@ -228,6 +228,7 @@ impl Session {
         }
         self.documents.reconnected();
         self.presence.reconnected();
+        self.doubts.reconnected();
         self.seen.clear();
         self.listens_under_way = 0;
         let guards = self.claims.all_guards();

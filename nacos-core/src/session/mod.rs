@@ -12,6 +12,7 @@ mod campaign;
 mod claims;
 mod connect;
 mod documents;
+mod doubts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod ledger;
@@ -22,6 +23,7 @@ mod login;
 mod metrics;
 mod presence;
 mod publication;
+mod pushes;
 mod redo;
 mod self_check;
 mod servers;
@@ -51,6 +53,7 @@ use self::{
     campaign::Campaign,
     claims::Claims,
     documents::{Cause, Documents},
+    doubts::Doubts,
     link::Link,
     liveness::Liveness,
     locate::Locate,
@@ -116,6 +119,8 @@ pub(crate) enum Event {
     Lost { service: ServiceKey, first: bool },
     /// The server refused what is claimed under this key.
     Refused { key: ClaimKey, code: i32, message: Arc<str> },
+    /// A message of the server's could not be read.
+    Unread { kind: String, about: String, why: String },
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },
 }
@@ -168,7 +173,11 @@ pub(crate) struct Session {
     seen: HashMap<ServiceKey, i64>,
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
     namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
+    /// Services of which a push could not be read.
+    doubts: Doubts,
     next_audit: Option<Instant>,
+    /// When the last audit was.
+    audited: Option<Instant>,
     listens_under_way: usize,
 
     calls: HashMap<CallId, Call>,
@@ -259,7 +268,9 @@ impl Session {
             presence: Presence::new(),
             seen: HashMap::new(),
             namesakes: HashMap::new(),
+            doubts: Doubts::default(),
             next_audit: None,
+            audited: None,
             listens_under_way: 0,
             calls: HashMap::new(),
             next_id: 0,
@@ -289,8 +300,10 @@ impl Session {
         self.check_pulse(now);
         if self.next_audit.is_some_and(|at| at <= now) {
             self.next_audit = Some(self.audit_after(now));
+            self.audited = Some(now);
             self.claims.audit_listens();
         }
+        self.resolve_doubts(now);
         if let Lifetime::Closing { deadline } = self.lifetime
             && deadline <= now
         {
@@ -341,6 +354,14 @@ impl Session {
     pub(crate) fn handle_push(&mut self, now: Instant, link: LinkId, payload: &Payload) {
         self.heard(now, link);
         self.pushed(now, link, payload);
+        self.settle(now);
+    }
+
+    /// The server sent something on the stream that is too large or no Nacos message; `head` is as
+    /// much as is known of it.
+    pub(crate) fn handle_unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
+        self.heard(now, link);
+        self.unread(now, link, head, why);
         self.settle(now);
     }
 
@@ -478,7 +499,8 @@ impl Session {
         // Refused claims and failed queries wait for a connection anyway.
         let retries = self.can_send().then(|| {
             let check = self.checks_presence().then(|| self.presence.next_timeout());
-            [self.claims.next_retry(), self.documents.next_retry(), check.flatten()]
+            let doubts = self.doubts.next_timeout();
+            [self.claims.next_retry(), self.documents.next_retry(), check.flatten(), doubts]
         });
         let times = [
             closing,

@@ -1,7 +1,7 @@
 //! Why a claim or a query was not answered as it was hoped, and when to try again.
 use std::time::Duration;
 
-use super::{backoff::retry_delay, documents::Cause};
+use super::{Event, Session, backoff::retry_delay, documents::Cause};
 use crate::{
     error::ErrorKind,
     transport::CallError,
@@ -48,7 +48,23 @@ impl Setback {
     }
 }
 
-pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
+impl Session {
+    /// Reads an answer; one that came and cannot be read is told of.
+    pub(super) fn read<A: Answer>(
+        &mut self,
+        answer: Result<Payload, CallError>,
+    ) -> Result<A, Setback> {
+        let came = answer.is_ok();
+        let outcome = read(answer);
+        if came && let Err(Setback::Unreadable { cause, .. }) = &outcome {
+            let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
+            self.events.push_back(Event::Unread { kind, about: String::new(), why });
+        }
+        outcome
+    }
+}
+
+fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
     match answer {
         Ok(payload) => match wire::decode(&payload) {
             Ok(answer) => Ok(answer),

@@ -23,7 +23,6 @@ use tokio::{
     task::coop::consume_budget,
     time::{Duration, Instant, sleep_until},
 };
-use tracing::{debug, warn};
 
 use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use self::locate::Located;
@@ -43,7 +42,7 @@ use crate::{
     store::Store,
     tasks::Task,
     telemetry::{self, Reason},
-    transport::{CallError, Dialer, Link, Pushes},
+    transport::{CallError, Dialer, Link, Push, Pushes},
     vitals::Vitals,
     wire::{Payload, label},
 };
@@ -146,7 +145,7 @@ pub(super) struct Driver {
     refused: Seldom,
     /// documents that are not to be had,
     withheld: Seldom,
-    /// pushes that could not be read.
+    /// messages that could not be read.
     skipped: Seldom,
     closing: Option<Closing>,
     meters: Meters,
@@ -181,7 +180,7 @@ enum Report {
     Dialled(LinkId, Result<(Link, Work), String>),
     Answered(CallId, Result<Payload, CallError>),
     StreamOpened(LinkId, Result<Pushes, CallError>),
-    Pushed(LinkId, Pushes, Result<Payload, CallError>),
+    Pushed(LinkId, Pushes, Result<Push, CallError>),
     Ended(LinkId, String),
     LoggedIn(Result<Grant, LoginFailure>),
     Located(Result<Listing, String>),
@@ -381,26 +380,23 @@ impl Driver {
         }
     }
 
-    fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Payload, CallError>) {
+    fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Push, CallError>) {
         let now = now();
-        self.read(&outcome);
+        if let Ok(Push::Whole(payload) | Push::Unread { head: payload, .. }) = &outcome {
+            self.vitals.pushes += 1;
+            telemetry::pushed(label::push_kind(payload));
+        }
         match outcome {
-            Ok(payload) => {
-                self.vitals.pushes += 1;
-                telemetry::pushed(label::push_kind(&payload));
+            Ok(Push::Whole(payload)) => {
                 if let Some(answer) = self.session.answer(&payload) {
                     pushes.answer(&answer);
                 }
                 self.read_on(id, pushes);
                 self.session.handle_push(now, id, &payload);
             }
-            Err(why @ (CallError::Unreadable(_) | CallError::Oversized { .. })) => {
-                if self.skipped.allows(now) {
-                    warn!(%why, "skipped a push");
-                } else {
-                    debug!(%why, "skipped a push");
-                }
+            Ok(Push::Unread { head, why }) => {
                 self.read_on(id, pushes);
+                self.session.handle_unread(now, id, &head, &why.to_string());
             }
             Err(error) => self.session.handle_lost(now, id, &error.to_string()),
         }

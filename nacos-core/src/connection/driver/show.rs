@@ -51,6 +51,14 @@ impl Driver {
                     debug!(%service, reasserted, first, "registered again what is not shown");
                 }
             }
+            Event::Unread { kind, about, why } => {
+                self.unread();
+                if self.skipped.allows(now()) {
+                    warn!(kind, about, why, "skipped a message that cannot be read");
+                } else {
+                    debug!(kind, about, why, "skipped a message that cannot be read");
+                }
+            }
             Event::Withheld { key, cause } => {
                 if self.withheld.allows(now()) {
                     warn!(%key, %cause, "a watched document is not to be had");

@@ -176,7 +176,7 @@ async fn name_without_an_address_fails_connect_with_its_cause() {
 }
 
 /// An address server: one HTTP answer for whoever asks, whatever is asked for.
-struct AddressServer {
+pub(crate) struct AddressServer {
     address: String,
     said: Arc<Mutex<Said>>,
     serving: JoinHandle<()>,
@@ -190,7 +190,7 @@ struct Said {
 }
 
 impl AddressServer {
-    async fn start(list: &str) -> Self {
+    pub(crate) async fn start(list: &str) -> Self {
         Self::at("127.0.0.1:0", list).await
     }
 
@@ -223,11 +223,11 @@ impl AddressServer {
         server
     }
 
-    fn client(&self) -> ClientBuilder {
+    pub(crate) fn client(&self) -> ClientBuilder {
         Client::builder().endpoint(&self.address)
     }
 
-    fn answer(&self, list: &str) {
+    pub(crate) fn answer(&self, list: &str) {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length";
         self.answer_raw(&format!("{head}: {}\r\n\r\n{list}", list.len()));
     }

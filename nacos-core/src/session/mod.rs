@@ -71,6 +71,7 @@ use crate::{
     server::Server,
     service::Service,
     state::{ClaimState, SessionState},
+    telemetry::Reason,
     transport::CallError,
     wire::{Outgoing, Payload, push::Redirect},
 };
@@ -104,6 +105,8 @@ pub(crate) enum Action {
 pub(crate) enum Event {
     /// Users' requests go over this connection from now on, or over none.
     Serving(Option<LinkId>),
+    /// The connection that served did so no more, and why.
+    Ended { server: Arc<str>, reason: Reason },
     /// The session's state changed.
     State(SessionState),
     /// A watched document's state changed.
@@ -371,16 +374,22 @@ impl Session {
         self.settle(now);
     }
 
+    /// The stream ended, and as far as is known the connection did not.
+    pub(crate) fn handle_stream_ended(&mut self, now: Instant, link: LinkId, why: &str) {
+        self.lose_link(now, link, Reason::Stream, why);
+        self.settle(now);
+    }
+
     /// Users' requests were answered on `link`, the last one at `at`.
     pub(crate) fn handle_heard(&mut self, link: LinkId, at: Instant) {
         self.heard(at, link);
     }
 
-    /// A user's request found that `link` takes none any more: the server does not know it, or is
-    /// leaving.
+    /// A user's request found that the server does not know `link` any more.
     pub(crate) fn handle_unusable(&mut self, now: Instant, link: LinkId) {
         if self.serving_link() == Some(link) {
-            self.drop_link(now, link, "the server takes no requests on this connection any more");
+            let why = "the server takes no requests on this connection any more";
+            self.lose_link(now, link, Reason::Unusable, why);
         }
         self.settle(now);
     }
@@ -598,7 +607,9 @@ impl Session {
         self.lifetime = Lifetime::Closed;
         self.campaign = None;
         self.next_campaign = None;
-        if self.serving.take().is_some() {
+        if let Some(serving) = self.serving.take() {
+            let server = self.server_name(serving.link);
+            self.events.push_back(Event::Ended { server, reason: Reason::Shutdown });
             self.events.push_back(Event::Serving(None));
         }
         for link in std::mem::take(&mut self.links).into_keys() {

@@ -263,7 +263,9 @@ impl Session {
                 documents.again(key, ticket, |tries| now + conflict_delay(tries));
                 None
             }
-            Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),
+            Err(Setback::Gone(reason, why)) => {
+                return self.lose_link(now, origin.link, reason, &why);
+            }
             Err(Setback::Refused(refusal))
                 if self.is_being_renewed(now, origin.token, refusal.code) =>
             {
@@ -304,7 +306,9 @@ impl Session {
     /// The server has not agreed to `claims`.
     fn setback(&mut self, now: Instant, origin: Origin, claims: &[Claimed], setback: &Setback) {
         let (code, message): (i32, Arc<str>) = match setback {
-            Setback::Gone(why) => return self.drop_link(now, origin.link, why),
+            Setback::Gone(reason, why) => {
+                return self.lose_link(now, origin.link, *reason, why);
+            }
             Setback::Unanswered => {
                 for claim in claims {
                     self.claims.release(&claim.key, claim.revision);

@@ -47,7 +47,9 @@ impl Session {
     ) {
         let view = match self.read::<QueryServiceResponse>(answer) {
             Ok(answer) => answer.service_info.into_service(service.clone()),
-            Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),
+            Err(Setback::Gone(reason, why)) => {
+                return self.lose_link(now, origin.link, reason, &why);
+            }
             // Whoever may register need not be allowed to ask: that is no reason to log in.
             Err(_) => None,
         };

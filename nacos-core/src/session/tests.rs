@@ -728,6 +728,7 @@ impl World {
                 Event::Serving(_)
                 | Event::Settled(_)
                 | Event::Refused { .. }
+                | Event::Ended { .. }
                 | Event::Unread { .. }
                 | Event::Withheld { .. } => {}
             }

@@ -41,7 +41,7 @@ use crate::{
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
-    telemetry::{self, Reason},
+    telemetry,
     transport::{CallError, Dialer, Link, Push, Pushes},
     vitals::Vitals,
     wire::{Payload, label},
@@ -63,8 +63,10 @@ pub(super) enum Command {
         done: Option<oneshot::Sender<()>>,
     },
     Refetch(ConfigKey),
-    /// This connection takes no requests any more.
+    /// The server does not know this connection any more.
     Unusable(LinkId),
+    /// This connection has ended, or its server is leaving.
+    Lost(LinkId, String),
     /// The server refused a request that carried this.
     TokenRefused(Arc<Grant>),
     /// An answer to a user's request could not be read.
@@ -145,8 +147,10 @@ pub(super) struct Driver {
     refused: Seldom,
     /// documents that are not to be had,
     withheld: Seldom,
-    /// messages that could not be read.
+    /// messages that could not be read,
     skipped: Seldom,
+    /// connections that were replaced.
+    moves: Seldom,
     closing: Option<Closing>,
     meters: Meters,
     located: Located,
@@ -186,20 +190,6 @@ enum Report {
     Located(Result<Listing, String>),
 }
 
-impl Report {
-    /// What ended a connection that served, if this did.
-    fn blames(&self) -> Reason {
-        match self {
-            Self::StreamOpened(..) | Self::Pushed(_, _, Err(_)) => Reason::Stream,
-            Self::Pushed(..) => Reason::Push,
-            Self::Answered(..) => Reason::HealthCheck,
-            Self::Dialled(..) | Self::Ended(..) | Self::LoggedIn(_) | Self::Located(_) => {
-                Reason::Connection
-            }
-        }
-    }
-}
-
 /// The work of a connection; ends with the reason for which the connection did.
 type Work = Pin<Box<dyn Future<Output = String> + Send>>;
 
@@ -236,6 +226,7 @@ impl Driver {
             refused: Seldom::every(WARNING_EVERY),
             withheld: Seldom::every(WARNING_EVERY),
             skipped: Seldom::every(WARNING_EVERY),
+            moves: Seldom::every(WARNING_EVERY),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
             dialer: options.dialer.clone(),
@@ -247,6 +238,7 @@ impl Driver {
 
     /// Ends when the session is closed. Aborting it is safe: a closed socket withdraws everything.
     pub(super) async fn run(mut self) {
+        self.meters.share.state(&self.views.state.get());
         self.session.handle_timeout(now());
         let mut commands = Vec::with_capacity(COMMANDS_AT_ONCE);
         loop {
@@ -271,12 +263,14 @@ impl Driver {
                     self.session.settle(now());
                 }
                 Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.take_in(report),
-                () = until(timeout), if timeout.is_some() => {
-                    self.vitals.lag = self.meters.late(timeout, now());
-                    // Users' requests may have heard from the server since.
-                    self.hear();
-                    self.session.handle_timeout(now());
-                }
+                () = until(timeout), if timeout.is_some() => {}
+            }
+            // Whatever came first: when this task was kept from running, everything is ready after.
+            if let Some(due) = timeout.filter(|due| *due <= now()) {
+                self.vitals.lag = self.meters.late(due, now());
+                // Users' requests may have heard from the server since.
+                self.hear();
+                self.session.handle_timeout(now());
             }
         }
     }
@@ -297,9 +291,15 @@ impl Driver {
             }
             Command::Refetch(key) => self.session.refetch(&key),
             Command::Unusable(link) => {
-                self.meters.blame = Reason::Unusable;
                 self.session.handle_unusable(now(), link);
                 self.perform();
+            }
+            Command::Lost(link, why) => {
+                // One that has been replaced may have other requests under way.
+                if self.serving == Some(link) {
+                    self.session.handle_lost(now(), link, &why);
+                    self.perform();
+                }
             }
             Command::TokenRefused(grant) => {
                 self.refusals += 1;
@@ -346,7 +346,6 @@ impl Driver {
         // Whatever it is about, the server may have been heard meanwhile.
         self.hear();
         let now = now();
-        self.meters.blame = report.blames();
         match report {
             Report::Dialled(id, outcome) => self.dialled(id, outcome),
             Report::Answered(call, answer) => {
@@ -354,9 +353,7 @@ impl Driver {
                 self.session.handle_answer(now, call, answer);
             }
             Report::StreamOpened(id, Ok(pushes)) => self.read_on(id, pushes),
-            Report::StreamOpened(id, Err(error)) => {
-                self.session.handle_lost(now, id, &error.to_string());
-            }
+            Report::StreamOpened(id, Err(error)) => self.stream_ended(id, &error),
             Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => {
                 self.pushed(id, pushes, outcome);
             }
@@ -398,7 +395,19 @@ impl Driver {
                 self.read_on(id, pushes);
                 self.session.handle_unread(now, id, &head, &why.to_string());
             }
-            Err(error) => self.session.handle_lost(now, id, &error.to_string()),
+            Err(error) => self.stream_ended(id, &error),
+        }
+    }
+
+    /// If it did so because its connection has, that is what counts.
+    fn stream_ended(&mut self, id: LinkId, error: &CallError) {
+        let end = match self.links.get(&id) {
+            Some(Open::Up { link, .. }) => link.end().map(str::to_owned),
+            _ => None,
+        };
+        match end {
+            Some(why) => self.session.handle_lost(now(), id, &why),
+            None => self.session.handle_stream_ended(now(), id, &error.to_string()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the session has to show, shown to users.
 use std::sync::Arc;
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Current, Driver, Open, Serving, now};
 use crate::{
@@ -16,14 +16,22 @@ impl Driver {
             Event::Serving(link) => {
                 self.vitals.connects += u64::from(link.is_some());
                 self.vitals.losses += u64::from(link.is_none() && self.closing.is_none());
-                match link {
-                    Some(_) => telemetry::connected(),
-                    None if self.closing.is_some() => telemetry::disconnected(Reason::Shutdown),
-                    None => telemetry::disconnected(self.meters.blame),
+                if link.is_some() {
+                    telemetry::connected();
                 }
                 self.serving = link;
                 if link.is_none() {
                     self.leaving.clear();
+                }
+            }
+            Event::Ended { server, reason } => {
+                telemetry::disconnected(reason);
+                let replaced = matches!(reason, Reason::Suspect | Reason::Reset | Reason::Left);
+                let reason = reason.label();
+                if replaced && self.moves.allows(now()) {
+                    info!(%server, reason, "a server was left for another");
+                } else {
+                    debug!(%server, reason, "a connection has ended");
                 }
             }
             Event::State(state) => {

@@ -102,7 +102,8 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime; with [`dedicated_thread`](Self::dedicated_thread) it needs none.
+    /// Outside of a tokio runtime; only [`connect_lazy`](Self::connect_lazy) with
+    /// [`dedicated_thread`](Self::dedicated_thread) needs none.
     ///
     /// # Cancel safety
     ///

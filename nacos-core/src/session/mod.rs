@@ -54,7 +54,7 @@ use self::{
     claims::Claims,
     documents::{Cause, Documents},
     doubts::Doubts,
-    link::Link,
+    link::{BUSY_PAUSE, Link},
     liveness::Liveness,
     locate::Locate,
     login::Login,
@@ -383,6 +383,16 @@ impl Session {
     /// Users' requests were answered on `link`, the last one at `at`.
     pub(crate) fn handle_heard(&mut self, link: LinkId, at: Instant) {
         self.heard(at, link);
+    }
+
+    /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer.
+    /// Each of them has its own deadline.
+    pub(crate) fn handle_busy(&mut self, now: Instant, link: LinkId) {
+        if let Some(link::Phase::Retiring { deadline }) =
+            self.links.get_mut(&link).map(|link| &mut link.phase)
+        {
+            *deadline = (*deadline).max(now + BUSY_PAUSE);
+        }
     }
 
     /// A user's request found that the server does not know `link` any more.

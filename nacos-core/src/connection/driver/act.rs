@@ -1,4 +1,6 @@
 //! What the session asks for, done: every request of its own is a job beside the others.
+use std::sync::Arc;
+
 use tokio::{
     sync::oneshot,
     time::{Duration, Instant, timeout, timeout_at},
@@ -92,7 +94,7 @@ impl Driver {
                 // The driver may have forgotten the connection, and then needs no reason.
                 let _ = alive.send(work.await);
             });
-            self.links.insert(id, Open::Up { link, work });
+            self.links.insert(id, Open::Up { link, work, users: Arc::new(()) });
             self.jobs.push(Box::pin(async move {
                 let why = ended.await.unwrap_or_else(|_| "the connection was closed".to_owned());
                 Report::Ended(id, why)

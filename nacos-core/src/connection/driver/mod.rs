@@ -93,6 +93,8 @@ pub(super) struct Current {
 pub(super) struct Serving {
     pub(super) id: LinkId,
     pub(super) link: Link,
+    /// Keeps the connection, for as long as it is held, when another serves.
+    _users: Arc<()>,
     /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
     pub(super) grant: Option<Arc<Grant>>,
     /// As it was named in the options, or in the list.
@@ -167,6 +169,8 @@ enum Open {
     Up {
         link: Link,
         work: Task<()>,
+        /// Held by each of users' requests on it, and by what they begin with while it serves.
+        users: Arc<()>,
     },
 }
 
@@ -423,12 +427,15 @@ impl Driver {
         telemetry::unreadable();
     }
 
-    /// Tells the session what users' requests have heard.
+    /// Tells the session what users' requests have heard, and where some are still under way.
     fn hear(&mut self) {
-        if let Some(id) = self.serving
-            && let Some(Open::Up { link, .. }) = self.links.get(&id)
-        {
-            self.session.handle_heard(id, link.last_heard().into_std());
+        for (id, open) in &self.links {
+            let Open::Up { link, users, .. } = open else { continue };
+            if self.serving == Some(*id) {
+                self.session.handle_heard(*id, link.last_heard().into_std());
+            } else if Arc::strong_count(users) > 1 {
+                self.session.handle_busy(now(), *id);
+            }
         }
     }
 

@@ -90,9 +90,10 @@ impl Driver {
         let serving = match (&state, self.serving) {
             (SessionState::Connected { server, abilities, .. }, Some(id)) => {
                 match self.links.get(&id) {
-                    Some(Open::Up { link, .. }) => Some(Serving {
+                    Some(Open::Up { link, users, .. }) => Some(Serving {
                         id,
                         link: link.clone(),
+                        _users: Arc::clone(users),
                         grant: self.grant.clone(),
                         server: Arc::clone(server),
                         abilities: Arc::clone(abilities),

@@ -109,7 +109,8 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime; only [`connect_lazy`](Self::connect_lazy) with
+    /// [`dedicated_thread`](Self::dedicated_thread) needs none.
     ///
     /// # Cancel safety
     ///

@@ -200,6 +200,7 @@ fn vitals_tree(vitals: &Vitals) -> Tree {
         ("reasserted", vitals.reasserted.into()),
         ("claims", vitals.claims.into()),
         ("unsettled", vitals.unsettled.into()),
+        ("lag_ms", u64::try_from(vitals.lag.as_millis()).unwrap_or(u64::MAX).into()),
     ])
 }
 

@@ -28,7 +28,8 @@ pub enum SessionState {
         /// Why the last one failed: every address and its cause.
         cause: Arc<str>,
     },
-    /// The server refused the credentials. Tried again once a minute.
+    /// The server refused the credentials. Tried again once a minute; a user that it does not know
+    /// sooner, from a quarter of a second to half a minute after: some servers read theirs late.
     Denied {
         /// What the server said.
         cause: Arc<str>,

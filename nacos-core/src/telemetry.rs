@@ -2,20 +2,34 @@
 //!
 //! Always on, and next to nothing while no recorder is installed. No label comes from a peer or a
 //! user: their values are those listed here, so that no dashboard grows without bound. Gauges are
-//! sums over all clients of the process.
+//! sums over all clients of the process, but for the age of a token, of which there is no sum.
 //!
 //! | name | kind | labels | what |
 //! | --- | --- | --- | --- |
 //! | [`SESSIONS`] | gauge | `state` | clients that are `connecting`, `connected`, `backoff` or `denied` |
 //! | [`CONNECTS`] | counter | | connections that a server registered |
-//! | [`DISCONNECTS`] | counter | `reason` | connections that served and ended: `connection`, `stream`, `health_check`, `unusable`, `push`, `shutdown` |
-//! | [`REQUEST_SECONDS`] | histogram | `type`, `code` | each try of a request: its type on the wire; the code of the answer, or `timeout`, `lost`, `not_sent`, `status`, `unreadable` |
+//! | [`DISCONNECTS`] | counter | `reason` | connections that served and ended: see below |
+//! | [`REQUEST_SECONDS`] | histogram | `type`, `code` | each try of a request: its type on the wire; the code of the answer (200, 300, 301, 302, 400, 403, 404, 500, 503, `other`), or `timeout`, `lost`, `not_sent`, `status`, `unreadable` |
 //! | [`SENT_BYTES`], [`RECEIVED_BYTES`] | counter | | gRPC messages with their prefixes |
 //! | [`PUSHES`] | counter | `type` | messages of servers by their type, `other` for unknown ones |
 //! | [`UNREADABLE`] | counter | | messages that could not be read, or were over the receive limit |
 //! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it no server holds at present: the redo queue |
-//! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the last client that reported logged in |
+//! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the client that reported last had logged in then; stays when that client is gone |
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
+//! | [`SESSIONS_STARVED`] | gauge | | clients whose session was kept waiting for a second or more within the last minute |
+//!
+//! A connection that served ended because of
+//!
+//! | `reason` | what |
+//! | --- | --- |
+//! | `connection` | the socket, TLS or HTTP/2: closed, reset, or the server leaves |
+//! | `stream` | the stream of pushes ended, and the connection did not |
+//! | `health_check` | three health checks were not answered, and no other server was found |
+//! | `unusable` | the server answered that it does not know the connection (any more) |
+//! | `suspect` | the server was silent, and another, or another connection, answered first |
+//! | `reset` | the server asked the client to move, and it has |
+//! | `left` | the server is not on the list any more, and another serves |
+//! | `shutdown` | the client was shut down |
 //!
 //! Beside them, `tracing` has one span a session, `nacos`, with the application's name, and at level
 //! `DEBUG` one a try of a user's request, `request`, with its type and the server.
@@ -50,6 +64,9 @@ pub const TOKEN_AGE_SECONDS: &str = "nacos_token_age_seconds";
 /// Lateness of a session's timers, in seconds.
 pub const LAG_SECONDS: &str = "nacos_session_lag_seconds";
 
+/// Clients whose session was kept waiting a moment ago.
+pub const SESSIONS_STARVED: &str = "nacos_sessions_starved";
+
 /// Why a connection that served ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reason {
@@ -57,24 +74,30 @@ pub(crate) enum Reason {
     Connection,
     /// The stream of pushes.
     Stream,
-    /// Health checks were not answered, or with a refusal.
+    /// Health checks were not answered.
     HealthCheck,
-    /// A request found that the server does not know the connection any more.
+    /// The server does not know the connection any more.
     Unusable,
-    /// Something that the server sent.
-    Push,
+    /// The server was silent, and another answered first.
+    Suspect,
+    /// The server asked to move.
+    Reset,
+    /// The server left the list.
+    Left,
     /// The client was shut down.
     Shutdown,
 }
 
 impl Reason {
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Stream => "stream",
             Self::HealthCheck => "health_check",
             Self::Unusable => "unusable",
-            Self::Push => "push",
+            Self::Suspect => "suspect",
+            Self::Reset => "reset",
+            Self::Left => "left",
             Self::Shutdown => "shutdown",
         }
     }
@@ -125,7 +148,8 @@ pub(crate) fn requested(kind: &'static str, code: &'static str, took: Duration) 
     histogram!(REQUEST_SECONDS, "type" => kind, "code" => code).record(took);
 }
 
-/// The label of a code that a server answered. Codes that Nacos does not define are one.
+/// The label of a code that a server answered. Those that are rare are one, and so are those that are
+/// nobody's.
 pub(crate) fn code_label(code: i32) -> &'static str {
     match code {
         200 => "200",
@@ -147,6 +171,7 @@ pub(crate) struct Share {
     state: Option<&'static str>,
     claims: usize,
     unsettled: usize,
+    starved: usize,
 }
 
 impl Share {
@@ -175,12 +200,18 @@ impl Share {
         shift(CLAIMS, &mut self.claims, claims);
         shift(CLAIMS_UNSETTLED, &mut self.unsettled, unsettled);
     }
+
+    /// Whether the session was kept waiting a moment ago.
+    pub(crate) fn starved(&mut self, starved: bool) {
+        shift(SESSIONS_STARVED, &mut self.starved, usize::from(starved));
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         self.state(&SessionState::Closed);
         self.claims(0, 0);
+        self.starved(false);
     }
 }
 
@@ -189,5 +220,20 @@ fn shift(name: &'static str, before: &mut usize, now: usize) {
     if *before != now {
         gauge!(name).increment(now as f64 - *before as f64);
         *before = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_codes_and_those_of_nobody_are_one_label() {
+        for code in [200, 300, 301, 302, 400, 403, 404, 500, 503] {
+            assert_eq!(code_label(code), code.to_string());
+        }
+        for code in [0, -401, -503, 409, 502, 22_001, i32::MIN, i32::MAX] {
+            assert_eq!(code_label(code), "other", "{code}");
+        }
     }
 }

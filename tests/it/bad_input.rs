@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use nacos_core::{DocumentState, ErrorKind, Publish};
-use nacos_testkit::{RawAnswer, Server};
+use nacos_testkit::{Instance as Held, PushFault, RawAnswer, Server};
 use tokio::time::Instant;
 
 use crate::support::{becomes, builder, chain, connected, server, soon};
@@ -46,6 +46,7 @@ async fn garbage_costs_its_own_request_only() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{shown}: {error:?}");
     }
     healthy(&server, &client).await;
+    assert_eq!(client.vitals().get().unreadable, garbage().len() as u64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +164,58 @@ async fn oversized_push_is_skipped_and_the_stream_goes_on() {
     server.publish("", "DEFAULT_GROUP", "d", "1");
     soon(watch.changed()).await.expect("a state");
     assert_eq!(client.vitals().get().unreadable, 1);
+    soon(server.until(|server| server.acks("NotifySubscriberResponse") == 1)).await;
+    assert_eq!(server.unacknowledged_pushes(), 0, "it is not sent again");
     healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn service_of_a_push_that_cannot_be_read_is_asked_for_once_a_minute_at_most() {
+    let server = server().await;
+    let client = builder(&server).receive_limit(50_000).connect().await.expect("there");
+    let naming = client.naming();
+    let orders = naming.subscribe("orders").expect("valid").ready().await.expect("an answer");
+    let _stock = naming.subscribe("stock").expect("valid").ready().await.expect("an answer");
+    let large = serde_json::json!({"aServiceInfo": {}, "serviceInfo": {
+        "groupName": "DEFAULT_GROUP", "name": "orders", "pad": "x".repeat(60_000),
+    }});
+    let unread = serde_json::json!({"serviceInfo": {
+        "groupName": "DEFAULT_GROUP", "name": "orders", "hosts": "<html>",
+    }});
+    // The push that tells of the change is lost, and what comes after it cannot be read.
+    for (round, odd) in [large, unread].into_iter().enumerate() {
+        let asked = server.requests("SubscribeServiceRequest");
+        let port = u16::try_from(round).expect("small") + 1;
+        server.next_push(PushFault::Drop);
+        server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.1", port));
+        let began = Instant::now();
+        for _ in 0..10 {
+            server.push_raw("NotifySubscriberRequest", odd.clone());
+        }
+        let instances = round + 1;
+        becomes(&mut orders.live(), |orders| orders.instances.len() == instances).await;
+        // The first is at once, the next a minute after that.
+        assert!(Instant::now() - began <= Duration::from_secs(61 * round as u64 + 1));
+        assert_eq!(server.requests("SubscribeServiceRequest"), asked + 1, "only what is in doubt");
+    }
+    assert_eq!(client.vitals().get().unreadable, 20);
+    assert_eq!(server.unacknowledged_pushes(), 0);
+    healthy(&server, &client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn notice_that_cannot_be_read_makes_documents_be_compared_soon() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let mut watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    server.next_push(PushFault::Drop);
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    let began = Instant::now();
+    server.push_raw("ConfigChangeNotifyRequest", serde_json::json!({"dataId": 7}));
+    let state = soon(watch.changed()).await.expect("a state");
+    assert_eq!(state.document().map(|document| &*document.content), Some("1"));
+    assert!(Instant::now() - began < Duration::from_secs(1), "the audit did it");
+    assert_eq!(client.vitals().get().unreadable, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,6 +264,8 @@ async fn odd_pushes_change_nothing() {
     }
     soon(server.until(|server| server.acks("NotifySubscriberResponse") >= count)).await;
     assert!(orders.service().known);
+    // The number in place of a service; the others are odd, and can be read.
+    assert_eq!(client.vitals().get().unreadable, 1);
     server
         .push_raw("ConfigChangeNotifyRequest", serde_json::json!({"dataId": "a b", "group": null}));
     soon(server.until(|server| server.acks("ConfigChangeNotifyResponse") == 1)).await;

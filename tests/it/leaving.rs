@@ -233,8 +233,8 @@ fn instance() -> Instance {
 }
 
 /// A server that agrees to everything, and can do what the test server cannot: send GOAWAY while its
-/// stream stays open, and refuse streams.
-struct Leaving {
+/// stream stays open, refuse streams, and end the one of its pushes alone.
+pub(crate) struct Leaving {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -242,6 +242,8 @@ struct Leaving {
 struct Shared {
     /// Changes when all connections of the moment are to be left.
     leave: watch::Sender<()>,
+    /// Changes when the streams of pushes are to end.
+    end_streams: watch::Sender<()>,
     leaves_always: AtomicBool,
     refuses: AtomicBool,
     requests: AtomicUsize,
@@ -249,11 +251,12 @@ struct Shared {
 }
 
 impl Leaving {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let port = listener.local_addr().expect("bound").port();
         let shared = Arc::new(Shared {
             leave: watch::Sender::new(()),
+            end_streams: watch::Sender::new(()),
             leaves_always: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
             requests: AtomicUsize::new(0),
@@ -269,7 +272,7 @@ impl Leaving {
         Self { port, shared }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let address = format!("127.0.0.1:{}", self.port);
         let builder = Client::builder().server_addr(address).grpc_port_offset(0);
         builder.connect().await.expect("the server is there")
@@ -277,6 +280,10 @@ impl Leaving {
 
     fn leave(&self) {
         self.shared.leave.send_replace(());
+    }
+
+    pub(crate) fn end_streams(&self) {
+        self.shared.end_streams.send_replace(());
     }
 
     fn leave_always(&self) {
@@ -348,9 +355,15 @@ async fn answer(
         let mut send = respond.send_response(head, false).ok()?;
         let ack = frame("SetupAckRequest", &json!({"abilityTable": {}}));
         send.send_data(ack, false).ok()?;
+        let mut ends = shared.end_streams.subscribe();
         // Open for as long as the client's half is.
-        while let Some(Ok(_)) = body.data().await {}
-        return None;
+        let reading = async { while let Some(Ok(_)) = body.data().await {} };
+        tokio::select! {
+            () = reading => return None,
+            _ = ends.changed() => {}
+        }
+        let status = ("grpc-status".parse().ok()?, HeaderValue::from_static("0"));
+        return send.send_trailers(HeaderMap::from_iter([status])).ok();
     }
     let kind = envelope.metadata?.kind;
     if !matches!(kind.as_str(), "HealthCheckRequest" | "ServerCheckRequest") {

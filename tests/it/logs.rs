@@ -18,7 +18,7 @@ use crate::support::{connected, reconnected, server, soon};
 
 /// Every line that was logged on this thread, with its fields.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>, Arc<Mutex<Vec<String>>>);
 
 impl Log {
     /// Keeps what is logged from now on, until the guard is dropped.
@@ -42,10 +42,13 @@ impl Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("nacos_core")
+        metadata.target().starts_with("nacos_core")
     }
 
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        let mut text = Text(format!("{} ", span.metadata().name()));
+        span.record(&mut text);
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).push(text.0);
         span::Id::from_u64(1)
     }
 
@@ -54,13 +57,6 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        struct Text(String);
-        impl Visit for Text {
-            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-                use fmt::Write;
-                write!(self.0, "{}={value:?} ", field.name()).expect("a string grows");
-            }
-        }
         let mut text = Text(String::new());
         event.record(&mut text);
         let line = (*event.metadata().level(), text.0);
@@ -70,6 +66,43 @@ impl Subscriber for Log {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+/// The fields of an event or a span.
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        use fmt::Write;
+        write!(self.0, "{}={value:?} ", field.name()).expect("a string grows");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_and_each_try_of_a_request_have_a_span_with_their_fields() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = crate::support::builder(&server).app("shop").connect().await.expect("there");
+    server.answer_next_raw("ConfigQueryRequest", nacos_testkit::RawAnswer::Silent);
+    client.configs().get("d").await.expect("the second try");
+    let spans = log.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let session: Vec<_> = spans.iter().filter(|span| span.starts_with("nacos ")).collect();
+    assert_eq!(session, ["nacos app=shop "]);
+    let tries: Vec<_> = spans.iter().filter(|span| span.starts_with("request ")).collect();
+    let expected = format!("request kind=\"ConfigQueryRequest\" server={} ", server.addr());
+    assert_eq!(tries, [&expected, &expected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_is_left_for_another_is_a_line_with_its_reason() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = connected(&server).await;
+    log.clear();
+    server.reset_connections(None);
+    reconnected(&client, 1).await;
+    let infos = log.at(Level::INFO);
+    assert!(infos.iter().any(|line| line.contains("reason=\"reset\"")), "{infos:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +132,7 @@ async fn an_outage_of_an_hour_is_two_lines_and_its_details_are_bounded() {
     assert!(info.contains("outage=36"), "no length: {info}");
     assert!(log.at(Level::ERROR).is_empty());
     let details = log.at(Level::DEBUG).len();
-    assert!((10..=400).contains(&details), "{details} lines of detail");
+    assert!((10..=80).contains(&details), "{details} lines of detail");
     assert!(log.at(Level::TRACE).len() <= details);
 }
 
@@ -116,7 +149,7 @@ async fn wrong_password_is_one_warning_however_long_it_is_wrong() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let warnings = log.at(Level::WARN);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(log.at(Level::DEBUG).len() <= 400);
+    assert!(log.at(Level::DEBUG).len() <= 80, "{:?}", log.at(Level::DEBUG));
     let all = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
     let secret = |line: &String| line.contains("wrong-password");
     assert!(!all.iter().any(|level| log.at(*level).iter().any(secret)));

@@ -234,6 +234,28 @@ async fn persistent_instance_needs_a_server_that_can() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn persistent_instance_that_was_removed_is_not_brought_back_by_a_reconnect() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let naming = client.naming();
+    let (gone, kept) = (Instance::new("10.0.0.1", 80), Instance::new("10.0.0.2", 80));
+    for instance in [&gone, &kept] {
+        naming.register_persistent("orders", instance).await.expect("registered");
+    }
+    naming.deregister_persistent("orders", &gone).await.expect("deregistered");
+    for losses in 1..=2 {
+        server.drop_connections();
+        reconnected(&client, losses).await;
+        // Whatever is claimed has been claimed again before this is answered.
+        let orders = naming.subscribe("orders").expect("valid").ready().await.expect("an answer");
+        assert_eq!(seen(&orders.service()), ["10.0.0.2:80"]);
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(300)).await;
+    assert_eq!(held(&server, "orders"), ["10.0.0.2:80"]);
+    assert_eq!(server.requests("PersistentInstanceRequest"), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn abilities_are_those_of_the_connection_that_serves() {
     let servers = [server().await, server_like(Behaviour::RNacos).await];
     let [able, unable] = &servers;

@@ -186,6 +186,48 @@ async fn document_that_takes_longer_than_one_try_is_published() {
     assert_eq!(stored.content.len(), 3_000_000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn publish_under_way_outlasts_a_planned_move() {
+    let behind = Behind::new(server().await).await;
+    behind.apply(Command::throttle(500_000).to_server());
+    let large = Publish::new("other", "x".repeat(3_000_000)).expect("valid");
+    let configs = behind.client.configs();
+    let began = Instant::now();
+    let publish = async {
+        configs.publish(large).await.expect("nobody ends its connection");
+        assert!(
+            Instant::now() - began > Duration::from_secs(5),
+            "it took longer than a retirement"
+        );
+    };
+    let planned = async {
+        behind.server.reset_connections(None);
+        reconnected(&behind.client, 1).await;
+        assert!(Instant::now() - began < Duration::from_secs(2), "the move does not wait");
+    };
+    tokio::join!(publish, planned);
+    soon(behind.proxy.until(|proxy| proxy.connections() == 1)).await;
+    assert!(Instant::now() - began < Duration::from_secs(8), "and is kept no longer");
+    behind.apply(Command::pass());
+    behind.converges("first").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_say_how_long_silence_is_borne() {
+    let server = server().await;
+    let proxy = front(&server).await;
+    let client = Client::builder()
+        .server_addr(proxy.addr().to_string())
+        .health_check_interval(Duration::from_secs(1))
+        .suspect_after(Duration::from_millis(100));
+    let client = client.connect().await.expect("the server is there");
+    let began = Instant::now();
+    proxy.apply(Command::black_hole().existing()).expect("it goes on");
+    reconnected(&client, 1).await;
+    let took = Instant::now() - began;
+    assert!(took < Duration::from_millis(1300), "{took:?}");
+}
+
 /// A push of three megabytes that has arrived.
 struct LargePush {
     behind: Behind,

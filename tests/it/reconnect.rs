@@ -41,8 +41,10 @@ async fn query_in_flight_goes_on_over_the_next_connection() {
         server.until(|server| server.requests("ConfigQueryRequest") == 1).await;
         server.drop_connections();
         server.delay(Duration::ZERO);
+        Instant::now()
     };
-    let (document, ()) = soon(async { tokio::join!(query, fault) }).await;
+    let (document, lost) = soon(async { tokio::join!(query, fault) }).await;
+    assert!(Instant::now() - lost < Duration::from_millis(500), "its try is not waited for");
     assert!(document.expect("an answer").is_some());
     assert!(server.requests("ConfigQueryRequest") >= 2);
 }
@@ -58,8 +60,10 @@ async fn publish_in_flight_is_never_sent_twice() {
         server.until(|server| server.requests("ConfigPublishRequest") == 1).await;
         server.drop_connections();
         server.delay(Duration::ZERO);
+        Instant::now()
     };
-    let (outcome, ()) = soon(async { tokio::join!(publish, fault) }).await;
+    let (outcome, lost) = soon(async { tokio::join!(publish, fault) }).await;
+    assert!(Instant::now() - lost < Duration::from_millis(500), "its deadline is not waited for");
     let error = outcome.expect_err("nobody knows whether it was stored");
     assert_eq!(error.kind(), ErrorKind::Disconnected);
     assert_eq!(server.requests("ConfigPublishRequest"), 1);

@@ -7,7 +7,11 @@ use metrics_util::{
 };
 use nacos_core::{Instance, telemetry};
 
-use crate::support::{builder, connected, reconnected, server, soon};
+use crate::{
+    address_server::AddressServer,
+    leaving::Leaving,
+    support::{becomes, builder, connected, reconnected, server, soon},
+};
 
 /// Everything recorded since the last time: `name{label=value,…}` and its value, that of a histogram
 /// being its count, that of a gauge its change.
@@ -45,13 +49,26 @@ async fn everything_documented_is_measured_and_a_client_takes_its_share_along() 
     client.configs().get("d").await.expect_err("refused");
     server.push_raw("NoveltyRequest", serde_json::json!({"requestId": "1"}));
     soon(server.until(|server| server.acks("NoveltyResponse") == 1)).await;
+    server.push_raw("NotifySubscriberRequest", serde_json::json!({"serviceInfo": 7}));
+    soon(server.until(|server| server.acks("NotifySubscriberResponse") == 1)).await;
+    // One that is not acknowledged while this looks.
+    server.delay(Duration::from_secs(1));
+    let slow = client.naming().register("slow", Instance::new("10.0.0.1", 80)).expect("valid");
+    becomes(&mut client.vitals(), |vitals| vitals.unsettled == 1).await;
+    let early = recorded(&snapshotter);
+    assert_eq!(early.get("nacos_claims_unsettled{}"), Some(&1.0), "{early:#?}");
+    server.delay(Duration::ZERO);
+    let slow = slow.ready().await.expect("registered");
     // Long enough for a health check.
     tokio::time::sleep(Duration::from_secs(6)).await;
     let connects = client.vitals().get().connects;
     server.drop_connections();
     reconnected(&client, connects).await;
 
-    let now = recorded(&snapshotter);
+    let mut now = recorded(&snapshotter);
+    for (name, value) in early {
+        *now.entry(name).or_default() += value;
+    }
     for (name, at_least) in [
         ("nacos_sessions{state=connected}", 1.0),
         ("nacos_connects_total{}", 2.0),
@@ -64,6 +81,7 @@ async fn everything_documented_is_measured_and_a_client_takes_its_share_along() 
         ("nacos_sent_bytes_total{}", 500.0),
         ("nacos_received_bytes_total{}", 500.0),
         ("nacos_pushes_total{type=other}", 1.0),
+        ("nacos_unreadable_total{}", 1.0),
         ("nacos_session_lag_seconds{}", 1.0),
     ] {
         assert!(now.get(name).is_some_and(|&value| value >= at_least), "{name} in {now:#?}");
@@ -72,12 +90,17 @@ async fn everything_documented_is_measured_and_a_client_takes_its_share_along() 
     let ended = |name: &String| name.starts_with("nacos_disconnects_total{reason=");
     assert_eq!(now.keys().filter(|name| ended(name)).count(), 1, "{now:#?}");
 
-    drop((guard, watch, client));
+    drop((guard, slow, watch, client));
     soon(server.until(|server| server.connections() == 0)).await;
     let after = recorded(&snapshotter);
     for (name, change) in after {
         let value = now.get(&name).unwrap_or(&0.0) + change;
-        let gauge = [telemetry::SESSIONS, telemetry::CLAIMS, telemetry::CLAIMS_UNSETTLED];
+        let gauge = [
+            telemetry::SESSIONS,
+            telemetry::SESSIONS_STARVED,
+            telemetry::CLAIMS,
+            telemetry::CLAIMS_UNSETTLED,
+        ];
         if gauge.iter().any(|gauge| name.split('{').next() == Some(gauge)) {
             assert!(value.abs() < 1e-9, "{name} is {value}");
         }
@@ -91,6 +114,9 @@ async fn names_are_those_of_the_documentation() {
     let _recording = metrics::set_default_local_recorder(&recorder);
     let server = server().await;
     let client = connected(&server).await;
+    let first = recorded(&snapshotter);
+    // What is not known yet counts, too: it came and went.
+    assert_eq!(first.get("nacos_sessions{state=connecting}"), Some(&0.0), "{first:#?}");
     client.configs().get("d").await.expect("answered");
     let documented = [
         (MetricKind::Gauge, telemetry::SESSIONS),
@@ -105,6 +131,7 @@ async fn names_are_those_of_the_documentation() {
         (MetricKind::Gauge, telemetry::CLAIMS_UNSETTLED),
         (MetricKind::Gauge, telemetry::TOKEN_AGE_SECONDS),
         (MetricKind::Histogram, telemetry::LAG_SECONDS),
+        (MetricKind::Gauge, telemetry::SESSIONS_STARVED),
     ];
     for (key, _, _, _) in snapshotter.snapshot().into_vec() {
         let (kind, key) = key.into_parts();
@@ -112,21 +139,138 @@ async fn names_are_those_of_the_documentation() {
     }
 }
 
+/// Why connections ended while this went on, and how many of each.
+async fn ends_during(scenario: impl Future<Output = ()>) -> Vec<String> {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    scenario.await;
+    let ends = recorded(&snapshotter).into_iter().filter_map(|(name, count)| {
+        let reason = name.strip_prefix("nacos_disconnects_total{reason=")?.strip_suffix('}')?;
+        Some(format!("{reason} {count}"))
+    });
+    ends.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_is_reset_has_ended_by_itself_also_under_load() {
+    let ends = ends_during(async {
+        let server = server().await;
+        let client = connected(&server).await;
+        server.drop_connections();
+        reconnected(&client, 1).await;
+        let configs = client.configs();
+        let queries = async { tokio::join!(configs.get("a"), configs.get("b"), configs.get("c")) };
+        let asked = server.requests("ConfigQueryRequest") + 3;
+        server.delay(Duration::from_secs(1));
+        let fault = async {
+            server.until(|server| server.requests("ConfigQueryRequest") == asked).await;
+            server.drop_connections();
+            server.delay(Duration::ZERO);
+        };
+        let ((a, b, c), ()) = soon(async { tokio::join!(queries, fault) }).await;
+        assert!([a, b, c].iter().all(Result::is_ok), "answered by the next");
+        let guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
+        let _guard = guard.ready().await.expect("registered");
+    });
+    assert_eq!(ends.await, ["connection 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_ends_alone_is_a_reason_of_its_own() {
+    let ends = ends_during(async {
+        let peer = Leaving::start().await;
+        let client = peer.client().await;
+        peer.end_streams();
+        reconnected(&client, 1).await;
+    });
+    assert_eq!(ends.await, ["stream 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_is_silent_is_lost_by_health_checks_if_there_is_no_other() {
+    let ends = ends_during(async {
+        let server = server().await;
+        let client = connected(&server).await;
+        server.black_hole(true);
+        becomes(&mut client.state(), |state| !state.is_connected()).await;
+    });
+    assert_eq!(ends.await, ["health_check 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_is_silent_is_suspect_if_there_is_another() {
+    let ends = ends_during(async {
+        let (one, two) = (server().await, server().await);
+        let both = format!("{},{}", one.addr(), two.addr());
+        let client = nacos_core::Client::builder().server_addr(both).connect().await;
+        let client = client.expect("both are there");
+        if one.connections() == 1 { &one } else { &two }.black_hole(true);
+        reconnected(&client, 1).await;
+    });
+    assert_eq!(ends.await, ["suspect 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_the_server_does_not_know_is_unusable_whoever_learns_it() {
+    let ends = ends_during(async {
+        let server = server().await;
+        let client = connected(&server).await;
+        server.answer_next("ConfigQueryRequest", 301);
+        client.configs().get("d").await.expect("answered by the next");
+        server.answer_next("InstanceRequest", 301);
+        let guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
+        let _guard = guard.ready().await.expect("registered over the next");
+        server.answer_next("HealthCheckRequest", 301);
+        reconnected(&client, 3).await;
+    });
+    assert_eq!(ends.await, ["unusable 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn planned_moves_are_reasons_of_their_own() {
+    let ends = ends_during(async {
+        let server = server().await;
+        let client = connected(&server).await;
+        server.reset_connections(None);
+        reconnected(&client, 1).await;
+    });
+    assert_eq!(ends.await, ["reset 1"]);
+    let ends = ends_during(async {
+        let (one, two) = (server().await, server().await);
+        let addresses = AddressServer::start(&one.addr().to_string()).await;
+        let client = addresses.client().connect().await.expect("it is there");
+        addresses.answer(&two.addr().to_string());
+        reconnected(&client, 1).await;
+    });
+    assert_eq!(ends.await, ["left 1"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn shutdown_is_a_reason_of_its_own() {
+    let ends = ends_during(async {
+        let server = server().await;
+        let client = connected(&server).await;
+        let guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
+        let _guard = guard.ready().await.expect("registered");
+        client.shutdown(Duration::from_secs(5)).await;
+    });
+    assert_eq!(ends.await, ["shutdown 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_that_was_kept_waiting_shows_for_a_minute() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let server = server().await;
     let client = connected(&server).await;
-    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
-    let _guard = guard.ready().await.expect("registered");
-    client.shutdown(Duration::from_secs(5)).await;
-    for (key, _, _, _) in snapshotter.snapshot().into_vec() {
-        let (_, key) = key.into_parts();
-        assert!(
-            !key.labels().any(|label| label.key() == "reason" && label.value() == "health_check"),
-            "{key:?}"
-        );
-    }
+    let starved = || recorded(&snapshotter).get("nacos_sessions_starved{}").copied();
+    assert_eq!(starved(), None);
+    // Nobody runs while the clock goes on.
+    tokio::time::advance(Duration::from_secs(20)).await;
+    becomes(&mut client.vitals(), |vitals| vitals.lag >= Duration::from_secs(10)).await;
+    assert_eq!(starved(), Some(1.0));
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(starved(), Some(-1.0));
 }

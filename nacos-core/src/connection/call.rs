@@ -112,16 +112,19 @@ impl Connection {
             let passes = matches!(kind, ErrorKind::Disconnected | ErrorKind::Timeout);
             let unsent = matches!(error, CallError::NotSent(_));
             let again = unsent || passes && repeat == Repeat::Freely;
-            let gone = unsent || matches!(error, CallError::Lost(_));
+            let gone = match &error {
+                CallError::NotSent(why) | CallError::Lost(why) => Some(why.clone()),
+                _ => None,
+            };
             let why = format!("{}: {error}", serving.server);
             let error = Error::new(kind, &doing).because(why);
             if !again {
                 return Err(error);
             }
             last_error = Some(error);
-            if gone {
+            if let Some(why) = gone {
                 // A server that is leaving keeps the socket open: nobody else would notice.
-                self.send(Command::Unusable(serving.id));
+                self.send(Command::Lost(serving.id, why));
                 self.moved_on(&mut current, &serving, deadline).await;
             } else {
                 let pause = reconnect_delay(tries, Duration::ZERO, PAUSE_CAP, fastrand::f64());

@@ -95,6 +95,23 @@ mod tests {
     }
 
     #[test]
+    fn patience_is_neither_none_nor_endless() {
+        let patience = |quiet, suspect| {
+            let given = options(&[
+                ("server_addr", "localhost"),
+                ("health_check_interval", quiet),
+                ("suspect_after", suspect),
+            ]);
+            let patience = check(given, None).expect("valid").patience;
+            (patience.quiet, patience.suspect)
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(patience("1s", "100ms"), (ms(1000), ms(100)));
+        assert_eq!(patience("0s", "0s"), (ms(100), ms(10)));
+        assert_eq!(patience("9999999999s", "9999999999s"), (LONGEST, LONGEST));
+    }
+
+    #[test]
     fn contradicting_options_are_refused_before_anything_is_sent() {
         let kind =
             |fields: &[(&str, &str)]| check(options(fields), None).expect_err("invalid").kind();

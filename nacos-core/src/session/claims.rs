@@ -124,6 +124,11 @@ impl Claims {
         self.ledger.reassert_all(|key| matches!(key, ClaimKey::Listen(_)));
     }
 
+    /// Subscriptions are to be confirmed again: what was pushed could not be read.
+    pub(crate) fn audit_subscriptions(&mut self) {
+        self.ledger.reassert_all(|key| matches!(key, ClaimKey::Subscription(_)));
+    }
+
     /// At most `room` claims to send now that are a request of their own.
     ///
     /// Instances first: who subscribes has its last view meanwhile, who is not registered has no

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::ErrorKind,
     state::ClaimState,
+    telemetry::Reason,
     transport::CallError,
     wire::{
         self, Failure, Payload, Request,
@@ -224,7 +225,11 @@ impl Session {
         self.servers.taken(&link.server);
         self.campaign = None;
         self.next_campaign = None;
-        self.planned_move = None;
+        let reason = match self.planned_move.take().map(|planned| planned.reason) {
+            Some(MoveReason::Reset) => Reason::Reset,
+            Some(MoveReason::Left) => Reason::Left,
+            None => Reason::Suspect,
+        };
         self.arrived();
         self.login.server_is_back(now);
         let serving = Serving {
@@ -239,6 +244,8 @@ impl Session {
             // Make before break: consumers see the instances all the time, and users' requests that
             // are under way there come to their end.
             link.phase = Phase::Retiring { deadline: now + RETIREMENT };
+            let server = link.server.to_string().into();
+            self.events.push_back(Event::Ended { server, reason });
         }
         self.abandon_candidates();
         // The answers that the former connection still owes count no more, nor take room.
@@ -255,6 +262,7 @@ impl Session {
         }
         self.documents.reconnected();
         self.presence.reconnected();
+        self.doubts.reconnected();
         self.seen.clear();
         self.listens_under_way = 0;
         let guards = self.claims.all_guards();
@@ -263,10 +271,17 @@ impl Session {
 
     /// A connection is of no use any more.
     pub(super) fn drop_link(&mut self, now: Instant, id: LinkId, why: &str) {
+        self.lose_link(now, id, Reason::Connection, why);
+    }
+
+    /// The same, for another reason than that it has ended by itself.
+    pub(super) fn lose_link(&mut self, now: Instant, id: LinkId, reason: Reason, why: &str) {
         let Some(link) = self.close_link(id) else { return };
         let serving = self.serving.take_if(|serving| serving.link == id);
         if let Some(serving) = serving {
             self.forgotten();
+            let server = link.server.to_string().into();
+            self.events.push_back(Event::Ended { server, reason });
             self.events.push_back(Event::Serving(None));
             self.outage.last_error = Some(format!("{}: {why}", link.server).into());
             self.outage.is_hasty = false;
@@ -352,14 +367,16 @@ impl Session {
         match answer {
             Ok(answer) => match wire::decode::<HealthCheckResponse>(&answer) {
                 Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
-                    self.drop_link(now, id, &refusal.to_string());
+                    self.lose_link(now, id, Reason::Unusable, &refusal.to_string());
                 }
                 // Whatever it says, it is there, and has been heard: one odd answer ends no session.
                 _ => {}
             },
             Err(CallError::Timeout) => match serving.liveness.unanswered(call) {
                 Some(Verdict::ProbeAgain) => self.probe(now, id),
-                Some(Verdict::Dead) => self.drop_link(now, id, "three health checks unanswered"),
+                Some(Verdict::Dead) => {
+                    self.lose_link(now, id, Reason::HealthCheck, "three health checks unanswered");
+                }
                 None => {}
             },
             // Nor does one that cannot be read.

@@ -107,7 +107,11 @@ impl Life {
             14 => {
                 let link = self.any_link(input);
                 let payload = self.captures.payload(input);
-                self.session.handle_push(now, link, &payload);
+                if input.byte() < 30 {
+                    self.session.handle_unread(now, link, &payload, "too large");
+                } else {
+                    self.session.handle_push(now, link, &payload);
+                }
             }
             15 => {
                 let link = self.any_link(input);

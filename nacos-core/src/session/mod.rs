@@ -12,6 +12,7 @@ mod campaign;
 mod claims;
 mod connect;
 mod documents;
+mod doubts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod ledger;
@@ -22,6 +23,7 @@ mod login;
 mod metrics;
 mod presence;
 mod publication;
+mod pushes;
 mod redo;
 mod self_check;
 mod servers;
@@ -51,7 +53,8 @@ use self::{
     campaign::Campaign,
     claims::Claims,
     documents::{Cause, Documents},
-    link::Link,
+    doubts::Doubts,
+    link::{BUSY_PAUSE, Link},
     liveness::Liveness,
     locate::Locate,
     login::Login,
@@ -68,6 +71,7 @@ use crate::{
     server::Server,
     service::Service,
     state::{ClaimState, SessionState},
+    telemetry::Reason,
     transport::{CallError, Within},
     wire::{Outgoing, Payload, push::Redirect},
 };
@@ -103,6 +107,8 @@ pub(crate) enum Action {
 pub(crate) enum Event {
     /// Users' requests go over this connection from now on, or over none.
     Serving(Option<LinkId>),
+    /// The connection that served did so no more, and why.
+    Ended { server: Arc<str>, reason: Reason },
     /// The session's state changed.
     State(SessionState),
     /// A watched document's state changed.
@@ -118,6 +124,8 @@ pub(crate) enum Event {
     Lost { service: ServiceKey, first: bool },
     /// The server refused what is claimed under this key.
     Refused { key: ClaimKey, code: i32, message: Arc<str> },
+    /// A message of the server's could not be read.
+    Unread { kind: String, about: String, why: String },
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },
 }
@@ -170,7 +178,11 @@ pub(crate) struct Session {
     seen: HashMap<ServiceKey, i64>,
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
     namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
+    /// Services of which a push could not be read.
+    doubts: Doubts,
     next_audit: Option<Instant>,
+    /// When the last audit was.
+    audited: Option<Instant>,
     listens_under_way: usize,
 
     calls: HashMap<CallId, Call>,
@@ -263,7 +275,9 @@ impl Session {
             presence: Presence::new(),
             seen: HashMap::new(),
             namesakes: HashMap::new(),
+            doubts: Doubts::default(),
             next_audit: None,
+            audited: None,
             listens_under_way: 0,
             calls: HashMap::new(),
             next_id: 0,
@@ -293,8 +307,10 @@ impl Session {
         self.check_pulse(now);
         if self.next_audit.is_some_and(|at| at <= now) {
             self.next_audit = Some(self.audit_after(now));
+            self.audited = Some(now);
             self.claims.audit_listens();
         }
+        self.resolve_doubts(now);
         if let Lifetime::Closing { deadline } = self.lifetime
             && deadline <= now
         {
@@ -348,9 +364,23 @@ impl Session {
         self.settle(now);
     }
 
+    /// The server sent something on the stream that is too large or no Nacos message; `head` is as
+    /// much as is known of it.
+    pub(crate) fn handle_unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
+        self.heard(now, link);
+        self.unread(now, link, head, why);
+        self.settle(now);
+    }
+
     /// The connection ended.
     pub(crate) fn handle_lost(&mut self, now: Instant, link: LinkId, why: &str) {
         self.drop_link(now, link, why);
+        self.settle(now);
+    }
+
+    /// The stream ended, and as far as is known the connection did not.
+    pub(crate) fn handle_stream_ended(&mut self, now: Instant, link: LinkId, why: &str) {
+        self.lose_link(now, link, Reason::Stream, why);
         self.settle(now);
     }
 
@@ -359,11 +389,21 @@ impl Session {
         self.heard(at, link);
     }
 
-    /// A user's request found that `link` takes none any more: the server does not know it, or is
-    /// leaving.
+    /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer.
+    /// Each of them has its own deadline.
+    pub(crate) fn handle_busy(&mut self, now: Instant, link: LinkId) {
+        if let Some(link::Phase::Retiring { deadline }) =
+            self.links.get_mut(&link).map(|link| &mut link.phase)
+        {
+            *deadline = (*deadline).max(now + BUSY_PAUSE);
+        }
+    }
+
+    /// A user's request found that the server does not know `link` any more.
     pub(crate) fn handle_unusable(&mut self, now: Instant, link: LinkId) {
         if self.serving_link() == Some(link) {
-            self.drop_link(now, link, "the server takes no requests on this connection any more");
+            let why = "the server takes no requests on this connection any more";
+            self.lose_link(now, link, Reason::Unusable, why);
         }
         self.settle(now);
     }
@@ -482,7 +522,8 @@ impl Session {
         // Refused claims and failed queries wait for a connection anyway.
         let retries = self.can_send().then(|| {
             let check = self.checks_presence().then(|| self.presence.next_timeout());
-            [self.claims.next_retry(), self.documents.next_retry(), check.flatten()]
+            let doubts = self.doubts.next_timeout();
+            [self.claims.next_retry(), self.documents.next_retry(), check.flatten(), doubts]
         });
         let times = [
             closing,
@@ -581,7 +622,9 @@ impl Session {
         self.lifetime = Lifetime::Closed;
         self.campaign = None;
         self.next_campaign = None;
-        if self.serving.take().is_some() {
+        if let Some(serving) = self.serving.take() {
+            let server = self.server_name(serving.link);
+            self.events.push_back(Event::Ended { server, reason: Reason::Shutdown });
             self.events.push_back(Event::Serving(None));
         }
         for link in std::mem::take(&mut self.links).into_keys() {

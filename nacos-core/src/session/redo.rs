@@ -8,12 +8,12 @@ use super::{
     documents::Ticket,
     ledger::{Due, Revision},
     publication::Step,
-    setback::{Setback, read},
+    setback::Setback,
 };
 use crate::{
     document::DocumentState,
     instance::Instance,
-    key::{ConfigKey, Namespace, ServiceKey},
+    key::{ConfigKey, ServiceKey},
     state::ClaimState,
     transport::CallError,
     wire::{
@@ -24,9 +24,8 @@ use crate::{
         },
         naming::{
             BatchInstanceRequest, BatchInstanceResponse, InstanceRequest, InstanceResponse,
-            ServiceInfo, SubscribeServiceRequest, SubscribeServiceResponse,
+            SubscribeServiceRequest, SubscribeServiceResponse,
         },
-        push::{self, Push},
     },
 };
 
@@ -167,7 +166,7 @@ impl Session {
                 self.step_answered(now, origin, claim, wanted, &step, answer);
             }
             Pending::Subscribe { claim, subscribe } => {
-                match read::<SubscribeServiceResponse>(answer) {
+                match self.read::<SubscribeServiceResponse>(answer) {
                     Ok(answer) => {
                         let _ = self.confirm(&claim);
                         if let ClaimKey::Subscription(service) = claim.key
@@ -181,7 +180,7 @@ impl Session {
             }
             Pending::Listen { claims, listen } => {
                 self.listens_under_way = self.listens_under_way.saturating_sub(1);
-                match read::<ConfigChangeBatchListenResponse>(answer) {
+                match self.read::<ConfigChangeBatchListenResponse>(answer) {
                     Ok(answer) if listen => self.listening(&claims, &answer),
                     Ok(_) => {
                         for claim in &claims {
@@ -208,9 +207,9 @@ impl Session {
         answer: Result<Payload, CallError>,
     ) {
         let additive = if matches!(step, Step::Batch(_)) {
-            read::<BatchInstanceResponse>(answer).map(|answer| Some(answer.is_additive()))
+            self.read::<BatchInstanceResponse>(answer).map(|answer| Some(answer.is_additive()))
         } else {
-            read::<InstanceResponse>(answer).map(|_| None)
+            self.read::<InstanceResponse>(answer).map(|_| None)
         };
         let ClaimKey::Instances(service) = &claim.key else { return };
         let service = service.clone();
@@ -253,8 +252,8 @@ impl Session {
         answer: Result<Payload, CallError>,
     ) {
         let jitter = (self.jitter)();
+        let found = self.read::<ConfigQueryResponse>(answer);
         let documents = &mut self.documents;
-        let found = read::<ConfigQueryResponse>(answer);
         let state = match found.and_then(|answer| Ok(answer.into_document()?)) {
             Ok(document) => documents.answered(key, ticket, Some(document)),
             Err(Setback::Refused(refusal)) if refusal.says_absent() => {
@@ -264,7 +263,9 @@ impl Session {
                 documents.again(key, ticket, |tries| now + conflict_delay(tries, jitter));
                 None
             }
-            Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),
+            Err(Setback::Gone(reason, why)) => {
+                return self.lose_link(now, origin.link, reason, &why);
+            }
             Err(Setback::Refused(refusal))
                 if self.is_being_renewed(now, origin.token, refusal.code) =>
             {
@@ -305,7 +306,9 @@ impl Session {
     /// The server has not agreed to `claims`.
     fn setback(&mut self, now: Instant, origin: Origin, claims: &[Claimed], setback: &Setback) {
         let (code, message): (i32, Arc<str>) = match setback {
-            Setback::Gone(why) => return self.drop_link(now, origin.link, why),
+            Setback::Gone(reason, why) => {
+                return self.lose_link(now, origin.link, *reason, why);
+            }
             Setback::Unanswered => {
                 for claim in claims {
                     self.claims.release(&claim.key, claim.revision);
@@ -365,59 +368,6 @@ impl Session {
     fn tell_guards(&mut self, key: &ClaimKey, state: &ClaimState) {
         let guards = self.claims.guards(key);
         self.events.extend(guards.map(|guard| Event::Claim(guard, state.clone())));
-    }
-
-    /// A message on the stream.
-    pub(super) fn pushed(&mut self, now: Instant, link: LinkId, payload: &Payload) {
-        // What cannot be read changes nothing, and is not repeated: it has been acknowledged.
-        let Ok(push) = push::read(payload) else { return };
-        match push {
-            Push::SetupAck(abilities) => self.serve(now, link, abilities),
-            Push::ConnectReset(redirect) if self.serving_link() == Some(link) => {
-                self.reset(now, redirect);
-            }
-            Push::ConfigChanged(name) => {
-                if let Some(key) = name.key() {
-                    self.documents.hint(&key);
-                }
-            }
-            // Lists of different servers have no common order: only the serving one counts.
-            Push::Service { namespace, info } if self.serving_link() == Some(link) => {
-                self.service_pushed(namespace, info);
-            }
-            _ => {}
-        }
-    }
-
-    fn service_pushed(&mut self, namespace: Option<Namespace>, info: ServiceInfo) {
-        let (group, name) = info.name();
-        let Ok(unplaced) = ServiceKey::try_from((name, group)) else { return };
-        if let Some(namespace) = namespace {
-            return self.service_seen(unplaced.in_namespace(namespace), info);
-        }
-        match self.namesakes.get(&unplaced).map_or(&[][..], Vec::as_slice) {
-            [] => {}
-            [one] => self.service_seen(one.clone(), info),
-            // The same name in two namespaces: the push is a hint to ask for both.
-            several => {
-                for service in several {
-                    self.claims.reassert(&ClaimKey::Subscription(service.clone()));
-                }
-            }
-        }
-    }
-
-    /// A service in full, from an answer or a push of the connection that serves.
-    fn service_seen(&mut self, key: ServiceKey, info: ServiceInfo) {
-        let time = info.last_ref_time;
-        let newest = self.seen.get(&key).copied().unwrap_or(i64::MIN);
-        // Within one connection an older list is a push that an answer has overtaken.
-        if time < newest || !self.claims.is_claimed(&ClaimKey::Subscription(key.clone())) {
-            return;
-        }
-        let Some(service) = info.into_service(key.clone()) else { return };
-        self.seen.insert(key.clone(), time);
-        self.events.push_back(Event::Service(key, service));
     }
 }
 

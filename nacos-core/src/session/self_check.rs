@@ -6,7 +6,7 @@ use super::{
     ledger::{Revision, Standing},
     presence::Absence,
     redo::{Origin, Pending},
-    setback::{Setback, read},
+    setback::Setback,
 };
 use crate::{
     instance::Instance,
@@ -45,9 +45,11 @@ impl Session {
         revision: Revision,
         answer: Result<Payload, CallError>,
     ) {
-        let view = match read::<QueryServiceResponse>(answer) {
+        let view = match self.read::<QueryServiceResponse>(answer) {
             Ok(answer) => answer.service_info.into_service(service.clone()),
-            Err(Setback::Gone(why)) => return self.drop_link(now, origin.link, &why),
+            Err(Setback::Gone(reason, why)) => {
+                return self.lose_link(now, origin.link, reason, &why);
+            }
             // Whoever may register need not be allowed to ask: that is no reason to log in.
             Err(_) => None,
         };

@@ -1,9 +1,10 @@
 //! Why a claim or a query was not answered as it was hoped, and when to try again.
 use std::time::Duration;
 
-use super::{backoff::retry_delay, documents::Cause};
+use super::{Event, Session, backoff::retry_delay, documents::Cause};
 use crate::{
     error::ErrorKind,
+    telemetry::Reason,
     transport::CallError,
     wire::{self, Answer, Failure, Payload, Refusal},
 };
@@ -11,7 +12,7 @@ use crate::{
 /// Why a claim was not agreed to.
 pub(super) enum Setback {
     /// Nothing more can be sent on this connection: it is lost, leaving, or not known.
-    Gone(String),
+    Gone(Reason, String),
     /// No answer in time: nobody knows whether it was done.
     Unanswered,
     /// An answer that cannot be read: it may have been done, and asking at once would not help.
@@ -32,14 +33,14 @@ impl Setback {
             },
             // It is on its way each time, and grows no smaller by that.
             Self::Unreadable { too_large: true, .. } => u32::MAX,
-            Self::Unreadable { .. } | Self::Unanswered | Self::Gone(_) => tries,
+            Self::Unreadable { .. } | Self::Unanswered | Self::Gone(..) => tries,
         };
         Some(retry_delay(tries, jitter))
     }
 
     pub(super) fn cause(&self) -> Cause {
         let (kind, text) = match self {
-            Self::Gone(why) => (ErrorKind::Disconnected, why.as_str().into()),
+            Self::Gone(_, why) => (ErrorKind::Disconnected, why.as_str().into()),
             Self::Unanswered => (CallError::Timeout.kind(), CallError::Timeout.to_string().into()),
             Self::Refused(refusal) => (refusal.kind(), refusal.to_string().into()),
             Self::Unreadable { cause, .. } => return cause.clone(),
@@ -48,14 +49,30 @@ impl Setback {
     }
 }
 
-pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
+impl Session {
+    /// Reads an answer; one that came and cannot be read is told of.
+    pub(super) fn read<A: Answer>(
+        &mut self,
+        answer: Result<Payload, CallError>,
+    ) -> Result<A, Setback> {
+        let came = answer.is_ok();
+        let outcome = read(answer);
+        if came && let Err(Setback::Unreadable { cause, .. }) = &outcome {
+            let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
+            self.events.push_back(Event::Unread { kind, about: String::new(), why });
+        }
+        outcome
+    }
+}
+
+fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
     match answer {
         Ok(payload) => match wire::decode(&payload) {
             Ok(answer) => Ok(answer),
             Err(failure) => Err(failure.into()),
         },
         Err(error @ (CallError::NotSent(_) | CallError::Lost(_))) => {
-            Err(Setback::Gone(error.to_string()))
+            Err(Setback::Gone(Reason::Connection, error.to_string()))
         }
         Err(CallError::Timeout) => Err(Setback::Unanswered),
         Err(error) => {
@@ -72,7 +89,7 @@ impl From<Failure> for Setback {
             Failure::Answered(refusal)
                 if matches!(refusal.code, wire::UNREGISTERED | wire::DISCONNECTED) =>
             {
-                Self::Gone(refusal.to_string())
+                Self::Gone(Reason::Unusable, refusal.to_string())
             }
             Failure::Answered(refusal) => Self::Refused(refusal),
             Failure::Unreadable(why) => {

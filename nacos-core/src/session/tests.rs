@@ -757,6 +757,8 @@ impl World {
                 Event::Serving(_)
                 | Event::Settled(_)
                 | Event::Refused { .. }
+                | Event::Ended { .. }
+                | Event::Unread { .. }
                 | Event::Withheld { .. } => {}
             }
         }

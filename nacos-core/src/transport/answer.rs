@@ -33,7 +33,7 @@ pub(super) fn decode(frame: Frame) -> Result<Payload, CallError> {
     match frame {
         Frame::Message(message) => Payload::decode(message)
             .map_err(|error| CallError::Unreadable(format!("not a Nacos message: {error}"))),
-        Frame::Oversized { length, limit } => Err(CallError::Oversized { length, limit }),
+        Frame::Oversized { length, limit, .. } => Err(CallError::Oversized { length, limit }),
         Frame::Compressed(_) => Err(CallError::Unreadable("a compressed message".to_owned())),
     }
 }

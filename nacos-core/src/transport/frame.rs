@@ -23,10 +23,12 @@ pub(crate) fn encode(payload: &Payload) -> Bytes {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Frame {
     Message(Bytes),
-    /// A message of more bytes than the limit, which were not kept.
+    /// A message of more bytes than the limit, of which only the beginning was kept: it says what
+    /// the message is.
     Oversized {
         length: usize,
         limit: usize,
+        head: BytesMut,
     },
     /// A compressed message, which nobody asked for.
     Compressed(usize),
@@ -73,7 +75,8 @@ impl FrameReader {
                     // At most 2³² - 1, which the platforms that run this hold.
                     let length = usize::try_from(prefix.get_u32()).unwrap_or(usize::MAX);
                     self.state = if length > self.limit {
-                        let frame = Frame::Oversized { length, limit: self.limit };
+                        let (limit, head) = (self.limit, BytesMut::new());
+                        let frame = Frame::Oversized { length, limit, head };
                         State::Skipping { left: length, frame }
                     } else if compressed {
                         State::Skipping { left: length, frame: Frame::Compressed(length) }
@@ -98,8 +101,12 @@ impl FrameReader {
                     return Some(Frame::Message(message));
                 }
                 State::Skipping { left, frame } => {
-                    let skipped = (*left).min(data.len());
-                    data.advance(skipped);
+                    let skipped = data.split_to((*left).min(data.len()));
+                    if let Frame::Oversized { head, .. } = frame {
+                        let room = HEAD.saturating_sub(head.len()).min(skipped.len());
+                        head.extend_from_slice(&skipped.slice(..room));
+                    }
+                    let skipped = skipped.len();
                     *left -= skipped;
                     if *left > 0 {
                         return None;
@@ -119,6 +126,8 @@ impl FrameReader {
 }
 
 const PREFIX: usize = 5;
+/// How much is kept of a message that is too large.
+const HEAD: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -153,12 +162,22 @@ mod tests {
             let mut reader = FrameReader::new(10);
             let expected = [
                 Frame::Message(Bytes::from_static(b"one")),
-                Frame::Oversized { length: 20, limit: 10 },
+                Frame::Oversized { length: 20, limit: 10, head: BytesMut::from(&[7; 20][..]) },
                 Frame::Compressed(3),
                 Frame::Message(Bytes::from_static(b"two")),
             ];
             assert_eq!(read(&mut reader, &data, piece), expected, "in pieces of {piece}");
             assert!(reader.is_between_messages());
+        }
+    }
+
+    #[test]
+    fn only_the_beginning_of_an_oversized_message_is_kept() {
+        for piece in [1000, HEAD - 1, 3 * HEAD] {
+            let message = [vec![7; HEAD], vec![8; HEAD]].concat();
+            let frames = read(&mut FrameReader::new(10), &frame(0, &message), piece);
+            let [Frame::Oversized { head, .. }] = frames.as_slice() else { panic!("{piece}") };
+            assert!(*head == vec![7; HEAD], "in pieces of {piece}");
         }
     }
 

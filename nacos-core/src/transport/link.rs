@@ -178,6 +178,11 @@ impl Link {
         Ok(Pushes::new(response, send, reader, Arc::clone(&self.shared.pulse)))
     }
 
+    /// Why the connection ended, if it has.
+    pub(crate) fn end(&self) -> Option<&str> {
+        self.shared.end.get().map(String::as_str)
+    }
+
     /// When something was last heard, on a call or on the stream.
     pub(crate) fn last_heard(&self) -> Instant {
         self.shared.pulse.last()

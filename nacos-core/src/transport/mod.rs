@@ -26,6 +26,6 @@ pub(crate) use self::{
     http1::{Form, HttpError, get_list, post_form},
     link::{Headers, Link},
     pulse::Limit,
-    stream::Pushes,
+    stream::{Push, Pushes},
     tls::{ClientFiles, Tls, TlsSettings},
 };

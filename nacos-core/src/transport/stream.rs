@@ -20,6 +20,18 @@ use crate::{
     wire::{Payload, push},
 };
 
+/// What came on the stream.
+#[derive(Debug)]
+pub(crate) enum Push {
+    Whole(Payload),
+    /// One that is too large, or is no Nacos message: as much of it as is known, which may be
+    /// nothing, and what is wrong with it.
+    Unread {
+        head: Payload,
+        why: CallError,
+    },
+}
+
 /// The pushes of one connection.
 ///
 /// Each is acknowledged on this very stream before it is handed out, whether it can be read or not,
@@ -57,14 +69,16 @@ impl Pushes {
         }
     }
 
-    /// The next push; what is too large or unreadable is an error of kind
-    /// [`Unreadable`](CallError::Unreadable), after which the stream goes on. Any other error is
-    /// its end.
+    /// The next push.
+    ///
+    /// # Errors
+    ///
+    /// The end of the stream, and with it of the connection.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: no push is lost, and none is acknowledged twice.
-    pub(crate) async fn next(&mut self) -> Result<Payload, CallError> {
+    pub(crate) async fn next(&mut self) -> Result<Push, CallError> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -75,7 +89,7 @@ impl Pushes {
         self.queue.push_back(frame);
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, CallError>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Push, CallError>> {
         // Before reading on, so that a server that takes no acknowledgements gets no more pushes in.
         if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
             return Poll::Ready(Err(error));
@@ -127,17 +141,26 @@ impl Pushes {
         Poll::Ready(Ok(()))
     }
 
-    fn received(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<Payload, CallError> {
-        // Without its content, a push that is too large cannot be acknowledged either; the server
-        // repeats it, and each time it costs no more than its bytes.
-        let payload = decode(frame)?;
-        if let Some(ack) = push::acknowledge(&payload) {
+    fn received(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<Push, CallError> {
+        // What it is and its number stand in front: that is enough to acknowledge a push that is too
+        // large, which the server would send again and again otherwise.
+        let head = if let Frame::Oversized { head, .. } = &frame {
+            Some(Payload::cut(head))
+        } else {
+            None
+        };
+        let push = match (decode(frame), head) {
+            (Ok(payload), _) => Push::Whole(payload),
+            (Err(why), head) => Push::Unread { head: head.unwrap_or_default(), why },
+        };
+        let (Push::Whole(payload) | Push::Unread { head: payload, .. }) = &push;
+        if let Some(ack) = push::acknowledge(payload) {
             self.answer(&ack);
             if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
                 return Err(error);
             }
         }
-        Ok(payload)
+        Ok(push)
     }
 
     /// Sends what the server has room for.

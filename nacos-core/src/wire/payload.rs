@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use prost::Message;
 
 /// What a message is, beside its JSON.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -45,6 +46,20 @@ impl Payload {
         Self { metadata: Some(metadata), body: Some(body) }
     }
 
+    /// What can be told of a payload of which only the beginning is there: its type if that came
+    /// whole, and its JSON as far as it came.
+    pub(crate) fn cut(mut data: &[u8]) -> Self {
+        let mut payload = Self::default();
+        while let Some((tag, content)) = field(&mut data) {
+            match tag {
+                2 => payload.metadata = Metadata::decode(content).ok(),
+                3 => payload.body = Some(Any::cut(content)),
+                _ => {}
+            }
+        }
+        payload
+    }
+
     /// The name of the JSON message, empty if the sender left it out.
     pub(crate) fn kind(&self) -> &str {
         self.metadata.as_ref().map_or("", |metadata| &metadata.r#type)
@@ -56,13 +71,48 @@ impl Payload {
     }
 }
 
+impl Any {
+    fn cut(mut data: &[u8]) -> Self {
+        let mut any = Self::default();
+        while let Some((tag, content)) = field(&mut data) {
+            if tag == 2 {
+                any.value = Bytes::copy_from_slice(content);
+            }
+        }
+        any
+    }
+}
+
+/// The next field of a message and as much as there is of its content, if it has a length, as all
+/// have that are declared here.
+fn field<'a>(data: &mut &'a [u8]) -> Option<(usize, &'a [u8])> {
+    let tag = prost::decode_length_delimiter(&mut *data).ok().filter(|tag| tag & 7 == 2)?;
+    let length = prost::decode_length_delimiter(&mut *data).ok()?;
+    let (content, rest) = data.split_at_checked(length).unwrap_or((data, &[]));
+    *data = rest;
+    Some((tag >> 3, content))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
 
-    use prost::Message;
-
     use super::*;
+
+    #[test]
+    fn beginning_of_a_payload_tells_what_it_is() {
+        let json = br#"{"requestId":"7","serviceInfo":{"name":"orders"}}"#;
+        let payload = Payload::new("NotifySubscriberRequest", json.to_vec());
+        let whole = payload.encode_to_vec();
+        assert_eq!(Payload::cut(&whole), payload);
+        for length in 0..whole.len() {
+            let cut = Payload::cut(&whole[..length]);
+            assert!(json.starts_with(cut.json()), "{length}");
+            assert!(["", payload.kind()].contains(&cut.kind()), "{length}");
+            assert_eq!(cut.kind().is_empty(), length < whole.len() - json.len() - 4, "{length}");
+        }
+        assert_eq!(Payload::cut(&[0xff; 64]), Payload::default());
+    }
 
     /// The bytes were made without this code.
     #[test]

@@ -3,23 +3,36 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, Visitor},
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
 
 /// The field `name` at the top of `json`, whatever is wrong behind it; nothing if it is missing or
 /// not of that type.
 pub(crate) fn peek<'de, T: Deserialize<'de>>(json: &'de [u8], name: &str) -> Option<T> {
+    peek_in(json, &[name])
+}
+
+/// The same of a field within fields: the last name of `path` within that before it.
+pub(crate) fn peek_in<'de, T: Deserialize<'de>>(json: &'de [u8], path: &[&str]) -> Option<T> {
     let mut found = None;
-    let search = Search { name, found: &mut found, kind: PhantomData };
+    let search = Search { path, found: &mut found, kind: PhantomData };
     // Whatever ended the search, what was found before that counts.
-    let _ = serde_json::Deserializer::from_slice(json).deserialize_map(search);
+    let _ = search.deserialize(&mut serde_json::Deserializer::from_slice(json));
     found
 }
 
 struct Search<'a, T> {
-    name: &'a str,
+    path: &'a [&'a str],
     found: &'a mut Option<T>,
     kind: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Search<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Search<'_, T> {
@@ -30,9 +43,18 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Search<'_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut message: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.path.split_first() else { return Ok(()) };
         while let Some(name) = message.next_key::<Cow<'de, str>>()? {
-            if name == self.name {
-                *self.found = Some(message.next_value()?);
+            if name == *first {
+                if rest.is_empty() {
+                    *self.found = Some(message.next_value()?);
+                } else {
+                    message.next_value_seed(Search {
+                        path: rest,
+                        found: self.found,
+                        kind: PhantomData,
+                    })?;
+                }
                 return Err(de::Error::custom("found: the rest does not matter"));
             }
             message.next_value::<IgnoredAny>()?;

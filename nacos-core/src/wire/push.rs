@@ -9,9 +9,9 @@ use super::{
     fuzzy::{FuzzyChange, FuzzySync},
     naming::ServiceInfo,
     or_default, parse,
-    peek::peek,
+    peek::{peek, peek_in},
 };
-use crate::key::Namespace;
+use crate::key::{ConfigKey, Namespace, ServiceKey};
 
 /// A message of the server's on the stream.
 #[derive(Clone, Debug)]
@@ -69,6 +69,38 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
         }
         _ => Push::Unknown,
     })
+}
+
+/// What a push is about that cannot be read, as far as its beginning tells.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Subject {
+    /// A service, as far as it is known which; without its namespace, which Java servers leave out.
+    Service(Option<ServiceKey>),
+    /// A document, without its namespace.
+    Document(Option<ConfigKey>),
+    /// Nobody knows.
+    Anything,
+    /// Nothing of which a client keeps something.
+    Nothing,
+}
+
+/// See [`Subject`].
+pub(crate) fn subject(payload: &Payload) -> Subject {
+    let json = payload.json();
+    match payload.kind() {
+        "NotifySubscriberRequest" => {
+            let part = |name| peek_in::<String>(json, &["serviceInfo", name]);
+            let name = part("name").zip(part("groupName"));
+            Subject::Service(name.and_then(|name| ServiceKey::try_from((&*name.0, &*name.1)).ok()))
+        }
+        "ConfigChangeNotifyRequest" => {
+            let name = peek(json, "dataId").zip(peek(json, "group"));
+            let name: Option<(String, String)> = name;
+            Subject::Document(name.and_then(|name| ConfigKey::try_from((&*name.0, &*name.1)).ok()))
+        }
+        "" => Subject::Anything,
+        _ => Subject::Nothing,
+    }
 }
 
 /// Whether a push wants to know something: it is answered by whoever knows, not acknowledged.
@@ -179,6 +211,28 @@ mod tests {
         let payload = push("NotifySubscriberRequest", r#"{"requestId":"9","serviceInfo":"html"}"#);
         assert!(read(&payload).is_err());
         assert!(acknowledge(&payload).is_some());
+    }
+
+    #[test]
+    fn beginning_of_a_push_tells_what_it_is_about() {
+        let service = ServiceKey::try_from(("orders", "PAY")).expect("valid");
+        let document = ConfigKey::try_from(("d", "PAY")).expect("valid");
+        let (notice, change) = ("NotifySubscriberRequest", "ConfigChangeNotifyRequest");
+        for (kind, json, subject) in [
+            (
+                notice,
+                r#"{"requestId":"1","serviceInfo":{"name":"orders","groupName":"PAY","hosts":[{"#,
+                Subject::Service(Some(service)),
+            ),
+            (notice, r#"{"requestId":"1","serviceInfo":{"name":"ord"#, Subject::Service(None)),
+            (notice, r#"{"serviceInfo":7}"#, Subject::Service(None)),
+            (change, r#"{"dataId":"d","group":"PAY","x":"#, Subject::Document(Some(document))),
+            (change, r#"{"dataId":7,"group":"PAY"}"#, Subject::Document(None)),
+            ("NoveltyRequest", "{", Subject::Nothing),
+            ("", "", Subject::Anything),
+        ] {
+            assert_eq!(super::subject(&push(kind, json)), subject, "{kind} {json}");
+        }
     }
 
     #[test]

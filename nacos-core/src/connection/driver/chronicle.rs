@@ -117,7 +117,7 @@ impl Seldom {
 /// Between two warnings of one kind.
 pub(super) const WARNING_EVERY: Duration = Duration::from_secs(60);
 /// Between two details of one outage.
-const DETAIL_EVERY: Duration = Duration::from_secs(10);
+const DETAIL_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(said.pop(), Some(end));
         let details = said.split_off(1);
         assert!(details.iter().all(|line| matches!(line, Line::Detail { .. })));
-        assert!(details.len() <= 360, "{}", details.len());
+        assert!(details.len() <= 60, "{}", details.len());
     }
 
     #[test]

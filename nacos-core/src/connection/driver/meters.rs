@@ -3,26 +3,26 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::telemetry::{self, Reason, Share};
+use crate::telemetry::{self, Share};
 
 /// See the [module documentation](self).
 pub(super) struct Meters {
     pub(super) share: Share,
-    /// What a connection that ends now would have ended of.
-    pub(super) blame: Reason,
     logged_in: Option<Instant>,
     pub(super) dedicated_thread: bool,
     warned: bool,
+    /// When the session was last kept waiting for too long.
+    starved: Option<Instant>,
 }
 
 impl Meters {
     pub(super) fn new(dedicated_thread: bool) -> Self {
         Self {
             share: Share::default(),
-            blame: Reason::Connection,
             logged_in: None,
             dedicated_thread,
             warned: false,
+            starved: None,
         }
     }
 
@@ -30,29 +30,85 @@ impl Meters {
         self.logged_in = Some(now);
     }
 
-    /// A timer that was due at `due` fires now. Says how late, and warns once if that is so late
-    /// that servers may take the client for dead.
-    pub(super) fn late(&mut self, due: Option<Instant>, now: Instant) -> Duration {
-        self.blame = Reason::HealthCheck;
-        let lag = due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+    /// A timer that was due at `due` is looked after now. Says how late, and warns once if that is so
+    /// late that servers may take the client for dead.
+    pub(super) fn late(&mut self, due: Instant, now: Instant) -> Duration {
+        let lag = now.saturating_duration_since(due);
         telemetry::lag(lag);
         if let Some(since) = self.logged_in {
             telemetry::token_age(now.saturating_duration_since(since));
         }
-        if lag >= TOO_LATE && !self.warned {
-            self.warned = true;
-            let advice = if self.dedicated_thread {
-                "the machine was overloaded, or the process was stopped"
-            } else {
-                "something blocks the runtime's workers, or the process was stopped; \
-                 `dedicated_thread` keeps the session alive meanwhile"
-            };
+        if let Some(advice) = self.advice(lag) {
             warn!(lag_ms = lag.as_millis(), advice, "the session was kept waiting");
         }
+        let starved = self.is_starved(lag, now);
+        self.share.starved(starved);
         // In steps, so that who watches the vitals is not woken by nothing.
         Duration::from_millis(u64::try_from(lag.as_millis() / 10 * 10).unwrap_or(u64::MAX))
+    }
+
+    /// What to say about that lag, unless something has been said already.
+    fn advice(&mut self, lag: Duration) -> Option<&'static str> {
+        if lag < TOO_LATE || self.warned {
+            return None;
+        }
+        self.warned = true;
+        Some(if self.dedicated_thread {
+            "the machine was overloaded, or the process was stopped"
+        } else {
+            "something blocks the runtime's workers, or the process was stopped; \
+             `dedicated_thread` keeps the session alive meanwhile"
+        })
+    }
+
+    /// Whether the session was kept waiting a moment ago: for long enough to be seen by who looks
+    /// every now and then.
+    fn is_starved(&mut self, lag: Duration, now: Instant) -> bool {
+        if lag >= TOO_LATE {
+            self.starved = Some(now);
+        }
+        self.starved.is_some_and(|at| now < at + SHOWN_FOR)
     }
 }
 
 /// A fifth of what the strictest server waits for after a health check.
 const TOO_LATE: Duration = Duration::from_secs(1);
+/// How long starvation is shown.
+const SHOWN_FOR: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starvation_is_said_once_and_names_the_option_that_helps() {
+        let mut meters = Meters::new(false);
+        assert_eq!(meters.advice(TOO_LATE - Duration::from_millis(1)), None);
+        let advice = meters.advice(TOO_LATE).expect("late enough");
+        assert!(advice.contains("`dedicated_thread`"), "{advice}");
+        assert_eq!(meters.advice(60 * TOO_LATE), None);
+    }
+
+    #[test]
+    fn who_has_a_thread_already_is_not_advised_to_have_one() {
+        let advice = Meters::new(true).advice(TOO_LATE).expect("late enough");
+        assert!(!advice.contains("dedicated_thread"), "{advice}");
+    }
+
+    #[test]
+    fn starvation_is_shown_for_a_minute() {
+        let (mut meters, now) = (Meters::new(false), Instant::now());
+        assert!(!meters.is_starved(Duration::ZERO, now));
+        assert!(meters.is_starved(TOO_LATE, now));
+        assert!(meters.is_starved(Duration::ZERO, now + SHOWN_FOR - TOO_LATE));
+        assert!(!meters.is_starved(Duration::ZERO, now + SHOWN_FOR));
+    }
+
+    #[test]
+    fn lag_is_shown_in_steps() {
+        let (mut meters, now) = (Meters::new(false), Instant::now());
+        let late = |ms| now + Duration::from_millis(ms);
+        assert_eq!(meters.late(now, late(1239)), Duration::from_millis(1230));
+        assert_eq!(meters.late(late(5), now), Duration::ZERO);
+    }
+}

@@ -23,7 +23,6 @@ use tokio::{
     task::coop::consume_budget,
     time::{Duration, Instant, sleep_until},
 };
-use tracing::{debug, warn};
 
 use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use self::locate::Located;
@@ -42,8 +41,8 @@ use crate::{
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
-    telemetry::{self, Reason},
-    transport::{CallError, Dialer, Link, Pushes},
+    telemetry,
+    transport::{CallError, Dialer, Link, Push, Pushes},
     vitals::Vitals,
     wire::{Payload, label},
 };
@@ -66,8 +65,10 @@ pub(super) enum Command {
     Refetch(ConfigKey),
     /// What keeps it from being connected right now?
     Explain(oneshot::Sender<Option<String>>),
-    /// This connection takes no requests any more.
+    /// The server does not know this connection any more.
     Unusable(LinkId),
+    /// This connection has ended, or its server is leaving.
+    Lost(LinkId, String),
     /// The server refused a request that carried this.
     TokenRefused(Arc<Grant>),
     /// An answer to a user's request could not be read.
@@ -94,6 +95,8 @@ pub(super) struct Current {
 pub(super) struct Serving {
     pub(super) id: LinkId,
     pub(super) link: Link,
+    /// Keeps the connection, for as long as it is held, when another serves.
+    _users: Arc<()>,
     /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
     pub(super) grant: Option<Arc<Grant>>,
     /// As it was named in the options, or in the list.
@@ -148,8 +151,10 @@ pub(super) struct Driver {
     refused: Seldom,
     /// documents that are not to be had,
     withheld: Seldom,
-    /// pushes that could not be read.
+    /// messages that could not be read,
     skipped: Seldom,
+    /// connections that were replaced.
+    moves: Seldom,
     closing: Option<Closing>,
     meters: Meters,
     located: Located,
@@ -169,6 +174,8 @@ enum Open {
     Up {
         link: Link,
         work: Task<()>,
+        /// Held by each of users' requests on it, and by what they begin with while it serves.
+        users: Arc<()>,
     },
 }
 
@@ -186,24 +193,10 @@ enum Report {
     Dialled(LinkId, Result<(Link, Work), String>),
     Answered(CallId, Result<Payload, CallError>),
     StreamOpened(LinkId, Result<Pushes, CallError>),
-    Pushed(LinkId, Pushes, Result<Payload, CallError>),
+    Pushed(LinkId, Pushes, Result<Push, CallError>),
     Ended(LinkId, String),
     LoggedIn(Result<Grant, LoginFailure>),
     Located(Result<Listing, String>),
-}
-
-impl Report {
-    /// What ended a connection that served, if this did.
-    fn blames(&self) -> Reason {
-        match self {
-            Self::StreamOpened(..) | Self::Pushed(_, _, Err(_)) => Reason::Stream,
-            Self::Pushed(..) => Reason::Push,
-            Self::Answered(..) => Reason::HealthCheck,
-            Self::Dialled(..) | Self::Ended(..) | Self::LoggedIn(_) | Self::Located(_) => {
-                Reason::Connection
-            }
-        }
-    }
 }
 
 /// The work of a connection; ends with the reason for which the connection did.
@@ -242,6 +235,7 @@ impl Driver {
             refused: Seldom::every(WARNING_EVERY),
             withheld: Seldom::every(WARNING_EVERY),
             skipped: Seldom::every(WARNING_EVERY),
+            moves: Seldom::every(WARNING_EVERY),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
             dialer: options.dialer.clone(),
@@ -255,6 +249,7 @@ impl Driver {
 
     /// Ends when the session is closed. Aborting it is safe: a closed socket withdraws everything.
     pub(super) async fn run(mut self) {
+        self.meters.share.state(&self.views.state.get());
         self.session.handle_timeout(now());
         let mut commands = Vec::with_capacity(COMMANDS_AT_ONCE);
         loop {
@@ -279,12 +274,14 @@ impl Driver {
                     self.session.settle(now());
                 }
                 Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.take_in(report),
-                () = until(timeout), if timeout.is_some() => {
-                    self.vitals.lag = self.meters.late(timeout, now());
-                    // Users' requests may have heard from the server since.
-                    self.hear();
-                    self.session.handle_timeout(now());
-                }
+                () = until(timeout), if timeout.is_some() => {}
+            }
+            // Whatever came first: when this task was kept from running, everything is ready after.
+            if let Some(due) = timeout.filter(|due| *due <= now()) {
+                self.vitals.lag = self.meters.late(due, now());
+                // Users' requests may have heard from the server since.
+                self.hear();
+                self.session.handle_timeout(now());
             }
         }
     }
@@ -307,9 +304,15 @@ impl Driver {
             // Whoever asked may have stopped waiting.
             Command::Explain(told) => drop(told.send(self.session.waits_for())),
             Command::Unusable(link) => {
-                self.meters.blame = Reason::Unusable;
                 self.session.handle_unusable(now(), link);
                 self.perform();
+            }
+            Command::Lost(link, why) => {
+                // One that has been replaced may have other requests under way.
+                if self.serving == Some(link) {
+                    self.session.handle_lost(now(), link, &why);
+                    self.perform();
+                }
             }
             Command::TokenRefused(grant) => {
                 self.refusals += 1;
@@ -356,7 +359,6 @@ impl Driver {
         // Whatever it is about, the server may have been heard meanwhile.
         self.hear();
         let now = now();
-        self.meters.blame = report.blames();
         match report {
             Report::Dialled(id, outcome) => self.dialled(id, outcome),
             Report::Answered(call, answer) => {
@@ -364,9 +366,7 @@ impl Driver {
                 self.session.handle_answer(now, call, answer);
             }
             Report::StreamOpened(id, Ok(pushes)) => self.read_on(id, pushes),
-            Report::StreamOpened(id, Err(error)) => {
-                self.session.handle_lost(now, id, &error.to_string());
-            }
+            Report::StreamOpened(id, Err(error)) => self.stream_ended(id, &error),
             Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => {
                 self.pushed(id, pushes, outcome);
             }
@@ -390,28 +390,37 @@ impl Driver {
         }
     }
 
-    fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Payload, CallError>) {
+    fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Push, CallError>) {
         let now = now();
-        self.read(&outcome);
+        if let Ok(Push::Whole(payload) | Push::Unread { head: payload, .. }) = &outcome {
+            self.vitals.pushes += 1;
+            telemetry::pushed(label::push_kind(payload));
+        }
         match outcome {
-            Ok(payload) => {
-                self.vitals.pushes += 1;
-                telemetry::pushed(label::push_kind(&payload));
+            Ok(Push::Whole(payload)) => {
                 if let Some(answer) = self.session.answer(&payload) {
                     pushes.answer(&answer);
                 }
                 self.read_on(id, pushes);
                 self.session.handle_push(now, id, &payload);
             }
-            Err(why @ (CallError::Unreadable(_) | CallError::Oversized { .. })) => {
-                if self.skipped.allows(now) {
-                    warn!(%why, "skipped a push");
-                } else {
-                    debug!(%why, "skipped a push");
-                }
+            Ok(Push::Unread { head, why }) => {
                 self.read_on(id, pushes);
+                self.session.handle_unread(now, id, &head, &why.to_string());
             }
-            Err(error) => self.session.handle_lost(now, id, &error.to_string()),
+            Err(error) => self.stream_ended(id, &error),
+        }
+    }
+
+    /// If it did so because its connection has, that is what counts.
+    fn stream_ended(&mut self, id: LinkId, error: &CallError) {
+        let end = match self.links.get(&id) {
+            Some(Open::Up { link, .. }) => link.end().map(str::to_owned),
+            _ => None,
+        };
+        match end {
+            Some(why) => self.session.handle_lost(now(), id, &why),
+            None => self.session.handle_stream_ended(now(), id, &error.to_string()),
         }
     }
 
@@ -427,12 +436,15 @@ impl Driver {
         telemetry::unreadable();
     }
 
-    /// Tells the session what users' requests have heard.
+    /// Tells the session what users' requests have heard, and where some are still under way.
     fn hear(&mut self) {
-        if let Some(id) = self.serving
-            && let Some(Open::Up { link, .. }) = self.links.get(&id)
-        {
-            self.session.handle_heard(id, link.last_heard().into_std());
+        for (id, open) in &self.links {
+            let Open::Up { link, users, .. } = open else { continue };
+            if self.serving == Some(*id) {
+                self.session.handle_heard(*id, link.last_heard().into_std());
+            } else if Arc::strong_count(users) > 1 {
+                self.session.handle_busy(now(), *id);
+            }
         }
     }
 

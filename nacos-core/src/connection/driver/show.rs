@@ -1,7 +1,7 @@
 //! What the session has to show, shown to users.
 use std::sync::Arc;
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Current, Driver, Open, Serving, now};
 use crate::{
@@ -16,14 +16,22 @@ impl Driver {
             Event::Serving(link) => {
                 self.vitals.connects += u64::from(link.is_some());
                 self.vitals.losses += u64::from(link.is_none() && self.closing.is_none());
-                match link {
-                    Some(_) => telemetry::connected(),
-                    None if self.closing.is_some() => telemetry::disconnected(Reason::Shutdown),
-                    None => telemetry::disconnected(self.meters.blame),
+                if link.is_some() {
+                    telemetry::connected();
                 }
                 self.serving = link;
                 if link.is_none() {
                     self.leaving.clear();
+                }
+            }
+            Event::Ended { server, reason } => {
+                telemetry::disconnected(reason);
+                let replaced = matches!(reason, Reason::Suspect | Reason::Reset | Reason::Left);
+                let reason = reason.label();
+                if replaced && self.moves.allows(now()) {
+                    info!(%server, reason, "a server was left for another");
+                } else {
+                    debug!(%server, reason, "a connection has ended");
                 }
             }
             Event::State(state) => {
@@ -51,6 +59,14 @@ impl Driver {
                     debug!(%service, reasserted, first, "registered again what is not shown");
                 }
             }
+            Event::Unread { kind, about, why } => {
+                self.unread();
+                if self.skipped.allows(now()) {
+                    warn!(kind, about, why, "skipped a message that cannot be read");
+                } else {
+                    debug!(kind, about, why, "skipped a message that cannot be read");
+                }
+            }
             Event::Withheld { key, cause } => {
                 if self.withheld.allows(now()) {
                     warn!(%key, %cause, "a watched document is not to be had");
@@ -74,9 +90,10 @@ impl Driver {
         let serving = match (&state, self.serving) {
             (SessionState::Connected { server, abilities, .. }, Some(id)) => {
                 match self.links.get(&id) {
-                    Some(Open::Up { link, .. }) => Some(Serving {
+                    Some(Open::Up { link, users, .. }) => Some(Serving {
                         id,
                         link: link.clone(),
+                        _users: Arc::clone(users),
                         grant: self.grant.clone(),
                         server: Arc::clone(server),
                         abilities: Arc::clone(abilities),

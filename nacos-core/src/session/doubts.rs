@@ -1,0 +1,92 @@
+//! Which services a push that could not be read has put in doubt, and when to ask for them: at once,
+//! and once a minute at most.
+use std::time::{Duration, Instant};
+
+use crate::key::ServiceKey;
+
+/// The services in doubt.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    pending: Option<Doubted>,
+    /// When they were last asked for.
+    asked: Option<Instant>,
+}
+
+/// What is to be asked for.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Doubted {
+    These(Vec<ServiceKey>),
+    All,
+}
+
+impl Doubts {
+    /// What is known of `services` may be out of date.
+    pub(super) fn these(&mut self, services: &[ServiceKey]) {
+        match &mut self.pending {
+            Some(Doubted::All) => {}
+            Some(Doubted::These(pending)) => {
+                for service in services {
+                    if !pending.contains(service) {
+                        pending.push(service.clone());
+                    }
+                }
+            }
+            None => self.pending = Some(Doubted::These(services.to_vec())),
+        }
+    }
+
+    /// What is known of any service may be.
+    pub(super) fn all(&mut self) {
+        self.pending = Some(Doubted::All);
+    }
+
+    /// What to ask for now, if anything.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Doubted> {
+        if self.next_timeout().is_some_and(|at| at > now) {
+            return None;
+        }
+        let doubted = self.pending.take()?;
+        self.asked = Some(now);
+        Some(doubted)
+    }
+
+    /// On a new connection everything is asked for.
+    pub(super) fn reconnected(&mut self) {
+        self.pending = None;
+    }
+
+    /// When [`take`](Self::take) has something that it has not now.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.pending.as_ref().and(self.asked).map(|asked| asked + ASKED_EVERY)
+    }
+}
+
+/// A server that sends nothing but what cannot be read is asked no more often, be it about services or
+/// about documents.
+pub(super) const ASKED_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_are_resolved_at_once_and_then_once_a_minute() {
+        let (mut doubts, now) = (Doubts::default(), Instant::now());
+        let [one, two] = ["a", "b"].map(|name| ServiceKey::try_from(name).expect("valid"));
+        assert_eq!(doubts.take(now), None);
+        doubts.these(std::slice::from_ref(&one));
+        assert_eq!(doubts.take(now), Some(Doubted::These(vec![one.clone()])));
+        assert_eq!(doubts.next_timeout(), None);
+
+        doubts.these(std::slice::from_ref(&two));
+        doubts.these(&[one.clone(), two.clone()]);
+        assert_eq!(doubts.take(now), None);
+        let later = now + ASKED_EVERY;
+        assert_eq!(doubts.next_timeout(), Some(later));
+        assert_eq!(doubts.take(later), Some(Doubted::These(vec![two, one.clone()])));
+
+        doubts.these(&[one]);
+        doubts.all();
+        assert_eq!(doubts.take(later + ASKED_EVERY), Some(Doubted::All));
+    }
+}

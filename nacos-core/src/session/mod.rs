@@ -26,9 +26,9 @@ mod redo;
 mod self_check;
 mod servers;
 #[cfg(test)]
-mod steps;
+mod simulation;
 #[cfg(test)]
-mod tests;
+mod steps;
 mod timers;
 
 use std::{

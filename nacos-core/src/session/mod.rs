@@ -274,6 +274,13 @@ impl Session {
         if self.lifetime == Lifetime::Closed {
             return;
         }
+        // Before anything else that is due: what begins now would only be ended.
+        if let Lifetime::Closing { deadline } = self.lifetime
+            && deadline <= now
+        {
+            self.end();
+            return self.settle(now);
+        }
         if self.lifetime == Lifetime::Open && self.locate.begin(now) {
             self.actions.push_back(Action::Locate);
         }
@@ -287,11 +294,6 @@ impl Session {
         if self.next_audit.is_some_and(|at| at <= now) {
             self.next_audit = Some(self.audit_after(now));
             self.claims.audit_listens();
-        }
-        if let Lifetime::Closing { deadline } = self.lifetime
-            && deadline <= now
-        {
-            self.end();
         }
         self.settle(now);
     }
@@ -473,13 +475,13 @@ impl Session {
         };
         let pulse = self.serving.as_ref().and_then(|serving| serving.liveness.next_timeout(now));
         // Refused claims and failed queries wait for a connection anyway.
-        let retries = self.can_send().then(|| {
-            let check = self.checks_presence().then(|| self.presence.next_timeout());
-            [self.claims.next_retry(), self.documents.next_retry(), check.flatten()]
-        });
+        let refused = self.claims.next_retry().filter(|_| self.can_send());
+        let asked = [self.documents.next_retry(), self.presence.next_timeout()];
+        let asked = asked.into_iter().filter(|_| self.can_ask());
         let times = [
             closing,
             pulse,
+            refused,
             self.login.next_timeout().filter(|_| self.locate.is_known()),
             self.locate.next_timeout().filter(|_| self.lifetime == Lifetime::Open),
             self.next_campaign,
@@ -487,7 +489,7 @@ impl Session {
             self.next_audit,
         ];
         let links = self.links.values().filter_map(Link::next_timeout);
-        times.into_iter().chain(retries.into_iter().flatten()).flatten().chain(links).min()
+        times.into_iter().chain(asked).flatten().chain(links).min()
     }
 
     // Getters.
@@ -611,8 +613,8 @@ impl Session {
         self.serving.is_some() && self.login.is_ready() && self.lifetime != Lifetime::Closed
     }
 
-    /// Whoever closes has withdrawn everything.
-    fn checks_presence(&self) -> bool {
+    /// Whoever closes has withdrawn everything, and wants to know nothing any more.
+    fn can_ask(&self) -> bool {
         self.can_send() && self.lifetime == Lifetime::Open
     }
 

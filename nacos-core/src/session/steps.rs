@@ -630,6 +630,34 @@ fn nothing_is_looked_for_while_it_closes() {
     assert!(!stage.calls.iter().any(|sent| sent.request.kind() == "ServiceQueryRequest"));
 }
 
+#[test]
+fn nothing_begins_at_the_moment_of_the_end() {
+    let mut stage = Stage::connected("a,b");
+    stage.register(GuardId(1));
+    stage.close();
+    // Longer than everything that is due before: a health check, an audit, another server.
+    stage.now += 600 * SECOND;
+    stage.session.handle_timeout(stage.now);
+    assert!(stage.session.is_closed());
+    while let Some(action) = stage.session.poll_action() {
+        assert!(matches!(action, Action::Close { .. }), "{action:?}");
+    }
+}
+
+#[test]
+fn documents_are_not_asked_for_while_it_closes() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.session.assert(listen("limits"), GuardId(2), None);
+    stage.close();
+    let serving = stage.serving();
+    let notice = json!({"requestId": "1", "dataId": "limits", "group": "DEFAULT_GROUP"});
+    let notice = message("ConfigChangeNotifyRequest", &notice);
+    stage.session.handle_push(stage.now, serving, &notice);
+    stage.perform();
+    assert!(stage.calls.iter().all(|sent| sent.request.kind() != "ConfigQueryRequest"));
+}
+
 /// A session with servers that take it at once, and leave every other request to the test.
 struct Stage {
     session: Session,

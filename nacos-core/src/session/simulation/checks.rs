@@ -50,12 +50,27 @@ impl World {
         self.session.close(self.now + Duration::from_secs(5));
         self.session.settle(self.now);
         self.run(Duration::from_secs(5));
-        assert!(self.session.is_closed());
         assert_eq!(self.session.remaining(), 0, "every withdrawal was acknowledged");
-        let (dials, logins, sent) = (self.dials, self.logins, self.sent);
+        self.assert_is_over();
+    }
+
+    /// Closing in the middle of anything ends by its deadline, and nothing happens after.
+    pub(super) fn assert_ends_within(&mut self, time: Duration) {
+        self.session.close(self.now + time);
+        self.session.settle(self.now);
+        self.run(time);
+        self.assert_is_over();
+    }
+
+    fn assert_is_over(&mut self) {
+        assert!(self.session.is_closed());
+        let (dials, logins, locates) = (self.dials, self.logins, self.locates);
+        let calls = self.budget.calls;
         self.lose_links();
         self.run(Duration::from_secs(3600));
-        assert_eq!((self.dials, self.logins, self.sent), (dials, logins, sent));
+        assert_eq!((self.dials, self.logins, self.locates), (dials, logins, locates));
+        assert_eq!(self.budget.calls, calls);
+        assert!(self.open.is_empty(), "a socket after the end");
     }
 
     /// The server holds exactly what is claimed, and the client knows what the server has.
@@ -98,6 +113,14 @@ impl World {
                 matches!(state, DocumentState::Present(_) | DocumentState::Absent),
                 "{key}: {state:?}"
             );
+        }
+        for name in &subscribed {
+            let ClaimKey::Subscription(key) = service(name, false) else {
+                unreachable!("it is a service")
+            };
+            let view = self.services.get(&key).expect("a view");
+            let seen: BTreeSet<_> = view.instances.iter().map(|it| it.address()).collect();
+            assert_eq!(seen, self.server.shown(name), "{key}");
         }
         for name in &listened {
             let ClaimKey::Listen(key) = document(name) else { unreachable!("it is a document") };

@@ -1,6 +1,6 @@
 //! How badly things go between a session and its servers.
 use super::{server::error, world::World, *};
-use crate::wire::SERVER_ERROR;
+use crate::wire::{DISCONNECTED, SERVER_ERROR, UNREGISTERED};
 
 /// How badly things go, each in a thousand.
 #[derive(Clone, Copy)]
@@ -13,7 +13,10 @@ pub(super) struct Faults {
     pub(super) odd_answer: u64,
     /// It is done, and the answer cannot be read.
     pub(super) unreadable: u64,
+    /// It comes late, perhaps later than anybody waits for it.
     pub(super) slow: u64,
+    /// The acknowledgement of a setup that was announced never comes.
+    pub(super) mute_setup: u64,
     pub(super) denies_login: bool,
 }
 
@@ -27,6 +30,7 @@ impl Faults {
             odd_answer: 0,
             unreadable: 0,
             slow: 0,
+            mute_setup: 0,
             denies_login: false,
         }
     }
@@ -41,6 +45,7 @@ impl Faults {
             odd_answer: up_to(200),
             unreadable: up_to(200),
             slow: up_to(200),
+            mute_setup: up_to(300),
             denies_login: false,
         }
     }
@@ -49,10 +54,13 @@ impl Faults {
 impl World {
     /// Something that did not do what was asked for.
     pub(super) fn odd_answer(&mut self) -> Payload {
-        let code = match self.dice.u32(0..4) {
-            0 => 503,
-            1 => SERVER_ERROR,
-            2 => 403,
+        let code = match self.dice.u32(0..8) {
+            0 | 1 => 503,
+            2 => SERVER_ERROR,
+            3 => 403,
+            4 => UNREGISTERED,
+            5 => DISCONNECTED,
+            6 => 300,
             _ => return Payload::new("<html>", b"<html>503</html>".to_vec()),
         };
         error(code)
@@ -65,6 +73,12 @@ impl World {
             1 => Err(CallError::Status { code: 13, message: "internal".to_owned() }),
             _ => Ok(Payload::new("<html>", b"<html>502</html>".to_vec())),
         }
+    }
+
+    /// How long a message takes: sometimes longer than suspicion, or than a try, lasts.
+    pub(super) fn travel(&mut self) -> Duration {
+        let slow = if self.happens(self.faults.slow) { self.dice.u64(0..8_000_000) } else { 0 };
+        Duration::from_micros(self.dice.u64(50..3000) + slow)
     }
 
     pub(super) fn happens(&mut self, in_a_thousand: u64) -> bool {

@@ -37,6 +37,7 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
         1 => World::among("s,t", seed, faults),
         _ => World::locating(seed, faults),
     };
+    world.budget.is_bounded = true;
     world.trace = traced.then(Vec::new);
     world.server.additive = dice.bool();
     world.server.negotiates = dice.bool();
@@ -45,14 +46,21 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
     for _ in 0..dice.u32(5..40) {
         guards += 1;
         let name = format!("n{}", dice.u32(0..3));
-        match dice.u32(0..18) {
+        match dice.u32(0..23) {
             0..=2 => {
-                let instance = Instance::new(format!("i{}", dice.u32(0..4)), 1)
-                    .with_weight(f64::from(dice.u32(0..3)))
-                    .with_enabled(dice.bool());
-                world.register(&name, GuardId(guards), instance);
+                world.register(&name, GuardId(guards), any_instance(&mut dice));
                 live.push((service(&name, true), GuardId(guards)));
             }
+            // The same guard wants another instance.
+            18 if !live.is_empty() => {
+                let (key, guard) = dice.choice(&live).expect("not empty").clone();
+                if matches!(key, ClaimKey::Instances(_)) {
+                    world.claim(key, guard, Some(any_instance(&mut dice)));
+                }
+            }
+            19 => world.server.change_others(&name, &format!("o{}", dice.u32(0..3))),
+            20 => world.lose_packets(),
+            21 => world.server.paused = !world.server.paused,
             3 => {
                 world.subscribe(&name, GuardId(guards));
                 live.push((service(&name, false), GuardId(guards)));
@@ -82,6 +90,10 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
         let pause = if dice.bool() { dice.u64(0..8_000_000) } else { dice.u64(0..5000) };
         world.run(Duration::from_micros(pause));
     }
+    if dice.u32(0..4) == 0 {
+        world.assert_ends_within(Duration::from_millis(dice.u64(0..10_000)));
+        return world.trace.unwrap_or_default();
+    }
     world.server.heal();
     world.faults = Faults::none();
     // Longer than it takes to the next audit, which heals what no message tells: that r-nacos
@@ -90,6 +102,12 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
     world.assert_consistent();
     world.assert_closes();
     world.trace.unwrap_or_default()
+}
+
+fn any_instance(dice: &mut fastrand::Rng) -> Instance {
+    Instance::new(format!("i{}", dice.u32(0..4)), 1)
+        .with_weight(f64::from(dice.u32(0..3)))
+        .with_enabled(dice.bool())
 }
 
 const LISTS: [Option<&str>; 4] = [None, Some("s"), Some("t"), Some("s,t")];

@@ -28,10 +28,15 @@ pub(super) struct Server {
     /// In place of every answer to a query of a service.
     pub(super) odd_check: Option<Payload>,
     pub(super) documents: HashMap<String, String>,
+    /// What others have registered, by service.
+    others: BTreeMap<String, BTreeSet<String>>,
+    /// Services of which subscribers have to be told.
+    pub(super) changed: BTreeSet<String>,
     pub(super) connections: BTreeMap<LinkId, Held>,
     /// What was agreed to on each connection, whatever has been forgotten of it since.
     pub(super) agreed: BTreeMap<LinkId, Held>,
     pub(super) registered_at: Vec<Instant>,
+    pub(super) listened_at: Vec<Instant>,
     pub(super) counts: HashMap<String, usize>,
     /// What the address server answers; nothing in an empty answer.
     pub(super) list: Option<&'static str>,
@@ -61,9 +66,12 @@ impl Server {
             hidden: BTreeSet::new(),
             odd_check: None,
             documents: HashMap::new(),
+            others: BTreeMap::new(),
+            changed: BTreeSet::new(),
             connections: BTreeMap::new(),
             agreed: BTreeMap::new(),
             registered_at: Vec::new(),
+            listened_at: Vec::new(),
             counts: HashMap::new(),
             list: Some("s"),
             time: 0,
@@ -82,7 +90,7 @@ impl Server {
     /// All servers at once.
     pub(super) fn go_down(&mut self) {
         self.down.extend(["s", "t"].map(str::to_owned));
-        self.connections.clear();
+        self.restart_next_id();
     }
 
     pub(super) fn come_up(&mut self) {
@@ -102,11 +110,14 @@ impl Server {
 
     /// All connection state is forgotten, while the sockets stay open.
     pub(super) fn restart_next_id(&mut self) {
+        let held = self.connections.values();
+        self.changed.extend(held.flat_map(|held| held.instances.keys().cloned()));
         self.connections.clear();
     }
 
     /// Nobody is told that this service has been forgotten.
     pub(super) fn lose(&mut self, service: &str) {
+        self.changed.insert(service.to_owned());
         for held in self.connections.values_mut() {
             // What nobody is shown cannot be missed: that stays.
             let visible = |held: &BTreeMap<_, Instance>| held.values().all(|it| it.enabled);
@@ -120,16 +131,38 @@ impl Server {
         self.requests("InstanceRequest") + self.requests("BatchInstanceRequest")
     }
 
-    /// What whoever asks is shown of a service.
-    pub(super) fn shown(&self, name: &str) -> Vec<Value> {
+    /// Somebody else comes to a service, or leaves it.
+    pub(super) fn change_others(&mut self, service: &str, ip: &str) {
+        let others = self.others.entry(service.to_owned()).or_default();
+        if !others.remove(ip) {
+            others.insert(ip.to_owned());
+        }
+        self.changed.insert(service.to_owned());
+    }
+
+    /// The addresses that whoever asks is shown of a service.
+    pub(super) fn shown(&self, name: &str) -> BTreeSet<String> {
         let all = self.connections.values().filter_map(|held| held.instances.get(name));
-        let all = all.flat_map(BTreeMap::values);
-        let shown = all.filter(|it| it.enabled && !self.hidden.contains(&it.address()));
-        shown.map(|it| json!({"ip": it.ip, "port": it.port, "weight": 99.0})).collect()
+        let enabled = all.flat_map(BTreeMap::values).filter(|instance| instance.enabled);
+        let others = self.others.get(name).into_iter().flatten().map(|ip| format!("{ip}:1"));
+        let addresses = enabled.map(Instance::address).chain(others);
+        addresses.filter(|address| !self.hidden.contains(address)).collect()
+    }
+
+    /// The same as it travels. No two lists have the same time.
+    pub(super) fn list(&mut self, name: &str) -> Value {
+        self.time += 1;
+        let host = |address: &String| {
+            let (ip, port) = address.rsplit_once(':').expect("an address");
+            json!({"ip": ip, "port": port.parse::<u16>().expect("a port"), "weight": 99.0})
+        };
+        let hosts: Vec<_> = self.shown(name).iter().map(host).collect();
+        json!({"name": name, "groupName": "DEFAULT_GROUP", "hosts": hosts, "lastRefTime": self.time})
     }
 
     pub(super) fn forget(&mut self, link: LinkId) {
         if let Some(held) = self.connections.remove(&link) {
+            self.changed.extend(held.instances.keys().cloned());
             let others: BTreeSet<_> =
                 self.connections.values().flat_map(|other| other.instances.keys()).collect();
             self.vanished += held.instances.keys().filter(|name| !others.contains(name)).count();
@@ -138,6 +171,12 @@ impl Server {
 
     pub(super) fn is_silent(&self, link: LinkId) -> bool {
         self.paused || self.black_holes.contains(&link)
+    }
+
+    pub(super) fn subscribers(&self, name: &str) -> Vec<LinkId> {
+        let subscribed =
+            self.connections.iter().filter(|(_, held)| held.subscriptions.contains(name));
+        subscribed.map(|(link, _)| *link).collect()
     }
 
     pub(super) fn listeners(&self, name: &str) -> Vec<LinkId> {
@@ -156,14 +195,12 @@ impl Server {
 
     pub(super) fn answer(&mut self, now: Instant, link: LinkId, request: &Payload) -> Payload {
         *self.counts.entry(request.kind().to_owned()).or_default() += 1;
-        self.time += 1;
         let body: Value = serde_json::from_slice(request.json()).expect("our own JSON");
         if request.kind() == "ServerCheckRequest" {
             let check = json!({"supportAbilityNegotiation": self.negotiates});
             return ok("ServerCheckResponse", check);
         }
-        let (additive, time) = (self.additive, self.time);
-        let shown = self.shown(body["serviceName"].as_str().unwrap_or_default());
+        let additive = self.additive;
         let odd_check = self.odd_check.clone();
         let Some(held) = self.connections.get_mut(&link) else { return error(301) };
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -175,14 +212,17 @@ impl Server {
         }
         held.claim(additive, request.kind(), &body);
         self.agreed.entry(link).or_default().claim(additive, request.kind(), &body);
-        if request.kind() == "InstanceRequest" {
+        if matches!(request.kind(), "InstanceRequest" | "BatchInstanceRequest") {
             self.registered_at.push(now);
+            self.changed.insert(name.clone());
+        }
+        if request.kind() == "ConfigBatchListenRequest" {
+            self.listened_at.push(now);
         }
         match request.kind() {
             "HealthCheckRequest" => ok("HealthCheckResponse", json!({})),
             "ServiceQueryRequest" => odd_check.unwrap_or_else(|| {
-                let info = json!({"name": name, "groupName": "DEFAULT_GROUP", "hosts": shown});
-                ok("QueryServiceResponse", json!({"serviceInfo": info}))
+                ok("QueryServiceResponse", json!({"serviceInfo": self.list(&name)}))
             }),
             "InstanceRequest" => ok("InstanceResponse", json!({"type": text("type")})),
             "BatchInstanceRequest" => {
@@ -190,8 +230,7 @@ impl Server {
                 ok("BatchInstanceResponse", json!({"type": kind}))
             }
             "SubscribeServiceRequest" => {
-                let info = json!({"name": name, "groupName": "DEFAULT_GROUP", "hosts": [], "lastRefTime": time});
-                ok("SubscribeServiceResponse", json!({"serviceInfo": info}))
+                ok("SubscribeServiceResponse", json!({"serviceInfo": self.list(&name)}))
             }
             "ConfigBatchListenRequest" => {
                 let mut changed = Vec::new();

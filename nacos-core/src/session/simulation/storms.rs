@@ -40,34 +40,45 @@ fn a_thousand_clients_do_not_leave_a_server_in_one_spike() {
 #[test]
 fn a_thousand_clients_do_not_return_in_one_spike() {
     let second = Duration::from_secs(1);
-    for (outage, window, most) in [
+    for (outage, logs_in, window, most) in [
         // Full jitter over the first 50 ms, and over 250 ms after: some 8 each millisecond.
-        (Duration::ZERO, Duration::from_millis(5), 200),
-        (5 * second, Duration::from_millis(5), 200),
+        (Duration::ZERO, false, Duration::from_millis(5), 200),
+        (5 * second, true, Duration::from_millis(5), 200),
         // Over ten seconds: some ten each 50 ms.
-        (300 * second, Duration::from_millis(50), 60),
+        (300 * second, true, Duration::from_millis(50), 60),
     ] {
-        let (mut dials, mut claims) = (Vec::new(), Vec::new());
+        let (mut dials, mut logins) = (Vec::new(), Vec::new());
+        let (mut claims, mut listens) = (Vec::new(), Vec::new());
         for seed in 0..1000 {
-            // Only multiples of 3 have to log in.
-            let mut world = World::new(seed * 3 + 1, Faults::none());
+            // Multiples of 3 have to log in, every 20 seconds.
+            let seed = seed * 3 + u64::from(!logs_in);
+            let mut world = World::new(seed, Faults::none());
             world.register("orders", GuardId(1), Instance::new("a", 1));
+            world.watch("limits", GuardId(2));
             world.run(10 * second);
             let lost = world.now;
             world.server.go_down();
+            world.server.logins_down = true;
             world.lose_links();
             world.run(outage);
             world.server.come_up();
+            world.server.logins_down = false;
             world.run(12 * second);
             world.assert_consistent();
             let since = |at: &Instant| at.checked_duration_since(lost);
             dials.extend(world.dialled_at.iter().filter_map(since));
+            logins.extend(world.logged_in_at.iter().filter_map(since));
             claims.extend(world.server.registered_at.iter().filter_map(since));
+            listens.extend(world.server.listened_at.iter().filter_map(since));
         }
         // The eager minute begins each outage with the same cap, whatever comes after it.
         dials.retain(|at| *at >= outage);
-        assert_eq!(claims.len(), 1000, "each returns once");
-        for (what, times) in [("dials", dials), ("claims", claims)] {
+        logins.retain(|at| *at >= outage);
+        assert_eq!((claims.len(), listens.len()), (1000, 1000), "each returns once");
+        assert!(logins.len() < 2500, "{} logins", logins.len());
+        for (what, times) in
+            [("dials", dials), ("logins", logins), ("claims", claims), ("listens", listens)]
+        {
             let spike = spike(times, window);
             assert!(spike <= most, "{spike} {what} within {window:?} after {outage:?}");
         }

@@ -1,12 +1,12 @@
 //! A session, its servers, and the time and the network between them.
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use super::{faults::Faults, server::Server, *};
+use super::{budget::Budget, faults::Faults, server::Server, *};
 
 pub(super) enum Input {
     Dialled(LinkId, Result<(), String>),
@@ -20,7 +20,7 @@ pub(super) enum Input {
 
 /// A session, its server, and the time between them.
 pub(super) struct World {
-    pub(super) began: Instant,
+    began: Instant,
     pub(super) now: Instant,
     /// What was done, if it is to be kept.
     pub(super) trace: Option<Vec<(Duration, String)>>,
@@ -32,10 +32,14 @@ pub(super) struct World {
     pub(super) queue: BinaryHeap<(std::cmp::Reverse<(Instant, u64)>, u64)>,
     pub(super) inputs: HashMap<u64, Input>,
     pub(super) sent: u64,
+    /// What a paused server has not looked at.
+    backlog: VecDeque<(LinkId, CallId, Payload)>,
     pub(super) open: BTreeSet<LinkId>,
     pub(super) dials: usize,
     pub(super) dialled_at: Vec<Instant>,
     pub(super) logins: usize,
+    pub(super) logged_in_at: Vec<Instant>,
+    pub(super) budget: Budget,
     pub(super) locates: usize,
     pub(super) states: Vec<SessionState>,
     pub(super) documents: HashMap<ConfigKey, DocumentState>,
@@ -91,10 +95,13 @@ impl World {
             queue: BinaryHeap::new(),
             inputs: HashMap::new(),
             sent: 0,
+            backlog: VecDeque::new(),
             open: BTreeSet::new(),
             dials: 0,
             dialled_at: Vec::new(),
             logins: 0,
+            logged_in_at: Vec::new(),
+            budget: Budget::default(),
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
@@ -153,8 +160,29 @@ impl World {
     }
 
     pub(super) fn push(&mut self, link: LinkId, kind: &str, body: &Value) {
+        self.push_after(Duration::from_micros(100), link, kind, body);
+    }
+
+    fn push_after(&mut self, after: Duration, link: LinkId, kind: &str, body: &Value) {
         let payload = Payload::new(kind, serde_json::to_vec(body).expect("JSON"));
-        self.later(Duration::from_micros(100), Input::Push(link, payload));
+        self.later(after, Input::Push(link, payload));
+    }
+
+    /// Whoever subscribes to a service that has changed is sent the list, but not in any order.
+    fn notify(&mut self) {
+        for name in std::mem::take(&mut self.server.changed) {
+            let info = self.server.list(&name);
+            for link in self.server.subscribers(&name) {
+                let travel = Duration::from_micros(self.dice.u64(50..100_000));
+                let list = json!({"requestId": "1", "serviceInfo": info});
+                self.push_after(travel, link, "NotifySubscriberRequest", &list);
+            }
+        }
+    }
+
+    /// The connection that serves leads nowhere from now on.
+    pub(super) fn lose_packets(&mut self) {
+        self.server.black_holes.extend(self.session.serving_link());
     }
 
     /// The server that serves, if there is one, asks to be left.
@@ -185,6 +213,8 @@ impl World {
         let mut steps = 0;
         loop {
             self.perform();
+            self.catch_up();
+            self.notify();
             steps += 1;
             assert!(steps < 200_000, "the session never comes to rest");
             let arrival = self.queue.peek().map(|(std::cmp::Reverse((at, _)), _)| *at);
@@ -231,6 +261,7 @@ impl World {
 
     pub(super) fn act(&mut self, action: Action) {
         let travel = Duration::from_micros(self.dice.u64(50..3000));
+        self.budget.spend(self.now - self.began, &action);
         let ends = matches!(action, Action::Close { .. });
         assert!(ends || !self.session.is_closed(), "{action:?} after the end");
         if let Some(trace) = &mut self.trace {
@@ -262,6 +293,7 @@ impl World {
             }
             Action::Login { .. } => {
                 self.logins += 1;
+                self.logged_in_at.push(self.now);
                 let outcome = if self.faults.denies_login {
                     Err(LoginFailure::Denied("no".to_owned()))
                 } else if self.server.logins_down || self.happens(self.faults.refused) {
@@ -269,6 +301,7 @@ impl World {
                 } else {
                     Ok(Lease { lifetime: Some(Duration::from_secs(20)), changed: true })
                 };
+                let travel = self.travel();
                 self.later(travel, Input::Login(outcome));
             }
             Action::Locate => {
@@ -279,67 +312,72 @@ impl World {
                     None => Ok(Vec::new()),
                     Some(list) => Ok(crate::server::Server::parse_list(list, 1000).expect("valid")),
                 };
+                let travel = self.travel();
                 self.later(travel, Input::Located(outcome));
             }
         }
     }
 
     pub(super) fn arrive(&mut self, input: Input) {
-        let travel = Duration::from_micros(self.dice.u64(50..3000));
         match input {
             Input::Dialled(link, outcome) => self.session.handle_dialled(self.now, link, outcome),
             Input::Answer(call, answer) => self.session.handle_answer(self.now, call, answer),
             Input::Login(outcome) => self.session.handle_login(self.now, outcome),
             Input::Located(outcome) => self.session.handle_servers(self.now, outcome),
             Input::Push(link, payload) => {
-                if self.open.contains(&link) && !self.server.is_silent(link) {
+                if !self.open.contains(&link) {
+                } else if self.server.is_silent(link) || self.server.is_down(link) {
+                    // What has been written comes once something comes again.
+                    self.later(Duration::from_millis(500), Input::Push(link, payload));
+                } else {
                     self.session.handle_push(self.now, link, &payload);
                 }
             }
             Input::Setup(link) => {
                 if self.open.contains(&link) && !self.server.is_silent(link) {
                     self.server.connections.entry(link).or_default();
-                    if self.server.negotiates {
-                        self.push(
-                            link,
-                            "SetupAckRequest",
-                            &json!({"abilityTable": {"lock": true}}),
-                        );
+                    if self.server.negotiates && !self.happens(self.faults.mute_setup) {
+                        let ack = json!({"abilityTable": {"lock": true}});
+                        let travel = self.travel();
+                        self.push_after(travel, link, "SetupAckRequest", &ack);
                     }
                 }
             }
-            Input::Request(link, call, request) => {
-                if !self.open.contains(&link) || self.server.is_down(link) {
-                    return;
-                }
-                if self.server.is_silent(link) {
-                    // What a paused server finds when it goes on.
-                    if self.server.paused {
-                        self.later(Duration::from_millis(100), Input::Request(link, call, request));
-                    }
-                    return;
-                }
-                let shakes_hands = request.kind() == "ServerCheckRequest";
-                let odd = !shakes_hands && request.kind() != "HealthCheckRequest";
-                let answer = if !shakes_hands && self.happens(self.faults.not_sent) {
-                    Err(CallError::NotSent("the server leaves".to_owned()))
-                } else if odd && self.happens(self.faults.odd_answer) {
-                    Ok(self.odd_answer())
-                } else {
-                    let answer = self.server.answer(self.now, link, &request);
-                    if odd && self.happens(self.faults.unreadable) {
-                        self.unreadable()
-                    } else {
-                        Ok(answer)
-                    }
-                };
-                if self.happens(self.faults.lost_answer) {
-                    return;
-                }
-                let slow = if self.happens(self.faults.slow) { 500 } else { 0 };
-                self.later(travel + Duration::from_millis(slow), Input::Answer(call, answer));
+            Input::Request(link, call, request) if self.server.paused => {
+                self.backlog.push_back((link, call, request));
             }
+            Input::Request(link, call, request) => self.answer(link, call, &request),
         }
+    }
+
+    /// A paused server goes on with what has come meanwhile, in that order.
+    fn catch_up(&mut self) {
+        while !self.server.paused
+            && let Some((link, call, request)) = self.backlog.pop_front()
+        {
+            self.answer(link, call, &request);
+        }
+    }
+
+    fn answer(&mut self, link: LinkId, call: CallId, request: &Payload) {
+        if !self.open.contains(&link) || self.server.is_down(link) || self.server.is_silent(link) {
+            return;
+        }
+        let shakes_hands = request.kind() == "ServerCheckRequest";
+        let odd = !shakes_hands && request.kind() != "HealthCheckRequest";
+        let answer = if !shakes_hands && self.happens(self.faults.not_sent) {
+            Err(CallError::NotSent("the server leaves".to_owned()))
+        } else if odd && self.happens(self.faults.odd_answer) {
+            Ok(self.odd_answer())
+        } else {
+            let answer = self.server.answer(self.now, link, request);
+            if odd && self.happens(self.faults.unreadable) { self.unreadable() } else { Ok(answer) }
+        };
+        if self.happens(self.faults.lost_answer) {
+            return;
+        }
+        let travel = self.travel();
+        self.later(travel, Input::Answer(call, answer));
     }
 
     pub(super) fn later(&mut self, after: Duration, input: Input) {

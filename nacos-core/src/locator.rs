@@ -165,7 +165,7 @@ impl Listing {
                                 "{:?} is no host name",
                                 clip(line, MAX_QUOTED)
                             ));
-                        } else if !listing.servers.contains(&server) {
+                        } else if !listing.servers.iter().any(|known| known.is_at(&server)) {
                             listing.servers.push(server);
                         }
                     }
@@ -317,6 +317,14 @@ mod tests {
         let shown: Vec<_> = listing.servers.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["10.0.0.1:8848", "10.0.0.2:80", "[::1]:9", "n1:8848"]);
         assert_eq!(listing.unreadable, [""; 0]);
+    }
+
+    #[test]
+    fn server_on_two_lines_is_one_whatever_its_scheme() {
+        let listing = Listing::parse("https://n1\nn1\nhttp://n1:8848\nn1:80", 1000);
+        let shown: Vec<_> = listing.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["n1:8848", "n1:80"]);
+        assert_eq!(listing.servers[0].scheme(), Some(Scheme::Https), "the first is meant");
     }
 
     #[test]

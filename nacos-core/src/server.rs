@@ -31,8 +31,7 @@ impl Server {
         for address in addresses {
             let server = Self::parse(address, grpc_offset)?;
             // Of two that differ in their scheme alone, the first is meant.
-            let known = |other: &Self| (&other.host, other.port) == (&server.host, server.port);
-            if !servers.iter().any(known) {
+            if !servers.iter().any(|known: &Self| known.is_at(&server)) {
                 servers.push(server);
             }
         }
@@ -83,6 +82,11 @@ impl Server {
             Some(grpc_port) => Ok(Self { host: host.to_owned(), port, grpc_port, scheme }),
             None => refuse("the gRPC port, computed from it, is above 65535"),
         }
+    }
+
+    /// Whether it is the same server, however it is to be spoken to.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
     }
 
     /// The same ports at another address.

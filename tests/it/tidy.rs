@@ -223,6 +223,7 @@ fn sources(below: &str) -> impl Iterator<Item = Source> {
     let tests = [
         "tests",
         "tests.rs",
+        "simulation",
         "roster_tests.rs",
         "golden.rs",
         "steps.rs",

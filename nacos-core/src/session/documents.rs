@@ -445,7 +445,9 @@ mod tests {
         let key = |n: &u32| ConfigKey::try_from(format!("d{n}").as_str()).expect("valid");
         let keys: Vec<_> = (0..100).collect::<Vec<_>>().iter().map(key).collect();
         let mut documents = Documents::new();
-        keys.iter().for_each(|key| documents.watch(key.clone()));
+        for key in &keys {
+            documents.watch(key.clone());
+        }
         let told = documents.unreachable(&cause(ErrorKind::Denied));
         assert_eq!(told.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys);
         documents.retry_failed();

@@ -40,6 +40,7 @@ struct Life {
     calls: BTreeMap<CallId, (LinkId, String)>,
     last_call: Option<CallId>,
     logins: usize,
+    locates: usize,
     guards: u64,
     held: Vec<(ClaimKey, GuardId)>,
     closed: bool,
@@ -53,6 +54,7 @@ fn lease(seconds: u64) -> Lease {
 impl Life {
     fn new(data: &[u8]) -> Self {
         let now = Instant::now();
+        let locates = data.get(2).is_some_and(|byte| byte % 2 == 0);
         let options = Options {
             tenant: String::new(),
             app: "fuzzed".to_owned(),
@@ -60,10 +62,10 @@ impl Life {
             has_credentials: data.first().is_some_and(|byte| byte % 3 == 0),
             backoff_cap: CAP,
             patience: Patience::DEFAULT,
-            refresh: None,
+            refresh: locates.then_some(Duration::from_secs(30)),
         };
         let mut dice = fastrand::Rng::with_seed(data.len() as u64);
-        let servers = Server::parse_list("a,b,c", 1000).expect("valid");
+        let servers = if locates { Vec::new() } else { list("a,b,c") };
         Self {
             session: Session::new(now, servers, options, Box::new(move || dice.f64())),
             calm: data.get(1).is_some_and(|byte| byte % 4 > 0),
@@ -75,6 +77,7 @@ impl Life {
             calls: BTreeMap::new(),
             last_call: None,
             logins: 0,
+            locates: 0,
             guards: 0,
             held: Vec::new(),
             closed: false,
@@ -83,8 +86,8 @@ impl Life {
 
     fn step(&mut self, input: &mut Input<'_>) {
         let now = self.now;
-        let mut what = input.below(24);
-        if self.calm && matches!(what, 4 | 11..=13 | 15..=17 | 23) && input.byte() >= 20 {
+        let mut what = input.below(25);
+        if self.calm && matches!(what, 4 | 11..=13 | 15..=17 | 23..) && input.byte() >= 20 {
             what = AGREE;
         }
         match what {
@@ -149,6 +152,15 @@ impl Life {
                 self.session.refetch(&document(input));
                 self.session.settle(now);
             }
+            24 if self.locates > 0 => {
+                self.locates -= 1;
+                let outcome = match input.below(4) {
+                    0 => Err("refused".to_owned()),
+                    1 => Ok(Vec::new()),
+                    _ => Ok(list(input.one_of(&LISTS))),
+                };
+                self.session.handle_servers(now, outcome);
+            }
             // Rarely, so that most lives are long.
             23 if input.byte() < 20 => {
                 self.session.close(now + Duration::from_secs(input.number() % 30));
@@ -194,13 +206,15 @@ impl Life {
                     self.calls.retain(|_, (on, _)| *on != link);
                 }
                 Action::Login { .. } => self.logins += 1,
-                Action::Locate => panic!("its servers are given"),
+                Action::Locate => self.locates += 1,
             }
         }
         assert!(self.logins <= 1, "two logins at once");
+        assert!(self.locates <= 1, "two questions for the servers at once");
         // Those of the session's own, and listens and handshakes beside them.
         assert!(self.calls.len() < 1000, "{} calls at once", self.calls.len());
-        assert!(self.open.len() <= 3 + 3, "{} connections for three servers", self.open.len());
+        // One that serves, those that retire, and one for each server that was listed meanwhile.
+        assert!(self.open.len() <= 3 + 5, "{} connections for five servers", self.open.len());
         self.closed = self.session.is_closed();
         self.check_timeout();
     }
@@ -212,7 +226,9 @@ impl Life {
             assert!(self.open.is_empty(), "a socket after the end");
             return;
         }
-        let Some(timeout) = timeout else { panic!("nothing will ever happen again") };
+        let Some(timeout) = timeout else {
+            return assert!(self.locates > 0, "nothing will ever happen again");
+        };
         if self.session.serving_link().is_none() {
             let delay = timeout.saturating_duration_since(self.now);
             assert!(delay <= CAP, "nobody serves, and nobody is looked for within {delay:?}");
@@ -262,6 +278,10 @@ impl Life {
         if self.logins > 0 {
             self.logins -= 1;
             return self.session.handle_login(self.now, Ok(lease(60)));
+        }
+        if self.locates > 0 {
+            self.locates -= 1;
+            return self.session.handle_servers(self.now, Ok(list("a,b,c")));
         }
         let Some((call, (_, kind))) = self.calls.pop_first() else { return };
         let kind = kind.as_str();
@@ -366,6 +386,7 @@ impl Life {
         self.session.handle_timeout(self.now);
         self.session.handle_lost(self.now, link, "late");
         self.session.handle_dialled(self.now, link, Ok(()));
+        self.session.handle_servers(self.now, Ok(list("d")));
         self.session.handle_login(self.now, Ok(lease(1)));
         self.session.handle_push(
             self.now,
@@ -375,6 +396,10 @@ impl Life {
         self.session.settle(self.now);
         self.check();
     }
+}
+
+fn list(servers: &str) -> Vec<Server> {
+    Server::parse_list(servers, 1000).expect("valid")
 }
 
 fn service(input: &mut Input<'_>) -> ServiceKey {
@@ -390,6 +415,7 @@ fn document(input: &mut Input<'_>) -> ConfigKey {
 
 /// Those of the captures among them.
 const NAMES: [&str; 4] = ["n0", "n1", "svc", "doc"];
+const LISTS: [&str; 4] = ["a", "a,b,c", "c,d", "d,e"];
 const CAP: Duration = Duration::from_secs(10);
 const STEPS: usize = 2000;
 /// A step in which a server does as it should.

@@ -388,7 +388,9 @@ mod tests {
             );
             due.into_iter().map(|due| due.key).collect::<Vec<_>>()
         };
-        expected.iter().for_each(|n| ledger.assert(*n, *n));
+        for n in &expected {
+            ledger.assert(*n, *n);
+        }
         assert_eq!(sent(&mut ledger), expected);
         ledger.reconnected();
         assert_eq!(sent(&mut ledger), expected, "after a reconnect");

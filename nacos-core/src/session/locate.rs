@@ -267,7 +267,7 @@ mod tests {
         let now = Instant::now();
         let mut locate = Locate::new(Some(EVERY), now);
         assert!(!locate.is_gone(now));
-        assert!(!locate.is_gone(now + EVERY / 2 - Duration::from_millis(1)));
+        assert!(!locate.is_gone(now + EVERY / 3));
         assert!(locate.is_gone(now + EVERY / 2));
         locate.missing = None;
         assert!(!locate.is_gone(now + EVERY));

@@ -29,9 +29,9 @@ mod self_check;
 mod servers;
 mod setback;
 #[cfg(test)]
-mod steps;
+mod simulation;
 #[cfg(test)]
-mod tests;
+mod steps;
 mod timers;
 
 use std::{
@@ -295,6 +295,13 @@ impl Session {
         if self.lifetime == Lifetime::Closed {
             return;
         }
+        // Before anything else that is due: what begins now would only be ended.
+        if let Lifetime::Closing { deadline } = self.lifetime
+            && deadline <= now
+        {
+            self.end();
+            return self.settle(now);
+        }
         if self.lifetime == Lifetime::Open && self.locate.begin(now) {
             self.actions.push_back(Action::Locate);
         }
@@ -311,11 +318,6 @@ impl Session {
             self.claims.audit_listens();
         }
         self.resolve_doubts(now);
-        if let Lifetime::Closing { deadline } = self.lifetime
-            && deadline <= now
-        {
-            self.end();
-        }
         self.settle(now);
     }
 
@@ -520,14 +522,14 @@ impl Session {
         };
         let pulse = self.serving.as_ref().and_then(|serving| serving.liveness.next_timeout(now));
         // Refused claims and failed queries wait for a connection anyway.
-        let retries = self.can_send().then(|| {
-            let check = self.checks_presence().then(|| self.presence.next_timeout());
-            let doubts = self.doubts.next_timeout();
-            [self.claims.next_retry(), self.documents.next_retry(), check.flatten(), doubts]
-        });
+        let refused = self.claims.next_retry().filter(|_| self.can_send());
+        let asked =
+            [self.documents.next_retry(), self.presence.next_timeout(), self.doubts.next_timeout()];
+        let asked = asked.into_iter().filter(|_| self.can_ask());
         let times = [
             closing,
             pulse,
+            refused,
             self.login.next_timeout().filter(|_| self.locate.is_known()),
             self.locate.next_timeout().filter(|_| self.lifetime == Lifetime::Open),
             self.next_campaign,
@@ -535,7 +537,7 @@ impl Session {
             self.next_audit,
         ];
         let links = self.links.values().filter_map(Link::next_timeout);
-        times.into_iter().chain(retries.into_iter().flatten()).flatten().chain(links).min()
+        times.into_iter().chain(asked).flatten().chain(links).min()
     }
 
     // Getters.
@@ -671,8 +673,8 @@ impl Session {
         self.serving.is_some() && self.login.is_ready() && self.lifetime != Lifetime::Closed
     }
 
-    /// Whoever closes has withdrawn everything.
-    fn checks_presence(&self) -> bool {
+    /// Whoever closes has withdrawn everything, and wants to know nothing any more.
+    fn can_ask(&self) -> bool {
         self.can_send() && self.lifetime == Lifetime::Open
     }
 

@@ -95,11 +95,11 @@ impl Session {
         if self.listens_under_way == 0 {
             self.send_listens(now, link);
         }
-        for (key, ticket) in self.documents.take_dirty(now, MAX_QUERIES) {
-            let request = ConfigQueryRequest::new(&key).outgoing();
-            self.call(link, request, Pending::Query(key, ticket));
-        }
-        if self.checks_presence() {
+        if self.can_ask() {
+            for (key, ticket) in self.documents.take_dirty(now, MAX_QUERIES) {
+                let request = ConfigQueryRequest::new(&key).outgoing();
+                self.call(link, request, Pending::Query(key, ticket));
+            }
             self.check_presence(now, link);
         }
     }

@@ -14,8 +14,8 @@ pub(crate) struct Servers {
 impl Servers {
     /// `jitter`, uniform in `[0, 1)`, chooses the order.
     pub(crate) fn new(mut list: Vec<Server>, jitter: &mut dyn FnMut() -> f64) -> Self {
-        for last in (1..list.len()).rev() {
-            list.swap(last, below(last + 1, jitter()));
+        for end in (2..=list.len()).rev() {
+            list.swap(end - 1, below(end, jitter()));
         }
         Self { list, next: 0 }
     }
@@ -29,10 +29,10 @@ impl Servers {
             list.len() != self.list.len() || list.iter().any(|server| !self.list.contains(server));
         if changed {
             self.list.rotate_left(self.next);
-            let tried = self.list.pop();
+            let former = self.list.pop();
             *self = Self::new(list, jitter);
-            if let Some(tried) = tried {
-                self.taken(&tried);
+            if let Some(former) = former {
+                self.taken(&former);
             }
         }
         changed

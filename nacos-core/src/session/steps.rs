@@ -24,6 +24,59 @@ fn reset_goes_to_another_server_than_the_one_that_serves() {
 }
 
 #[test]
+fn recommended_server_that_is_dead_is_dialled_first_once_and_then_the_others() {
+    // In any order of the servers, with and without a port that they have.
+    for (jitter, ports) in [(0.0, ""), (0.4, "8848"), (0.7, "8848"), (0.9, "1")] {
+        let mut stage = Stage::new("a,b,c,d", false, jitter);
+        stage.begin();
+        let serving = stage.dialled.pop().expect("one that takes us");
+        let dead = if serving == "b" { "c" } else { "b" };
+        stage.down = dead;
+        stage.reset_to(&json!({"requestId": "1", "serverIp": dead, "serverPort": ports}));
+        let former = stage.serving();
+        stage.advance(SECOND);
+        assert_ne!(stage.serving(), former);
+        assert_eq!(stage.dialled.len(), 2, "{:?}", stage.dialled);
+        assert_eq!(stage.dialled[0], dead);
+        assert!(![dead, serving.as_str()].contains(&stage.dialled[1].as_str()));
+        // It is forgotten after that.
+        stage.dialled.clear();
+        let link = stage.serving();
+        stage.session.handle_lost(stage.now, link, "lost");
+        stage.advance(SECOND);
+        assert_ne!(stage.dialled[0], dead);
+    }
+}
+
+#[test]
+fn late_end_of_a_replaced_connection_changes_nothing() {
+    let mut stage = Stage::connected("a,b,c");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    stage.answer_all(&ok("InstanceResponse"));
+    let serving = stage.serving();
+    stage.events.clear();
+    // What the former server still says is about nobody, and then its stream ends, twice.
+    let reset = message("ConnectResetRequest", &json!({"requestId": "2"}));
+    stage.session.handle_push(stage.now, former, &reset);
+    stage.session.handle_unusable(stage.now, former);
+    for _ in 0..2 {
+        stage.session.handle_lost(stage.now, former, "the stream ended");
+        stage.perform();
+    }
+    stage.session.handle_push(stage.now, former, &reset);
+    stage.advance(3 * SECOND);
+    assert!(stage.events.is_empty(), "{:?}", stage.events);
+    assert!(stage.calls.is_empty(), "nothing is claimed again");
+    assert_eq!((stage.serving(), stage.dialled.len()), (serving, 2));
+    assert_eq!(stage.session.links.len(), 1);
+    assert_eq!(stage.session.unsettled(), 0);
+}
+
+#[test]
 fn answers_on_the_old_connection_do_not_cancel_a_planned_move() {
     let mut stage = Stage::connected("a,b");
     let old = stage.serving();
@@ -649,6 +702,20 @@ fn server_that_is_slow_to_take_us_is_reached_in_the_end() {
 }
 
 #[test]
+fn nothing_begins_at_the_moment_of_the_end() {
+    let mut stage = Stage::connected("a,b");
+    stage.register(GuardId(1));
+    stage.close();
+    // Longer than everything that is due before: a health check, an audit, another server.
+    stage.now += 600 * SECOND;
+    stage.session.handle_timeout(stage.now);
+    assert!(stage.session.is_closed());
+    while let Some(action) = stage.session.poll_action() {
+        assert!(matches!(action, Action::Close { .. }), "{action:?}");
+    }
+}
+
+#[test]
 fn server_that_stays_silent_is_in_backoff_once_it_had_all_the_time_there_is() {
     let mut stage = Stage::new("a", false, 0.5);
     stage.check_takes = 3600 * SECOND;
@@ -679,6 +746,20 @@ fn pass_that_runs_out_of_time_tells_of_every_server() {
         "b:8848: refused; a:8848: the setup was not acknowledged within 1s; \
          c:8848: no connection yet"
     );
+}
+
+#[test]
+fn documents_are_not_asked_for_while_it_closes() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.session.assert(listen("limits"), GuardId(2), None);
+    stage.close();
+    let serving = stage.serving();
+    let notice = json!({"requestId": "1", "dataId": "limits", "group": "DEFAULT_GROUP"});
+    let notice = message("ConfigChangeNotifyRequest", &notice);
+    stage.session.handle_push(stage.now, serving, &notice);
+    stage.perform();
+    assert!(stage.calls.iter().all(|sent| sent.request.kind() != "ConfigQueryRequest"));
 }
 
 /// A session with servers that take it at once, and leave every other request to the test.
@@ -824,8 +905,12 @@ impl Stage {
 
     /// The server that serves asks to be left.
     fn reset(&mut self) {
+        self.reset_to(&json!({"requestId": "1"}));
+    }
+
+    fn reset_to(&mut self, body: &Value) {
         let link = self.serving();
-        let reset = message("ConnectResetRequest", &json!({"requestId": "1"}));
+        let reset = message("ConnectResetRequest", body);
         self.session.handle_push(self.now, link, &reset);
         self.perform();
     }

@@ -1,4 +1,6 @@
 //! Whatever bytes a peer sends: errors at most, never a panic, and never more memory than was sent.
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
 use crate::{
     fuzzed::{Captures, Input},
     key::ServiceKey,
+    locator::Listing,
     wire::{
         self, Answer, Failure, Payload,
         config::{
@@ -28,8 +31,10 @@ use crate::{
 /// `data` as the body of a response, and as directions for what else a peer might say.
 pub(crate) fn decode_anything(data: &[u8]) {
     cut(data);
+    list(&String::from_utf8_lossy(data));
     let captures = Captures::all();
     let mut input = Input::new(data);
+    list(&lines(&mut input));
     for _ in 0..20 {
         let payload = captures.payload(&mut input);
         read_as_everything(&payload);
@@ -44,6 +49,35 @@ pub(crate) fn decode_anything(data: &[u8]) {
             return;
         }
     }
+}
+
+/// What an address server might answer, out of what such answers are made of.
+fn lines(input: &mut Input<'_>) -> String {
+    let mut text = String::new();
+    for _ in 0..input.below(60) {
+        text.push_str(input.one_of(&WORDS));
+        if input.byte() < 20 {
+            text.push_str(&String::from_utf8_lossy(input.bytes(8)));
+        }
+    }
+    text
+}
+
+/// Whatever it is read from, a list of servers can be used, told apart and shown.
+fn list(text: &str) {
+    let Listing { servers, unreadable } = Listing::parse(text, 1000);
+    let mut addresses = BTreeSet::new();
+    for server in &servers {
+        let host = server.host();
+        assert!(!host.is_empty() && host.is_ascii(), "{host:?}");
+        assert!(server.port() != 0 && server.grpc_port() == server.port() + 1000);
+        assert!(addresses.insert(server.to_string()), "{server} is listed twice");
+        let again = Listing::parse(&server.to_string(), 1000).servers;
+        assert!(matches!(again.as_slice(), [read] if read.is_at(server)), "{server} is another");
+    }
+    assert!(unreadable.len() <= 8);
+    // Escaped, a character may be ten.
+    assert!(unreadable.iter().all(|why| why.chars().count() < 1200), "too long to be logged");
 }
 
 /// A body in pieces of any size, through the frames to the messages.
@@ -125,6 +159,33 @@ fn check_service(info: wire::naming::ServiceInfo, key: ServiceKey) {
     assert!(service.instances.is_sorted_by(|a, b| a.identity() < b.identity()));
 }
 
+/// Parts of lists of servers, and of what is none.
+const WORDS: [&str; 24] = [
+    "10.0.0.1",
+    "10.0.0.2",
+    "[::1]",
+    "fe80::1%eth0",
+    "nacos-0.nacos",
+    "n",
+    ":",
+    ":8848",
+    ":80",
+    ":0",
+    ":64535",
+    ":65536",
+    "\n",
+    "\r\n",
+    "\n",
+    ",",
+    ";",
+    "#",
+    " ",
+    "https://",
+    "http://",
+    "/",
+    "@",
+    "<br>",
+];
 /// Of the messages that are kept.
 const LIMIT: usize = 4096;
 

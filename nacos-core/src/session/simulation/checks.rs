@@ -1,0 +1,138 @@
+//! What must be true of a session, whatever has happened to it.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use super::{world::World, *};
+
+impl World {
+    /// Nobody waits for longer than was promised for a connection to be looked for.
+    pub(super) fn assert_within_bounds(&self, timeout: Option<Instant>) {
+        if self.session.is_closed() {
+            return assert_eq!(timeout, None, "a timeout after the end");
+        }
+        let Some(timeout) = timeout else {
+            return assert!(self.session.awaits_servers(), "nothing would ever happen again");
+        };
+        if self.session.serving_link().is_none() {
+            let delay = timeout.saturating_duration_since(self.now);
+            assert!(delay <= Duration::from_secs(10), "nobody is looked for within {delay:?}");
+        }
+    }
+
+    /// The server has agreed to what `guard` claims now, on the connection that serves: no answer to
+    /// an older claim, or on an older connection, makes a claim held.
+    pub(super) fn assert_agreed(&self, guard: GuardId) {
+        // Withdrawn meanwhile: nobody reads it.
+        let Some((key, _)) = self.wanted.get(&guard) else { return };
+        let link = self.session.serving_link().expect("somebody has agreed");
+        let agreed = self.server.agreed.get(&link).expect("to something");
+        match key {
+            ClaimKey::Instances(service) => {
+                let guards = self.wanted.values().filter(|(other, _)| other == key);
+                let instances = guards.filter_map(|(_, instance)| instance.clone());
+                // Of two at one address, the later guard's.
+                let wanted: BTreeMap<_, _> = instances.map(|it| (it.address(), it)).collect();
+                assert_eq!(agreed.instances.get(service.name().as_str()), Some(&wanted));
+            }
+            ClaimKey::Subscription(service) => {
+                assert!(agreed.subscriptions.contains(service.name().as_str()));
+            }
+            ClaimKey::Listen(document) => {
+                assert!(agreed.listens.contains(document.data_id().as_str()));
+            }
+        }
+    }
+
+    /// Closing withdraws everything, and nothing happens after.
+    pub(super) fn assert_closes(&mut self) {
+        self.session.close(self.now + Duration::from_secs(5));
+        self.session.settle(self.now);
+        self.run(Duration::from_secs(5));
+        assert_eq!(self.session.remaining(), 0, "every withdrawal was acknowledged");
+        self.assert_is_over();
+    }
+
+    /// Closing in the middle of anything ends by its deadline, and nothing happens after.
+    pub(super) fn assert_ends_within(&mut self, time: Duration) {
+        self.session.close(self.now + time);
+        self.session.settle(self.now);
+        self.run(time);
+        self.assert_is_over();
+    }
+
+    fn assert_is_over(&mut self) {
+        assert!(self.session.is_closed());
+        let (dials, logins, locates) = (self.dials, self.logins, self.locates);
+        let calls = self.budget.calls;
+        self.lose_links();
+        self.run(Duration::from_secs(3600));
+        assert_eq!((self.dials, self.logins, self.locates), (dials, logins, locates));
+        assert_eq!(self.budget.calls, calls);
+        assert!(self.open.is_empty(), "a socket after the end");
+    }
+
+    /// The server holds exactly what is claimed, and the client knows what the server has.
+    pub(super) fn assert_consistent(&mut self) {
+        self.perform();
+        let link = self.session.serving_link().expect("connected");
+        let held = self.server.connections.get(&link).expect("registered");
+        let mut instances: BTreeMap<String, BTreeMap<String, Instance>> = BTreeMap::new();
+        let (mut subscribed, mut listened) = (BTreeSet::new(), BTreeSet::new());
+        for (key, instance) in self.wanted.values() {
+            match (key, instance) {
+                (ClaimKey::Instances(key), Some(instance)) => {
+                    let service = instances.entry(key.name().to_string()).or_default();
+                    service.insert(instance.address(), instance.clone());
+                }
+                (ClaimKey::Subscription(key), _) => drop(subscribed.insert(key.name().to_string())),
+                (ClaimKey::Listen(key), _) => drop(listened.insert(key.data_id().to_string())),
+                _ => {}
+            }
+        }
+        let held_instances: BTreeMap<String, BTreeMap<String, Instance>> = held
+            .instances
+            .iter()
+            .filter(|(_, held)| !held.is_empty())
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        assert_eq!(held_instances, instances);
+        assert_eq!(held.subscriptions, subscribed);
+        assert_eq!(held.listens, listened);
+        for (key, state) in
+            self.documents.iter().filter(|(key, _)| listened.contains(key.data_id().as_str()))
+        {
+            let expected = self.server.documents.get(key.data_id().as_str());
+            assert_eq!(
+                state.document().map(|document| &*document.content),
+                expected.map(String::as_str),
+                "{key}"
+            );
+            assert!(
+                matches!(state, DocumentState::Present(_) | DocumentState::Absent),
+                "{key}: {state:?}"
+            );
+        }
+        for name in &subscribed {
+            let ClaimKey::Subscription(key) = service(name, false) else {
+                unreachable!("it is a service")
+            };
+            let view = self.services.get(&key).expect("a view");
+            let seen: BTreeSet<_> = view.instances.iter().map(|it| it.address()).collect();
+            assert_eq!(seen, self.server.shown(name), "{key}");
+        }
+        for name in &listened {
+            let ClaimKey::Listen(key) = document(name) else { unreachable!("it is a document") };
+            assert!(self.documents.contains_key(&key), "{name} is watched and unknown");
+        }
+        for guard in self.wanted.keys() {
+            assert_eq!(self.claims.get(guard), Some(&ClaimState::Held), "{guard:?}");
+        }
+        assert_eq!(self.open.iter().copied().collect::<Vec<_>>(), [link], "one connection");
+        if self.locates > 0 {
+            let (list, host) = (self.server.list.expect("a list"), &self.server.hosts[&link]);
+            assert!(list.contains(host.as_str()), "{host} serves and is not among {list}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! One seed, one history of faults, and its good end.
+use std::time::Duration;
+
+use super::{faults::Faults, world::World, *};
+
+#[test]
+fn any_history_of_faults_heals() {
+    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let seeds = match given("SIMULATED_SEED") {
+        Some(alone) => alone..alone + 1,
+        None => 0..given("SIMULATED_SEEDS").unwrap_or(SEEDS),
+    };
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(|| history(seed, false));
+        assert!(outcome.is_ok(), "seed {seed} failed; run it alone with SIMULATED_SEED={seed}");
+    }
+}
+
+/// Otherwise a seed that was named as failing might not fail again.
+#[test]
+fn a_seed_is_one_history() {
+    for seed in 0..50 {
+        let [first, second] = [history(seed, true), history(seed, true)];
+        assert!(first.len() > 20, "seed {seed} did nothing");
+        let differs = first.iter().zip(&second).find(|(first, second)| first != second);
+        assert_eq!(differs, None, "seed {seed} is two histories");
+        assert_eq!(first.len(), second.len(), "seed {seed} is two histories");
+    }
+}
+
+/// What the session did, and when, if that is to be `traced`.
+fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let faults = Faults::some(&mut dice);
+    let mut world = match dice.u32(0..3) {
+        0 => World::among("s", seed, faults),
+        1 => World::among("s,t", seed, faults),
+        _ => World::locating(seed, faults),
+    };
+    world.budget.is_bounded = true;
+    world.trace = traced.then(Vec::new);
+    world.server.additive = dice.bool();
+    world.server.negotiates = dice.bool();
+    let mut guards = 0;
+    let mut live = Vec::new();
+    for _ in 0..dice.u32(5..40) {
+        guards += 1;
+        let name = format!("n{}", dice.u32(0..3));
+        match dice.u32(0..23) {
+            0..=2 => {
+                world.register(&name, GuardId(guards), any_instance(&mut dice));
+                live.push((service(&name, true), GuardId(guards)));
+            }
+            // The same guard wants another instance.
+            18 if !live.is_empty() => {
+                let (key, guard) = dice.choice(&live).expect("not empty").clone();
+                if matches!(key, ClaimKey::Instances(_)) {
+                    world.claim(key, guard, Some(any_instance(&mut dice)));
+                }
+            }
+            19 => world.server.change_others(&name, &format!("o{}", dice.u32(0..3))),
+            20 => world.lose_packets(),
+            21 => world.server.paused = !world.server.paused,
+            3 => {
+                world.subscribe(&name, GuardId(guards));
+                live.push((service(&name, false), GuardId(guards)));
+            }
+            4..=5 => {
+                world.watch(&name, GuardId(guards));
+                live.push((document(&name), GuardId(guards)));
+            }
+            6..=7 if !live.is_empty() => {
+                let (key, guard) = live.swap_remove(dice.usize(0..live.len()));
+                world.withdraw(&key, guard);
+            }
+            8 => world.change_document(&name, dice.bool().then(|| dice.u32(0..9).to_string())),
+            9 => world.lose_links(),
+            10 => world.server.toggle(if dice.bool() { "s" } else { "t" }),
+            11 => world.server.restart_next_id(),
+            12 => world.server.logins_down = !world.server.logins_down,
+            13 => world.reset(),
+            14 => world.find_unusable(),
+            15 => world.server.list = *dice.choice(&LISTS).expect("not empty"),
+            16 => world.server.lose(&name),
+            // The machine sleeps: what was on its way comes late, and every deadline at once.
+            17 => world.now += Duration::from_secs(dice.u64(0..3600)),
+            _ => {}
+        }
+        // Half of them while what came before is still under way.
+        let pause = if dice.bool() { dice.u64(0..8_000_000) } else { dice.u64(0..5000) };
+        world.run(Duration::from_micros(pause));
+    }
+    if dice.u32(0..4) == 0 {
+        world.assert_ends_within(Duration::from_millis(dice.u64(0..10_000)));
+        return world.trace.unwrap_or_default();
+    }
+    world.server.heal();
+    world.faults = Faults::none();
+    // Longer than it takes to the next audit, which heals what no message tells: that r-nacos
+    // forgot a listener while a document was removed and published again within one round trip.
+    world.run(Duration::from_secs(250));
+    world.assert_consistent();
+    world.assert_closes();
+    world.trace.unwrap_or_default()
+}
+
+fn any_instance(dice: &mut fastrand::Rng) -> Instance {
+    Instance::new(format!("i{}", dice.u32(0..4)), 1)
+        .with_weight(f64::from(dice.u32(0..3)))
+        .with_enabled(dice.bool())
+}
+
+const LISTS: [Option<&str>; 4] = [None, Some("s"), Some("t"), Some("s,t")];
+const SEEDS: u64 = 2000;

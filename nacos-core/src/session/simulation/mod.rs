@@ -1,0 +1,33 @@
+//! The session against a scripted server on a simulated clock: no socket, no task, no waiting.
+//!
+//! Each seed is one history of faults: refused and silent connections, packets that are lost,
+//! setups that are never acknowledged, lost and late answers, answers that cannot be read, refusals,
+//! servers that pause, leave, restart, go down or lose a publication without a word, resets, lists
+//! out of order, logins that nobody answers, changes from outside. One in four ends in the middle of
+//! that; in the others the faults end, and once the session has had time to heal, the server must
+//! hold exactly what is claimed, and the client must know exactly what the server has. Whatever
+//! happens, no minute may cost more than its [`budget`]. A failing seed is named; `SIMULATED_SEED=n` runs it alone, and
+//! `SIMULATED_SEEDS=n` runs the first n.
+//!
+//! [`history`] makes a history out of a seed, [`scenarios`] and [`storms`] tell one each.
+//! [`world`] is the clock and the network between the session and its [`server`], [`faults`] is what
+//! goes wrong there, [`checks`] what must be true all the same.
+mod budget;
+mod checks;
+mod faults;
+mod history;
+mod scenarios;
+mod server;
+mod storms;
+mod world;
+
+use super::*;
+
+fn service(name: &str, instances: bool) -> ClaimKey {
+    let key = ServiceKey::try_from(name).expect("valid").resolve(&"".parse().expect("valid"));
+    if instances { ClaimKey::Instances(key) } else { ClaimKey::Subscription(key) }
+}
+
+fn document(name: &str) -> ClaimKey {
+    ClaimKey::Listen(ConfigKey::try_from(name).expect("valid").resolve(&"".parse().expect("valid")))
+}

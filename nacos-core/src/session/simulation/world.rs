@@ -1,0 +1,407 @@
+//! A session, its servers, and the time and the network between them.
+use std::{
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{budget::Budget, faults::Faults, server::Server, *};
+
+pub(super) enum Input {
+    Dialled(LinkId, Result<(), String>),
+    Request(LinkId, CallId, Payload),
+    Setup(LinkId),
+    Answer(CallId, Result<Payload, CallError>),
+    Push(LinkId, Payload),
+    Login(Result<Lease, LoginFailure>),
+    Located(Result<Vec<crate::server::Server>, String>),
+}
+
+/// A session, its server, and the time between them.
+pub(super) struct World {
+    began: Instant,
+    pub(super) now: Instant,
+    /// What was done, if it is to be kept.
+    pub(super) trace: Option<Vec<(Duration, String)>>,
+    pub(super) session: Session,
+    pub(super) server: Server,
+    pub(super) faults: Faults,
+    pub(super) dice: fastrand::Rng,
+    /// What is on its way, by time and order.
+    pub(super) queue: BinaryHeap<(std::cmp::Reverse<(Instant, u64)>, u64)>,
+    pub(super) inputs: HashMap<u64, Input>,
+    pub(super) sent: u64,
+    /// What a paused server has not looked at.
+    backlog: VecDeque<(LinkId, CallId, Payload)>,
+    pub(super) open: BTreeSet<LinkId>,
+    pub(super) dials: usize,
+    pub(super) dialled_at: Vec<Instant>,
+    pub(super) logins: usize,
+    pub(super) logged_in_at: Vec<Instant>,
+    pub(super) budget: Budget,
+    pub(super) locates: usize,
+    pub(super) states: Vec<SessionState>,
+    pub(super) documents: HashMap<ConfigKey, DocumentState>,
+    pub(super) services: HashMap<ServiceKey, Service>,
+    pub(super) claims: HashMap<GuardId, ClaimState>,
+    /// The services of which the session has found something to be lost, and whether for the first
+    /// time.
+    pub(super) lost: Vec<(String, bool)>,
+    /// What the guards want, kept apart from the session.
+    pub(super) wanted: BTreeMap<GuardId, (ClaimKey, Option<Instance>)>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, faults: Faults) -> Self {
+        Self::among("s", seed, faults)
+    }
+
+    pub(super) fn among(servers: &str, seed: u64, faults: Faults) -> Self {
+        let servers = crate::server::Server::parse_list(servers, 1000).expect("valid");
+        Self::with(servers, None, seed, faults)
+    }
+
+    /// A session that reads where its servers are, among them `s`.
+    pub(super) fn locating(seed: u64, faults: Faults) -> Self {
+        Self::with(Vec::new(), Some(Duration::from_secs(30)), seed, faults)
+    }
+
+    pub(super) fn with(
+        servers: Vec<crate::server::Server>,
+        refresh: Option<Duration>,
+        seed: u64,
+        faults: Faults,
+    ) -> Self {
+        let now = Instant::now();
+        let mut jitter = fastrand::Rng::with_seed(seed ^ 0x5eed);
+        let options = Options {
+            tenant: String::new(),
+            app: "simulated".to_owned(),
+            client_id: "c0".to_owned(),
+            has_credentials: faults.denies_login || seed.is_multiple_of(3),
+            backoff_cap: Duration::from_secs(10),
+            patience: Patience::DEFAULT,
+            refresh,
+        };
+        Self {
+            began: now,
+            now,
+            trace: None,
+            session: Session::new(now, servers, options, Box::new(move || jitter.f64())),
+            server: Server::new(),
+            faults,
+            dice: fastrand::Rng::with_seed(seed),
+            queue: BinaryHeap::new(),
+            inputs: HashMap::new(),
+            sent: 0,
+            backlog: VecDeque::new(),
+            open: BTreeSet::new(),
+            dials: 0,
+            dialled_at: Vec::new(),
+            logins: 0,
+            logged_in_at: Vec::new(),
+            budget: Budget::default(),
+            locates: 0,
+            states: Vec::new(),
+            documents: HashMap::new(),
+            services: HashMap::new(),
+            claims: HashMap::new(),
+            lost: Vec::new(),
+            wanted: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn register(&mut self, name: &str, guard: GuardId, instance: Instance) {
+        self.claim(service(name, true), guard, Some(instance));
+    }
+
+    pub(super) fn subscribe(&mut self, name: &str, guard: GuardId) {
+        self.claim(service(name, false), guard, None);
+    }
+
+    pub(super) fn watch(&mut self, name: &str, guard: GuardId) {
+        self.claim(document(name), guard, None);
+    }
+
+    pub(super) fn watch_later(&mut self, name: &str, guard: GuardId) {
+        self.wanted.insert(guard, (document(name), None));
+        self.session.assert(document(name), guard, None);
+    }
+
+    pub(super) fn claim(&mut self, key: ClaimKey, guard: GuardId, instance: Option<Instance>) {
+        self.wanted.insert(guard, (key.clone(), instance.clone()));
+        self.session.assert(key, guard, instance);
+        self.session.settle(self.now);
+    }
+
+    pub(super) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
+        self.wanted.remove(&guard);
+        self.session.withdraw(key, guard);
+        self.session.settle(self.now);
+    }
+
+    /// A change from outside, with a notice to whoever listens.
+    pub(super) fn change_document(&mut self, name: &str, content: Option<String>) {
+        match content {
+            Some(content) => drop(self.server.documents.insert(name.to_owned(), content)),
+            None => drop(self.server.documents.remove(name)),
+        }
+        for link in self.server.listeners(name) {
+            let notice = json!({"requestId": "1", "dataId": name, "group": "DEFAULT_GROUP"});
+            self.push(link, "ConfigChangeNotifyRequest", &notice);
+        }
+        // r-nacos forgets who listens to a document when it is removed.
+        if self.server.additive && !self.server.documents.contains_key(name) {
+            for held in self.server.connections.values_mut() {
+                held.listens.remove(name);
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, link: LinkId, kind: &str, body: &Value) {
+        self.push_after(Duration::from_micros(100), link, kind, body);
+    }
+
+    fn push_after(&mut self, after: Duration, link: LinkId, kind: &str, body: &Value) {
+        let payload = Payload::new(kind, serde_json::to_vec(body).expect("JSON"));
+        self.later(after, Input::Push(link, payload));
+    }
+
+    /// Whoever subscribes to a service that has changed is sent the list, but not in any order.
+    fn notify(&mut self) {
+        for name in std::mem::take(&mut self.server.changed) {
+            let info = self.server.list(&name);
+            for link in self.server.subscribers(&name) {
+                let travel = Duration::from_micros(self.dice.u64(50..100_000));
+                let list = json!({"requestId": "1", "serviceInfo": info});
+                self.push_after(travel, link, "NotifySubscriberRequest", &list);
+            }
+        }
+    }
+
+    /// The connection that serves leads nowhere from now on.
+    pub(super) fn lose_packets(&mut self) {
+        self.server.black_holes.extend(self.session.serving_link());
+    }
+
+    /// The server that serves, if there is one, asks to be left.
+    pub(super) fn reset(&mut self) {
+        if let Some(link) = self.session.serving_link() {
+            self.push(link, "ConnectResetRequest", &json!({"requestId": "1"}));
+        }
+    }
+
+    /// A user's request finds that the connection that serves takes none.
+    pub(super) fn find_unusable(&mut self) {
+        if let Some(link) = self.session.serving_link() {
+            self.session.handle_unusable(self.now, link);
+        }
+    }
+
+    /// Every socket breaks.
+    pub(super) fn lose_links(&mut self) {
+        for link in std::mem::take(&mut self.open) {
+            self.server.forget(link);
+            self.session.handle_lost(self.now, link, "reset");
+        }
+    }
+
+    /// Lets `time` pass.
+    pub(super) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut steps = 0;
+        loop {
+            self.perform();
+            self.catch_up();
+            self.notify();
+            steps += 1;
+            assert!(steps < 200_000, "the session never comes to rest");
+            let arrival = self.queue.peek().map(|(std::cmp::Reverse((at, _)), _)| *at);
+            let timeout = self.session.poll_timeout(self.now);
+            self.assert_within_bounds(timeout);
+            let Some(next) = [arrival, timeout].into_iter().flatten().min().filter(|at| *at <= end)
+            else {
+                break;
+            };
+            self.now = self.now.max(next);
+            if arrival.is_some_and(|at| at <= self.now) {
+                let (_, id) = self.queue.pop().expect("peeked");
+                let input = self.inputs.remove(&id).expect("queued");
+                self.arrive(input);
+            } else {
+                self.session.handle_timeout(self.now);
+            }
+        }
+        self.now = end;
+    }
+
+    pub(super) fn perform(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::State(state) => self.states.push(state),
+                Event::Document(key, state) => drop(self.documents.insert(key, state)),
+                Event::Service(key, service) => drop(self.services.insert(key, service)),
+                Event::Claim(guard, state) => {
+                    if state == ClaimState::Held {
+                        self.assert_agreed(guard);
+                    }
+                    self.claims.insert(guard, state);
+                }
+                Event::Lost { service, first } => {
+                    self.lost.push((service.name().to_string(), first));
+                }
+                Event::Serving(_)
+                | Event::Settled(_)
+                | Event::Refused { .. }
+                | Event::Ended { .. }
+                | Event::Unread { .. }
+                | Event::Withheld { .. } => {}
+            }
+        }
+        while let Some(action) = self.session.poll_action() {
+            self.act(action);
+        }
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        let travel = Duration::from_micros(self.dice.u64(50..3000));
+        self.budget.spend(self.now - self.began, &action);
+        let ends = matches!(action, Action::Close { .. });
+        assert!(ends || !self.session.is_closed(), "{action:?} after the end");
+        if let Some(trace) = &mut self.trace {
+            trace.push((self.now - self.began, name(&action)));
+        }
+        match action {
+            Action::Dial { link, server, within } => {
+                self.dials += 1;
+                self.dialled_at.push(self.now);
+                self.server.hosts.insert(link, server.host().to_owned());
+                if self.server.is_down(link) || self.happens(self.faults.refused) {
+                    self.later(travel, Input::Dialled(link, Err("refused".to_owned())));
+                } else if self.happens(self.faults.silent) {
+                    let within = within.each.min(within.all);
+                    self.later(within, Input::Dialled(link, Err("silent".to_owned())));
+                } else {
+                    self.open.insert(link);
+                    self.later(travel, Input::Dialled(link, Ok(())));
+                }
+            }
+            Action::Call { link, call, request, timeout, .. } => {
+                // The driver's own deadline.
+                self.later(timeout, Input::Answer(call, Err(CallError::Timeout)));
+                if self.open.contains(&link) {
+                    self.later(travel, Input::Request(link, call, request));
+                }
+            }
+            Action::OpenStream { link, .. } => self.later(travel, Input::Setup(link)),
+            Action::Close { link } => {
+                self.open.remove(&link);
+                self.server.forget(link);
+            }
+            Action::Login { .. } => {
+                self.logins += 1;
+                self.logged_in_at.push(self.now);
+                let outcome = if self.faults.denies_login {
+                    Err(LoginFailure::Denied("no".to_owned()))
+                } else if self.server.logins_down || self.happens(self.faults.refused) {
+                    Err(LoginFailure::Unreachable("refused".to_owned()))
+                } else {
+                    Ok(Lease { lifetime: Some(Duration::from_secs(20)), changed: true })
+                };
+                let travel = self.travel();
+                self.later(travel, Input::Login(outcome));
+            }
+            Action::Locate => {
+                self.locates += 1;
+                let list = self.server.list;
+                let outcome = match list {
+                    _ if self.happens(self.faults.refused) => Err("refused".to_owned()),
+                    None => Ok(Vec::new()),
+                    Some(list) => Ok(crate::server::Server::parse_list(list, 1000).expect("valid")),
+                };
+                let travel = self.travel();
+                self.later(travel, Input::Located(outcome));
+            }
+        }
+    }
+
+    pub(super) fn arrive(&mut self, input: Input) {
+        match input {
+            Input::Dialled(link, outcome) => self.session.handle_dialled(self.now, link, outcome),
+            Input::Answer(call, answer) => self.session.handle_answer(self.now, call, answer),
+            Input::Login(outcome) => self.session.handle_login(self.now, outcome),
+            Input::Located(outcome) => self.session.handle_servers(self.now, outcome),
+            Input::Push(link, payload) => {
+                if !self.open.contains(&link) {
+                } else if self.server.is_silent(link) || self.server.is_down(link) {
+                    // What has been written comes once something comes again.
+                    self.later(Duration::from_millis(500), Input::Push(link, payload));
+                } else {
+                    self.session.handle_push(self.now, link, &payload);
+                }
+            }
+            Input::Setup(link) => {
+                if self.open.contains(&link) && !self.server.is_silent(link) {
+                    self.server.connections.entry(link).or_default();
+                    if self.server.negotiates && !self.happens(self.faults.mute_setup) {
+                        let ack = json!({"abilityTable": {"lock": true}});
+                        let travel = self.travel();
+                        self.push_after(travel, link, "SetupAckRequest", &ack);
+                    }
+                }
+            }
+            Input::Request(link, call, request) if self.server.paused => {
+                self.backlog.push_back((link, call, request));
+            }
+            Input::Request(link, call, request) => self.answer(link, call, &request),
+        }
+    }
+
+    /// A paused server goes on with what has come meanwhile, in that order.
+    fn catch_up(&mut self) {
+        while !self.server.paused
+            && let Some((link, call, request)) = self.backlog.pop_front()
+        {
+            self.answer(link, call, &request);
+        }
+    }
+
+    fn answer(&mut self, link: LinkId, call: CallId, request: &Payload) {
+        if !self.open.contains(&link) || self.server.is_down(link) || self.server.is_silent(link) {
+            return;
+        }
+        let shakes_hands = request.kind() == "ServerCheckRequest";
+        let odd = !shakes_hands && request.kind() != "HealthCheckRequest";
+        let answer = if !shakes_hands && self.happens(self.faults.not_sent) {
+            Err(CallError::NotSent("the server leaves".to_owned()))
+        } else if odd && self.happens(self.faults.odd_answer) {
+            Ok(self.odd_answer())
+        } else {
+            let answer = self.server.answer(self.now, link, request);
+            if odd && self.happens(self.faults.unreadable) { self.unreadable() } else { Ok(answer) }
+        };
+        if self.happens(self.faults.lost_answer) {
+            return;
+        }
+        let travel = self.travel();
+        self.later(travel, Input::Answer(call, answer));
+    }
+
+    pub(super) fn later(&mut self, after: Duration, input: Input) {
+        self.sent += 1;
+        self.inputs.insert(self.sent, input);
+        self.queue.push((std::cmp::Reverse((self.now + after, self.sent)), self.sent));
+    }
+}
+
+/// Everything about it that matters to a server.
+fn name(action: &Action) -> String {
+    match action {
+        Action::Call { link, call, request, .. } => {
+            let body = String::from_utf8_lossy(request.json());
+            format!("{link:?} {call:?} {} {body}", request.kind())
+        }
+        other => format!("{other:?}"),
+    }
+}

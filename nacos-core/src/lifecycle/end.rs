@@ -7,7 +7,8 @@ use tracing::warn;
 use super::{Outcome, Step, run::Run};
 use crate::{
     instance::Instance,
-    naming::{Registration, Subscription},
+    key::ServiceKey,
+    naming::{Naming, Registration, Subscription},
 };
 
 impl Run {
@@ -20,9 +21,11 @@ impl Run {
         };
         self.recorder.enter(Step::Withdraw);
         let instance = registration.instance().clone();
-        // First, so that both are on their way together.
-        let subscription = self.client.naming().subscribe(&self.service);
-        let withdrawn = timeout_at(self.within(WITHDRAW_LIMIT), registration.deregister()).await;
+        // First: who asks after it is gone learns nothing of when subscribers are told.
+        let subscribed = subscribe(self.client.naming(), &self.service);
+        let end = self.within(WITHDRAW_LIMIT);
+        let subscribed = timeout_at(self.within(SUBSCRIBE_LIMIT), subscribed).await;
+        let withdrawn = timeout_at(end, registration.deregister()).await;
         if !matches!(withdrawn, Ok(Ok(()))) {
             self.is_heard = false;
             self.recorder.leave(Outcome::TimedOut);
@@ -32,11 +35,11 @@ impl Run {
         self.recorder.leave(Outcome::Completed);
         let limit = self.within(OBSERVE_LIMIT.max(self.options.grace));
         self.recorder.enter(Step::Observe);
-        let outcome = match subscription {
-            Ok(subscription) => timeout_at(limit, observe(subscription, &instance))
+        let outcome = match subscribed.unwrap_or_default() {
+            Some(subscription) => timeout_at(limit, observe(subscription, &instance))
                 .await
                 .unwrap_or(Outcome::TimedOut),
-            Err(_) => Outcome::Skipped,
+            None => Outcome::Skipped,
         };
         self.recorder.leave(outcome);
         if Instant::now() >= limit {
@@ -97,10 +100,13 @@ impl Run {
     }
 }
 
+/// Nothing, where that is refused: whoever may register may not always subscribe.
+async fn subscribe(naming: Naming, service: &ServiceKey) -> Option<Subscription> {
+    naming.subscribe(service).ok()?.ready().await.ok()
+}
+
 /// Waits until subscribers see the service without `instance`.
 async fn observe(subscription: Subscription, instance: &Instance) -> Outcome {
-    // Refused: whoever may register may not always subscribe.
-    let Ok(subscription) = subscription.ready().await else { return Outcome::Skipped };
     let gone = subscription
         .live()
         .wait_for(|service| {
@@ -114,6 +120,8 @@ async fn observe(subscription: Subscription, instance: &Instance) -> Outcome {
     }
 }
 
+/// Withdrawing matters more.
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(1);
 /// One try of a request: a server that takes longer is not waited for.
 const WITHDRAW_LIMIT: Duration = Duration::from_secs(3);
 /// Pushes are delayed by half a second at most; what is not seen by then never will be.

@@ -62,11 +62,14 @@ pub(crate) struct Claims {
 impl Claims {
     pub(crate) fn new() -> Self {
         Self {
+            // Instances first: who subscribes has its last view meanwhile, who is not registered has
+            // no callers. One after the other they stay in their order, so that whoever subscribes
+            // and then withdraws sees the withdrawal.
             ledger: Ledger::new(|key| match key {
-                ClaimKey::Instances(_) => INSTANCES,
-                ClaimKey::Subscription(_) => SUBSCRIPTIONS,
+                ClaimKey::Instances(_) | ClaimKey::Subscription(_) => REQUESTS,
                 ClaimKey::Listen(_) => LISTENS,
-            }),
+            })
+            .favouring(|key| matches!(key, ClaimKey::Instances(_))),
             owners: HashMap::new(),
             publications: HashMap::new(),
             additive: None,
@@ -130,13 +133,8 @@ impl Claims {
     }
 
     /// At most `room` claims to send now that are a request of their own.
-    ///
-    /// Instances first: who subscribes has its last view meanwhile, who is not registered has no
-    /// callers.
     pub(crate) fn take_requests(&mut self, now: Instant, room: usize) -> Vec<Due<ClaimKey, Claim>> {
-        let mut due = self.ledger.take_due(now, INSTANCES, room);
-        due.extend(self.ledger.take_due(now, SUBSCRIPTIONS, room - due.len()));
-        due
+        self.ledger.take_due(now, REQUESTS, room)
     }
 
     /// The listens to send now: any number of them is one request.
@@ -291,9 +289,8 @@ impl Claims {
 }
 
 /// The ledger's lanes.
-const INSTANCES: usize = 0;
-const SUBSCRIPTIONS: usize = 1;
-const LISTENS: usize = 2;
+const REQUESTS: usize = 0;
+const LISTENS: usize = 1;
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,7 @@ pub(crate) struct Ledger<K, C> {
     /// Keys that became due, in that order, by lane; some are not any more when they are popped.
     queues: [VecDeque<K>; LANES],
     lane: fn(&K) -> usize,
+    favours: fn(&K) -> bool,
     retries: Timers<K>,
     due: usize,
     sent: usize,
@@ -92,10 +93,16 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
             revisions: 0,
             queues: Default::default(),
             lane,
+            favours: |_| false,
             retries: Timers::new(),
             due: 0,
             sent: 0,
         }
+    }
+
+    /// Where many claims become due together, those that `favours` chooses are the first.
+    pub(crate) fn favouring(self, favours: fn(&K) -> bool) -> Self {
+        Self { favours, ..self }
     }
 
     /// Claims `claim` under `key`, in place of any earlier claim there.
@@ -290,13 +297,14 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         }
     }
 
-    /// The chosen keys, those whose claims changed longest ago first: nobody is overtaken again and
-    /// again, and the same inputs always lead to the same requests.
+    /// The chosen keys, favoured ones first, and of those the ones whose claims changed longest ago:
+    /// nobody is overtaken again and again, and the same inputs always lead to the same requests.
     fn in_order(&self, which: impl Fn(&K, &Entry<C>) -> bool) -> Vec<K> {
         let chosen = self.entries.iter().filter(|(key, entry)| which(key, entry));
-        let mut chosen: Vec<_> = chosen.map(|(key, entry)| (entry.revision, key)).collect();
-        chosen.sort_unstable_by_key(|(revision, _)| *revision);
-        chosen.into_iter().map(|(_, key)| key.clone()).collect()
+        let place = |(key, entry): (_, &Entry<C>)| (!(self.favours)(key), entry.revision, key);
+        let mut chosen: Vec<_> = chosen.map(place).collect();
+        chosen.sort_unstable_by_key(|(rest, revision, _)| (*rest, *revision));
+        chosen.into_iter().map(|(.., key)| key.clone()).collect()
     }
 
     /// The only place where an entry that stays changes its standing.
@@ -356,7 +364,7 @@ impl<C> Entry<C> {
 }
 
 /// How many queues there are.
-const LANES: usize = 3;
+const LANES: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -398,6 +406,17 @@ mod tests {
         assert_eq!(sent(&mut ledger), expected, "after an audit");
         ledger.withdraw_all();
         assert_eq!(sent(&mut ledger), expected, "at the end");
+    }
+
+    #[test]
+    fn favoured_claims_come_first_where_many_are_due_and_in_their_turn_otherwise() {
+        let mut ledger = Names::new(|_| 0).favouring(|key| *key == "b");
+        for (key, claim) in [("a", 1), ("b", 2), ("c", 3)] {
+            ledger.assert(key, claim);
+        }
+        assert_eq!(due(&mut ledger), [Some(1), Some(2), Some(3)]);
+        ledger.reconnected();
+        assert_eq!(due(&mut ledger), [Some(2), Some(1), Some(3)]);
     }
 
     #[test]

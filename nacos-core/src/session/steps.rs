@@ -133,6 +133,17 @@ fn registrations_are_sent_before_any_number_of_subscriptions() {
 }
 
 #[test]
+fn withdrawal_does_not_overtake_the_subscription_that_is_to_see_it() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.session.assert(subscription("orders"), GuardId(2), None);
+    stage.withdraw(GuardId(1));
+    let sent: Vec<_> = stage.calls.iter().map(|sent| sent.request.kind()).collect();
+    assert_eq!(sent, ["SubscribeServiceRequest", "InstanceRequest"]);
+}
+
+#[test]
 fn withdrawal_under_way_is_settled_by_a_move() {
     let mut stage = Stage::connected("a,b");
     stage.register(GuardId(1));

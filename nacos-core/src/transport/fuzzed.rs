@@ -54,8 +54,10 @@ pub(crate) fn decode_anything(data: &[u8]) {
 /// What an address server might answer, out of what such answers are made of.
 fn lines(input: &mut Input<'_>) -> String {
     let mut text = String::new();
-    for _ in 0..input.below(60) {
-        text.push_str(input.one_of(&WORDS));
+    for _ in 0..input.below(20) {
+        for part in [&SCHEMES[..], &HOSTS, &PORTS, &ENDS] {
+            text.push_str(input.one_of(part));
+        }
         if input.byte() < 20 {
             text.push_str(&String::from_utf8_lossy(input.bytes(8)));
         }
@@ -160,32 +162,10 @@ fn check_service(info: wire::naming::ServiceInfo, key: ServiceKey) {
 }
 
 /// Parts of lists of servers, and of what is none.
-const WORDS: [&str; 24] = [
-    "10.0.0.1",
-    "10.0.0.2",
-    "[::1]",
-    "fe80::1%eth0",
-    "nacos-0.nacos",
-    "n",
-    ":",
-    ":8848",
-    ":80",
-    ":0",
-    ":64535",
-    ":65536",
-    "\n",
-    "\r\n",
-    "\n",
-    ",",
-    ";",
-    "#",
-    " ",
-    "https://",
-    "http://",
-    "/",
-    "@",
-    "<br>",
-];
+const SCHEMES: [&str; 5] = ["", "", "https://", "http://", "<br>"];
+const HOSTS: [&str; 6] = ["10.0.0.1", "[::1]", "fe80::1%eth0", "nacos-0.nacos", "", "a b"];
+const PORTS: [&str; 7] = ["", "", ":8848", ":80", ":0", ":64535", ":64536"];
+const ENDS: [&str; 8] = ["\n", "\n", "\r\n", ",", ";", " # ", "/\n", "@"];
 /// Of the messages that are kept.
 const LIMIT: usize = 4096;
 

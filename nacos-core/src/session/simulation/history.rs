@@ -78,7 +78,7 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
             10 => world.server.toggle(if dice.bool() { "s" } else { "t" }),
             11 => world.server.restart_next_id(),
             12 => world.server.logins_down = !world.server.logins_down,
-            13 => world.reset(),
+            13 => world.reset(dice.choice(&["", "s", "t", "u"]).expect("not empty")),
             14 => world.find_unusable(),
             15 => world.server.list = *dice.choice(&LISTS).expect("not empty"),
             16 => world.server.lose(&name),

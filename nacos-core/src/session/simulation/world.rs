@@ -185,10 +185,11 @@ impl World {
         self.server.black_holes.extend(self.session.serving_link());
     }
 
-    /// The server that serves, if there is one, asks to be left.
-    pub(super) fn reset(&mut self) {
+    /// The server that serves, if there is one, asks to be left, perhaps for one that it names.
+    pub(super) fn reset(&mut self, redirect: &str) {
         if let Some(link) = self.session.serving_link() {
-            self.push(link, "ConnectResetRequest", &json!({"requestId": "1"}));
+            let reset = json!({"requestId": "1", "serverIp": redirect, "serverPort": "8848"});
+            self.push(link, "ConnectResetRequest", &reset);
         }
     }
 

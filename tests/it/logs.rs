@@ -8,7 +8,7 @@ use std::{
 use nacos_core::{Client, Instance};
 use nacos_testkit::Server;
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Dispatch, Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::DefaultGuard,
@@ -22,10 +22,14 @@ struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Log {
     /// Keeps what is logged from now on, until the guard is dropped.
-    fn keep() -> (Self, DefaultGuard) {
+    ///
+    /// There are two dispatchers: while there is only one, whichever thread comes to a line first
+    /// decides for all of them whether it is wanted, and the threads of other tests want none.
+    fn keep() -> (Self, (DefaultGuard, Dispatch)) {
         let log = Self::default();
+        let second = Dispatch::new(log.clone());
         let guard = tracing::subscriber::set_default(log.clone());
-        (log, guard)
+        (log, (guard, second))
     }
 
     fn at(&self, level: Level) -> Vec<String> {

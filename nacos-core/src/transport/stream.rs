@@ -76,8 +76,8 @@ impl Pushes {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Payload, CallError>> {
-        // Before reading on, so that acknowledgements go out as soon as there is room. A server that
-        // makes none gets as many pushes in as there is room for what they are answered.
+        // Before reading on, so that acknowledgements go out as soon as there is room for them. A
+        // server that makes none is read until so many of them wait.
         if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
             return Poll::Ready(Err(error));
         }

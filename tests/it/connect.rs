@@ -83,6 +83,28 @@ async fn one_dead_server_of_three_is_no_obstacle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn failed_connects_leave_no_task_behind() {
+    let server = server().await;
+    server.withhold_setup_ack(true);
+    let (_hold, refused) = refused().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..50 {
+        let within = Duration::from_millis(300);
+        builder(&server).connect_timeout(within).connect().await.expect_err("it takes nobody");
+        let refused = Client::builder().server_addr(&refused);
+        refused.connect().await.expect_err("nobody is there");
+    }
+    soon(server.until(|server| server.connections() == 0)).await;
+    soon(async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn lazy_client_works_when_the_server_appears() {
     let server = server().await;
     server.publish("", "DEFAULT_GROUP", "d", "1");

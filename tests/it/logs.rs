@@ -22,12 +22,14 @@ pub(crate) struct Log(Arc<Mutex<Vec<(Level, String)>>>, Arc<Mutex<Vec<String>>>)
 
 impl Log {
     /// Keeps what is logged from now on, until the guard is dropped.
-    pub(crate) fn keep() -> (Self, (Dispatch, DefaultGuard)) {
+    ///
+    /// There are two dispatchers: while there is only one, whichever thread comes to a line first
+    /// decides for all of them whether it is wanted, and the threads of other tests want none.
+    pub(crate) fn keep() -> (Self, (DefaultGuard, Dispatch)) {
         let log = Self::default();
-        // With one subscriber only, the threads of other tests would decide for all what is logged.
-        let second = Dispatch::new(Self::default());
+        let second = Dispatch::new(log.clone());
         let guard = tracing::subscriber::set_default(log.clone());
-        (log, (second, guard))
+        (log, (guard, second))
     }
 
     pub(crate) fn at(&self, level: Level) -> Vec<String> {

@@ -3,13 +3,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
 
 use super::{CallError, error::status, frame::Frame};
-use crate::wire::Payload;
+use crate::{error::clip, wire::Payload};
 
 /// Whether the peer answers as a gRPC server would.
 pub(super) fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), CallError> {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     if status != StatusCode::OK || !kind.starts_with(b"application/grpc") {
         let kind = String::from_utf8_lossy(kind);
+        let kind = clip(&kind, MAX_QUOTED);
         let why = format!("HTTP status {status} of type {kind:?}: this is no gRPC port");
         return Err(CallError::Unreadable(why));
     }
@@ -23,7 +24,7 @@ pub(super) fn check_status(headers: &HeaderMap) -> Result<(), CallError> {
         None | Some("0") => Ok(()),
         Some(code) => {
             let message = text("grpc-message").unwrap_or_default();
-            let message = message.chars().take(MAX_QUOTED).collect();
+            let message = clip(message, MAX_QUOTED).to_owned();
             Err(CallError::Status { code: code.parse().unwrap_or(status::UNKNOWN), message })
         }
     }
@@ -38,21 +39,53 @@ pub(super) fn decode(frame: Frame) -> Result<Payload, CallError> {
     }
 }
 
+/// Why a call was sent and has no answer, in the words of gRPC's own table of reset codes.
 pub(super) fn lost(error: &h2::Error) -> CallError {
-    // A server that is over one of its limits, such as 10 MiB for a message, cancels the call and
-    // keeps the connection: that is its answer (seen: Java 2.3.2, RST_STREAM 8).
+    let status = |code| CallError::Status { code, message: told(error) };
     match error.reason() {
-        // Not even begun: worth another try, but not at once.
-        Some(h2::Reason::REFUSED_STREAM) if error.is_reset() => {
-            CallError::Status { code: status::UNAVAILABLE, message: error.to_string() }
-        }
-        Some(_) if error.is_reset() => {
-            CallError::Status { code: status::CANCELLED, message: error.to_string() }
-        }
+        Some(reason) if error.is_reset() => match reason {
+            // Not even begun: worth another try, but not at once.
+            h2::Reason::REFUSED_STREAM => status(status::UNAVAILABLE),
+            // A server that is over one of its limits, such as 10 MiB for a message, cancels the
+            // call and keeps the connection: that is its answer (seen: Java Nacos 2.3.2).
+            h2::Reason::CANCEL => status(status::CANCELLED),
+            h2::Reason::ENHANCE_YOUR_CALM => status(status::EXHAUSTED),
+            // It failed, or whatever stands before it did.
+            _ => status(status::INTERNAL),
+        },
         // The server leaves, and names the last stream that it looked at: this one came later.
-        Some(_) if error.is_go_away() && error.is_remote() => CallError::NotSent(error.to_string()),
-        _ => CallError::Lost(error.to_string()),
+        Some(_) if error.is_go_away() && error.is_remote() => CallError::NotSent(told(error)),
+        _ => CallError::Lost(told(error)),
     }
 }
 
+/// What went wrong, with no more than a line of what the peer says about it.
+pub(super) fn told(error: &h2::Error) -> String {
+    clip(&error.to_string(), MAX_QUOTED).to_owned()
+}
+
 const MAX_QUOTED: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_that_is_no_grpc_server_is_quoted_in_a_line() {
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_str(&"x".repeat(10_000)).expect("visible");
+        headers.insert(header::CONTENT_TYPE, kind);
+        let Err(CallError::Unreadable(why)) = check_head(StatusCode::OK, &headers) else {
+            panic!("that is no gRPC");
+        };
+        assert!(why.len() < 400, "{}", why.len());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from_static("2"));
+        let message = HeaderValue::from_str(&"x".repeat(10_000)).expect("visible");
+        headers.insert("grpc-message", message);
+        let Err(CallError::Status { message, .. }) = check_head(StatusCode::OK, &headers) else {
+            panic!("that is a failure");
+        };
+        assert_eq!(message.len(), MAX_QUOTED);
+    }
+}

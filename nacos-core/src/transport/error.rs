@@ -71,5 +71,6 @@ pub(crate) mod status {
     pub(crate) const UNKNOWN: u32 = 2;
     pub(crate) const EXHAUSTED: u32 = 8;
     pub(crate) const UNIMPLEMENTED: u32 = 12;
+    pub(crate) const INTERNAL: u32 = 13;
     pub(crate) const UNAVAILABLE: u32 = 14;
 }

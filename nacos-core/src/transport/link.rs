@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{
     CallError,
-    answer::{check_head, check_status, decode, lost},
+    answer::{check_head, check_status, decode, lost, told},
     frame::{self, FrameReader},
     pulse::{Limit, Pulse},
     socket::Socket,
@@ -78,7 +78,7 @@ impl Link {
             .enable_push(false)
             .handshake(socket)
             .await
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| not_sent(&error))?;
         let shared = Arc::new(Shared {
             unary,
             stream,
@@ -93,7 +93,7 @@ impl Link {
             let mut connection = connection;
             let why = match (&mut connection).await {
                 Ok(()) => "the server closed the connection".to_owned(),
-                Err(error) => error.to_string(),
+                Err(error) => told(&error),
             };
             // Before the connection is dropped, of which calls hear as of a broken pipe.
             ending.end.get_or_init(|| why).clone()
@@ -256,7 +256,7 @@ fn headers() -> HeaderMap {
 }
 
 fn not_sent(error: &h2::Error) -> CallError {
-    CallError::NotSent(error.to_string())
+    CallError::NotSent(told(error))
 }
 
 fn ip(ip: IpAddr) -> String {
@@ -278,9 +278,72 @@ const MAX_FRAME: u32 = 64 * 1024;
 mod tests {
     use std::net::Shutdown;
 
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
+    use crate::transport::status;
+
+    /// A connection, and the peer's end of its socket.
+    async fn linked() -> (Link, impl Future<Output = String>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connects");
+        let (peer, _) = listener.accept().await.expect("a client");
+        let server = Server::parse_list(&format!("127.0.0.1:{port}"), 0).expect("valid").remove(0);
+        let link = Link::open(Socket::Plain(socket), &server, 1024).await;
+        let (link, work) = link.expect("nothing is waited for");
+        (link, work, peer)
+    }
+
+    fn minute() -> Limit {
+        let minute = std::time::Duration::from_secs(60);
+        Limit { idle: minute, deadline: Instant::now() + minute }
+    }
+
+    #[tokio::test]
+    async fn only_a_cancelled_stream_is_a_refusal() {
+        for (reason, code) in [
+            (h2::Reason::CANCEL, status::CANCELLED),
+            (h2::Reason::ENHANCE_YOUR_CALM, status::EXHAUSTED),
+            (h2::Reason::REFUSED_STREAM, status::UNAVAILABLE),
+            (h2::Reason::INTERNAL_ERROR, status::INTERNAL),
+            (h2::Reason::NO_ERROR, status::INTERNAL),
+            (h2::Reason::PROTOCOL_ERROR, status::INTERNAL),
+        ] {
+            let (link, work, peer) = linked().await;
+            let resetting = async {
+                let mut peer = h2::server::handshake(peer).await.expect("HTTP/2");
+                while let Some(Ok((_, mut respond))) = peer.accept().await {
+                    respond.send_reset(reason);
+                }
+            };
+            let answer = tokio::select! {
+                answer = link.call(Payload::default(), Headers::new(), minute()) => answer,
+                why = work => panic!("{why}"),
+                () = resetting => panic!("the client has left"),
+            };
+            let Err(CallError::Status { code: got, .. }) = answer else { panic!("{answer:?}") };
+            assert_eq!(got, code, "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn peer_that_leaves_is_quoted_in_a_line() {
+        let (link, work, mut peer) = linked().await;
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let leaving = [0, 0x27, 0x18, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+        let why = [b'x'; 10_000];
+        let bytes = [&settings[..], &leaving[..], &why[..]].concat();
+        peer.write_all(&bytes).await.expect("written");
+        let (answer, why) =
+            tokio::join!(link.call(Payload::default(), Headers::new(), minute()), work);
+        let answer = answer.expect_err("nobody answers").to_string();
+        assert!(why.contains("xxx") && why.len() <= 300, "{} {why}", why.len());
+        assert!(answer.len() < 400, "{answer}");
+    }
 
     #[tokio::test]
     async fn call_says_for_what_reason_its_connection_ended() {
@@ -295,10 +358,8 @@ mod tests {
         let (link, work) = Link::open(socket, &server, 1024).await.expect("nothing is waited for");
         // Writing fails, and there is nothing to be read.
         handle.shutdown(Shutdown::Write).expect("open");
-        let minute = std::time::Duration::from_secs(60);
-        let limit = Limit { idle: minute, deadline: Instant::now() + minute };
         let (answer, why) =
-            tokio::join!(link.call(Payload::default(), Headers::new(), limit), work);
+            tokio::join!(link.call(Payload::default(), Headers::new(), minute()), work);
         assert_eq!(answer, Err(CallError::Lost(why)));
     }
 }

@@ -90,7 +90,8 @@ impl Pushes {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Push, CallError>> {
-        // Before reading on, so that a server that takes no acknowledgements gets no more pushes in.
+        // Before reading on, so that acknowledgements go out as soon as there is room for them. A
+        // server that makes none is read until so many of them wait.
         if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
             return Poll::Ready(Err(error));
         }
@@ -201,3 +202,64 @@ fn ended(error: &CallError) -> CallError {
 
 /// Bytes of acknowledgements that may wait: some ten thousand of them.
 const MAX_QUEUED: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{
+        server::Server,
+        transport::{link::Link, socket::Socket},
+    };
+
+    /// Their acknowledgements are more bytes than may wait.
+    const MANY: usize = 10_000;
+
+    #[tokio::test]
+    async fn server_that_makes_no_room_for_acknowledgements_is_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let socket = TcpStream::connect(&address).await.expect("connects");
+        let (peer, _) = listener.accept().await.expect("a client");
+        let server = Server::parse_list(&address, 0).expect("valid").remove(0);
+        let link = Link::open(Socket::Plain(socket), &server, 1024 * 1024).await;
+        let (link, work) = link.expect("nothing is waited for");
+        let pushing = async {
+            let mut settings = h2::server::Builder::new();
+            let peer = settings.initial_window_size(0).handshake(peer).await;
+            let mut peer = peer.expect("HTTP/2");
+            let (_request, mut respond) = peer.accept().await.expect("a stream").expect("opened");
+            let mut head = http::Response::new(());
+            let kind = http::HeaderValue::from_static("application/grpc");
+            head.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+            let mut stream = respond.send_response(head, false).expect("open");
+            let id = "x".repeat(100);
+            for _ in 0..MANY {
+                let push = format!(r#"{{"requestId": "{id}", "dataId": "d", "group": "g"}}"#);
+                let push = Payload::new("ConfigChangeNotifyRequest", push.into_bytes());
+                stream.send_data(frame::encode(&push), false).expect("open");
+            }
+            // Sends them, and never reads what comes back.
+            while peer.accept().await.is_some() {}
+        };
+        let reading = async {
+            let mut pushes = link.open_stream(Payload::default()).await.expect("opens");
+            let mut read = 0;
+            loop {
+                match pushes.next().await {
+                    Ok(_) => read += 1,
+                    Err(error) => return (read, error),
+                }
+                assert!(read < MANY, "every one of them was answered");
+            }
+        };
+        let (read, error) = tokio::select! {
+            outcome = reading => outcome,
+            why = work => panic!("{why}"),
+            () = pushing => panic!("the client has left"),
+        };
+        assert!(error.to_string().contains("takes no acknowledgements"), "{error}");
+        assert!(read > 0);
+    }
+}

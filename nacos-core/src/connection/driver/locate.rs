@@ -1,26 +1,57 @@
 //! Where the servers are, if that may change: the list is read beside everything else.
-use tracing::{info, warn};
+use std::time::Instant;
 
-use super::{super::locate::locate, Driver, Report, now};
+use tracing::{debug, info, warn};
+
+use super::{
+    super::locate::locate,
+    Driver, Report,
+    chronicle::{Seldom, WARNING_EVERY},
+    now,
+};
 use crate::locator::{Listing, Locator};
 
-/// Where the list is read, and how that went last.
+/// Where the list is read, and what has been said of it: one that flaps is a matter of one line a
+/// minute.
 pub(super) struct Located {
     locator: Option<Locator>,
-    /// What was warned about last.
+    changes: Seldom,
+    /// What was warned about, and is still so.
     unreadable: Vec<String>,
+    lines: Seldom,
     failing: bool,
+    failures: Seldom,
 }
 
 impl Located {
     pub(super) fn new(locator: Option<Locator>) -> Self {
-        Self { locator, unreadable: Vec::new(), failing: false }
+        Self {
+            locator,
+            changes: Seldom::every(WARNING_EVERY),
+            unreadable: Vec::new(),
+            lines: Seldom::every(WARNING_EVERY),
+            failing: false,
+            failures: Seldom::every(WARNING_EVERY),
+        }
     }
 
-    /// What is unreadable now and was not the last time.
-    fn news(&mut self, unreadable: Vec<String>) -> Vec<String> {
-        let before = std::mem::replace(&mut self.unreadable, unreadable);
-        self.unreadable.iter().filter(|why| !before.contains(why)).cloned().collect()
+    /// What is unreadable now and has not been warned about.
+    fn news(&mut self, now: Instant, unreadable: &[String]) -> Vec<String> {
+        self.unreadable.retain(|why| unreadable.contains(why));
+        let news: Vec<String> =
+            unreadable.iter().filter(|why| !self.unreadable.contains(why)).cloned().collect();
+        if news.is_empty() || !self.lines.allows(now) {
+            return Vec::new();
+        }
+        self.unreadable.extend_from_slice(&news);
+        news
+    }
+
+    /// Whether to warn that the list cannot be read, if that is so.
+    fn fails(&mut self, now: Instant, is_failure: bool) -> bool {
+        let warns = is_failure && !self.failing && self.failures.allows(now);
+        self.failing = is_failure && (self.failing || warns);
+        warns
     }
 }
 
@@ -32,40 +63,79 @@ impl Driver {
     }
 
     pub(super) fn located(&mut self, outcome: Result<Listing, String>) {
+        let now = now();
+        let warns = self.located.fails(now, outcome.is_err());
         let outcome = match outcome {
             Ok(Listing { servers, unreadable }) => {
-                for why in self.located.news(unreadable) {
+                for why in self.located.news(now, &unreadable) {
                     warn!(why, "skipped a line of the list of servers");
                 }
                 if self.views.servers.publish_if_changed(servers.clone()) {
-                    info!(count = servers.len(), "the list of servers is another one");
+                    let count = servers.len();
+                    if self.located.changes.allows(now) {
+                        info!(count, "the list of servers is another one");
+                    } else {
+                        debug!(count, "the list of servers is another one");
+                    }
                 }
                 Ok(servers)
             }
-            Err(why) => Err(why),
+            Err(why) => {
+                if warns {
+                    warn!(why, "the list of servers cannot be read; what is known of it stays");
+                }
+                Err(why)
+            }
         };
-        if let Err(why) = &outcome
-            && !self.located.failing
-        {
-            warn!(why, "the list of servers cannot be read; what is known of it stays");
-        }
-        self.located.failing = outcome.is_err();
-        self.session.handle_servers(now(), outcome);
+        self.session.handle_servers(now, outcome);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
+    fn lines(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|&line| line.to_owned()).collect()
+    }
 
     #[test]
     fn unreadable_line_is_warned_about_once() {
-        let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
-        let mut located = Located::new(None);
-        assert_eq!(located.news(lines(&["a"])), ["a"]);
-        assert_eq!(located.news(lines(&["b", "a"])), ["b"]);
-        assert_eq!(located.news(lines(&["b", "a"])), [""; 0]);
-        assert_eq!(located.news(Vec::new()), [""; 0]);
-        assert_eq!(located.news(lines(&["a"])), ["a"], "it was mended meanwhile");
+        let (mut located, now) = (Located::new(None), Instant::now());
+        assert_eq!(located.news(now, &lines(&["a"])), ["a"]);
+        assert_eq!(located.news(now, &lines(&["b", "a"])), [""; 0], "not so soon");
+        let later = now + WARNING_EVERY;
+        assert_eq!(located.news(later, &lines(&["b", "a"])), ["b"]);
+        let later = later + WARNING_EVERY;
+        assert_eq!(located.news(later, &lines(&["b", "a"])), [""; 0]);
+        assert_eq!(located.news(later, &[]), [""; 0]);
+        assert_eq!(located.news(later, &lines(&["a"])), ["a"], "it was mended meanwhile");
+    }
+
+    #[test]
+    fn list_that_flaps_is_one_warning_of_each_kind_a_minute() {
+        let (mut located, start) = (Located::new(None), Instant::now());
+        let (mut failures, mut unreadable) = (0, 0);
+        for answer in 0..120 {
+            let now = start + answer * HALF_A_MINUTE / 10;
+            failures += u32::from(located.fails(now, answer % 2 == 0));
+            let odd = if answer % 2 == 0 { lines(&["a"]) } else { Vec::new() };
+            unreadable += located.news(now, &odd).len();
+        }
+        assert_eq!((failures, unreadable), (6, 6), "in six minutes");
+    }
+
+    #[test]
+    fn list_that_stays_unreadable_after_it_flapped_is_said_to_be() {
+        let (mut located, start) = (Located::new(None), Instant::now());
+        assert!(located.fails(start, true));
+        assert!(!located.fails(start, false));
+        assert!(!located.fails(start + HALF_A_MINUTE, true), "not so soon");
+        assert!(located.fails(start + WARNING_EVERY, true));
+        assert!(!located.fails(start + 3 * WARNING_EVERY, true), "once");
     }
 }

@@ -284,7 +284,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::transport::status;
+    use crate::transport::error::status;
 
     /// A connection, and the peer's end of its socket.
     async fn linked() -> (Link, impl Future<Output = String>, TcpStream) {

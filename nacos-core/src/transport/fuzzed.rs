@@ -40,10 +40,18 @@ pub(crate) fn decode_anything(data: &[u8]) {
             frame[at] = input.byte();
         }
         cut(&frame);
+        read_beginning(&frame[..input.below(frame.len())]);
         if input.is_empty() {
             return;
         }
     }
+}
+
+/// A message of which the rest was not kept.
+fn read_beginning(head: &[u8]) {
+    let head = Payload::cut(head);
+    let _ = push::subject(&head);
+    let _ = push::acknowledge(&head);
 }
 
 /// A body in pieces of any size, through the frames to the messages.
@@ -55,6 +63,10 @@ fn cut(data: &[u8]) {
         while let Some(frame) = reader.next(&mut piece) {
             if let Frame::Message(message) = &frame {
                 assert!(message.len() <= LIMIT);
+            }
+            if let Frame::Oversized { head, .. } = &frame {
+                assert!(head.len() <= data.len());
+                read_beginning(head);
             }
             if let Ok(payload) = decode(frame) {
                 read_as_everything(&payload);

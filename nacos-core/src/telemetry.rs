@@ -13,7 +13,7 @@
 //! | [`SENT_BYTES`], [`RECEIVED_BYTES`] | counter | | gRPC messages with their prefixes |
 //! | [`PUSHES`] | counter | `type` | messages of servers by their type, `other` for unknown ones |
 //! | [`UNREADABLE`] | counter | | messages that could not be read, or were over the receive limit |
-//! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it no server holds at present: the redo queue |
+//! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it is to be sent or under way: the redo queue, without what stands refused |
 //! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the client that reported last had logged in then; stays when that client is gone |
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
 //! | [`SESSIONS_STARVED`] | gauge | | clients whose session was kept waiting for a second or more within the last minute |
@@ -57,7 +57,7 @@ pub const PUSHES: &str = "nacos_pushes_total";
 pub const UNREADABLE: &str = "nacos_unreadable_total";
 /// Registered services, subscriptions and watched documents.
 pub const CLAIMS: &str = "nacos_claims";
-/// Claims that no server holds at present.
+/// Claims that are to be sent, or are under way.
 pub const CLAIMS_UNSETTLED: &str = "nacos_claims_unsettled";
 /// Age of the token in use, in seconds.
 pub const TOKEN_AGE_SECONDS: &str = "nacos_token_age_seconds";

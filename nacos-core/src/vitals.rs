@@ -19,7 +19,7 @@ pub struct Vitals {
     pub reasserted: u64,
     /// Claims at present: registered services, subscriptions, watched documents.
     pub claims: usize,
-    /// Claims that the server does not hold at present.
+    /// Claims that are to be sent, or are under way: neither held by the server, nor refused.
     pub unsettled: usize,
     /// How late the session's last timer was. Long after the workers of its runtime were blocked:
     /// see [`dedicated_thread`](crate::ClientBuilder::dedicated_thread).

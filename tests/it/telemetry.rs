@@ -160,16 +160,16 @@ async fn connection_that_is_reset_has_ended_by_itself_also_under_load() {
         server.drop_connections();
         reconnected(&client, 1).await;
         let configs = client.configs();
-        let queries = async { tokio::join!(configs.get("a"), configs.get("b"), configs.get("c")) };
-        let asked = server.requests("ConfigQueryRequest") + 3;
+        let (one, two) = (Box::pin(configs.get("a")), Box::pin(configs.get("b")));
+        let asked = server.requests("ConfigQueryRequest") + 2;
         server.delay(Duration::from_secs(1));
         let fault = async {
             server.until(|server| server.requests("ConfigQueryRequest") == asked).await;
             server.drop_connections();
             server.delay(Duration::ZERO);
         };
-        let ((a, b, c), ()) = soon(async { tokio::join!(queries, fault) }).await;
-        assert!([a, b, c].iter().all(Result::is_ok), "answered by the next");
+        let (one, two, ()) = soon(async { tokio::join!(one, two, fault) }).await;
+        assert!(one.is_ok() && two.is_ok(), "answered by the next");
         let guard = client.naming().register("o", Instance::new("10.0.0.1", 80)).expect("valid");
         let _guard = guard.ready().await.expect("registered");
     });

@@ -45,6 +45,7 @@ pub(crate) fn decode_anything(data: &[u8]) {
             frame[at] = input.byte();
         }
         cut(&frame);
+        read_beginning(&frame[..input.below(frame.len())]);
         if input.is_empty() {
             return;
         }
@@ -82,6 +83,13 @@ fn list(text: &str) {
     assert!(unreadable.iter().all(|why| why.chars().count() < 1200), "too long to be logged");
 }
 
+/// A message of which the rest was not kept.
+fn read_beginning(head: &[u8]) {
+    let head = Payload::cut(head);
+    let _ = push::subject(&head);
+    let _ = push::acknowledge(&head);
+}
+
 /// A body in pieces of any size, through the frames to the messages.
 fn cut(data: &[u8]) {
     let piece = usize::from(data.first().copied().unwrap_or_default()) + 1;
@@ -91,6 +99,10 @@ fn cut(data: &[u8]) {
         while let Some(frame) = reader.next(&mut piece) {
             if let Frame::Message(message) = &frame {
                 assert!(message.len() <= LIMIT);
+            }
+            if let Frame::Oversized { head, .. } = &frame {
+                assert!(head.len() <= data.len());
+                read_beginning(head);
             }
             if let Ok(payload) = decode(frame) {
                 read_as_everything(&payload);

@@ -7,6 +7,7 @@ mod act;
 mod chronicle;
 mod locate;
 mod meters;
+mod report;
 mod show;
 
 use std::{
@@ -27,6 +28,7 @@ use tokio::{
 use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use self::locate::Located;
 use self::meters::Meters;
+use self::report::Report;
 use super::Options;
 use crate::{
     credentials::{Credentials, Grant},
@@ -34,17 +36,14 @@ use crate::{
     instance::Instance,
     key::{ConfigKey, ServiceKey},
     live::LiveWriter,
-    locator::Listing,
     server::Server,
     service::Service,
-    session::{self, CallId, ClaimKey, Event, GuardId, Lease, LinkId, LoginFailure, Session},
+    session::{self, ClaimKey, Event, GuardId, LinkId, Session},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
-    telemetry,
-    transport::{CallError, Dialer, Link, Push, Pushes},
+    transport::{Dialer, Link},
     vitals::Vitals,
-    wire::{Payload, label},
 };
 
 /// What handles ask of the driver.
@@ -187,17 +186,6 @@ struct Closing {
 }
 
 type Job = Pin<Box<dyn Future<Output = Report> + Send>>;
-
-/// How a job ended.
-enum Report {
-    Dialled(LinkId, Result<(Link, Work), String>),
-    Answered(CallId, Result<Payload, CallError>),
-    StreamOpened(LinkId, Result<Pushes, CallError>),
-    Pushed(LinkId, Pushes, Result<Push, CallError>),
-    Ended(LinkId, String),
-    LoggedIn(Result<Grant, LoginFailure>),
-    Located(Result<Listing, String>),
-}
 
 /// The work of a connection; ends with the reason for which the connection did.
 type Work = Pin<Box<dyn Future<Output = String> + Send>>;
@@ -353,87 +341,6 @@ impl Driver {
         self.vitals.unsettled = self.session.unsettled();
         self.meters.share.claims(self.vitals.claims, self.vitals.unsettled);
         self.views.vitals.publish_if_changed(self.vitals.clone());
-    }
-
-    fn take_in(&mut self, report: Report) {
-        // Whatever it is about, the server may have been heard meanwhile.
-        self.hear();
-        let now = now();
-        match report {
-            Report::Dialled(id, outcome) => self.dialled(id, outcome),
-            Report::Answered(call, answer) => {
-                self.read(&answer);
-                self.session.handle_answer(now, call, answer);
-            }
-            Report::StreamOpened(id, Ok(pushes)) => self.read_on(id, pushes),
-            Report::StreamOpened(id, Err(error)) => self.stream_ended(id, &error),
-            Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => {
-                self.pushed(id, pushes, outcome);
-            }
-            // Closed meanwhile.
-            Report::Pushed(..) => {}
-            Report::Located(outcome) => self.located(outcome),
-            Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
-            Report::LoggedIn(outcome) => {
-                let outcome = outcome.map(|grant| {
-                    let lifetime = grant.expires_after();
-                    let changed = !self.grant.as_ref().is_some_and(|now| now.is_same(&grant));
-                    if changed {
-                        self.grant = Some(Arc::new(grant));
-                        self.meters.logged_in(now);
-                    }
-                    Lease { lifetime, changed }
-                });
-                self.session.handle_login(now, outcome);
-                self.show_current();
-            }
-        }
-    }
-
-    fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Push, CallError>) {
-        let now = now();
-        if let Ok(Push::Whole(payload) | Push::Unread { head: payload, .. }) = &outcome {
-            self.vitals.pushes += 1;
-            telemetry::pushed(label::push_kind(payload));
-        }
-        match outcome {
-            Ok(Push::Whole(payload)) => {
-                if let Some(answer) = self.session.answer(&payload) {
-                    pushes.answer(&answer);
-                }
-                self.read_on(id, pushes);
-                self.session.handle_push(now, id, &payload);
-            }
-            Ok(Push::Unread { head, why }) => {
-                self.read_on(id, pushes);
-                self.session.handle_unread(now, id, &head, &why.to_string());
-            }
-            Err(error) => self.stream_ended(id, &error),
-        }
-    }
-
-    /// If it did so because its connection has, that is what counts.
-    fn stream_ended(&mut self, id: LinkId, error: &CallError) {
-        let end = match self.links.get(&id) {
-            Some(Open::Up { link, .. }) => link.end().map(str::to_owned),
-            _ => None,
-        };
-        match end {
-            Some(why) => self.session.handle_lost(now(), id, &why),
-            None => self.session.handle_stream_ended(now(), id, &error.to_string()),
-        }
-    }
-
-    /// Counts what could not be read.
-    fn read(&mut self, message: &Result<Payload, CallError>) {
-        if matches!(message, Err(CallError::Unreadable(_) | CallError::Oversized { .. })) {
-            self.unread();
-        }
-    }
-
-    fn unread(&mut self) {
-        self.vitals.unreadable += 1;
-        telemetry::unreadable();
     }
 
     /// Tells the session what users' requests have heard, and where some are still under way.

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SessionState {
-    /// On the way to a server.
+    /// On the way to a server; also after a pass in which one was only too slow for the time that it
+    /// was given, of which the next pass gives more.
     Connecting {
         /// How many passes over the servers have failed in a row.
         attempt: u32,
@@ -21,7 +22,7 @@ pub enum SessionState {
         /// What the server can do beyond the basics; empty for r-nacos and servers before 2.3.
         abilities: Arc<BTreeMap<String, bool>>,
     },
-    /// Between two attempts.
+    /// Between two attempts, the last of which has failed.
     Backoff {
         /// When the next one begins.
         until: Instant,

@@ -23,10 +23,18 @@ impl Driver {
     pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Dial { link, server, within } => {
-                self.links.insert(link, Open::Dialling);
+                let (owner, mut abandoned) = oneshot::channel();
+                self.links.insert(link, Open::Dialling { _owner: owner });
                 let (dialer, limit) = (self.dialer.clone(), self.receive_limit);
                 self.jobs.push(Box::pin(async move {
-                    Report::Dialled(link, open(&dialer, &server, within, limit).await)
+                    tokio::select! {
+                        biased;
+                        // Nobody wants to know.
+                        _ = &mut abandoned => Report::Dialled(link, Err("closed".to_owned())),
+                        opened = open(&dialer, &server, within, limit) => {
+                            Report::Dialled(link, opened)
+                        }
+                    }
                 }));
             }
             Action::Call { link, call, request, resource, timeout: within } => {
@@ -64,7 +72,7 @@ impl Driver {
             }
             // The end waits until what it closes is closed.
             Action::Close { .. } if self.session.is_closed() => {}
-            // Dropping it ends the task that does its work, and closes the socket.
+            // Dropping it ends whoever dials, or the task that does its work, and closes the socket.
             Action::Close { link } => drop(self.links.remove(&link)),
             Action::Locate => self.locate(),
             Action::Login { refused } => {
@@ -117,9 +125,11 @@ async fn open(
     receive_limit: usize,
 ) -> Result<(Link, Work), String> {
     let socket = dialer.grpc(server, within).await.map_err(|error| error.to_string())?;
-    match Link::open(socket, server, receive_limit).await {
-        Ok((link, work)) => Ok((link, Box::pin(work))),
-        Err(error) => Err(error.to_string()),
+    // It says the first word, and waits for none.
+    match timeout(within.each, Link::open(socket, server, receive_limit)).await {
+        Ok(Ok((link, work))) => Ok((link, Box::pin(work))),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(CallError::Timeout.to_string()),
     }
 }
 

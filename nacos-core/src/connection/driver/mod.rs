@@ -168,7 +168,8 @@ pub(super) struct Driver {
 
 /// A connection of the session's, from the moment it is dialled.
 enum Open {
-    Dialling,
+    /// Whoever dials gives up when this is dropped.
+    Dialling { _owner: oneshot::Sender<()> },
     /// The task does the connection's work, and ends with this.
     Up {
         link: Link,

@@ -333,15 +333,14 @@ impl World {
             Input::Answer(call, answer) => self.session.handle_answer(self.now, call, answer),
             Input::Login(outcome) => self.session.handle_login(self.now, outcome),
             Input::Located(outcome) => self.session.handle_servers(self.now, outcome),
-            Input::Push(link, payload) => {
-                if !self.open.contains(&link) {
-                } else if self.server.is_silent(link) || self.server.is_down(link) {
-                    // What has been written comes once something comes again.
-                    self.later(Duration::from_millis(500), Input::Push(link, payload));
-                } else {
-                    self.session.handle_push(self.now, link, &payload);
-                }
+            Input::Push(link, _) if !self.open.contains(&link) => {}
+            // What has been written comes once something comes again.
+            Input::Push(link, payload)
+                if self.server.is_silent(link) || self.server.is_down(link) =>
+            {
+                self.later(Duration::from_millis(500), Input::Push(link, payload));
             }
+            Input::Push(link, payload) => self.session.handle_push(self.now, link, &payload),
             Input::Setup(link) => {
                 if self.open.contains(&link) && !self.server.is_silent(link) {
                     self.server.connections.entry(link).or_default();

@@ -57,6 +57,7 @@
 //! goes out unencrypted once `tls` is on. The files are read when the client is made, which is an
 //! error if they cannot be used, and again for each new connection: what has changed is used for
 //! that one, what cannot be used any more leaves the former and a warning.
+//!
 //! # What not every server can do
 //!
 //! Servers announce abilities on each connection, shown by [`SessionState::Connected`]. What needs
@@ -71,7 +72,7 @@
 //!
 //! # What is absent
 //!
-//! No global state, no thread, no callback: user code never runs on the session's task, so none can
+//! No global state, no thread of its own unless `dedicated_thread` asks for one, no callback: user code never runs on the session's task, so none can
 //! delay it. No `tonic`, `prost`, `hyper` or `rustls` type in this API. Snapshots on disk,
 //! encrypted documents and fuzzy watches are not in this version.
 /// The examples of the README, compiled as tests.

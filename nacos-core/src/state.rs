@@ -30,7 +30,7 @@ pub enum SessionState {
         cause: Arc<str>,
     },
     /// The server refused the credentials. Tried again once a minute; a user that it does not know
-    /// sooner, from a quarter of a second to half a minute after: some servers read theirs late.
+    /// sooner, from a quarter of a second to a minute after: some servers read theirs late.
     Denied {
         /// What the server said.
         cause: Arc<str>,

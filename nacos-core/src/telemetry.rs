@@ -8,7 +8,7 @@
 //! | --- | --- | --- | --- |
 //! | [`SESSIONS`] | gauge | `state` | clients that are `connecting`, `connected`, `backoff` or `denied` |
 //! | [`CONNECTS`] | counter | | connections that a server registered |
-//! | [`DISCONNECTS`] | counter | `reason` | connections that served and ended: see below |
+//! | [`DISCONNECTS`] | counter | `reason` | connections that served and ended, but for that of a client that is dropped without `shutdown`: see below |
 //! | [`REQUEST_SECONDS`] | histogram | `type`, `code` | each try of a request: its type on the wire; the code of the answer (200, 300, 301, 302, 400, 403, 404, 500, 503, `other`), or `timeout`, `lost`, `not_sent`, `status`, `unreadable` |
 //! | [`SENT_BYTES`], [`RECEIVED_BYTES`] | counter | | gRPC messages with their prefixes |
 //! | [`PUSHES`] | counter | `type` | messages of servers by their type, `other` for unknown ones |

@@ -1,7 +1,8 @@
 //! The client against the test server: one binary, one module per part of the product.
 //!
-//! Time is paused, so that deadlines and silences take none; what happens is waited for, never
-//! slept for. A test's name is the promise that it checks.
+//! Time is paused, so that deadlines and silences take none; where it cannot be (`dedicated`, child
+//! processes), what happens is waited for, never slept for. A test's name is the promise that it
+//! checks.
 mod address_server;
 mod bad_input;
 mod close;

@@ -140,7 +140,7 @@ async fn lazy_client_is_connected_once_it_is_no_longer_refused() {
     proxy.apply(Command::accept()).expect("the ports are reserved");
     let began = Instant::now();
     becomes(&mut state, SessionState::is_connected).await;
-    // In the first minute a try comes every 250 ms.
+    // In the first 75 s a try comes every 250 ms.
     assert!(Instant::now() - began <= Duration::from_millis(300));
     let _guard = guard.ready().await.expect("registered");
     assert_eq!(server.instances("", "DEFAULT_GROUP", "orders").len(), 1);

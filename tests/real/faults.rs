@@ -87,7 +87,7 @@ fn client_that_was_there_before_the_server_finds_it() {
 }
 
 #[test]
-fn frozen_server_costs_no_call_more_than_its_deadline() {
+fn call_to_a_frozen_server_ends_by_itself() {
     on_a_server_of_its_own(&async |running: &mut Running| {
         let nacos = connect(&client_of(running).request_timeout(DEADLINE)).await;
         block_in_place(|| running.pause().expect("frozen"));

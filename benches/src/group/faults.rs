@@ -175,6 +175,8 @@ fn cluster(who: &Subject) -> Result<f64, Failure> {
 fn idle(who: &Subject, time: Duration, read: impl Fn(Usage, Usage) -> f64) -> Result<f64, Failure> {
     let server = RNacos::builder().start()?;
     let holding = who.hold(&server.addr().to_string(), SERVICE, 1000)?;
+    // A server pushes what was subscribed to a second after it has answered.
+    wait(Duration::from_secs(3));
     let before = holding.usage()?;
     wait(time);
     Ok(read(before, holding.usage()?))

@@ -268,7 +268,8 @@ mod tests {
     /// Write it anew with `NACOS_WRITE=1 cargo test -p nacos-core --lib documented`.
     #[test]
     fn the_table_is_documented() {
-        let mut text = "| option | variable | value | default | meaning |\n".to_owned();
+        let mut text =
+            "# Options\n\n| option | variable | value | default | meaning |\n".to_owned();
         text.push_str("| --- | --- | --- | --- | --- |\n");
         for row in OPTIONS {
             let Row { name, kind, default, .. } = row;
@@ -284,7 +285,7 @@ mod tests {
             writeln!(text, "| `{name}` | `{variable}` | {kind} | {default} |{docs}{also} |")
                 .expect("a string takes everything");
         }
-        text.push_str("\n# Names that are not read\n\n");
+        text.push_str("\n## Names that are not read\n\n");
         text.push_str("Of the names by which the Java and Go clients are configured these are not read: in files each is an\n");
         text.push_str("error that says why, in the environment it is ignored. Nor are `username`, `password`, `namespace`,\n");
         text.push_str("`endpoint`, `accessKey` and `secretKey` variables: whoever sets them may mean somebody else.\n\n");

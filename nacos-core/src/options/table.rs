@@ -157,11 +157,11 @@ options! {
     /// costs neither the connection nor a registration.
     dedicated_thread: flag, default "false: the ambient runtime";
 
-    /// Silence after which the server is asked whether it is there.
-    health_check_interval: time, default "4900ms, at least 100 ms",
+    /// Silence after which the server is asked whether it is there; at least 100 ms.
+    health_check_interval: time, default "4900ms",
         also_in millis "nacos.remote.client.grpc.connect.keep.alive";
 
     /// An unanswered health check makes the connection suspect after this: another is dialled
-    /// beside it.
-    suspect_after: time, default "1s, at least 10 ms";
+    /// beside it. At least 10 ms.
+    suspect_after: time, default "1s";
 }

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 /// The delay before attempt number `attempt` (from 0) of an outage that has lasted `outage`.
 ///
-/// 50 ms × 2ⁿ with full jitter, capped at 250 ms during the first minute, so that a restarted
-/// server has its clients back at once, and at `cap` afterwards. `jitter` is uniform in `[0, 1)`:
+/// 50 ms × 2ⁿ with full jitter, capped at 250 ms during the first 75 s, so that a server that was
+/// away for a minute, and then had to start, has its clients back at once; at `cap` afterwards. `jitter` is uniform in `[0, 1)`:
 /// a thousand clients that lost the same server spread over the whole delay.
 pub(crate) fn reconnect_delay(
     attempt: u32,
@@ -53,7 +53,7 @@ fn at_least_half(delay: Duration, jitter: f64) -> Duration {
 
 const CONFLICT_CAP: Duration = Duration::from_secs(2);
 const DENIED: Duration = Duration::from_secs(60);
-const EAGER: Duration = Duration::from_secs(60);
+const EAGER: Duration = Duration::from_secs(75);
 const EAGER_CAP: Duration = Duration::from_millis(250);
 const FIRST: Duration = Duration::from_millis(50);
 const LOCATE_FIRST: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ mod tests {
         let delay = |attempt, outage| reconnect_delay(attempt, outage, CAP, 1.0);
         assert_eq!(delay(0, Duration::ZERO), Duration::from_millis(50));
         assert_eq!(delay(1, Duration::ZERO), Duration::from_millis(100));
-        assert_eq!(delay(9, Duration::from_millis(59_999)), EAGER_CAP);
+        assert_eq!(delay(9, Duration::from_millis(74_999)), EAGER_CAP);
         assert_eq!(delay(u32::MAX, EAGER), CAP);
     }
 

@@ -89,6 +89,13 @@ impl Claims {
         }
     }
 
+    /// Whether `guard` registers another address at `key` than `instance` is.
+    pub(crate) fn moves(&self, key: &ClaimKey, guard: GuardId, instance: &Instance) -> bool {
+        let former = self.owners.get(key).and_then(|owners| owners.get(&guard));
+        let former = former.and_then(Option::as_ref);
+        former.is_some_and(|former| former.identity() != instance.identity())
+    }
+
     /// `guard` claims `key` no more. Says whether nobody else does.
     pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) -> bool {
         let Some(owners) = self.owners.get_mut(key) else { return false };

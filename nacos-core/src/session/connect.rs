@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, CallId, Event, Lifetime, MoveReason, PlannedMove, Serving, Session,
+    Action, CallId, ClaimKey, Event, Lifetime, MoveReason, PlannedMove, Serving, Session,
     backoff::reconnect_delay,
     campaign::Campaign,
     link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration},
@@ -243,23 +243,28 @@ impl Session {
         {
             // Make before break: consumers see the instances all the time, and users' requests that
             // are under way there come to their end.
-            link.phase = Phase::Retiring { deadline: now + RETIREMENT };
+            let at_most = now + RETIREMENT.max(self.options.request_timeout);
+            link.phase = Phase::Retiring { deadline: now + RETIREMENT, at_most };
             let server = link.server.to_string().into();
             self.events.push_back(Event::Ended { server, reason });
         }
         self.abandon_candidates();
         // The answers that the former connection still owes count no more, nor take room.
         self.calls.retain(|_, call| call.origin.link == id);
-        self.forgotten();
+        if self.forgotten() {
+            // What was withdrawn, and is told to nobody any more, would show there.
+            self.close_retiring();
+        }
         self.next_audit = Some(self.audit_after(now));
         self.events.push_back(Event::Serving(Some(id)));
     }
 
-    /// Whoever serves, or will serve, holds nothing of ours.
-    fn forgotten(&mut self) {
-        for key in self.claims.reconnected() {
-            self.events.push_back(Event::Settled(key));
-        }
+    /// Whoever serves, or will serve, holds nothing of ours. Says whether the withdrawal of an
+    /// instance is thereby done.
+    fn forgotten(&mut self) -> bool {
+        let withdrawn = self.claims.reconnected();
+        let instances = withdrawn.iter().any(|key| matches!(key, ClaimKey::Instances(_)));
+        self.events.extend(withdrawn.into_iter().map(Event::Settled));
         self.documents.reconnected();
         self.presence.reconnected();
         self.doubts.reconnected();
@@ -267,6 +272,7 @@ impl Session {
         self.listens_under_way = 0;
         let guards = self.claims.all_guards();
         self.events.extend(guards.map(|guard| Event::Claim(guard, ClaimState::Pending)));
+        instances
     }
 
     /// A connection is of no use any more.
@@ -341,7 +347,7 @@ impl Session {
     fn look_for_another_if_suspect(&mut self, now: Instant) {
         let suspect = self.serving.as_ref().is_some_and(|serving| serving.liveness.is_suspect(now));
         if suspect && self.campaign.is_none() && self.next_campaign.is_none() {
-            self.outage.since = now;
+            self.leave_what_serves(now);
             self.next_campaign = Some(now);
             self.search(now);
         }
@@ -407,10 +413,19 @@ impl Session {
         }
     }
 
+    /// A search begins while one serves: after a good one from scratch.
+    fn leave_what_serves(&mut self, now: Instant) {
+        self.outage.since = now;
+        let served = |serving: &Serving| now.saturating_duration_since(serving.since);
+        if self.serving.as_ref().is_some_and(|serving| served(serving) >= STABLE) {
+            self.outage.attempts = 0;
+        }
+    }
+
     /// Another server is to serve; until it does, this one goes on.
     pub(super) fn plan_move(&mut self, now: Instant, reason: MoveReason) {
         self.planned_move = Some(PlannedMove { reason, redirect: None });
-        self.outage.since = now;
+        self.leave_what_serves(now);
         // A search beside a suspect finds another as well, and the next one begins after it.
         if self.campaign.is_none() {
             // After a rolling restart operators move all clients at once: they do not move together.

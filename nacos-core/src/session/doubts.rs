@@ -22,6 +22,10 @@ pub(super) enum Doubted {
 impl Doubts {
     /// What is known of `services` may be out of date.
     pub(super) fn these(&mut self, services: &[ServiceKey]) {
+        // Of a service that nobody subscribes to any more: no reason to ask, nor to wait after it.
+        if services.is_empty() {
+            return;
+        }
         match &mut self.pending {
             Some(Doubted::All) => {}
             Some(Doubted::These(pending)) => {
@@ -85,6 +89,8 @@ mod tests {
         assert_eq!(doubts.next_timeout(), Some(later));
         assert_eq!(doubts.take(later), Some(Doubted::These(vec![two, one.clone()])));
 
+        doubts.these(&[]);
+        assert_eq!(doubts.take(later + 2 * ASKED_EVERY), None, "nothing to ask for");
         doubts.these(&[one]);
         doubts.all();
         assert_eq!(doubts.take(later + ASKED_EVERY), Some(Doubted::All));

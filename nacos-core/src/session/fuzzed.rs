@@ -62,6 +62,7 @@ impl Life {
             has_credentials: data.first().is_some_and(|byte| byte % 3 == 0),
             backoff_cap: CAP,
             patience: Patience::DEFAULT,
+            request_timeout: Duration::from_secs(10),
             refresh: locates.then_some(Duration::from_secs(30)),
         };
         let mut dice = fastrand::Rng::with_seed(data.len() as u64);

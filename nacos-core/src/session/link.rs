@@ -40,9 +40,11 @@ pub(crate) enum Phase {
         registration: Registration,
     },
     Ready,
-    /// Replaced, and kept for as long as a request that is under way on it may take.
+    /// Replaced, and kept for as long as requests are under way on it.
     Retiring {
         deadline: Instant,
+        /// None of them takes longer.
+        at_most: Instant,
     },
 }
 
@@ -65,7 +67,7 @@ impl Link {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Checking { deadline, .. }
-            | Phase::Retiring { deadline }
+            | Phase::Retiring { deadline, .. }
             | Phase::SettingUp { deadline, registration: Registration::Announced } => {
                 Some(*deadline)
             }

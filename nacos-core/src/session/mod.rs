@@ -145,6 +145,8 @@ pub(crate) struct Options {
     pub(crate) backoff_cap: Duration,
     /// How long a server's silence is borne.
     pub(crate) patience: Patience,
+    /// The longest that a user's request may take.
+    pub(crate) request_timeout: Duration,
     /// How often the list of servers is read; `None` if it never changes.
     pub(crate) refresh: Option<Duration>,
 }
@@ -382,7 +384,11 @@ impl Session {
 
     /// The stream ended, and as far as is known the connection did not.
     pub(crate) fn handle_stream_ended(&mut self, now: Instant, link: LinkId, why: &str) {
-        self.lose_link(now, link, Reason::Stream, why);
+        // On one that has been replaced, requests may still be answered.
+        let is_retiring = |link: &Link| matches!(link.phase, link::Phase::Retiring { .. });
+        if !self.links.get(&link).is_some_and(is_retiring) {
+            self.lose_link(now, link, Reason::Stream, why);
+        }
         self.settle(now);
     }
 
@@ -391,13 +397,13 @@ impl Session {
         self.heard(at, link);
     }
 
-    /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer.
-    /// Each of them has its own deadline.
+    /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer,
+    /// at most for as long as a request may take. One that nobody polls never ends by itself.
     pub(crate) fn handle_busy(&mut self, now: Instant, link: LinkId) {
-        if let Some(link::Phase::Retiring { deadline }) =
+        if let Some(link::Phase::Retiring { deadline, at_most }) =
             self.links.get_mut(&link).map(|link| &mut link.phase)
         {
-            *deadline = (*deadline).max(now + BUSY_PAUSE);
+            *deadline = (*deadline).max(now + BUSY_PAUSE).min(*at_most);
         }
     }
 
@@ -453,6 +459,12 @@ impl Session {
             ClaimKey::Instances(_) => {}
         }
         let interest = !matches!(key, ClaimKey::Instances(_));
+        if let Some(instance) = &instance
+            && self.claims.moves(&key, guard, instance)
+        {
+            // The former address would show there until that connection is closed.
+            self.close_retiring();
+        }
         self.claims.assert(key, guard, instance);
         // A second reader joins a claim that stands already.
         let state = if held && interest { ClaimState::Held } else { ClaimState::Pending };
@@ -461,6 +473,10 @@ impl Session {
 
     /// `guard` claims `key` no more.
     pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
+        if matches!(key, ClaimKey::Instances(_)) {
+            // It would show there until that connection is closed.
+            self.close_retiring();
+        }
         if self.claims.withdraw(key, guard) {
             match key {
                 ClaimKey::Listen(document) => self.documents.unwatch(document),
@@ -473,11 +489,7 @@ impl Session {
                         }
                     }
                 }
-                ClaimKey::Instances(service) => {
-                    self.presence.forget(service);
-                    // It would show there until that connection is closed.
-                    self.close_retiring();
-                }
+                ClaimKey::Instances(service) => self.presence.forget(service),
             }
         }
     }
@@ -722,5 +734,5 @@ impl fmt::Debug for Session {
 
 /// For one answer to a request of the session's own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// Every listen is confirmed this often, give or take a fifth (architecture, decision 21).
+/// Every listen is confirmed this often, give or take a fifth.
 const AUDIT_EVERY: Duration = Duration::from_secs(180);

@@ -217,7 +217,7 @@ fn interval(jitter: f64) -> Duration {
     EVERY.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
 }
 
-/// Architecture, decision 8.
+/// See "Numbers that were chosen" in ARCHITECTURE.md.
 const EVERY: Duration = Duration::from_secs(60);
 /// A publication is not looked for sooner after it was held: servers show what was written late.
 const SETTLED: Duration = Duration::from_secs(10);

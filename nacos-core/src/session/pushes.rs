@@ -4,6 +4,7 @@ use std::time::Instant;
 use super::{
     ClaimKey, Event, Lifetime, LinkId, Session,
     doubts::{ASKED_EVERY, Doubted},
+    ledger::Standing,
 };
 use crate::{
     error::clip,
@@ -111,7 +112,12 @@ impl Session {
             None => {}
             Some(Doubted::These(services)) => {
                 for service in services {
-                    self.claims.reassert(&ClaimKey::Subscription(service));
+                    let key = ClaimKey::Subscription(service.clone());
+                    // The answer that is under way may be the older one: once more after it.
+                    if matches!(self.claims.standing(&key), Some(Standing::Sent(_))) {
+                        self.doubts.these(&[service]);
+                    }
+                    self.claims.reassert(&key);
                 }
             }
             Some(Doubted::All) => self.claims.audit_subscriptions(),

@@ -158,6 +158,74 @@ fn withdrawal_under_way_is_settled_by_a_move() {
 }
 
 #[test]
+fn replaced_connection_stays_for_requests_and_no_longer_than_one_may_take() {
+    let mut stage = Stage::connected("a,b");
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    let moved = stage.now;
+    while stage.session.links.contains_key(&former) {
+        assert!(stage.now - moved < 11 * SECOND, "a request that nobody polls keeps it for ever");
+        stage.session.handle_busy(stage.now, former);
+        stage.advance(SECOND / 5);
+        stage.answer_all(&ok("HealthCheckResponse"));
+    }
+    assert!(stage.now - moved > 8 * SECOND, "requests are under way");
+}
+
+#[test]
+fn end_of_the_stream_of_a_replaced_connection_leaves_its_requests_alone() {
+    let mut stage = Stage::connected("a,b");
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    stage.session.handle_stream_ended(stage.now, former, "the server moves its clients");
+    stage.settle();
+    assert!(stage.session.links.contains_key(&former));
+    stage.session.handle_lost(stage.now, former, "the socket is closed");
+    stage.settle();
+    assert!(!stage.session.links.contains_key(&former));
+}
+
+#[test]
+fn replaced_connection_is_closed_with_the_first_instance_that_is_withdrawn_or_moves() {
+    type Change = fn(&mut Stage);
+    let withdraw: Change = |stage| stage.withdraw(GuardId(1));
+    let moves: Change = |stage| {
+        let other = Instance::new("10.0.0.9", 80);
+        stage.session.assert(instances("orders"), GuardId(1), Some(other));
+        stage.settle();
+    };
+    for change in [withdraw, moves] {
+        let mut stage = Stage::connected("a,b");
+        stage.register(GuardId(1));
+        let other = Instance::new("10.0.0.2", 80);
+        stage.session.assert(instances("orders"), GuardId(2), Some(other));
+        stage.settle();
+        stage.answer_all(&ok("InstanceResponse"));
+        let former = stage.serving();
+        stage.reset();
+        stage.advance(SECOND);
+        assert!(stage.session.links.contains_key(&former), "make before break");
+        change(&mut stage);
+        assert!(!stage.session.links.contains_key(&former), "it would show there");
+    }
+}
+
+#[test]
+fn former_connection_that_was_never_told_of_a_withdrawal_is_closed_at_once() {
+    let mut stage = Stage::connected("a,b");
+    stage.register(GuardId(1));
+    // The registration is under way, so the withdrawal waits.
+    stage.withdraw(GuardId(1));
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    assert!(stage.is_settled());
+    assert!(!stage.session.links.contains_key(&former), "it would show there");
+}
+
+#[test]
 fn unreadable_answer_counts_as_possibly_done() {
     for answer in [
         Err(CallError::Unreadable("a compressed message".to_owned())),
@@ -833,6 +901,7 @@ impl Stage {
             has_credentials,
             backoff_cap: CAP,
             patience: Patience::DEFAULT,
+            request_timeout: Duration::from_secs(10),
             refresh,
         };
         let servers = Server::parse_list(servers, 1000).expect("valid");

@@ -201,7 +201,7 @@ fn refusal(outcome: Outcome<'_>, typed: bool) -> Option<Refusal> {
     if outcome.result_code == SUCCESS {
         return None;
     }
-    // Some failures carry the reason in one of the two codes only (pitfall 18).
+    // Some failures carry the reason in one of the two codes only.
     let code = if outcome.error_code == 0 { outcome.result_code } else { outcome.error_code };
     Some(Refusal { code, message: clip(outcome.message, MAX_QUOTED).to_owned(), typed })
 }

@@ -281,7 +281,8 @@ async fn unacknowledged(subject: Rc<Subject>) -> Observation {
     let ended = timeout(UNANSWERED, reading).await.is_ok();
     match (ended, pushes) {
         (true, _) => "the stream is ended".to_owned(),
-        (false, 0 | 1) => "is not repeated".to_owned(),
+        (false, 0) => "never comes".to_owned(),
+        (false, 1) => "is not repeated".to_owned(),
         (false, _) => "is repeated".to_owned(),
     }
 }

@@ -204,6 +204,7 @@ impl Driver {
             has_credentials: options.credentials.is_some(),
             backoff_cap: options.backoff_cap,
             patience: options.patience,
+            request_timeout: options.request_timeout,
             refresh: options.locator.as_ref().map(|locator| locator.refresh),
         };
         let jitter = Box::new(fastrand::f64);
@@ -244,11 +245,11 @@ impl Driver {
         loop {
             // However busy servers keep this task, others get their turn, and it can be ended.
             consume_budget().await;
+            self.hear();
             self.perform();
             if self.session.is_closed() {
                 return self.end().await;
             }
-            self.hear();
             let timeout = self.session.poll_timeout(now());
             tokio::select! {
                 // Many at once, so that claims made together are sent together.

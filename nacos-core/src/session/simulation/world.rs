@@ -82,6 +82,7 @@ impl World {
             has_credentials: faults.denies_login || seed.is_multiple_of(3),
             backoff_cap: Duration::from_secs(10),
             patience: Patience::DEFAULT,
+            request_timeout: Duration::from_secs(10),
             refresh,
         };
         Self {

@@ -50,7 +50,8 @@ pub(crate) async fn child(name: &str, environment: &[(&str, &str)]) -> Result<St
     command.args(["--exact", name, "--ignored", "--nocapture"]);
     for (name, _) in std::env::vars_os() {
         let upper = name.to_string_lossy().to_ascii_uppercase();
-        if upper.starts_with("NACOS") || upper.starts_with("SSL_CERT") {
+        let ours = ["NACOS", "ALIBABA_ALIWARE", "SSL_CERT"];
+        if ours.iter().any(|prefix| upper.starts_with(prefix)) {
             command.env_remove(name);
         }
     }

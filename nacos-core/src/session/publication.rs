@@ -75,8 +75,11 @@ impl Publication {
 
     /// The server did `step`.
     pub(crate) fn done(&mut self, step: &Step, additive: Additive) {
-        if additive != Some(true) {
-            self.held.clear();
+        match (additive, step) {
+            (Some(true), _) => {}
+            // A server that has not shown of which kind it is holds less of the rest, or all of it.
+            (None, Step::Deregister(_)) => self.unsure = true,
+            (Some(false) | None, _) => self.held.clear(),
         }
         match step {
             Step::Register(instance) => self.added(instance),
@@ -245,6 +248,24 @@ mod tests {
         let step = publication.next_step(std::slice::from_ref(&instance), None).expect("a step");
         publication.unanswered(&step);
         assert_eq!(publication.next_step(&[], None), Some(Step::Deregister(instance)));
+    }
+
+    /// The server has done all of it, and nobody has heard so; nor of which kind it is.
+    #[test]
+    fn withdrawal_after_an_unanswered_batch_leaves_nothing_on_either_kind_of_server() {
+        let [a, b] = ["a", "b"].map(|ip| Instance::new(ip, 1));
+        for additive in [false, true] {
+            let mut server = Model { additive, holds: vec![] };
+            let mut publication = Publication::default();
+            let mut known = None;
+            walk(&mut publication, &mut server, std::slice::from_ref(&a), &mut known);
+            let batch = Step::Batch(vec![b.clone()]);
+            assert_eq!(publication.next_step(std::slice::from_ref(&b), known), Some(batch.clone()));
+            server.perform(&batch);
+            publication.unanswered(&batch);
+            walk(&mut publication, &mut server, &[], &mut known);
+            assert_eq!(server.holds, [], "additive: {additive}");
+        }
     }
 
     #[test]

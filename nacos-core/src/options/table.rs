@@ -146,7 +146,7 @@ options! {
     /// For one request, waiting for a connection and repetitions included.
     request_timeout: time, default "10s";
 
-    /// The longest delay between two attempts to connect, in an outage of more than a minute; at
+    /// The longest delay between two attempts to connect, in an outage of more than 75 s; at
     /// least 250 ms.
     backoff_cap: time, default "10s";
 

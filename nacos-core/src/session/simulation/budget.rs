@@ -57,7 +57,7 @@ impl Spent {
     }
 }
 
-/// In the first minute of an outage the delay is an eighth of a second on average, and both servers
+/// In the first 75 s of an outage the delay is an eighth of a second on average, and both servers
 /// are tried each time.
 const DIALS: usize = 1000;
 /// One as often as a connection comes up, beside those that are repeated ever more rarely.

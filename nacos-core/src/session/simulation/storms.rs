@@ -71,7 +71,7 @@ fn a_thousand_clients_do_not_return_in_one_spike() {
             claims.extend(world.server.registered_at.iter().filter_map(since));
             listens.extend(world.server.listened_at.iter().filter_map(since));
         }
-        // The eager minute begins each outage with the same cap, whatever comes after it.
+        // The eager 75 s begin each outage with the same cap, whatever comes after it.
         dials.retain(|at| *at >= outage);
         logins.retain(|at| *at >= outage);
         assert_eq!((claims.len(), listens.len()), (1000, 1000), "each returns once");

@@ -50,6 +50,15 @@ pub(crate) fn within(limit: Duration, test: impl Future<Output = ()>) {
     });
 }
 
+/// A server of its own, without anything switched on.
+pub(crate) fn started(product: Product) -> Running {
+    let running = match product {
+        Product::RNacos => RNacos::builder().start(),
+        Product::JavaNacos => JavaNacos::builder().start(),
+    };
+    running.expect("the server starts")
+}
+
 /// The server of this kind that all tests share. It takes up to half a minute to start.
 pub(crate) fn shared(product: Product) -> Server {
     // Held by the process; the rig ends a server whose process has gone.
@@ -59,11 +68,7 @@ pub(crate) fn shared(product: Product) -> Server {
         Product::JavaNacos => &RUNNING[1],
     };
     let running = place.get_or_init(|| {
-        let running = match product {
-            Product::RNacos => RNacos::builder().start(),
-            Product::JavaNacos => JavaNacos::builder().start(),
-        };
-        let running = running.expect("the server starts");
+        let running = started(product);
         println!("covered: {} {}", running.name(), running.version());
         Mutex::new(running)
     });

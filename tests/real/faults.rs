@@ -5,10 +5,12 @@ use std::{
 };
 
 use nacos_core::{ClaimState, Client, DocumentState, ErrorKind, Instance, Publish, SessionState};
-use servers::{JavaNacos, Product, RNacos, Running};
+use servers::{Product, Running};
 use tokio::{task::block_in_place, time::timeout};
 
-use crate::common::{Server, connect, document_becomes, eventually, on_each, soon, within};
+use crate::common::{
+    Server, connect, document_becomes, eventually, on_each, soon, started, within,
+};
 
 /// Runs `test` on a server of each product that it may break, one test at a time.
 fn on_a_server_of_its_own(test: &(impl AsyncFn(&mut Running) + Sync)) {
@@ -20,13 +22,7 @@ fn on_a_server_of_its_own(test: &(impl AsyncFn(&mut Running) + Sync)) {
         };
         // A test that failed has taken its server along, so nothing is left behind a poisoned lock.
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut running = place.take().unwrap_or_else(|| {
-            let started = match product {
-                Product::RNacos => RNacos::builder().start(),
-                Product::JavaNacos => JavaNacos::builder().start(),
-            };
-            started.expect("the server starts")
-        });
+        let mut running = place.take().unwrap_or_else(|| started(product));
         within(LIMIT, test(&mut running));
         *place = Some(running);
     });

@@ -46,29 +46,26 @@ impl Behind {
     /// Waits until the server lists the instance once, and the client has what somebody else
     /// publishes.
     async fn converges(&self, content: &str) {
-        soon("the instance, once", self.listed(1)).await;
+        soon("the instance, once", listed(&self.witness, self.name, 1)).await;
         let publish = Publish::new(self.name, content).expect("valid");
         self.witness.configs().publish(publish).await.expect("published");
         soon("the document", document_becomes(&self.watch, Some(content))).await;
     }
 
-    async fn listed(&self, count: usize) {
-        eventually(async || {
-            let seen = self.witness.naming().query(self.name).await.expect("an answer");
-            seen.instances.len() == count
-        })
-        .await;
-    }
-
     /// Nothing of it is left: no ghost of a former connection.
     async fn leaves(self) {
         self.registration.deregister().await.expect("agreed");
-        let listed = eventually(async || {
-            let seen = self.witness.naming().query(self.name).await.expect("an answer");
-            seen.instances.is_empty()
-        });
-        soon("the end of the instance", listed).await;
+        soon("the end of the instance", listed(&self.witness, self.name, 0)).await;
     }
+}
+
+/// Waits until a server lists that many instances of a service.
+async fn listed(witness: &Client, name: &str, count: usize) {
+    eventually(async || {
+        let seen = witness.naming().query(name).await.expect("an answer");
+        seen.instances.len() == count
+    })
+    .await;
 }
 
 #[test]

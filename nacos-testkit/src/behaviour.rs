@@ -12,10 +12,10 @@ use crate::wire::Reading;
 #[non_exhaustive]
 pub enum Behaviour {
     /// Java Nacos 2.3: `public` is a namespace of its own in configuration, list key `allIPs`.
-    Nacos2,
+    Nacos2_3,
     /// Java Nacos 3.0: fuzzy watches, `public` and the blank namespace are one, list key `allIps`.
     #[default]
-    Nacos3,
+    Nacos3_0,
     /// r-nacos 0.8: strict JSON, additive batches, explicit nulls, no abilities, no CAS.
     RNacos,
 }
@@ -32,8 +32,10 @@ impl Behaviour {
     /// The abilities announced in the setup acknowledgement; `None` where there is none.
     pub(crate) fn abilities(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Nacos2 => Some(&["supportPersistentInstanceByGrpc"]),
-            Self::Nacos3 => Some(&["supportPersistentInstanceByGrpc", "fuzzyWatch", "lock", "mcp"]),
+            Self::Nacos2_3 => Some(&["supportPersistentInstanceByGrpc"]),
+            Self::Nacos3_0 => {
+                Some(&["supportPersistentInstanceByGrpc", "fuzzyWatch", "lock", "mcp"])
+            }
             Self::RNacos => None,
         }
     }
@@ -46,7 +48,7 @@ impl Behaviour {
     /// The namespace under which a configuration is kept.
     pub(crate) fn config_namespace(self, spelled: &str) -> String {
         match (self, spelled) {
-            (Self::Nacos3 | Self::RNacos, "public") => String::new(),
+            (Self::Nacos3_0 | Self::RNacos, "public") => String::new(),
             (_, spelled) => spelled.to_owned(),
         }
     }
@@ -54,8 +56,8 @@ impl Behaviour {
     /// The key under which a list of instances says that it is complete.
     pub(crate) fn all_ips_key(self) -> &'static str {
         match self {
-            Self::Nacos3 => "allIps",
-            Self::Nacos2 | Self::RNacos => "allIPs",
+            Self::Nacos3_0 => "allIps",
+            Self::Nacos2_3 | Self::RNacos => "allIPs",
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
 
 /// Settings of a [`Server`] before its start.
 ///
-/// Without any it imitates [`Behaviour::Nacos3`], lets everybody in, and does at once what a real
+/// Without any it imitates [`Behaviour::Nacos3_0`], lets everybody in, and does at once what a real
 /// server takes its time for.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `start`"]

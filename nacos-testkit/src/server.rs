@@ -31,7 +31,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server that imitates [`Behaviour::Nacos3`] and lets everybody in.
+    /// Starts a server that imitates [`Behaviour::Nacos3_0`] and lets everybody in.
     ///
     /// # Errors
     ///

@@ -35,7 +35,7 @@ impl Timing {
     /// What was observed on the real servers.
     pub(crate) fn observed(behaviour: Behaviour) -> Self {
         match behaviour {
-            Behaviour::Nacos2 | Behaviour::Nacos3 => Self {
+            Behaviour::Nacos2_3 | Behaviour::Nacos3_0 => Self {
                 // Queries up to 40 ms after the answer found the old content, those from 43 ms on
                 // the new one, in both versions.
                 config_dump: Duration::from_millis(42),

@@ -80,7 +80,7 @@ impl Shared {
 
     /// Tells watchers that a configuration has come or gone.
     pub(crate) fn config_counted(&self, key: &ConfigKey, exists: bool) {
-        if self.behaviour() != Behaviour::Nacos3 {
+        if self.behaviour() != Behaviour::Nacos3_0 {
             return;
         }
         let change = if exists { "CONFIG_CHANGED" } else { "DELETE_CONFIG" };
@@ -99,7 +99,7 @@ impl Shared {
 
     /// Tells watchers that a service has come or gone.
     pub(crate) fn service_counted(&self, key: &ServiceKey, exists: bool) {
-        if self.behaviour() != Behaviour::Nacos3 {
+        if self.behaviour() != Behaviour::Nacos3_0 {
             return;
         }
         let change = if exists { "ADD_SERVICE" } else { "DELETE_SERVICE" };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn login_takes_its_parameters_from_query_and_form() {
-    let server = guarded(Behaviour::Nacos3).await;
+    let server = guarded(Behaviour::Nacos3_0).await;
     for (path, form) in [
         ("/nacos/v1/auth/users/login?username=nacos", "password=secret"),
         ("/nacos/v1/auth/login?username=nacos&password=secret", ""),
@@ -25,7 +25,7 @@ async fn login_takes_its_parameters_from_query_and_form() {
 
 #[tokio::test]
 async fn wrong_password_is_403() {
-    for behaviour in [Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = guarded(behaviour).await;
         let form = "username=nacos&password=guess";
         let login = http(server.addr(), "POST", "/nacos/v1/auth/users/login", form).await;
@@ -37,7 +37,7 @@ async fn wrong_password_is_403() {
 /// As 2.3.2 does it: with a status that HTTP does not know, and for an unknown user with another.
 #[tokio::test]
 async fn second_generation_refuses_without_a_status() {
-    let server = guarded(Behaviour::Nacos2).await;
+    let server = guarded(Behaviour::Nacos2_3).await;
     let path = "/nacos/v1/auth/users/login";
     let wrong = http(server.addr(), "POST", path, "username=nacos&password=guess").await;
     let error = wrong.expect_err("no library reads that");
@@ -51,7 +51,7 @@ async fn second_generation_refuses_without_a_status() {
 
 #[tokio::test]
 async fn second_generation_has_no_third_generation_login() {
-    let server = guarded(Behaviour::Nacos2).await;
+    let server = guarded(Behaviour::Nacos2_3).await;
     let login = http(server.addr(), "POST", "/nacos/v3/auth/user/login", "username=nacos").await;
     assert_eq!(login.expect("answered").0, 404);
 }
@@ -93,7 +93,7 @@ async fn expired_tokens_are_denied_and_new_ones_are_not() {
 
 #[tokio::test]
 async fn token_that_is_handed_out_is_as_good_as_one_of_a_login() {
-    let server = guarded(Behaviour::Nacos3).await;
+    let server = guarded(Behaviour::Nacos3_0).await;
     let client = Client::set_up(&server).await;
     assert_eq!(code(&client, &server.issue_token()).await, 300);
     assert_eq!(server.logins(), 0);
@@ -101,7 +101,7 @@ async fn token_that_is_handed_out_is_as_good_as_one_of_a_login() {
 
 #[tokio::test]
 async fn open_api_is_guarded_too() {
-    let server = guarded(Behaviour::Nacos3).await;
+    let server = guarded(Behaviour::Nacos3_0).await;
     let path = "/nacos/v1/cs/configs?dataId=d&group=g";
     assert_eq!(http(server.addr(), "GET", path, "").await.expect("answered").0, 403);
     let token = client::log_in(&server).await;
@@ -112,9 +112,9 @@ async fn open_api_is_guarded_too() {
 #[tokio::test]
 async fn health_needs_no_token_and_stands_where_each_server_has_it() {
     for (behaviour, path, text) in [
-        (Behaviour::Nacos2, "/nacos/v1/console/health/readiness", "OK"),
-        (Behaviour::Nacos2, "/nacos/v2/console/health/readiness", "\"ok\""),
-        (Behaviour::Nacos3, "/nacos/v3/admin/core/state/readiness", "\"ok\""),
+        (Behaviour::Nacos2_3, "/nacos/v1/console/health/readiness", "OK"),
+        (Behaviour::Nacos2_3, "/nacos/v2/console/health/readiness", "\"ok\""),
+        (Behaviour::Nacos3_0, "/nacos/v3/admin/core/state/readiness", "\"ok\""),
         (Behaviour::RNacos, "/health", "success"),
         (Behaviour::RNacos, "/metrics", "grpc_conn_size 0"),
     ] {
@@ -122,14 +122,14 @@ async fn health_needs_no_token_and_stands_where_each_server_has_it() {
         let (status, body) = http(server.addr(), "GET", path, "").await.expect("answered");
         assert!(status == 200 && body.contains(text), "{path}: {status} {body}");
     }
-    let server = guarded(Behaviour::Nacos3).await;
+    let server = guarded(Behaviour::Nacos3_0).await;
     let gone = http(server.addr(), "GET", "/nacos/v1/console/health/readiness", "").await;
     assert_eq!(gone.expect("answered").0, 404);
 }
 
 #[tokio::test]
 async fn address_server_names_the_main_port() {
-    let server = guarded(Behaviour::Nacos3).await;
+    let server = guarded(Behaviour::Nacos3_0).await;
     let (_, list) = http(server.addr(), "GET", "/nacos/serverlist", "").await.expect("answered");
     assert_eq!(list, format!("{}\n", server.addr()));
 }

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpStream,
 };
 
-const ALL: [Behaviour; 3] = [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos];
+const ALL: [Behaviour; 3] = [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos];
 
 #[tokio::test]
 async fn truncated_json_is_refused_by_the_code_of_the_server() {
@@ -103,7 +103,7 @@ async fn bytes_that_are_no_envelope_end_in_a_status() {
 
 #[tokio::test]
 async fn announced_length_is_refused_before_it_is_read() {
-    for (behaviour, expected) in [(Behaviour::Nacos2, 8), (Behaviour::Nacos3, 0)] {
+    for (behaviour, expected) in [(Behaviour::Nacos2_3, 8), (Behaviour::Nacos3_0, 0)] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let client = Client::set_up(&server).await;
         let answer = client.call_raw(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff])).await;

@@ -22,12 +22,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 #[tokio::test(start_paused = true)]
 async fn nacos_2_says_what_the_captured_server_said() {
-    replay("nacos-2.3.2", Behaviour::Nacos2).await;
+    replay("nacos-2.3.2", Behaviour::Nacos2_3).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nacos_3_says_what_the_captured_server_said() {
-    replay("nacos-3.0.3", Behaviour::Nacos3).await;
+    replay("nacos-3.0.3", Behaviour::Nacos3_0).await;
 }
 
 #[tokio::test(start_paused = true)]

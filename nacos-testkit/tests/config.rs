@@ -24,7 +24,7 @@ async fn both_spellings_of_the_default_namespace_name_one_document() {
 
 #[tokio::test(start_paused = true)]
 async fn java_notices_after_its_answer_and_r_nacos_before() {
-    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let mut client = Client::set_up(&server).await;
         let publisher = Client::set_up(&server).await;
@@ -45,7 +45,7 @@ async fn java_notices_after_its_answer_and_r_nacos_before() {
 
 #[tokio::test]
 async fn r_nacos_forgets_who_listens_along_with_the_configuration() {
-    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let mut client = Client::set_up(&server).await;
         server.publish("", "g", "d", "a");
@@ -97,7 +97,8 @@ async fn listen_with_the_right_digest_reports_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn beta_version_is_shown_to_its_addresses_only() {
-    let server = Server::builder().behaviour(Behaviour::Nacos2).start().await.expect("free ports");
+    let server =
+        Server::builder().behaviour(Behaviour::Nacos2_3).start().await.expect("free ports");
     let mut client = Client::set_up(&server).await;
     server.publish("", "g", "d", "formal");
     listen(&client, "").await;
@@ -138,7 +139,7 @@ async fn fuzzy_watch_that_goes_on_is_told_the_difference() {
 
 #[tokio::test]
 async fn another_client_works_over_http() {
-    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let addr = server.addr();
         let path = "/nacos/v1/cs/configs";

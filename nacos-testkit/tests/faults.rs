@@ -12,8 +12,8 @@ use tokio::time::timeout;
 #[tokio::test]
 async fn planned_refusal_is_typed_in_java_and_general_in_r_nacos() {
     for (behaviour, expected) in [
-        (Behaviour::Nacos2, "ConfigPublishResponse"),
-        (Behaviour::Nacos3, "ConfigPublishResponse"),
+        (Behaviour::Nacos2_3, "ConfigPublishResponse"),
+        (Behaviour::Nacos3_0, "ConfigPublishResponse"),
         (Behaviour::RNacos, "ErrorResponse"),
     ] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
@@ -28,7 +28,7 @@ async fn planned_refusal_is_typed_in_java_and_general_in_r_nacos() {
 
 #[tokio::test]
 async fn planned_unregistered_is_an_error_response_everywhere() {
-    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let client = Client::set_up(&server).await;
         server.answer_next("HealthCheckRequest", 301);

@@ -211,7 +211,7 @@ async fn silent_r_nacos_connection_is_probed_after_15_s_and_unregistered_later()
 
 #[tokio::test(start_paused = true)]
 async fn probed_connection_that_answers_stays() {
-    for behaviour in [Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let mut client = Client::set_up(&server).await;
         for _ in 0..3 {

@@ -25,7 +25,7 @@ async fn registrations_of_another_client_are_pushed() {
 
 #[tokio::test]
 async fn forgotten_instances_are_gone_while_their_connection_stays() {
-    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let client = Client::set_up(&server).await;
         let instance = json!({"ip": "10.0.0.1", "port": 80, "weight": 1.0, "healthy": true,
@@ -218,7 +218,7 @@ async fn services_are_listed_page_by_page() {
 
 #[tokio::test]
 async fn another_client_registers_over_http() {
-    for behaviour in [Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos] {
+    for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
         let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
         let addr = server.addr();
         let form = "serviceName=g%40%40s&ip=10.0.0.1&port=80&weight=3&metadata=%7B%22k%22%3A1%7D";

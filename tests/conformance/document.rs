@@ -16,34 +16,40 @@ use crate::{
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Column {
     Java,
-    Nacos2,
+    Nacos2_3,
     RNacos,
     RNacosTestkit,
     Captured,
-    Nacos3,
+    Nacos3_0,
 }
 
 impl Column {
-    const ALL: [Self; 6] =
-        [Self::Java, Self::Nacos2, Self::RNacos, Self::RNacosTestkit, Self::Captured, Self::Nacos3];
+    const ALL: [Self; 6] = [
+        Self::Java,
+        Self::Nacos2_3,
+        Self::RNacos,
+        Self::RNacosTestkit,
+        Self::Captured,
+        Self::Nacos3_0,
+    ];
 
     fn title(self) -> &'static str {
         match self {
             Self::Java => "Java 2.3.2",
-            Self::Nacos2 => "`Nacos2`",
+            Self::Nacos2_3 => "`Nacos2_3`",
             Self::RNacos => "r-nacos 0.8.8",
             Self::RNacosTestkit => "`RNacos`",
             Self::Captured => "Java 3.0.3, captured",
-            Self::Nacos3 => "`Nacos3`",
+            Self::Nacos3_0 => "`Nacos3_0`",
         }
     }
 
     /// The real server that this column of the test server imitates.
     fn model(self) -> Option<Self> {
         match self {
-            Self::Nacos2 => Some(Self::Java),
+            Self::Nacos2_3 => Some(Self::Java),
             Self::RNacosTestkit => Some(Self::RNacos),
-            Self::Nacos3 => Some(Self::Captured),
+            Self::Nacos3_0 => Some(Self::Captured),
             Self::Java | Self::RNacos | Self::Captured => None,
         }
     }

@@ -27,12 +27,12 @@ use document::{Column, Document, write_asked_for};
 
 #[tokio::test(start_paused = true)]
 async fn test_server_like_nacos_2() {
-    run::on_test_server(Behaviour::Nacos2).await.settle(Column::Nacos2);
+    run::on_test_server(Behaviour::Nacos2_3).await.settle(Column::Nacos2_3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn test_server_like_nacos_3() {
-    run::on_test_server(Behaviour::Nacos3).await.settle(Column::Nacos3);
+    run::on_test_server(Behaviour::Nacos3_0).await.settle(Column::Nacos3_0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,9 +69,9 @@ fn test_server_does_what_the_real_ones_do() {
     }
     let document = Document::read();
     for (real, testkit) in [
-        (Column::Java, Column::Nacos2),
+        (Column::Java, Column::Nacos2_3),
         (Column::RNacos, Column::RNacosTestkit),
-        (Column::Captured, Column::Nacos3),
+        (Column::Captured, Column::Nacos3_0),
     ] {
         document.assert_equal(real, testkit, hold::TESTKIT);
     }

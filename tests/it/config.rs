@@ -39,7 +39,7 @@ async fn what_is_published_can_be_read_and_removed_on_every_server() {
 
 #[tokio::test(start_paused = true)]
 async fn publish_over_another_content_is_a_conflict() {
-    for behaviour in [Behaviour::Nacos3, Behaviour::Nacos2] {
+    for behaviour in [Behaviour::Nacos3_0, Behaviour::Nacos2_3] {
         let server = server_like(behaviour).await;
         let configs = connected(&server).await.configs();
         configs.publish(Publish::new("d", "1").expect("valid")).await.expect("published");

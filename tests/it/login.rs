@@ -71,7 +71,7 @@ async fn without_credentials_a_guarded_server_denies() {
 
 #[tokio::test(start_paused = true)]
 async fn token_is_renewed_before_it_expires() {
-    let server = guarded(Behaviour::Nacos3, Duration::from_secs(20)).await;
+    let server = guarded(Behaviour::Nacos3_0, Duration::from_secs(20)).await;
     let client =
         builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
     for _ in 0..60 {
@@ -84,7 +84,7 @@ async fn token_is_renewed_before_it_expires() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_token_is_replaced_and_the_request_repeated() {
-    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let client =
         builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
     server.expire_tokens();
@@ -94,7 +94,7 @@ async fn refused_token_is_replaced_and_the_request_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn connection_lost_during_a_new_login_does_not_make_a_request_denied() {
-    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let client =
         builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
     server.publish("", "DEFAULT_GROUP", "d", "1");
@@ -121,7 +121,7 @@ async fn connection_lost_during_a_new_login_does_not_make_a_request_denied() {
 
 #[tokio::test(start_paused = true)]
 async fn many_refused_requests_cause_one_login() {
-    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let client =
         builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
     let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
@@ -150,7 +150,7 @@ async fn login_that_a_refusal_caused_and_that_fails_is_tried_once_a_minute() {
     let folder = tempfile::tempdir().expect("a folder");
     let password = folder.path().join("password");
     std::fs::write(&password, "se&cret=").expect("written");
-    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let credentials = UserPassword::with_password_file("nacos", &password);
     let client = builder(&server).with_credentials(credentials).connect().await.expect("logs in");
     std::fs::write(&password, "another").expect("written");
@@ -236,7 +236,7 @@ async fn login_stands_below_the_context_path() {
 async fn silent_server_of_three_delays_no_login() {
     for _ in 0..20 {
         let (silent, alive) =
-            (guarded(Behaviour::Nacos3, HOURS).await, guarded(Behaviour::Nacos3, HOURS).await);
+            (guarded(Behaviour::Nacos3_0, HOURS).await, guarded(Behaviour::Nacos3_0, HOURS).await);
         silent.black_hole(true);
         let refused = server_that_is_gone().await;
         let addresses = format!("{},{refused},{}", silent.addr(), alive.addr());
@@ -250,7 +250,7 @@ async fn silent_server_of_three_delays_no_login() {
 
 /// The address of one that was there.
 async fn server_that_is_gone() -> std::net::SocketAddr {
-    guarded(Behaviour::Nacos3, HOURS).await.addr()
+    guarded(Behaviour::Nacos3_0, HOURS).await.addr()
 }
 
 /// What a client makes of `answer` to its login, at a server whose gRPC port is as it should be.
@@ -308,7 +308,7 @@ async fn only_the_status_zero_is_a_wrong_password_of_what_is_no_answer_to_a_logi
 
 #[tokio::test(start_paused = true)]
 async fn claims_are_made_again_with_the_new_token() {
-    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let client =
         builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
     server.expire_tokens();
@@ -319,7 +319,7 @@ async fn claims_are_made_again_with_the_new_token() {
 
 #[tokio::test(start_paused = true)]
 async fn missing_right_causes_one_login_a_minute_and_is_denied() {
-    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let client =
         builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
     server.answer_always("ConfigQueryRequest", Some(403));
@@ -333,7 +333,7 @@ async fn missing_right_causes_one_login_a_minute_and_is_denied() {
 
 #[tokio::test(start_paused = true)]
 async fn password_is_in_no_debug_output() {
-    let server = guarded(Behaviour::Nacos3, HOURS).await;
+    let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let builder = builder(&server).credentials("nacos", "se&cret=");
     assert!(!format!("{builder:?}").contains("se&cret"));
     let client = builder.connect().await.expect("logs in");

@@ -108,7 +108,7 @@ async fn secrets_are_in_no_log_line_error_or_debug() {
         path
     };
     let mut shown = String::new();
-    for behaviour in [Behaviour::Nacos3, Behaviour::Nacos2] {
+    for behaviour in [Behaviour::Nacos3_0, Behaviour::Nacos2_3] {
         let server = Server::builder().behaviour(behaviour).credentials("nacos", "hunter2");
         let server = server.start().await.expect("ports on loopback");
         let token = server.issue_token();

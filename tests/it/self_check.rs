@@ -95,7 +95,7 @@ async fn edited_weight_and_metadata_are_left_to_the_operator() {
 
 #[tokio::test(start_paused = true)]
 async fn persistent_instance_is_nobodys_claim() {
-    let server = server_like(nacos_testkit::Behaviour::Nacos3).await;
+    let server = server_like(nacos_testkit::Behaviour::Nacos3_0).await;
     let client = connected(&server).await;
     let instance = Instance::new("10.0.0.1", 80);
     client.naming().register_persistent("kept", &instance).await.expect("registered");

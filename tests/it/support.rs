@@ -6,7 +6,7 @@ use nacos_testkit::{Behaviour, Server};
 
 /// Each kind of server that the test server can be.
 pub(crate) const BEHAVIOURS: [Behaviour; 3] =
-    [Behaviour::Nacos3, Behaviour::Nacos2, Behaviour::RNacos];
+    [Behaviour::Nacos3_0, Behaviour::Nacos2_3, Behaviour::RNacos];
 
 pub(crate) async fn server() -> Server {
     Server::start().await.expect("ports on loopback")

@@ -21,14 +21,14 @@ enum Reason {
 impl Denied {
     pub(crate) fn text(self) -> &'static str {
         match (self.behaviour, self.reason) {
-            (Behaviour::Nacos3, Reason::BadToken) => "Code: 401, Message: token invalid!.",
-            (Behaviour::Nacos3, Reason::Expired) => "Code: 401, Message: token expired!.",
-            (Behaviour::Nacos3, Reason::NoToken) => {
+            (Behaviour::Nacos3_0, Reason::BadToken) => "Code: 401, Message: token invalid!.",
+            (Behaviour::Nacos3_0, Reason::Expired) => "Code: 401, Message: token expired!.",
+            (Behaviour::Nacos3_0, Reason::NoToken) => {
                 "Code: 401, Message: User not found! Please check user exist or password is right!."
             }
-            (Behaviour::Nacos2, Reason::BadToken) => "token invalid!",
-            (Behaviour::Nacos2, Reason::Expired) => "token expired!",
-            (Behaviour::Nacos2, Reason::NoToken) => "user not found!",
+            (Behaviour::Nacos2_3, Reason::BadToken) => "token invalid!",
+            (Behaviour::Nacos2_3, Reason::Expired) => "token expired!",
+            (Behaviour::Nacos2_3, Reason::NoToken) => "user not found!",
             (Behaviour::RNacos, _) => "unknown user!",
         }
     }

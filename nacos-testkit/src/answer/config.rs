@@ -45,7 +45,7 @@ pub(super) fn query(call: &mut Call<'_>) -> Outcome {
     match found {
         Found::Beta(_) => {
             fields.insert("beta".to_owned(), json!(true));
-            if call.shared.behaviour() == Behaviour::Nacos3 {
+            if call.shared.behaviour() == Behaviour::Nacos3_0 {
                 fields.remove("encryptedDataKey");
             }
         }
@@ -115,7 +115,7 @@ pub(super) fn publish(call: &mut Call<'_>) -> Outcome {
 
 fn cas_failed(behaviour: Behaviour) -> Refusal {
     let text = match behaviour {
-        Behaviour::Nacos2 => "Cas publish fail,server md5 may have changed.",
+        Behaviour::Nacos2_3 => "Cas publish fail,server md5 may have changed.",
         _ => "Cas publish fail, server md5 may have changed.",
     };
     Refusal::typed(500, text)
@@ -128,8 +128,8 @@ pub(super) fn remove(call: &mut Call<'_>) -> Outcome {
     match tag.as_deref() {
         None => call.state.configs.remove(&key),
         // 3.x takes the tag for the name of a gray version.
-        Some("beta") if behaviour == Behaviour::Nacos3 => call.state.configs.remove_beta(&key),
-        Some(name) if behaviour == Behaviour::Nacos3 => {
+        Some("beta") if behaviour == Behaviour::Nacos3_0 => call.state.configs.remove_beta(&key),
+        Some(name) if behaviour == Behaviour::Nacos3_0 => {
             let tag = name.strip_prefix("tag_").unwrap_or(name);
             call.state.configs.remove_tag(&key, tag);
         }

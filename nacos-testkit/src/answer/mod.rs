@@ -108,7 +108,7 @@ fn handle(
         Some(Planned::Code(code)) => return done(Err(Refusal::planned(message_type, code))),
         None => {}
     }
-    if behaviour == Behaviour::Nacos3 && SERVER_ONLY.contains(&message_type) {
+    if behaviour == Behaviour::Nacos3_0 && SERVER_ONLY.contains(&message_type) {
         // The leading blank is the server's.
         let text = format!(" invoke {message_type} from sdk is forbidden");
         return done(Err(Refusal::general(502, text)));
@@ -188,10 +188,10 @@ impl Route {
     }
 }
 
-const ALL: &[Behaviour] = &[Behaviour::Nacos2, Behaviour::Nacos3, Behaviour::RNacos];
-const JAVA: &[Behaviour] = &[Behaviour::Nacos2, Behaviour::Nacos3];
-const NACOS_2: &[Behaviour] = &[Behaviour::Nacos2];
-const NACOS_3: &[Behaviour] = &[Behaviour::Nacos3];
+const ALL: &[Behaviour] = &[Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos];
+const JAVA: &[Behaviour] = &[Behaviour::Nacos2_3, Behaviour::Nacos3_0];
+const NACOS_2: &[Behaviour] = &[Behaviour::Nacos2_3];
+const NACOS_3: &[Behaviour] = &[Behaviour::Nacos3_0];
 
 /// What 3.x answers to its own kind only.
 const SERVER_ONLY: [&str; 5] = [

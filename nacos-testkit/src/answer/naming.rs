@@ -95,7 +95,7 @@ pub(super) fn service(call: &Call<'_>, checked: bool) -> Result<ServiceKey, Refu
 /// 2.3.2 takes the blank namespace for one of its own; to others it is `public`.
 fn key(behaviour: Behaviour, namespace: &str, group: &str, name: &str) -> ServiceKey {
     let mut key = ServiceKey::new(namespace, group, name);
-    if behaviour == Behaviour::Nacos2 && namespace.is_empty() {
+    if behaviour == Behaviour::Nacos2_3 && namespace.is_empty() {
         key.namespace.clear();
     }
     key

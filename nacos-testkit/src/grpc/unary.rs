@@ -61,8 +61,8 @@ fn too_long(
 ) -> Result<Response<AnswerBody>, h2::Error> {
     match behaviour {
         // 2.x resets the stream and says nothing.
-        Behaviour::Nacos2 => Err(cancelled()),
-        Behaviour::Nacos3 | Behaviour::RNacos => {
+        Behaviour::Nacos2_3 => Err(cancelled()),
+        Behaviour::Nacos3_0 | Behaviour::RNacos => {
             let message = format!("gRPC message exceeds maximum size {limit}: {length}");
             Ok(status(RESOURCE_EXHAUSTED, &message))
         }

@@ -42,7 +42,7 @@ fn without_users(call: &Call<'_>) -> Reply {
 }
 
 fn wrong_method(call: &Call<'_>) -> Reply {
-    if call.behaviour() != Behaviour::Nacos2 {
+    if call.behaviour() != Behaviour::Nacos2_3 {
         return text(StatusCode::METHOD_NOT_ALLOWED, "");
     }
     let refusal = format!("caused: Request method &#39;{}&#39; not supported;", call.method);
@@ -62,12 +62,12 @@ fn granted(token: &str, ttl: u64, username: &str) -> Reply {
 
 fn refused(call: &Call<'_>, known: bool) -> Reply {
     match call.behaviour() {
-        Behaviour::Nacos3 if call.path.contains("/v3/") => {
+        Behaviour::Nacos3_0 if call.path.contains("/v3/") => {
             let text = "user not found!".into();
             result(StatusCode::FORBIDDEN, 10_001, "access denied", &text)
         }
-        Behaviour::Nacos2 if known => without_status(),
-        Behaviour::Nacos2 => {
+        Behaviour::Nacos2_3 if known => without_status(),
+        Behaviour::Nacos2_3 => {
             let name = call.form.text("username").unwrap_or_default();
             let refusal = format!("caused: User {name} not found;");
             text(StatusCode::INTERNAL_SERVER_ERROR, &refusal)

@@ -108,7 +108,7 @@ fn route(call: &Call<'_>) -> Reply {
     let path = call.path.strip_prefix("/nacos").unwrap_or(&call.path);
     match (path, call.behaviour()) {
         ("/v1/auth/users/login" | "/v1/auth/login", _)
-        | ("/v3/auth/user/login", Behaviour::Nacos3 | Behaviour::RNacos) => login::login(call),
+        | ("/v3/auth/user/login", Behaviour::Nacos3_0 | Behaviour::RNacos) => login::login(call),
         // An address server is no Nacos server; this one is both, for whoever wants to look there.
         ("/serverlist", _) => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),
         ("/v1/cs/configs", _) => guarded(call, config::configs),
@@ -125,10 +125,10 @@ fn guarded(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply) -> Reply {
     let given = |name: &str| call.form.text(name).or_else(|| call.header(name));
     match call.shared.read(|state| allowed(call.shared, state, given)) {
         Ok(()) => handle(call),
-        Err(denied) if call.behaviour() == Behaviour::Nacos3 => {
+        Err(denied) if call.behaviour() == Behaviour::Nacos3_0 => {
             result(StatusCode::FORBIDDEN, 10_001, "access denied", &denied.text().into())
         }
-        Err(denied) if call.behaviour() == Behaviour::Nacos2 => {
+        Err(denied) if call.behaviour() == Behaviour::Nacos2_3 => {
             let (status, path) = (StatusCode::FORBIDDEN, call.path.as_str());
             let body = json!({
                 "timestamp": "2026-11-23T04:23:32.578+00:00", "status": status.as_u16(),

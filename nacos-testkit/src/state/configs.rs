@@ -29,7 +29,7 @@ impl Document {
         let content_type = match publication.content_type {
             Some(known) if CONTENT_TYPES.contains(&known.as_str()) => known,
             // 2.3.2 keeps whatever it is called.
-            Some(unknown) if behaviour == Behaviour::Nacos2 => unknown,
+            Some(unknown) if behaviour == Behaviour::Nacos2_3 => unknown,
             Some(_) => "text".to_owned(),
             None => keep.unwrap_or_else(|| "text".to_owned()),
         };
@@ -105,12 +105,12 @@ impl Configs {
     }
 
     pub(crate) fn publish_beta(&mut self, key: &ConfigKey, ips: Vec<String>, what: Publication) {
-        let document = Document::new(what, None, Behaviour::Nacos3);
+        let document = Document::new(what, None, Behaviour::Nacos3_0);
         self.stored.entry(key.clone()).or_default().beta = Some((ips, document));
     }
 
     pub(crate) fn publish_tag(&mut self, key: &ConfigKey, tag: &str, what: Publication) {
-        let document = Document::new(what, None, Behaviour::Nacos3);
+        let document = Document::new(what, None, Behaviour::Nacos3_0);
         self.stored.entry(key.clone()).or_default().tags.insert(tag.to_owned(), document);
     }
 
@@ -219,7 +219,7 @@ impl Dumped {
             ip || self.tags.iter().any(|tag| Some(tag.as_str()) == reader.tag)
         };
         // 3.x tells every listener of any gray version; 2.x only those that match it.
-        self.formal || gray && (behaviour == Behaviour::Nacos3 || matches())
+        self.formal || gray && (behaviour == Behaviour::Nacos3_0 || matches())
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
     fn stored_content_is_not_visible_before_the_dump() {
         let mut configs = Configs::default();
         let key = key();
-        configs.publish(&key, publication("a"), Behaviour::Nacos3);
+        configs.publish(&key, publication("a"), Behaviour::Nacos3_0);
         assert_eq!(configs.query(&key, NOBODY, None), Found::Missing);
         assert!(configs.dump(&key).formal);
         assert!(configs.query(&key, NOBODY, None).document().is_some());
@@ -260,17 +260,17 @@ mod tests {
     fn same_content_again_concerns_nobody() {
         let mut configs = Configs::default();
         let key = key();
-        configs.publish(&key, publication("a"), Behaviour::Nacos3);
+        configs.publish(&key, publication("a"), Behaviour::Nacos3_0);
         configs.dump(&key);
-        configs.publish(&key, publication("a"), Behaviour::Nacos3);
-        assert!(!configs.dump(&key).concerns(NOBODY, Behaviour::Nacos3));
+        configs.publish(&key, publication("a"), Behaviour::Nacos3_0);
+        assert!(!configs.dump(&key).concerns(NOBODY, Behaviour::Nacos3_0));
     }
 
     #[test]
     fn missing_tag_does_not_fall_back_to_the_formal_version() {
         let mut configs = Configs::default();
         let key = key();
-        configs.publish(&key, publication("a"), Behaviour::Nacos3);
+        configs.publish(&key, publication("a"), Behaviour::Nacos3_0);
         configs.dump(&key);
         assert_eq!(configs.query(&key, NOBODY, Some("blue")), Found::MissingTag);
     }

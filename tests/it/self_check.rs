@@ -45,6 +45,39 @@ async fn lost_registration_is_back_within_two_checks_on_every_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_restarted_server_loses_right_after_the_redo_is_back_within_seconds() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        let claims: Vec<_> = (0..20)
+            .map(|n| {
+                let instance = Instance::new("10.0.0.1", 80);
+                client.naming().register(format!("orders{n}").as_str(), instance).expect("valid")
+            })
+            .collect();
+        for claim in &claims {
+            becomes(&mut claim.claim(), |state| *state == ClaimState::Held).await;
+        }
+        server.restart().await.expect("the same ports");
+        let mut vitals = client.vitals();
+        becomes(&mut vitals, |vitals| vitals.connects == 2 && vitals.unsettled == 0).await;
+        // The others' older data comes in last, and all of this is gone.
+        for n in 0..20 {
+            let name = format!("orders{n}");
+            assert_eq!(server.forget_instances("", "DEFAULT_GROUP", &name), 1);
+        }
+        let all = |server: &Server| {
+            let mut names = (0..20).map(|n| format!("orders{n}"));
+            names.all(|name| server.instances("", "DEFAULT_GROUP", &name).len() == 1)
+        };
+        let soon = Duration::from_secs(3);
+        tokio::time::timeout(soon, server.until(all)).await.expect("looked for after 2 s");
+        becomes(&mut vitals, |vitals| vitals.reasserted == 20 && vitals.unsettled == 0).await;
+        assert_eq!(vitals.get().connects, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn instance_disabled_by_an_operator_stays_disabled_and_is_not_registered_in_a_loop() {
     for behaviour in BEHAVIOURS {
         let server = server_like(behaviour).await;

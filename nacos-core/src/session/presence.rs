@@ -11,11 +11,14 @@
 //!      └──── held again ── Healing
 //! ```
 //!
+//! What had to be registered again after a reconnect is looked at soon: a server that comes up with
+//! the rest of its cluster may take what it is told meanwhile for outdated, and throw it away.
+//!
 //! An instance that an operator has disabled is hidden by every server, and looks lost. It is
 //! asserted again once; if it is still not there soon after, it is hidden, and asserted again
 //! ever more rarely: after 2, 4, 8 … checks.
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -30,6 +33,8 @@ pub(crate) struct Presence {
     /// Due, and waiting for one of those under way to end.
     queue: VecDeque<ServiceKey>,
     under_way: usize,
+    /// What a former server held, and the present one does not yet.
+    lost: HashSet<ServiceKey>,
 }
 
 #[derive(Debug)]
@@ -70,13 +75,14 @@ impl Presence {
             timers: Timers::new(),
             queue: VecDeque::new(),
             under_way: 0,
+            lost: HashSet::new(),
         }
     }
 
     /// The server holds `revision` of what we claim of `service`.
     ///
     /// The first check comes at a random point of the interval, so that what was registered
-    /// together is not asked for together.
+    /// together is not asked for together; soon, if a former server held the service.
     pub(crate) fn held(
         &mut self,
         now: Instant,
@@ -95,13 +101,20 @@ impl Presence {
             self.under_way -= usize::from(entry.standing == Standing::Asking);
             *entry = Entry { revision, standing: Standing::Queued, vain: 0, patience: 0 };
         }
-        // After an assertion soon, so that a second loss is not taken for a hidden instance.
-        let spread = if healed { Duration::ZERO } else { SPREAD };
-        self.wait(service, now + SETTLED + spread.mul_f64(jitter.clamp(0.0, 1.0)));
+        let after = if self.lost.remove(service) {
+            REDONE
+        } else if healed {
+            // After an assertion soon, so that a second loss is not taken for a hidden instance.
+            SETTLED
+        } else {
+            SETTLED + SPREAD.mul_f64(jitter.clamp(0.0, 1.0))
+        };
+        self.wait(service, now + after);
     }
 
     /// Nothing is claimed of `service` any more.
     pub(crate) fn forget(&mut self, service: &ServiceKey) {
+        self.lost.remove(service);
         if let Some(entry) = self.entries.remove(service) {
             self.under_way -= usize::from(entry.standing == Standing::Asking);
         }
@@ -109,7 +122,9 @@ impl Presence {
 
     /// A new connection: nothing is held, and nothing is under way.
     pub(crate) fn reconnected(&mut self) {
-        *self = Self::new();
+        let mut lost = std::mem::take(&mut self.lost);
+        lost.extend(std::mem::take(&mut self.entries).into_keys());
+        *self = Self { lost, ..Self::new() };
     }
 
     /// The services to ask for now, each with the claim that the answer is to be compared with.
@@ -221,6 +236,8 @@ fn interval(jitter: f64) -> Duration {
 const EVERY: Duration = Duration::from_secs(60);
 /// A publication is not looked for sooner after it was held: servers show what was written late.
 const SETTLED: Duration = Duration::from_secs(10);
+/// What was registered again after a reconnect is looked for after this.
+const REDONE: Duration = Duration::from_secs(2);
 /// The first check of a publication comes within this after that.
 const SPREAD: Duration = Duration::from_secs(50);
 /// Queries under way at once.
@@ -300,6 +317,35 @@ mod tests {
             presence.seen(now, &service(1), revision(1), 0.0);
             assert_eq!(presence.take_due(now + interval(0.0)).len(), 1);
         }
+    }
+
+    #[test]
+    fn what_is_registered_again_is_looked_for_soon_and_then_like_everything() {
+        let (mut presence, now) = asking();
+        // Two losses in a row: the second comes before anything is held again.
+        presence.reconnected();
+        presence.reconnected();
+        presence.held(now, &service(1), revision(2), 0.0);
+        presence.held(now, &service(2), revision(3), 0.0);
+        assert_eq!(presence.next_timeout(), Some(now + REDONE));
+        assert_eq!(presence.take_due(now + REDONE), [(service(1), revision(2))]);
+        presence.seen(now + REDONE, &service(1), revision(2), 0.5);
+        assert_eq!(presence.take_due(now + SETTLED), [(service(2), revision(3))]);
+        assert_eq!(presence.next_timeout(), Some(now + REDONE + EVERY));
+        assert_eq!(presence.take_due(now + REDONE + EVERY), [(service(1), revision(2))]);
+        // A change of what is held is nothing that was lost.
+        presence.held(now + EVERY, &service(1), revision(4), 0.0);
+        assert_eq!(presence.next_timeout(), Some(now + EVERY + SETTLED));
+    }
+
+    #[test]
+    fn what_was_withdrawn_meanwhile_is_new_when_it_comes_back() {
+        let (mut presence, now) = asking();
+        presence.reconnected();
+        presence.forget(&service(1));
+        presence.held(now, &service(1), revision(2), 0.0);
+        assert_eq!(presence.next_timeout(), Some(now + SETTLED));
+        assert!(presence.lost.is_empty());
     }
 
     /// One service, asked for.

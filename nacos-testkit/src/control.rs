@@ -69,6 +69,29 @@ impl Server {
         self.shared.change(|state| state.tokens.issue(Instant::now(), ttl))
     }
 
+    /// Switches authentication on or off while the server runs, as 3.3 allows it: from one request
+    /// to the next a token is wanted, or is not. A server that was built without
+    /// [`credentials`](crate::Builder::credentials) has no user whom it could grant one.
+    pub fn demand_login(&self, on: bool) {
+        self.shared.change(|state| state.guard.demands = Some(on));
+    }
+
+    /// Lets the server have read its users, or not yet: until then a right login is refused, as
+    /// Java does in the first seconds after its start (3.x: 403 "Access Denied"). Tokens stay good.
+    pub fn load_users(&self, loaded: bool) {
+        self.shared.change(|state| state.guard.knows_nobody = !loaded);
+    }
+
+    /// Lets the authentication plug-in fail: logins and requests that need a user are answered 500.
+    pub fn crash_authentication(&self, on: bool) {
+        self.shared.change(|state| state.guard.crashes = on);
+    }
+
+    /// Takes this long for each login, which counts when it arrives. Other answers are not delayed.
+    pub fn delay_logins(&self, delay: Duration) {
+        self.shared.change(|state| state.guard.slow = delay);
+    }
+
     /// Stops or resumes acknowledging connection setups. A connection without acknowledgement is
     /// registered all the same.
     pub fn withhold_setup_ack(&self, withhold: bool) {

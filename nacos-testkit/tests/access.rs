@@ -57,11 +57,76 @@ async fn second_generation_has_no_third_generation_login() {
 }
 
 #[tokio::test]
-async fn server_without_users_grants_any_login() {
+async fn without_users_r_nacos_grants_any_login_and_java_none() {
+    let path = "/nacos/v1/auth/users/login";
+    for (behaviour, status) in
+        [(Behaviour::RNacos, 200), (Behaviour::Nacos3_0, 403), (Behaviour::Nacos2_3, 500)]
+    {
+        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let login = http(server.addr(), "POST", path, "username=ann&password=p").await;
+        let (answered, body) = login.expect("answered");
+        assert_eq!(answered, status, "{behaviour:?}");
+        assert_eq!(body.contains("AUTH_DISABLED"), status == 200);
+        // Nobody has to log in all the same.
+        let client = Client::set_up(&server).await;
+        assert_eq!(code(&client, "").await, 300);
+    }
+}
+
+#[tokio::test]
+async fn users_that_are_not_loaded_yet_are_refused_and_tokens_are_not() {
+    for behaviour in [Behaviour::RNacos, Behaviour::Nacos3_0, Behaviour::Nacos2_3] {
+        let server = guarded(behaviour).await;
+        let client = Client::set_up(&server).await;
+        let form = "username=nacos&password=secret";
+        let login = || http(server.addr(), "POST", "/nacos/v1/auth/users/login", form);
+        server.load_users(false);
+        assert!([403, 500].contains(&login().await.expect("answered").0));
+        assert_eq!(code(&client, &server.issue_token()).await, 300);
+        server.load_users(true);
+        assert_eq!(login().await.expect("answered").0, 200);
+        assert_eq!((server.logins(), server.refused_logins()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn authentication_is_switched_at_run_time() {
+    let server = guarded(Behaviour::Nacos3_0).await;
+    let client = Client::set_up(&server).await;
+    for demanded in [false, true, false] {
+        server.demand_login(demanded);
+        assert_eq!(code(&client, "").await == 403, demanded);
+    }
     let server = Server::start().await.expect("free ports");
-    let login = http(server.addr(), "POST", "/nacos/v1/auth/users/login", "").await;
-    let (status, body) = login.expect("answered");
-    assert!(status == 200 && body.contains("AUTH_DISABLED"));
+    let client = Client::set_up(&server).await;
+    server.demand_login(true);
+    assert_eq!(code(&client, "").await, 403);
+}
+
+#[tokio::test]
+async fn authentication_that_crashes_is_500_to_everybody() {
+    let server = guarded(Behaviour::Nacos3_0).await;
+    let client = Client::set_up(&server).await;
+    let token = client::log_in(&server).await;
+    server.crash_authentication(true);
+    assert_eq!(code(&client, &token).await, 500);
+    let form = "username=nacos&password=secret";
+    let login = http(server.addr(), "POST", "/nacos/v3/auth/user/login", form).await;
+    assert_eq!(login.expect("answered").0, 500);
+    server.crash_authentication(false);
+    assert_eq!(code(&client, &token).await, 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_login_delays_nothing_else() {
+    let server = guarded(Behaviour::Nacos3_0).await;
+    server.delay_logins(Duration::from_secs(9));
+    let began = tokio::time::Instant::now();
+    let client = Client::set_up(&server).await;
+    assert_eq!(code(&client, "").await, 403);
+    assert_eq!(tokio::time::Instant::now() - began, Duration::ZERO);
+    client::log_in(&server).await;
+    assert_eq!(tokio::time::Instant::now() - began, Duration::from_secs(9));
 }
 
 #[tokio::test(start_paused = true)]

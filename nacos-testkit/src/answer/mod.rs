@@ -137,6 +137,9 @@ fn handle(
         Ok(fields) => fields,
         Err(malformed) => return done(Err(malformed.into())),
     };
+    if route.needs == Needs::Access && state.guard.crashes {
+        return done(Err(Refusal::typed(500, "planned by the test: authentication failed")));
+    }
     if route.needs == Needs::Access
         && let Err(denied) = allowed(shared, state, |name| incoming.headers.get(name).cloned())
     {

@@ -15,7 +15,14 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
     if call.method != Method::POST && call.behaviour().is_java() {
         return wrong_method(call);
     }
+    if call.shared.read(|state| state.guard.crashes) {
+        return crashed(call);
+    }
     let Some(user) = &call.shared.plan.credentials else { return without_users(call) };
+    if call.shared.read(|state| state.guard.knows_nobody) {
+        call.shared.change(|state| state.counters.refused_logins += 1);
+        return not_loaded(call);
+    }
     let name = call.form.text("username").unwrap_or_default();
     let right =
         name == user.username && call.form.text("password").as_ref() == Some(&user.password);
@@ -34,8 +41,13 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
     }
 }
 
-/// Whoever logs in where nobody has to gets a token that means nothing.
+/// Whoever logs in where nobody has to gets a token from r-nacos that means nothing; Java knows no
+/// such user.
 fn without_users(call: &Call<'_>) -> Reply {
+    if call.behaviour().is_java() {
+        call.shared.change(|state| state.counters.refused_logins += 1);
+        return not_loaded(call);
+    }
     call.shared.change(|state| state.counters.logins += 1);
     let name = call.form.text("username").unwrap_or_default();
     granted("AUTH_DISABLED", call.shared.plan.token_ttl.as_secs(), &name)
@@ -58,6 +70,25 @@ fn granted(token: &str, ttl: u64, username: &str) -> Reply {
         reply.headers_mut().insert(AUTHORIZATION, bearer);
     }
     reply
+}
+
+/// What a server says of a user whom it does not know, or not yet: Java 3.x reads its users in the
+/// first seconds after its port opens.
+fn not_loaded(call: &Call<'_>) -> Reply {
+    match call.behaviour() {
+        Behaviour::Nacos3_0 => text(StatusCode::FORBIDDEN, "Access Denied"),
+        _ => refused(call, false),
+    }
+}
+
+/// What Spring makes of an exception that nobody caught.
+fn crashed(call: &Call<'_>) -> Reply {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let body = json!({
+        "timestamp": "2026-11-23T04:23:32.578+00:00", "status": status.as_u16(),
+        "error": "Internal Server Error", "message": "planned by the test", "path": call.path,
+    });
+    as_json(status, &body)
 }
 
 fn refused(call: &Call<'_>, known: bool) -> Reply {

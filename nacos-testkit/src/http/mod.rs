@@ -100,6 +100,10 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
         form,
     };
     let reply = route(&call);
+    if call.path.ends_with("/login") {
+        let slow = shared.read(|state| state.guard.slow);
+        tokio::time::sleep(slow).await;
+    }
     shared.delayed().await;
     reply
 }

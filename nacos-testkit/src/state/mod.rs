@@ -3,6 +3,7 @@
 mod configs;
 mod connections;
 mod counters;
+mod guard;
 mod key;
 mod pushing;
 mod services;
@@ -19,6 +20,7 @@ pub(crate) use connections::{
 };
 pub(crate) use counters::Counters;
 pub use counters::Received;
+pub(crate) use guard::Guard;
 pub(crate) use key::{ConfigKey, ServiceKey};
 pub(crate) use pushing::{Expected, Pending, Settled};
 pub use services::Instance;
@@ -35,6 +37,7 @@ pub(crate) struct State {
     pub(crate) configs: Configs,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
+    pub(crate) guard: Guard,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,
     pub(crate) transports: Transports,

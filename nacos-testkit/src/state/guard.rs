@@ -1,0 +1,16 @@
+//! What is wrong with the server's authentication, and whether it is on.
+
+use std::time::Duration;
+
+/// How authentication differs from what the server was built with.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    /// Whether requests need a token; as the server was built, unless this says otherwise.
+    pub(crate) demands: Option<bool>,
+    /// The users have not been read yet.
+    pub(crate) knows_nobody: bool,
+    /// The plug-in that decides fails.
+    pub(crate) crashes: bool,
+    /// How long each login takes.
+    pub(crate) slow: Duration,
+}

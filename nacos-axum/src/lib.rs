@@ -1,8 +1,9 @@
 //! axum services that others find through Nacos, in one line.
 //!
 //! ```
+//! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> Result<(), BoxError> {
 //! # let server = nacos_testkit::Server::start().await?;
 //! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
 //! # let shutdown = nacos_axum::Shutdown::new();
@@ -10,11 +11,13 @@
 //! use axum::{Router, routing::get};
 //! use tokio::net::TcpListener;
 //!
+//! # tokio::spawn(async move {
 //! let app = Router::new().route("/", get(|| async { "hello" }));
 //! let listener = TcpListener::bind("0.0.0.0:0").await?;
 //! nacos_axum::serve(listener, app).with_nacos(&nacos, "orders")
 //! #   .with_shutdown(&shutdown)
 //!     .await?;
+//! # Ok::<_, BoxError>(()) }).await??;
 //! # Ok(()) }
 //! ```
 //!

@@ -1,12 +1,14 @@
 //! A Nacos client: one honest connection for configuration and naming.
 //!
 //! ```
+//! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> Result<(), BoxError> {
 //! # let server = nacos_testkit::Server::start().await?;
 //! # let address = server.addr().to_string();
 //! use nacos_core::{Client, Instance, Publish};
 //!
+//! # tokio::spawn(async move {
 //! let nacos = Client::builder().server_addr(address).connect().await?;
 //!
 //! // Configuration: read once, or follow.
@@ -19,6 +21,7 @@
 //!     nacos.naming().register("orders", Instance::new("127.0.0.1", 8080))?.ready().await?;
 //! let orders = nacos.naming().subscribe("orders")?.ready().await?;
 //! println!("{} can be called", orders.service().callable().count());
+//! # Ok::<_, BoxError>(()) }).await??;
 //! # Ok(()) }
 //! ```
 //!
@@ -40,8 +43,8 @@
 //! TLS, and with [`tls`](ClientBuilder::tls) every server is. Certificates are always checked.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), nacos_core::Error> {
 //! # use nacos_core::Client;
+//! # let _ = tokio::spawn(async move {
 //! let nacos = Client::builder()
 //!     .server_addr("https://nacos.example:8848")
 //!     .tls_ca_file("/etc/orders/ca.pem") // the system's authorities otherwise
@@ -49,7 +52,7 @@
 //!     .tls_key_file("/etc/orders/orders.key.pem")
 //!     .connect()
 //!     .await?;
-//! # Ok(()) }
+//! # Ok::<_, nacos_core::Error>(()) });
 //! ```
 //!
 //! Servers switch TLS on for each port apart. Java Nacos with TLS for gRPC alone, whose logins are
@@ -75,11 +78,6 @@
 //! No global state, no thread of its own unless `dedicated_thread` asks for one, no callback: user code never runs on the session's task, so none can
 //! delay it. No `tonic`, `prost`, `hyper` or `rustls` type in this API. Snapshots on disk,
 //! encrypted documents and fuzzy watches are not in this version.
-/// The examples of the README, compiled as tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
 mod builder;
 mod client;
 mod config;

@@ -156,7 +156,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     /// # Cancel safety
     ///
     /// Dropping the future ends all watches.
-    pub async fn start(self) -> Result<HotConfig<T>, Error> {
+    pub fn start(self) -> impl Future<Output = Result<HotConfig<T>, Error>> + Send {
+        self.started()
+    }
+
+    async fn started(self) -> Result<HotConfig<T>, Error> {
         let mut recipe = self.recipe;
         if recipe.name.is_none() {
             recipe.name = self.imports.last().map(|import| import.name().to_owned());

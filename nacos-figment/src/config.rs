@@ -140,12 +140,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
     /// # assert_eq!(pool.load().0, "postgres://db");
     /// # Ok(()) }
     /// ```
-    pub async fn resource<S, R, E, F, Fut>(
+    pub fn resource<S, R, E, F, Fut>(
         &self,
         name: &str,
         slice: impl for<'a> Fn(&'a T) -> &'a S + Send + Sync + 'static,
         build: F,
-    ) -> Result<Hot<R>, Error>
+    ) -> impl Future<Output = Result<Hot<R>, Error>> + Send
     where
         S: Clone + PartialEq + Send + Sync + 'static,
         R: Send + Sync + 'static,
@@ -153,9 +153,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
         F: Fn(S) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R, E>> + Send + 'static,
     {
+        self.built(Arc::new(FromSlice { name: name.into(), slice, build }))
+    }
+
+    async fn built<R: Send + Sync + 'static>(
+        &self,
+        resource: Arc<dyn Resource<T>>,
+    ) -> Result<Hot<R>, Error> {
+        let name = resource.name();
         let doing = format!("build the resource `{name}`");
-        let resource: Arc<dyn Resource<T>> =
-            Arc::new(FromSlice { name: name.into(), slice, build });
         // Until nothing was committed while it was being built.
         loop {
             let version = self.hot.version();

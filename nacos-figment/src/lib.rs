@@ -2,8 +2,9 @@
 //! restart.
 //!
 //! ```
+//! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> Result<(), BoxError> {
 //! # let server = nacos_testkit::Server::start().await?;
 //! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
 //! use nacos_figment::{Hot, HotConfig, Import};
@@ -11,6 +12,7 @@
 //! #[derive(serde::Deserialize, serde::Serialize)]
 //! struct AppConfig { rps: u32 }
 //!
+//! # tokio::spawn(async move {
 //! let config: HotConfig<AppConfig> = HotConfig::builder(&nacos)
 //!     .defaults(AppConfig { rps: 100 })
 //!     .import(Import::app("orders").ext("properties").group("ORDER_GROUP"))
@@ -20,6 +22,7 @@
 //!     .await?;
 //! let hot: Hot<AppConfig> = config.hot();
 //! assert_eq!(hot.load().rps, 100);
+//! # Ok::<_, BoxError>(()) }).await??;
 //! # Ok(()) }
 //! ```
 //!

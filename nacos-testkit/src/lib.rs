@@ -9,6 +9,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
+//! # tokio::spawn(async move {
 //! let server = Server::start().await?;
 //!
 //! // What another client does ...
@@ -21,6 +22,7 @@
 //!
 //! // ... and what they do can be waited for, without sleeping.
 //! server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1).await;
+//! # Ok::<_, std::io::Error>(()) }).await??;
 //! # Ok(())
 //! # }
 //! ```
@@ -44,11 +46,13 @@
 //! # use nacos_testkit::{PushFault, RawAnswer, Server};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
+//! # tokio::spawn(async move {
 //! # let server = Server::start().await?;
 //! server.answer_next("ConfigQueryRequest", 503);
 //! server.answer_next_raw("ConfigQueryRequest", RawAnswer::TruncatedFrame);
 //! server.next_push(PushFault::Duplicate);
 //! server.restart().await?;
+//! # Ok::<_, std::io::Error>(()) }).await??;
 //! # Ok(())
 //! # }
 //! ```

@@ -4,8 +4,9 @@
 //! A [`Channel`] stands where `tonic::transport::Channel` stands in generated clients:
 //!
 //! ```
+//! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> Result<(), BoxError> {
 //! # let server = nacos_testkit::Server::start().await?;
 //! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
 //! # struct InventoryClient(tonic::client::Grpc<nacos_tonic::Channel>);
@@ -13,6 +14,7 @@
 //! #     fn new(channel: nacos_tonic::Channel) -> Self { Self(tonic::client::Grpc::new(channel)) }
 //! #     async fn reserve(&mut self, _: tonic::Request<()>) -> Result<(), tonic::Status> { Ok(()) }
 //! # }
+//! # tokio::spawn(async move {
 //! let channel = nacos_tonic::Channel::new(&nacos, "inventory").await?;
 //! let mut inventory = InventoryClient::new(channel);
 //!
@@ -20,6 +22,7 @@
 //! let mut request = tonic::Request::new(());
 //! request.extensions_mut().insert(nacos_tonic::Idempotent);
 //! inventory.reserve(request).await?;
+//! # Ok::<_, BoxError>(()) }).await??;
 //! # Ok(()) }
 //! ```
 //!

@@ -75,17 +75,16 @@ impl<K: Connect> Builder<K> {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub async fn connect<N>(
+    pub fn connect<N>(
         self,
         client: &Client,
         service: N,
-    ) -> Result<Balance<K::Connection>, Error>
+    ) -> impl Future<Output = Result<Balance<K::Connection>, Error>> + Send
     where
         N: TryInto<ServiceKey>,
         InvalidName: From<N::Error>,
     {
-        let subscription = client.naming().subscribe(service)?.ready().await?;
-        Ok(self.subscribed(client, subscription))
+        self.connected(client, service.try_into().map_err(InvalidName::from))
     }
 
     /// Like [`connect`](Self::connect), but does not wait: requests do, for the ready timeout.
@@ -119,6 +118,15 @@ impl<K: Connect> Builder<K> {
     #[must_use]
     pub fn follow(self, services: Live<Service>) -> Balance<K::Connection> {
         self.start(services, None)
+    }
+
+    async fn connected(
+        self,
+        client: &Client,
+        service: Result<ServiceKey, InvalidName>,
+    ) -> Result<Balance<K::Connection>, Error> {
+        let subscription = client.naming().subscribe(service?)?.ready().await?;
+        Ok(self.subscribed(client, subscription))
     }
 
     fn subscribed(self, client: &Client, source: Subscription) -> Balance<K::Connection> {

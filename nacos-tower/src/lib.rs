@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> Result<(), nacos_tower::BoxError> {
 //! # let server = nacos_testkit::Server::start().await?;
 //! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
 //! # use bytes::Bytes;
@@ -26,6 +26,7 @@
 //! use nacos_tower::{Balance, BoxError, Endpoint, Policy, ServiceConnection};
 //! use tower::ServiceExt;
 //!
+//! # tokio::spawn(async move {
 //! let _guard = nacos.naming().register("orders", Instance::new("10.0.0.7", 8080))?.ready().await?;
 //!
 //! let connector = async |endpoint: Endpoint| {
@@ -35,6 +36,7 @@
 //!     Balance::builder(connector).policy(Policy::strict()).connect(&nacos, "orders").await?;
 //! let response = orders.oneshot(Request::new(())).await?;
 //! assert!(response.status().is_success());
+//! # Ok::<_, BoxError>(()) }).await??;
 //! # Ok(()) }
 //! ```
 //!

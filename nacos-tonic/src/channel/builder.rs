@@ -87,13 +87,18 @@ impl ChannelBuilder {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub async fn connect<N>(self, client: &Client, service: N) -> Result<Channel, Error>
+    pub fn connect<N>(
+        self,
+        client: &Client,
+        service: N,
+    ) -> impl Future<Output = Result<Channel, Error>> + Send
     where
         N: TryInto<ServiceKey>,
         InvalidName: From<N::Error>,
     {
         let (balance, retry) = self.parts();
-        Ok(channel(balance.connect(client, service).await?, &retry))
+        let connecting = balance.connect(client, service);
+        async move { Ok(channel(connecting.await?, &retry)) }
     }
 
     /// Like [`connect`](Self::connect), but does not wait: calls do, for the ready timeout.

@@ -80,12 +80,12 @@ impl Channel {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub async fn new<N>(client: &Client, service: N) -> Result<Self, Error>
+    pub fn new<N>(client: &Client, service: N) -> impl Future<Output = Result<Self, Error>> + Send
     where
         N: TryInto<ServiceKey>,
         InvalidName: From<N::Error>,
     {
-        Self::builder().connect(client, service).await
+        Self::builder().connect(client, service)
     }
 
     /// Begins a channel with options.

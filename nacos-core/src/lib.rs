@@ -107,6 +107,8 @@ mod state;
 mod store;
 mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 mod transport;
 mod vitals;
 mod wire;

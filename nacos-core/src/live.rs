@@ -1,5 +1,9 @@
 //! Values that change under their readers: one writer, many readers, the newest value wins.
-use std::sync::Arc;
+//!
+//! A `T` is a user's type, so its comparison, its `Debug` and its `Drop` are a user's code, and so is
+//! every condition. None of it runs under the channel's lock, which the writer takes too: what is in
+//! there is an [`Arc`], and all that is done to it there is to clone it, or to put it elsewhere.
+use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -19,7 +23,6 @@ use tokio::sync::watch;
 /// assert_eq!(*reader.get(), "two");
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Live<T> {
     rx: watch::Receiver<Arc<T>>,
 }
@@ -45,14 +48,22 @@ impl<T> Live<T> {
 
     /// Waits until the value satisfies `condition`, beginning with the current one.
     ///
-    /// `None` means that no more values will come and the last one does not satisfy it.
+    /// `None` means that no more values will come and the last one does not satisfy it. The condition
+    /// runs on the caller's task, and delays nobody else: it may read the same value, or block.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub async fn wait_for(&mut self, mut condition: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
-        let value = self.rx.wait_for(|value| condition(value)).await.ok()?;
-        Some(Arc::clone(&value))
+        loop {
+            let value = Arc::clone(&self.rx.borrow_and_update());
+            if condition(&value) {
+                return Some(value);
+            }
+            // Nobody keeps a value for as long as he waits for the next.
+            drop(value);
+            self.rx.changed().await.ok()?;
+        }
     }
 }
 
@@ -62,8 +73,13 @@ impl<T> Clone for Live<T> {
     }
 }
 
+impl<T: fmt::Debug> fmt::Debug for Live<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Live").field(&self.get()).finish()
+    }
+}
+
 /// The only writer of a [`Live`] value. Dropping it ends the readers' streams.
-#[derive(Debug)]
 pub struct LiveWriter<T> {
     tx: watch::Sender<Arc<T>>,
 }
@@ -79,13 +95,24 @@ impl<T> LiveWriter<T> {
     where
         T: PartialEq,
     {
-        self.tx.send_if_modified(|current| {
-            let changed = **current != value;
-            if changed {
-                *current = Arc::new(value);
+        let mut value = Arc::new(value);
+        loop {
+            let current = self.get();
+            if *current == *value {
+                return false;
             }
-            changed
-        })
+            let in_place = self.tx.send_if_modified(|slot| {
+                let same = Arc::ptr_eq(slot, &current);
+                if same {
+                    std::mem::swap(slot, &mut value);
+                }
+                same
+            });
+            if in_place {
+                return true;
+            }
+            // Another thread has published meanwhile: that is what it has to differ from now.
+        }
     }
 
     /// The current value.
@@ -116,6 +143,12 @@ impl<T> LiveWriter<T> {
     }
 }
 
+impl<T: fmt::Debug> fmt::Debug for LiveWriter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LiveWriter").field(&self.get()).finish()
+    }
+}
+
 /// A value, as its only writer and a first reader.
 pub fn live<T>(value: T) -> (LiveWriter<T>, Live<T>) {
     let (tx, rx) = watch::channel(Arc::new(value));
@@ -124,6 +157,15 @@ pub fn live<T>(value: T) -> (LiveWriter<T>, Live<T>) {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        cell::Cell,
+        sync::{Mutex, OnceLock, mpsc::sync_channel},
+        thread,
+        time::Duration,
+    };
+
+    use nacos_testkit::{TimeLimit, within};
+
     use super::*;
 
     #[tokio::test]
@@ -149,5 +191,128 @@ mod tests {
         assert!(!writer.publish_if_changed(1));
         assert!(!reader.rx.has_changed().expect("the writer lives"));
         assert!(writer.publish_if_changed(2));
+    }
+
+    /// Reads the same value while it is compared, shown or dropped, as a user's type may.
+    #[derive(Default)]
+    struct Meddler {
+        number: u32,
+        reader: Arc<OnceLock<Live<Meddler>>>,
+    }
+
+    impl Meddler {
+        fn meddle(&self) -> u32 {
+            // The reader goes with the last of them.
+            self.reader.get().map_or(0, |reader| reader.get().number)
+        }
+    }
+
+    impl PartialEq for Meddler {
+        fn eq(&self, other: &Self) -> bool {
+            self.writes();
+            self.number == other.number
+        }
+    }
+
+    impl fmt::Debug for Meddler {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.writes();
+            write!(f, "{}", self.number)
+        }
+    }
+
+    thread_local! {
+        static WRITER: Cell<Option<&'static LiveWriter<Meddler>>> = const { Cell::new(None) };
+    }
+
+    impl Meddler {
+        /// Publishes, once, from where only the value's own code runs.
+        fn writes(&self) {
+            self.meddle();
+            if let Some(writer) = WRITER.take() {
+                writer.publish(Self { number: 7, reader: Arc::clone(&self.reader) });
+            }
+        }
+    }
+
+    impl Drop for Meddler {
+        fn drop(&mut self) {
+            self.writes();
+        }
+    }
+
+    #[test]
+    fn no_code_of_the_value_runs_under_the_lock() {
+        let _limit = TimeLimit::start();
+        let shared = Arc::new(OnceLock::new());
+        let meddler = |number| Meddler { number, reader: Arc::clone(&shared) };
+        let (writer, reader) = live(meddler(0));
+        let writer: &'static _ = Box::leak(Box::new(writer));
+        assert!(shared.set(reader.clone()).is_ok());
+        let armed = || WRITER.set(Some(writer));
+
+        armed();
+        assert!(writer.publish_if_changed(meddler(1)), "compared with what was there, then with 7");
+        armed();
+        writer.publish(meddler(2));
+        armed();
+        assert_eq!(format!("{writer:?}"), "LiveWriter(7)");
+        armed();
+        assert_eq!(format!("{reader:?}"), "Live(7)");
+        WRITER.set(None);
+    }
+
+    #[test]
+    fn condition_may_read_the_same_value_while_it_is_replaced() {
+        let _limit = TimeLimit::start();
+        let (writer, mut reader) = live(0);
+        let same = reader.clone();
+        let (begun, running) = sync_channel(0);
+        let (published, go_on) = sync_channel(0);
+        let publishing = thread::spawn(move || {
+            running.recv().expect("the condition runs");
+            writer.publish(1);
+            published.send(()).expect("the condition waits");
+            writer
+        });
+        // Also while the condition blocks: that is the caller's time, and nobody else's.
+        let wait = reader.wait_for(move |value| {
+            if *value == 0 {
+                begun.send(()).expect("the writer waits");
+                go_on.recv().expect("it has published");
+            }
+            *same.get() == 1 && *value == 1
+        });
+        let value = futures_util::FutureExt::now_or_never(wait).flatten();
+        assert_eq!(value.as_deref(), Some(&1));
+        drop(publishing.join());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn condition_that_nothing_satisfies_sees_every_value_that_stays() {
+        let (writer, mut reader) = live(0);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noting = Arc::clone(&seen);
+        let waiting = crate::tasks::spawn(async move {
+            let note = |value: &i32| noting.lock().expect("whole").push(*value);
+            reader
+                .wait_for(|value| {
+                    note(value);
+                    false
+                })
+                .await
+                .is_none()
+        });
+        within(Duration::from_secs(60), async move {
+            for value in 1..3 {
+                tokio::task::yield_now().await;
+                writer.publish(value);
+            }
+            tokio::task::yield_now().await;
+            drop(writer);
+            assert_eq!(waiting.await, Some(true));
+        })
+        .await;
+        assert_eq!(*seen.lock().expect("whole"), [0, 1, 2]);
     }
 }

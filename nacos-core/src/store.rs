@@ -2,7 +2,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::live::{Live, LiveWriter, live};
@@ -10,7 +10,8 @@ use crate::live::{Live, LiveWriter, live};
 /// A [`Live`] value for each key that a guard claims.
 ///
 /// Guards come and go on callers' tasks, values come from the session's task; the lock is held for
-/// a map operation only, never across an await.
+/// a map operation only, never across an await. Nobody is woken under it: a waker is a user's code,
+/// and may drop a guard then and there, which takes the lock.
 ///
 /// A guard [enters](Self::enter) before it claims and [leaves](Self::leave) after it has withdrawn.
 /// So either a new guard finds the value that the last one left, or the session hears of the
@@ -28,7 +29,7 @@ struct Entries<K, V> {
 
 #[derive(Debug)]
 struct Entry<V> {
-    writer: LiveWriter<V>,
+    writer: Arc<LiveWriter<V>>,
     guards: usize,
 }
 
@@ -41,14 +42,13 @@ impl<K: Clone + Eq + Hash, V> Store<K, V> {
     ///
     /// After [`close`](Self::close) the reader has ended already.
     pub(crate) fn enter(&self, key: &K, initial: impl FnOnce() -> V) -> Live<V> {
+        let (writer, reader) = live(initial());
         let mut entries = self.lock();
         if entries.closed {
-            return live(initial()).1;
+            return reader;
         }
-        let entry = entries
-            .live
-            .entry(key.clone())
-            .or_insert_with(|| Entry { writer: live(initial()).0, guards: 0 });
+        let writer = Arc::new(writer);
+        let entry = entries.live.entry(key.clone()).or_insert_with(|| Entry { writer, guards: 0 });
         entry.guards += 1;
         entry.writer.reader()
     }
@@ -56,18 +56,20 @@ impl<K: Clone + Eq + Hash, V> Store<K, V> {
     /// A guard goes. With the last one the value goes too, and its readers end.
     pub(crate) fn leave(&self, key: &K) {
         let mut entries = self.lock();
-        if let Some(entry) = entries.live.get_mut(key) {
-            entry.guards -= 1;
-            if entry.guards == 0 {
-                entries.live.remove(key);
-            }
-        }
+        let Some(entry) = entries.live.get_mut(key) else { return };
+        entry.guards -= 1;
+        let gone = if entry.guards == 0 { entries.live.remove(key) } else { None };
+        drop(entries);
+        // Its readers learn of it here.
+        drop(gone);
     }
 
-    /// Replaces the value under `key` with what `next` makes of it; `None` leaves it alone.
+    /// Replaces the value under `key` with what `next` makes of it; `None` leaves it alone. Called by
+    /// one task only: two at a time would each make something of the same value.
     pub(crate) fn update(&self, key: &K, next: impl FnOnce(&V) -> Option<V>) {
-        let entries = self.lock();
-        if let Some(Entry { writer, .. }) = entries.live.get(key)
+        let writer = self.lock().live.get(key).map(|entry| Arc::clone(&entry.writer));
+        // A guard that leaves and enters in between has another value, and claims anew.
+        if let Some(writer) = writer
             && let Some(value) = next(&writer.get())
         {
             writer.publish(value);
@@ -78,7 +80,9 @@ impl<K: Clone + Eq + Hash, V> Store<K, V> {
     pub(crate) fn close(&self) {
         let mut entries = self.lock();
         entries.closed = true;
-        entries.live.clear();
+        let live = std::mem::take(&mut entries.live);
+        drop(entries);
+        drop(live);
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries<K, V>> {
@@ -89,7 +93,16 @@ impl<K: Clone + Eq + Hash, V> Store<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Context,
+    };
+
+    use nacos_testkit::TimeLimit;
+
     use super::*;
+    use crate::testing::inline_waker;
 
     #[tokio::test]
     async fn value_is_kept_while_a_guard_claims_it() {
@@ -114,5 +127,33 @@ mod tests {
         assert_eq!(old.changed().await, None);
         assert_eq!(store.enter(&"orders", || 0).changed().await, None);
         store.leave(&"orders");
+    }
+
+    #[test]
+    fn whoever_is_woken_may_use_the_store_at_once() {
+        let _limit = TimeLimit::start();
+        let store = Arc::new(Store::new());
+        let woken = Arc::new(AtomicUsize::new(0));
+        let waker = inline_waker({
+            let (store, woken) = (Arc::clone(&store), Arc::clone(&woken));
+            move || {
+                woken.fetch_add(1, Ordering::Relaxed);
+                store.enter(&"other", || 0);
+                store.leave(&"other");
+            }
+        });
+        let ends: [fn(&Store<&'static str, i32>); 3] = [
+            |store| store.update(&"orders", |_| Some(1)),
+            |store| store.leave(&"orders"),
+            Store::close,
+        ];
+        for (n, end) in ends.into_iter().enumerate() {
+            let mut reader = store.enter(&"orders", || 0);
+            let mut changed = pin!(reader.changed());
+            assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            end(&store);
+            assert_eq!(woken.load(Ordering::Relaxed), n + 1);
+            store.leave(&"orders");
+        }
     }
 }

@@ -29,7 +29,8 @@
 //!
 //! # Time
 //!
-//! The server lives on the runtime that starts it, never starts a thread, and ends with its handle.
+//! The server lives on the runtime that starts it, never starts a thread, and ends with its handle. A
+//! test that could hang is run [`within`] a limit.
 //! Every timer is tokio's: under `#[tokio::test(start_paused = true)]` silences take no time. By
 //! default the server is prompt where real ones take their time; [`Builder::observed_timing`] gives
 //! it their pace.
@@ -81,6 +82,7 @@ mod fault;
 mod grpc;
 mod happening;
 mod http;
+mod limit;
 mod line;
 mod observe;
 mod peer;
@@ -97,5 +99,6 @@ mod wire;
 pub use behaviour::Behaviour;
 pub use builder::Builder;
 pub use fault::{PushFault, RawAnswer};
+pub use limit::{TimeLimit, within};
 pub use server::Server;
 pub use state::{Document, Instance, Received};

@@ -50,14 +50,18 @@ impl Line {
         {
             tracing::debug!(%error, "line is closed instead of reset");
         }
-        inner.wake();
+        let waiting = inner.waiting();
+        drop(inner);
+        wake(waiting);
     }
 
     /// Stops or heals the line: while stopped, bytes are neither read nor written.
     pub(crate) fn stop(&self, stopped: bool) {
         let mut inner = self.lock();
         inner.stopped = stopped;
-        inner.wake();
+        let waiting = inner.waiting();
+        drop(inner);
+        wake(waiting);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -88,11 +92,14 @@ impl Line {
 }
 
 impl Inner {
-    fn wake(&mut self) {
-        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
-            waker.wake();
-        }
+    fn waiting(&mut self) -> [Option<Waker>; 2] {
+        [self.reader.take(), self.writer.take()]
     }
+}
+
+/// Not under the lock: a waker may run what it wakes.
+fn wake(waiting: [Option<Waker>; 2]) {
+    waiting.into_iter().flatten().for_each(Waker::wake);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +159,9 @@ impl Gate {
     pub(crate) fn close(&self) {
         let mut gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         gate.0 = None;
-        if let Some(waker) = gate.1.take() {
+        let waiting = gate.1.take();
+        drop(gate);
+        if let Some(waker) = waiting {
             waker.wake();
         }
     }

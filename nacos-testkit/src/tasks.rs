@@ -24,6 +24,11 @@ impl Drop for Task {
     }
 }
 
+/// Starts a thread beside the runtime, which may not run at all. It ends by itself.
+pub(crate) fn spawn_thread(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}
+
 /// The tasks of one transport: hyper's streams and our readers of them.
 ///
 /// Clones share the tasks; [`TransportTasks::end`] aborts them all.

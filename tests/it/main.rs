@@ -28,3 +28,4 @@ mod support;
 mod telemetry;
 mod tidy;
 mod tls;
+mod user_code;

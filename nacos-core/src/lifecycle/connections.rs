@@ -80,15 +80,15 @@ impl Connections {
         let id = set.next;
         set.next += 1;
         set.switches.insert(id, Arc::clone(&switch));
-        self.shared.open.send_replace(set.switches.len());
         drop(set);
+        self.shared.counted();
         Tracked { io, switch, _entry: Entry { id, shared: Arc::clone(&self.shared) } }
     }
 
     /// How many there are.
     #[must_use]
     pub fn open(&self) -> usize {
-        *self.shared.open.borrow()
+        self.shared.set().switches.len()
     }
 
     /// Waits until there are none.
@@ -118,6 +118,18 @@ impl Connections {
 }
 
 impl Shared {
+    /// Tells how many there are. Not under the lock: whoever is woken may open or drop a connection.
+    fn counted(&self) {
+        let mut now = self.set().switches.len();
+        loop {
+            self.open.send_replace(now);
+            let then = std::mem::replace(&mut now, self.set().switches.len());
+            if then == now {
+                return;
+            }
+        }
+    }
+
     fn set(&self) -> MutexGuard<'_, Set> {
         // A panic under the lock cannot leave the set half-changed.
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,9 +179,8 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut set = self.shared.set();
-        set.switches.remove(&self.id);
-        self.shared.open.send_replace(set.switches.len());
+        self.shared.set().switches.remove(&self.id);
+        self.shared.counted();
     }
 }
 
@@ -220,9 +231,28 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Tracked<Io> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use nacos_testkit::TimeLimit;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 
     use super::*;
+    use crate::testing::inline_waker;
+
+    #[test]
+    fn whoever_is_woken_may_look_at_the_connections_at_once() {
+        let _limit = TimeLimit::start();
+        let connections = Connections::new();
+        let tracked = connections.track(());
+        let waker = inline_waker({
+            let connections = connections.clone();
+            move || assert_eq!(connections.cut(), 0)
+        });
+        let mut closed = pin!(connections.closed());
+        assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(tracked);
+        assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    }
 
     #[tokio::test]
     async fn cut_wakes_reader_and_writer_that_wait() {

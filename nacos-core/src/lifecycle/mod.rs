@@ -179,13 +179,13 @@ impl Lifecycle {
 
     /// Listens to signals, once, however often it is called.
     fn listen_to_signals(&self) {
-        self.shared.signals.get_or_init(|| match signals::listen(self.shutdown().clone()) {
-            Ok(task) => Some(task),
-            Err(error) => {
-                warn!(%error, "no signal will end the servers");
-                None
-            }
+        let mut failed = None;
+        self.shared.signals.get_or_init(|| {
+            signals::listen(self.shutdown().clone()).map_err(|error| failed = Some(error)).ok()
         });
+        if let Some(error) = failed {
+            warn!(%error, "no signal will end the servers");
+        }
     }
 
     /// One more server.
@@ -197,15 +197,29 @@ impl Lifecycle {
 
 impl Shared {
     fn change(&self, change: impl FnOnce(&mut Servers)) {
-        let mut servers = self.servers();
-        change(&mut servers);
-        self.readiness.publish_if_changed(if self.shutdown.has_begun() {
+        change(&mut self.servers());
+        // Not under the lock, which whoever is woken may take. Of two that change it at the same
+        // time, the one that publishes last has looked last, too.
+        let mut now = self.now();
+        loop {
+            self.readiness.publish_if_changed(now);
+            let then = std::mem::replace(&mut now, self.now());
+            if then == now {
+                return;
+            }
+        }
+    }
+
+    /// What the servers make of it together.
+    fn now(&self) -> Readiness {
+        let servers = self.servers();
+        if self.shutdown.has_begun() {
             Readiness::Stopping
         } else if servers.running > 0 && servers.running == servers.ready {
             Readiness::Ready
         } else {
             Readiness::Starting
-        });
+        }
     }
 
     fn servers(&self) -> MutexGuard<'_, Servers> {

@@ -1,14 +1,14 @@
 //! Whole lives of servers, on a paused clock, against a Nacos in the process.
 mod world;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, task::Context, time::Duration};
 
-use nacos_testkit::Server as Nacos;
+use nacos_testkit::{Server as Nacos, TimeLimit};
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 
 use self::world::{Line, World, ask, finish, outcome, outcomes, run, took};
 use super::{Bound, Lifecycle, Outcome, Readiness, Step, begin::follow};
-use crate::{Client, ErrorKind, Instance};
+use crate::{Client, ErrorKind, Instance, inspect::Inspect, testing::inline_waker};
 
 #[tokio::test(start_paused = true)]
 async fn listens_before_it_is_registered() {
@@ -24,6 +24,21 @@ async fn listens_before_it_is_registered() {
     world.registered(1).await;
     assert_eq!(world.instances()[0].port, u32::from(address.port()));
     assert_eq!(world.instances()[0].ip, "127.0.0.1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_told_of_readiness_may_look_at_the_lifecycle_at_once() {
+    let _limit = TimeLimit::start();
+    let world = World::new().await;
+    let waker = inline_waker({
+        let lifecycle = world.lifecycle.clone();
+        move || drop(lifecycle.shared.report())
+    });
+    let mut readiness = world.lifecycle.readiness();
+    let mut changed = pin!(readiness.changed());
+    assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    world.lifecycle.join().ready();
+    assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
 #[tokio::test(start_paused = true)]

@@ -161,24 +161,26 @@ impl Shared {
         let mut loaded = self.loaded();
         match made {
             Ok(configs) => {
-                if loaded.configs.replace(configs.clone()).is_some() {
-                    info!("certificates have changed: new connections are made with them");
-                }
+                let former = loaded.configs.replace(configs.clone());
                 loaded.print = print;
                 loaded.complaint = None;
+                // Whoever reads the log is no code of ours.
+                drop(loaded);
+                if former.is_some() {
+                    info!("certificates have changed: new connections are made with them");
+                }
                 Ok(configs)
             }
-            Err(problem) => match loaded.configs.clone() {
-                Some(former) => {
-                    if loaded.complaint.as_ref() != Some(&problem) {
-                        let TlsProblem { option, why } = &problem;
-                        warn!(option, %why, "certificates cannot be read again: the former stay");
-                        loaded.complaint = Some(problem);
-                    }
-                    Ok(former)
+            Err(problem) => {
+                let Some(former) = loaded.configs.clone() else { return Err(problem) };
+                let said = loaded.complaint.replace(problem.clone());
+                drop(loaded);
+                if said.as_ref() != Some(&problem) {
+                    let TlsProblem { option, why } = &problem;
+                    warn!(option, %why, "certificates cannot be read again: the former stay");
                 }
-                None => Err(problem),
-            },
+                Ok(former)
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     answer::publish_plainly,
     fault::Planned,
     line::Cut,
-    state::{ConfigKey, Expected, ServiceKey},
+    state::{ConfigKey, Expected, Publication, ServiceKey},
 };
 
 /// Faults. Each is in effect when the call returns.
@@ -59,6 +59,19 @@ impl Server {
     /// Makes every token worthless that was handed out so far.
     pub fn expire_tokens(&self) {
         self.shared.change(|state| state.tokens.expire());
+    }
+
+    /// Lets the user do only what one of these rights covers, or everything again (`None`), as a Java
+    /// server decides it, reading and writing taken together.
+    ///
+    /// A right is `namespace:group:type/name`, where `*` stands for any text: `public:ORDERS:config/*`
+    /// for the documents of one group. A listen is authorised as `namespace:*:config/*` with the
+    /// namespace of its first document, so that whoever has rights on a group only may read and not
+    /// listen.
+    pub fn limit_rights(&self, rights: Option<&[&str]>) {
+        let rights =
+            rights.map(|rights| rights.iter().map(|&right| right.to_owned()).collect::<Vec<_>>());
+        self.shared.change(|state| state.rights = rights);
     }
 
     /// Hands out a token as a login does, without one: for clients that have obtained theirs
@@ -142,6 +155,31 @@ impl Server {
         content_type: &str,
     ) {
         self.publish_as(namespace, group, data_id, content, Some(content_type.to_owned()));
+    }
+
+    /// Publishes a configuration as another client does that has encrypted it: cipher text, and the key
+    /// of the cipher text in encrypted form. r-nacos loses that key.
+    pub fn publish_encrypted(
+        &self,
+        namespace: &str,
+        group: &str,
+        data_id: &str,
+        content: impl Into<String>,
+        encrypted_data_key: &str,
+    ) {
+        let key = config_key(namespace, group, data_id);
+        let behaviour = self.shared.behaviour();
+        let encrypted_data_key =
+            if behaviour.is_java() { encrypted_data_key.to_owned() } else { String::new() };
+        let publication = Publication {
+            content: content.into(),
+            encrypted_data_key,
+            at: self.shared.now_millis(),
+            ..Publication::default()
+        };
+        self.shared.change(|state| state.configs.publish(&key, publication, behaviour));
+        let events = self.shared.stored(key);
+        self.shared.set_off(events);
     }
 
     /// Removes a configuration as another client: listeners are told.

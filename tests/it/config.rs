@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use nacos_core::{ClaimState, DocumentState, ErrorKind, Namespace, Publish};
-use nacos_testkit::{Behaviour, PushFault};
+use nacos_testkit::{Behaviour, PushFault, RawAnswer};
 use tokio::time::Instant;
 
 use crate::support::{
@@ -214,6 +214,49 @@ async fn query_that_fails_for_the_moment_is_waited_for_and_named_in_the_end() {
     let error = other.ready().await.expect_err("refused until the end");
     assert_eq!(error.kind(), ErrorKind::Overloaded);
     assert!(chain(&error).contains("503"), "{error:?}");
+}
+
+/// What Java servers answer to a query while they write a document down.
+fn being_modified(request: &str) -> (String, RawAnswer) {
+    let message = "requested file is being modified, please try later.";
+    let body = serde_json::json!({
+        "resultCode": 500, "errorCode": 400, "message": message, "success": false,
+        "lastModified": 0, "beta": false
+    });
+    let message_type = request.replace("Request", "Response");
+    (request.to_owned(), RawAnswer::Message { message_type, body: body.to_string() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn document_that_is_being_modified_is_asked_for_again_until_the_deadline() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    let client = connected(&server).await;
+    for request in ["ConfigQueryRequest", "ConfigPublishRequest", "ConfigRemoveRequest"] {
+        for _ in 0..3 {
+            let (request, answer) = being_modified(request);
+            server.answer_next_raw(&request, answer);
+        }
+    }
+    let configs = client.configs();
+    let began = Instant::now();
+    let document = configs.get("d").await.expect("the fourth try").expect("is there");
+    assert_eq!((&*document.content, server.requests("ConfigQueryRequest")), ("1", 4));
+    assert!(Instant::now() - began < Duration::from_secs(1), "a moment each");
+    configs.publish(Publish::new("d", "2").expect("valid")).await.expect("not done before");
+    configs.remove("d").await.expect("not done before");
+
+    // For ever: the deadline ends it, and the error says what the server said.
+    for _ in 0..100 {
+        let (request, answer) = being_modified("ConfigQueryRequest");
+        server.answer_next_raw(&request, answer);
+    }
+    let began = Instant::now();
+    let error = configs.get("d").await.expect_err("until the deadline");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Server, Some(400)));
+    assert!(error.is_retryable() && chain(&error).contains("being modified"), "{error:?}");
+    assert_eq!((Instant::now() - began).as_secs(), 10);
+    assert!(server.requests("ConfigQueryRequest") < 24, "not in a hot loop");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod connect;
 mod credentials;
 mod dedicated;
 mod large_push;
+mod least_privilege;
 mod leaving;
 mod login;
 mod logs;

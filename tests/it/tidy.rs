@@ -226,6 +226,7 @@ fn sources(below: &str) -> impl Iterator<Item = Source> {
         "simulation",
         "roster_tests.rs",
         "golden.rs",
+        "steps",
         "steps.rs",
         "fuzzed.rs",
         "testing.rs",

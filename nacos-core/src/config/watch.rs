@@ -36,11 +36,40 @@ pub struct Watch {
     key: ConfigKey,
     claim: Claimed,
     state: Live<DocumentState>,
+    polls: bool,
 }
 
 impl Watch {
     pub(super) fn new(key: ConfigKey, claim: Claimed, state: Live<DocumentState>) -> Self {
-        Self { key, claim, state }
+        Self { key, claim, state, polls: false }
+    }
+
+    /// Asks for the document every 30 s (± 20 %) for as long as the server does not let this client
+    /// listen to it. Off by default: the more clients poll, the more their servers have to do, and a
+    /// change is seen half a minute late.
+    ///
+    /// Servers authorise listening for a whole namespace, by the right to read `namespace:*:config/*`:
+    /// a user who has rights on one group only can read its documents, but not listen to them. Without
+    /// this, such a watch is [`Unreachable`](DocumentState::Unreachable), with the last content that
+    /// was read and a cause that names the right. With it the document is shown as it was last read,
+    /// while [`claim`](Self::claim) says that the listen is refused. The listen is asked for again
+    /// about every minute; polling ends when it is granted, and with the watch.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # server.publish("", "ORDERS", "limits", "7");
+    /// # server.limit_rights(Some(&["public:ORDERS:config/*"]));
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// let watch = nacos.configs().watch(("limits", "ORDERS"))?.poll_when_refused().ready().await?;
+    /// assert!(watch.state().document().is_some());
+    /// # Ok(()) }
+    /// ```
+    pub fn poll_when_refused(mut self) -> Self {
+        self.claim.poll_when_refused();
+        self.polls = true;
+        self
     }
 
     /// Waits until the server has said whether the document exists.
@@ -55,9 +84,12 @@ impl Watch {
     ///
     /// Dropping the future ends the watch.
     pub async fn ready(mut self) -> Result<Self, Error> {
+        let polls = self.polls;
         let settled = |state: &DocumentState| match state {
             DocumentState::Pending => false,
             DocumentState::Present(_) | DocumentState::Absent => true,
+            // Perhaps from before it was polled: the claim tells whether it cannot be read either.
+            DocumentState::Unreachable { why: ErrorKind::Denied, .. } if polls => false,
             DocumentState::Unreachable { why, .. } => !why.is_retryable(),
         };
         let doing = format!("watch {}", self.key);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    session::reconnect_delay,
+    session::{conflict_delay, reconnect_delay},
     state::SessionState,
     telemetry,
     transport::{CallError, Limit},
@@ -36,7 +36,7 @@ impl Connection {
     ///
     /// Waits for a connection if there is none, goes on to the next one if this one is lost, logs
     /// in again once if the token is refused; all within the request timeout, and each try within
-    /// three seconds. Nothing is sent to a server that lacks the ability which the request needs.
+    /// three seconds. A document that is just being replaced is asked for again. Nothing is sent to a server that lacks the ability which the request needs.
     pub(crate) async fn call<R: Request>(
         &self,
         doing: impl Display,
@@ -48,6 +48,7 @@ impl Connection {
         let mut denied = false;
         let mut last_error = None;
         let mut tries = 0;
+        let mut conflicts = 0;
         loop {
             // A future that is ready is never late: the deadline has to be looked at.
             if Instant::now() >= deadline {
@@ -96,6 +97,18 @@ impl Connection {
                             }
                         }
                         return Ok(Err(refusal));
+                    }
+                    // Neither read nor done: the server is just writing it down.
+                    _ if refusal.says_being_modified() => {
+                        let pause = conflict_delay(conflicts, fastrand::f64());
+                        conflicts = conflicts.saturating_add(1);
+                        last_error = Some(
+                            Error::new(refusal.kind(), &doing)
+                                .with_code(refusal.code)
+                                .because(refusal),
+                        );
+                        sleep_until(deadline.min(Instant::now() + pause)).await;
+                        continue;
                     }
                     _ => return Ok(Err(refusal)),
                 },

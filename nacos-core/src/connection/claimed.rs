@@ -45,6 +45,17 @@ impl Claimed {
         });
     }
 
+    /// The document of this watch is asked for regularly while the server lets nobody listen to it.
+    /// Readers of the claim's former state end.
+    pub(crate) fn poll_when_refused(&mut self) {
+        let ClaimKey::Listen(key) = &self.key else { return };
+        // Another state: a refusal from before must not be taken for the answer to this.
+        let (writer, state) = live(ClaimState::Pending);
+        let (key, guard) = (key.clone(), self.guard);
+        self.connection.send(Command::PollWhenRefused { key, guard, state: writer });
+        self.state = state;
+    }
+
     /// Waits until the server holds the claim.
     ///
     /// # Errors

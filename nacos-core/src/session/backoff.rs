@@ -30,6 +30,12 @@ pub(crate) fn conflict_delay(attempt: u32, jitter: f64) -> Duration {
     at_least_half(exponential(FIRST, attempt, CONFLICT_CAP), jitter)
 }
 
+/// The delay before a document is asked for again to which nobody may listen: 30 s, give or take a
+/// fifth.
+pub(crate) fn poll_delay(jitter: f64) -> Duration {
+    POLL_EVERY.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+}
+
 /// The delay before a password that was refused is tried again: a minute at least.
 pub(crate) fn denied_delay(jitter: f64) -> Duration {
     DENIED + (DENIED / 5).mul_f64(jitter.clamp(0.0, 1.0))
@@ -57,6 +63,7 @@ const EAGER: Duration = Duration::from_secs(75);
 const EAGER_CAP: Duration = Duration::from_millis(250);
 const FIRST: Duration = Duration::from_millis(50);
 const LOCATE_FIRST: Duration = Duration::from_secs(1);
+const POLL_EVERY: Duration = Duration::from_secs(30);
 const RETRY_CAP: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 
@@ -89,6 +96,7 @@ mod tests {
             |delay: fn(f64) -> Duration| delay(1.0).as_secs_f64() / delay(0.0).as_secs_f64();
         assert!(spread(|jitter| conflict_delay(0, jitter)) > 1.9);
         assert!(spread(|jitter| conflict_delay(u32::MAX, jitter)) > 1.9);
+        assert!(spread(poll_delay) > 1.4);
         assert!(spread(denied_delay) > 1.1);
         assert_eq!(denied_delay(0.0), Duration::from_secs(60), "never earlier");
     }

@@ -11,12 +11,12 @@
 //!           unchanged   └── hint ──▶ Dirty ◀── hint, failed ─────┘
 //! ```
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Instant,
 };
 
-use super::timers::Timers;
+use super::{claims::GuardId, listens::missing_right, timers::Timers};
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
@@ -54,6 +54,20 @@ struct Entry {
     state: DocumentState,
     standing: Standing,
     failures: u32,
+    /// The server of this connection lets us not listen, for want of a right.
+    denial: Option<Denial>,
+    /// Who wants it to be asked for regularly as long as that is so.
+    pollers: BTreeSet<GuardId>,
+}
+
+/// A listen was refused for want of a right.
+#[derive(Clone, Debug)]
+struct Denial {
+    why: Cause,
+    /// What the server said.
+    message: Arc<str>,
+    /// Whether the document itself can be read; not known before it was asked for.
+    readable: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,7 +104,63 @@ impl Documents {
             state: DocumentState::Pending,
             standing: Standing::Unsure,
             failures: 0,
+            denial: None,
+            pollers: BTreeSet::new(),
         });
+    }
+
+    /// `guard` wants `key` to be asked for regularly while nobody may listen to it.
+    pub(crate) fn poll(&mut self, key: &ConfigKey, guard: GuardId) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.pollers.insert(guard);
+        }
+    }
+
+    /// `guard` wants nothing any more.
+    pub(crate) fn poll_no_more(&mut self, key: &ConfigKey, guard: GuardId) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.pollers.remove(&guard);
+        }
+    }
+
+    /// The server does not let us listen to `key`. Whether it can be read is asked first; see
+    /// [`denial`](Self::denial).
+    pub(crate) fn listen_denied(&mut self, key: &ConfigKey, why: &Cause, message: Arc<str>) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let polls = !entry.pollers.is_empty();
+        let shown = matches!(entry.state, DocumentState::Present(_) | DocumentState::Absent);
+        let known = entry.denial.as_ref().and_then(|denial| denial.readable);
+        // Who has just begun to poll is told nothing before there is something to show.
+        let readable = known.filter(|readable| !(polls && *readable && !shown));
+        entry.denial = Some(Denial { why: why.clone(), message, readable });
+        let idle = matches!(entry.standing, Standing::Unsure | Standing::Clean);
+        if idle && (readable != Some(true) || polls) {
+            self.rest(key, Standing::Dirty { not_before: None });
+        }
+    }
+
+    /// The server lets us listen to `key`: it is not polled any more.
+    pub(crate) fn listen_granted(&mut self, key: &ConfigKey) {
+        if let Some(entry) = self.entries.get_mut(key)
+            && entry.denial.take().is_some()
+            && matches!(entry.standing, Standing::Dirty { not_before: Some(_) })
+        {
+            // The listen's answer says whether it has to be asked for.
+            entry.standing = Standing::Unsure;
+        }
+    }
+
+    /// Why nobody may listen to `key`, once it is known whether it can be read.
+    pub(crate) fn denial(&self, key: &ConfigKey) -> Option<Arc<str>> {
+        let entry = self.entries.get(key)?;
+        let Denial { message, readable, .. } = entry.denial.as_ref()?;
+        let polled = !entry.pollers.is_empty();
+        Some(if (*readable)? { missing_right(key, message, polled) } else { Arc::clone(message) })
+    }
+
+    /// Whether the server lets us not listen to `key`.
+    pub(crate) fn is_denied(&self, key: &ConfigKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.denial.is_some())
     }
 
     /// Ends it.
@@ -180,16 +250,34 @@ impl Documents {
     }
 
     /// A query found `found`, or that there is nothing. Returns the state if it is a new one.
+    ///
+    /// If nobody may listen to it, it is asked for again at `poll_at`, as far as somebody wants that.
     pub(crate) fn answered(
         &mut self,
         key: &ConfigKey,
         ticket: Ticket,
         found: Option<Document>,
+        poll_at: Instant,
     ) -> Option<DocumentState> {
         let entry = self.asked(key, ticket)?;
         entry.failures = 0;
-        let rest = entry.standing.answered(Standing::Clean);
-        let state = found.map_or(DocumentState::Absent, DocumentState::Present);
+        let polled = !entry.pollers.is_empty();
+        if let Some(denial) = &mut entry.denial {
+            denial.readable = Some(true);
+        }
+        let (rest, state) = match &entry.denial {
+            // Nobody would tell that it has changed: it is known, but not watched.
+            Some(Denial { why, .. }) if !polled => {
+                let cause = missing_right(key, &why.text, false);
+                (Standing::Clean, DocumentState::Unreachable { last: found, why: why.kind, cause })
+            }
+            denial => {
+                let again = Standing::Dirty { not_before: Some(poll_at) };
+                let rest = if denial.is_some() { again } else { Standing::Clean };
+                (rest, found.map_or(DocumentState::Absent, DocumentState::Present))
+            }
+        };
+        let rest = entry.standing.answered(rest);
         let news = !entry.state.same_content(&state);
         // Also without news: the digest and the time may be other ones.
         entry.state = state.clone();
@@ -212,6 +300,9 @@ impl Documents {
         let rest =
             not_before.map_or(Standing::Unsure, |at| Standing::Dirty { not_before: Some(at) });
         let rest = entry.standing.answered(rest);
+        if let Some(denial) = &mut entry.denial {
+            denial.readable = Some(false);
+        }
         let state = entry.unreachable(why);
         self.rest(key, rest);
         state
@@ -240,6 +331,7 @@ impl Documents {
         for entry in self.entries.values_mut() {
             entry.standing = Standing::Unsure;
             entry.failures = 0;
+            entry.denial = None;
         }
     }
 
@@ -365,9 +457,9 @@ mod tests {
         documents.hint(&key);
         documents.hint(&key);
         assert!(documents.take_dirty(now, 9).is_empty());
-        documents.answered(&key, first, Some(Document::new("1", "text")));
+        documents.answered(&key, first, Some(Document::new("1", "text")), now);
         let second = ticket(&mut documents, now);
-        documents.answered(&key, second, Some(Document::new("2", "text")));
+        documents.answered(&key, second, Some(Document::new("2", "text")), now);
         assert!(documents.take_dirty(now, 9).is_empty());
     }
 
@@ -392,7 +484,7 @@ mod tests {
         let document = Document::new("1", "text");
         documents.hint(&key);
         let first = ticket(&mut documents, now);
-        documents.answered(&key, first, Some(document.clone()));
+        documents.answered(&key, first, Some(document.clone()), now);
         documents.hint(&key);
         let second = ticket(&mut documents, now);
         let state =
@@ -407,7 +499,7 @@ mod tests {
         for expected in [true, false] {
             documents.hint(&key);
             let asked = ticket(&mut documents, now);
-            let state = documents.answered(&key, asked, Some(Document::new("1", "text")));
+            let state = documents.answered(&key, asked, Some(Document::new("1", "text")), now);
             assert_eq!(state.is_some(), expected);
         }
     }
@@ -464,8 +556,8 @@ mod tests {
         documents.watch(key.clone());
         documents.hint(&key);
         let newest = ticket(&mut documents, now);
-        assert_eq!(documents.answered(&key, former, Some(Document::new("old", "text"))), None);
-        let state = documents.answered(&key, newest, Some(Document::new("new", "text")));
+        assert_eq!(documents.answered(&key, former, Some(Document::new("old", "text")), now), None);
+        let state = documents.answered(&key, newest, Some(Document::new("new", "text")), now);
         assert!(state.is_some());
     }
 

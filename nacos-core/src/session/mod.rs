@@ -17,6 +17,7 @@ mod doubts;
 pub(crate) mod fuzzed;
 mod ledger;
 mod link;
+mod listens;
 mod liveness;
 mod locate;
 mod login;
@@ -42,7 +43,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    backoff::reconnect_delay,
+    backoff::{conflict_delay, reconnect_delay},
     claims::{ClaimKey, GuardId},
     ledger::Standing,
     link::LinkId,
@@ -186,6 +187,8 @@ pub(crate) struct Session {
     /// When the last audit was.
     audited: Option<Instant>,
     listens_under_way: usize,
+    /// How often refused listens may still be halved.
+    listen_splits: usize,
 
     calls: HashMap<CallId, Call>,
     next_id: u64,
@@ -281,6 +284,7 @@ impl Session {
             next_audit: None,
             audited: None,
             listens_under_way: 0,
+            listen_splits: 0,
             calls: HashMap::new(),
             next_id: 0,
             lifetime: Lifetime::Open,
@@ -471,8 +475,19 @@ impl Session {
         self.events.push_back(Event::Claim(guard, state));
     }
 
+    /// `guard`, which watches `document`, wants it to be asked for regularly while the server lets
+    /// nobody listen to it.
+    pub(crate) fn poll_when_refused(&mut self, document: &ConfigKey, guard: GuardId) {
+        self.documents.poll(document, guard);
+        // A listen that stands refused is asked for again, and what becomes of it told anew.
+        self.assert(ClaimKey::Listen(document.clone()), guard, None);
+    }
+
     /// `guard` claims `key` no more.
     pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
+        if let ClaimKey::Listen(document) = key {
+            self.documents.poll_no_more(document, guard);
+        }
         if matches!(key, ClaimKey::Instances(_)) {
             // It would show there until that connection is closed.
             self.close_retiring();

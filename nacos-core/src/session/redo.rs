@@ -1,9 +1,12 @@
 //! Over the connection that serves: claims, queries, their answers, and pushes.
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     ClaimKey, Event, Lifetime, LinkId, Session,
-    backoff::{conflict_delay, retry_delay},
+    backoff::{conflict_delay, poll_delay, retry_delay},
     claims::Claim,
     documents::Ticket,
     ledger::{Due, Revision},
@@ -12,16 +15,14 @@ use super::{
 };
 use crate::{
     document::DocumentState,
+    error::ErrorKind,
     instance::Instance,
     key::{ConfigKey, ServiceKey},
     state::ClaimState,
     transport::CallError,
     wire::{
         self, Payload, Request,
-        config::{
-            ConfigBatchListenRequest, ConfigChangeBatchListenResponse, ConfigQueryRequest,
-            ConfigQueryResponse,
-        },
+        config::{ConfigChangeBatchListenResponse, ConfigQueryRequest, ConfigQueryResponse},
         naming::{
             BatchInstanceRequest, BatchInstanceResponse, InstanceRequest, InstanceResponse,
             SubscribeServiceRequest, SubscribeServiceResponse,
@@ -104,30 +105,6 @@ impl Session {
         }
     }
 
-    fn send_listens(&mut self, now: Instant, link: LinkId) {
-        let due = self.claims.take_listens(now);
-        let (listens, unlistens): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|due| due.claim.is_some());
-        for (listen, due) in [(true, listens), (false, unlistens)] {
-            let claims: Vec<_> = due
-                .into_iter()
-                .map(|due| Claimed { key: due.key, revision: due.revision })
-                .collect();
-            for batch in claims.chunks(LISTEN_BATCH) {
-                let keys = batch.iter().filter_map(Claimed::document);
-                let request = if listen {
-                    let held: Vec<_> = keys.map(|key| (key, self.documents.md5(key))).collect();
-                    let held = held.iter().map(|(key, md5)| (*key, md5.as_ref()));
-                    ConfigBatchListenRequest::listen(held).outgoing()
-                } else {
-                    ConfigBatchListenRequest::unlisten(keys).outgoing()
-                };
-                self.listens_under_way += 1;
-                self.call(link, request, Pending::Listen { claims: batch.to_vec(), listen });
-            }
-        }
-    }
-
     /// Sends the next request towards `wanted`, or counts the claim as held.
     fn step(
         &mut self,
@@ -187,7 +164,7 @@ impl Session {
                             let _ = self.confirm(claim);
                         }
                     }
-                    Err(setback) => self.setback(now, origin, &claims, &setback),
+                    Err(setback) => self.listen_setback(now, origin, &claims, listen, &setback),
                 }
             }
             Pending::Query(key, ticket) => self.queried(now, origin, &key, ticket, answer),
@@ -235,10 +212,10 @@ impl Session {
         }
         for claim in claims {
             let _ = self.confirm(claim);
-            if let Some(key) = claim.document()
-                && let Some(state) = self.documents.unchanged(key)
-            {
-                self.events.push_back(Event::Document(key.clone(), state));
+            if let Some(key) = claim.document() {
+                self.documents.listen_granted(key);
+                let state = self.documents.unchanged(key);
+                self.events.extend(state.map(|state| Event::Document(key.clone(), state)));
             }
         }
     }
@@ -254,10 +231,11 @@ impl Session {
         let jitter = (self.jitter)();
         let found = self.read::<ConfigQueryResponse>(answer);
         let documents = &mut self.documents;
+        let poll_at = now + poll_delay(jitter);
         let state = match found.and_then(|answer| Ok(answer.into_document()?)) {
-            Ok(document) => documents.answered(key, ticket, Some(document)),
+            Ok(document) => documents.answered(key, ticket, Some(document), poll_at),
             Err(Setback::Refused(refusal)) if refusal.says_absent() => {
-                documents.answered(key, ticket, None)
+                documents.answered(key, ticket, None, poll_at)
             }
             Err(Setback::Refused(refusal)) if refusal.says_being_modified() => {
                 documents.again(key, ticket, |tries| now + conflict_delay(tries, jitter));
@@ -273,8 +251,13 @@ impl Session {
                 None
             }
             Err(setback) => {
-                let retry_at = |tries| setback.retry_after(tries, jitter).map(|delay| now + delay);
                 let cause = setback.cause();
+                // Nobody may read or listen: that is not asked of thousands of documents every minute.
+                let is_denied = cause.kind == ErrorKind::Denied && self.documents.is_denied(key);
+                let retry_at = |tries: u32| {
+                    let delay = setback.retry_after(tries, jitter)?;
+                    Some(now + if is_denied { delay * (1 + tries.min(9)) } else { delay })
+                };
                 let state = self.documents.failed(key, ticket, &cause, retry_at);
                 if state.is_some() && !cause.kind.is_retryable() {
                     let key = key.clone();
@@ -288,7 +271,15 @@ impl Session {
             // not listen again misses that it comes back.
             self.claims.reassert(&ClaimKey::Listen(key.clone()));
         }
-        self.events.extend(state.map(|state| Event::Document(key.clone(), state)));
+        let shows = |state: &DocumentState| !matches!(state, DocumentState::Unreachable { .. });
+        let (first, last) =
+            if state.as_ref().is_some_and(shows) { (state, None) } else { (None, state) };
+        let event = |state| Event::Document(key.clone(), state);
+        // Who polls has all that was asked for, before a refusal is told; who does not learns the
+        // reason first.
+        self.events.extend(first.map(event));
+        self.tell_denied(key);
+        self.events.extend(last.map(event));
     }
 
     /// The server has agreed to a claim. Says whether it now holds the newest.
@@ -304,7 +295,27 @@ impl Session {
     }
 
     /// The server has not agreed to `claims`.
-    fn setback(&mut self, now: Instant, origin: Origin, claims: &[Claimed], setback: &Setback) {
+    pub(super) fn setback(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        claims: &[Claimed],
+        setback: &Setback,
+    ) {
+        let jitter = (self.jitter)();
+        let delay = |tries| setback.retry_after(tries, jitter);
+        self.setback_after(now, origin, claims, setback, delay);
+    }
+
+    /// The same, with a delay before the next try of one's own; none if there is to be none.
+    pub(super) fn setback_after(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        claims: &[Claimed],
+        setback: &Setback,
+        delay: impl Fn(u32) -> Option<Duration>,
+    ) {
         let (code, message): (i32, Arc<str>) = match setback {
             Setback::Gone(reason, why) => {
                 return self.lose_link(now, origin.link, *reason, why);
@@ -326,18 +337,23 @@ impl Session {
             }
             return;
         }
-        let jitter = (self.jitter)();
         let open = self.lifetime == Lifetime::Open;
         let retry_at = |tries| {
             // Whoever closes does not wait for what was refused.
-            setback.retry_after(tries, jitter).filter(|_| open).map(|delay| now + delay)
+            delay(tries).filter(|_| open).map(|delay| now + delay)
         };
         let retrying = retry_at(0).is_some();
         let state = ClaimState::Refused { code, message: Arc::clone(&message), retrying };
         let cause = setback.cause();
         for claim in claims {
             let refused = self.claims.refuse(&claim.key, claim.revision, code, retry_at);
-            if refused && !silently {
+            if refused
+                && !silently
+                && code == wire::DENIED
+                && let Some(document) = claim.document()
+            {
+                self.listen_denied(document, &cause, Arc::clone(&message));
+            } else if refused && !silently {
                 self.tell_guards(&claim.key, &state);
                 let (key, message) = (claim.key.clone(), Arc::clone(&message));
                 self.events.push_back(Event::Refused { key, code, message });
@@ -365,14 +381,19 @@ impl Session {
         token < self.login.grants() || self.login.is_renewing()
     }
 
-    fn tell_guards(&mut self, key: &ClaimKey, state: &ClaimState) {
+    pub(super) fn tell_guards(&mut self, key: &ClaimKey, state: &ClaimState) {
         let guards = self.claims.guards(key);
         self.events.extend(guards.map(|guard| Event::Claim(guard, state.clone())));
     }
 }
 
 impl Claimed {
-    fn document(&self) -> Option<&ConfigKey> {
+    pub(super) fn new(key: ClaimKey, revision: Revision) -> Self {
+        Self { key, revision }
+    }
+
+    /// Which document, if it is a listen.
+    pub(super) fn document(&self) -> Option<&ConfigKey> {
         match &self.key {
             ClaimKey::Listen(key) => Some(key),
             ClaimKey::Instances(_) | ClaimKey::Subscription(_) => None,
@@ -384,5 +405,3 @@ impl Claimed {
 const MAX_QUERIES: usize = 64;
 /// Requests of the session's own under way at once.
 const MAX_CALLS: usize = 256;
-/// Keys in one listen request: what Java clients send at most, some 450 KB.
-const LISTEN_BATCH: usize = 3000;

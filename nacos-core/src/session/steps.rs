@@ -2,6 +2,8 @@
 //!
 //! Where the simulation beside this module asks whether any history ends well, each test here
 //! names one history and the promise that it once broke.
+mod listens;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -424,6 +426,7 @@ fn refused_listen_makes_the_document_unreachable() {
     let mut stage = Stage::connected("a");
     stage.session.assert(listen("orders"), GuardId(1), None);
     stage.settle();
+    stage.answer_all(&refused(DENIED));
     stage.answer_all(&refused(DENIED));
     let told = stage.events.iter().find_map(|event| match event {
         Event::Document(_, document) => Some(document.clone()),

@@ -16,11 +16,21 @@ enum Reason {
     NoToken,
     BadToken,
     Expired,
+    NoRight,
 }
 
 impl Denied {
+    /// The user is known, and may not do this.
+    pub(crate) fn without_right(behaviour: Behaviour) -> Self {
+        Self { behaviour, reason: Reason::NoRight }
+    }
+
     pub(crate) fn text(self) -> &'static str {
         match (self.behaviour, self.reason) {
+            (Behaviour::Nacos3_0 | Behaviour::RNacos, Reason::NoRight) => {
+                "Code: 403, Message: authorization failed!."
+            }
+            (Behaviour::Nacos2_3, Reason::NoRight) => "authorization failed!",
             (Behaviour::Nacos3_0, Reason::BadToken) => "Code: 401, Message: token invalid!.",
             (Behaviour::Nacos3_0, Reason::Expired) => "Code: 401, Message: token expired!.",
             (Behaviour::Nacos3_0, Reason::NoToken) => {

@@ -7,6 +7,7 @@ mod internal;
 mod legality;
 mod naming;
 mod outcome;
+mod rights;
 mod watch;
 
 use std::{collections::HashMap, sync::Arc};
@@ -142,6 +143,11 @@ fn handle(
     }
     if route.needs == Needs::Access
         && let Err(denied) = allowed(shared, state, |name| incoming.headers.get(name).cloned())
+    {
+        return done(Err(denied.into()));
+    }
+    if route.needs == Needs::Access
+        && let Err(denied) = rights::permitted(behaviour, state, message_type, fields)
     {
         return done(Err(denied.into()));
     }

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
     pub(crate) guard: Guard,
+    /// What the user may do; everything, if nothing is said.
+    pub(crate) rights: Option<Vec<String>>,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,
     pub(crate) transports: Transports,

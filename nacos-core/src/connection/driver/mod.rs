@@ -62,6 +62,13 @@ pub(super) enum Command {
         done: Option<oneshot::Sender<()>>,
     },
     Refetch(ConfigKey),
+    /// A watch wants its document to be asked for regularly while nobody may listen to it.
+    PollWhenRefused {
+        key: ConfigKey,
+        guard: GuardId,
+        /// Where the guard reads from now on.
+        state: LiveWriter<ClaimState>,
+    },
     /// What keeps it from being connected right now?
     Explain(oneshot::Sender<Option<String>>),
     /// The server does not know this connection any more.
@@ -291,6 +298,10 @@ impl Driver {
                 }
             }
             Command::Refetch(key) => self.session.refetch(&key),
+            Command::PollWhenRefused { key, guard, state } => {
+                self.guards.insert(guard, state);
+                self.session.poll_when_refused(&key, guard);
+            }
             // Whoever asked may have stopped waiting.
             Command::Explain(told) => drop(told.send(self.session.waits_for())),
             Command::Unusable(link) => {

@@ -1,0 +1,118 @@
+//! A user with rights on one group only: it can read, and not listen.
+use nacos_core::{ClaimState, ConfigKey, DocumentState, ErrorKind, Namespace};
+use nacos_testkit::Server;
+use std::time::Duration;
+use tokio::time::sleep;
+
+use crate::support::{BEHAVIOURS, becomes, builder, chain, connected, server, server_like, soon};
+
+#[tokio::test(start_paused = true)]
+async fn watch_of_what_can_only_be_read_says_which_right_is_missing() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        limit(&server);
+        let client = connected(&server).await;
+        let document = client.configs().get(("d", "ORDERS")).await.expect("readable");
+        assert!(document.is_some());
+        let watch = client.configs().watch(("d", "ORDERS")).expect("valid");
+        let mut live = watch.live();
+        let error = watch.ready().await.expect_err("refused");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
+        let text = chain(&error);
+        assert!(
+            text.contains("`public:*:config/*`") && text.contains("poll_when_refused"),
+            "{text}"
+        );
+        assert_eq!(live.get().document().map(|document| &*document.content), Some("1"));
+
+        let watch = client.configs().watch(("d", "OTHERS")).expect("valid");
+        let text = chain(&watch.ready().await.expect_err("refused"));
+        assert!(!text.contains("config/*"), "it cannot be read either: {text}");
+        drop(client);
+        assert!(soon(live.wait_for(|_| false)).await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn polled_watch_sees_changes_and_is_pushed_to_once_the_right_is_granted() {
+    let server = server().await;
+    limit(&server);
+    let client = connected(&server).await;
+    let watch = client.configs().watch(("d", "ORDERS")).expect("valid").poll_when_refused();
+    let mut watch = watch.ready().await.expect("readable");
+    assert_eq!(content(&watch.state()), Some("1"));
+    assert!(matches!(*watch.claim().get(), ClaimState::Refused { code: 403, .. }));
+    server.publish("", "ORDERS", "d", "2");
+    assert_eq!(content(&soon(watch.changed()).await.expect("a state")), Some("2"));
+    server.remove("", "ORDERS", "d");
+    assert_eq!(*soon(watch.changed()).await.expect("a state"), DocumentState::Absent);
+
+    server.limit_rights(None);
+    becomes(&mut watch.claim(), |claim| *claim == ClaimState::Held).await;
+    let queries = server.requests("ConfigQueryRequest");
+    server.publish("", "ORDERS", "d", "3");
+    assert_eq!(content(&soon(watch.changed()).await.expect("a state")), Some("3"));
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(server.requests("ConfigQueryRequest"), queries + 1, "nobody polls any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn poll_that_is_asked_for_late_or_beside_another_watch_is_ready() {
+    let server = server().await;
+    limit(&server);
+    let client = connected(&server).await;
+    let mut first = client.configs().watch(("d", "ORDERS")).expect("valid");
+    let is_refused = |state: &DocumentState| matches!(state, DocumentState::Unreachable { .. });
+    becomes(&mut first.live(), is_refused).await;
+    let second = client.configs().watch(("d", "ORDERS")).expect("valid").poll_when_refused();
+    let second = second.ready().await.expect("readable");
+    assert_eq!(content(&second.state()), Some("1"));
+    // Both watch one document.
+    assert_eq!(content(&first.state()), Some("1"));
+    drop(second);
+    sleep(Duration::from_secs(100)).await;
+    assert!(is_refused(&first.state()), "nobody asks for it any more");
+    first = first.poll_when_refused().ready().await.expect("readable");
+    let queries = server.requests("ConfigQueryRequest");
+    drop(first);
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(server.requests("ConfigQueryRequest"), queries, "polling ends with the watch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn polled_watch_of_what_cannot_be_read_is_refused_at_once() {
+    let server = server().await;
+    limit(&server);
+    let client = connected(&server).await;
+    let watch = client.configs().watch(("d", "OTHERS")).expect("valid").poll_when_refused();
+    let began = tokio::time::Instant::now();
+    let error = watch.ready().await.expect_err("refused");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
+    assert!(tokio::time::Instant::now() - began < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespace_without_rights_takes_nothing_from_the_others() {
+    let server = server().await;
+    server.limit_rights(Some(&["team-a:*:*"]));
+    let client = builder(&server).namespace("team-a").connect().await.expect("the server is there");
+    for namespace in ["team-0", "team-z", ""] {
+        let namespace = Namespace::parse(namespace).expect("valid");
+        let key = ConfigKey::try_from("shared").expect("valid").in_namespace(namespace);
+        let watch = client.configs().watch(&key).expect("valid");
+        let own = client.configs().watch("d").expect("valid").ready().await.expect("allowed");
+        assert_eq!(*own.state(), DocumentState::Absent);
+        assert_eq!(watch.ready().await.expect_err("refused").kind(), ErrorKind::Denied);
+    }
+}
+
+/// The user may do everything with the documents of one group, and nothing else.
+fn limit(server: &Server) {
+    server.publish("", "ORDERS", "d", "1");
+    server.publish("", "OTHERS", "d", "1");
+    server.limit_rights(Some(&["public:ORDERS:config/*"]));
+}
+
+fn content(state: &DocumentState) -> Option<&str> {
+    state.document().map(|document| &*document.content)
+}

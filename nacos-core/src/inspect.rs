@@ -197,6 +197,8 @@ fn vitals_tree(vitals: &Vitals) -> Tree {
         ("losses", vitals.losses.into()),
         ("pushes", vitals.pushes.into()),
         ("unreadable", vitals.unreadable.into()),
+        ("overtaken", vitals.overtaken.into()),
+        ("clock_steps", vitals.clock_steps.into()),
         ("reasserted", vitals.reasserted.into()),
         ("claims", vitals.claims.into()),
         ("unsettled", vitals.unsettled.into()),

@@ -13,6 +13,7 @@
 //! | [`SENT_BYTES`], [`RECEIVED_BYTES`] | counter | | gRPC messages with their prefixes |
 //! | [`PUSHES`] | counter | `type` | messages of servers by their type, `other` for unknown ones |
 //! | [`UNREADABLE`] | counter | | messages that could not be read, or were over the receive limit |
+//! | [`OLDER_LISTS`] | counter | `outcome` | lists of services that are older than the one before, by their server's clock: `dropped`, because they were overtaken, or `applied`, because the clock has stepped back |
 //! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it is to be sent or under way: the redo queue, without what stands refused |
 //! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the client that reported last had logged in then; stays when that client is gone |
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
@@ -55,6 +56,8 @@ pub const RECEIVED_BYTES: &str = "nacos_received_bytes_total";
 pub const PUSHES: &str = "nacos_pushes_total";
 /// Messages that could not be read.
 pub const UNREADABLE: &str = "nacos_unreadable_total";
+/// Lists of services with an older time than the one before, by what became of them.
+pub const OLDER_LISTS: &str = "nacos_older_lists_total";
 /// Registered services, subscriptions and watched documents.
 pub const CLAIMS: &str = "nacos_claims";
 /// Claims that are to be sent, or are under way.
@@ -121,6 +124,12 @@ pub(crate) fn pushed(kind: &'static str) {
 /// A message could not be read.
 pub(crate) fn unreadable() {
     counter!(UNREADABLE).increment(1);
+}
+
+/// A list of a service has an older time than the one before it.
+pub(crate) fn older_list(is_applied: bool) {
+    let outcome = if is_applied { "applied" } else { "dropped" };
+    counter!(OLDER_LISTS, "outcome" => outcome).increment(1);
 }
 
 /// Bytes of messages were sent.

@@ -14,6 +14,12 @@ pub struct Vitals {
     pub pushes: u64,
     /// Messages that could not be read, or were over the receive limit.
     pub unreadable: u64,
+    /// Lists of services that were dropped, because one that their server made later had overtaken
+    /// them.
+    pub overtaken: u64,
+    /// Lists of services whose server's clock had stepped back since the list before. They are
+    /// applied.
+    pub clock_steps: u64,
     /// Registrations that were repeated because the server did not show them any more, though it had
     /// acknowledged them: it lost them without a word, or an operator has disabled an instance.
     pub reasserted: u64,

@@ -34,6 +34,13 @@ impl Server {
         self.shared.set_delay(delay);
     }
 
+    /// Steps the server's clock by so many milliseconds, back if they are negative, as an operator or
+    /// a time service does. It shows in what the server stamps, the `lastRefTime` of services among
+    /// it; steps add up, and time goes on from there.
+    pub fn step_clock(&self, millis: i64) {
+        self.shared.step_clock(millis);
+    }
+
     /// Adds a fault for the next push. Several queue up: one for each push that follows.
     pub fn next_push(&self, fault: PushFault) {
         self.shared.change(|state| state.faults.pushes.push_back(fault));

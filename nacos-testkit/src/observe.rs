@@ -40,6 +40,12 @@ impl Server {
     pub fn refused_logins(&self) -> u64 {
         self.shared.read(|state| state.counters.refused_logins)
     }
+
+    /// The server's clock, in milliseconds since 1970. [`step_clock`](Self::step_clock) changes it.
+    #[must_use]
+    pub fn clock_millis(&self) -> i64 {
+        self.shared.now_millis()
+    }
 }
 
 /// Contents. A namespace may be spelled `""` or `"public"`: both are the default one.

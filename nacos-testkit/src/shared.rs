@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     changes: watch::Sender<u64>,
     answer_delay: watch::Sender<Duration>,
     black_hole: AtomicBool,
+    /// By how many milliseconds the clock has been stepped.
+    stepped: AtomicI64,
     /// The lines of the HTTP port, which the state does not know.
     http_lines: Mutex<Vec<Weak<Line>>>,
     started: Instant,
@@ -71,6 +73,7 @@ impl Shared {
             changes: watch::Sender::new(0),
             answer_delay: watch::Sender::new(Duration::ZERO),
             black_hole: AtomicBool::new(false),
+            stepped: AtomicI64::new(0),
             http_lines: Mutex::default(),
             started: Instant::now(),
             started_millis: millis(since_1970),
@@ -83,7 +86,14 @@ impl Shared {
 
     /// Milliseconds since 1970, by the clock of the runtime: they stand still while it is paused.
     pub(crate) fn now_millis(&self) -> i64 {
-        self.started_millis + millis(Instant::now().duration_since(self.started))
+        let running = millis(Instant::now().duration_since(self.started));
+        let stepped = self.stepped.load(Ordering::SeqCst);
+        self.started_millis.saturating_add(running).saturating_add(stepped)
+    }
+
+    pub(crate) fn step_clock(&self, millis: i64) {
+        let stepped = self.stepped.load(Ordering::SeqCst);
+        self.stepped.store(stepped.saturating_add(millis), Ordering::SeqCst);
     }
 
     /// Looks at the state, without changing it.

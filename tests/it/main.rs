@@ -5,6 +5,7 @@
 //! checks.
 mod address_server;
 mod bad_input;
+mod clocks;
 mod close;
 mod config;
 mod connect;

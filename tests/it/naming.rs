@@ -172,7 +172,7 @@ async fn push_that_was_overtaken_does_not_bring_the_past_back() {
     let orders =
         client.naming().subscribe("orders").expect("valid").ready().await.expect("an answer");
     let past = serde_json::json!({"serviceInfo": {
-        "name": "orders", "groupName": "DEFAULT_GROUP", "lastRefTime": 1,
+        "name": "orders", "groupName": "DEFAULT_GROUP", "lastRefTime": server.clock_millis() - 2000,
         "hosts": [{"ip": "10.0.0.2", "port": 80, "weight": 1.0, "healthy": true}],
     }});
     let before = server.acks("NotifySubscriberResponse");
@@ -181,6 +181,7 @@ async fn push_that_was_overtaken_does_not_bring_the_past_back() {
     server.push_raw("ClientDetectionRequest", serde_json::json!({}));
     soon(server.until(|server| server.acks("ClientDetectionResponse") == 1)).await;
     assert_eq!(seen(&orders.service()), ["10.0.0.1:80"]);
+    assert_eq!(client.vitals().get().overtaken, 1);
 }
 
 #[tokio::test(start_paused = true)]

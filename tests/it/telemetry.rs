@@ -127,6 +127,7 @@ async fn names_are_those_of_the_documentation() {
         (MetricKind::Counter, telemetry::RECEIVED_BYTES),
         (MetricKind::Counter, telemetry::PUSHES),
         (MetricKind::Counter, telemetry::UNREADABLE),
+        (MetricKind::Counter, telemetry::OLDER_LISTS),
         (MetricKind::Gauge, telemetry::CLAIMS),
         (MetricKind::Gauge, telemetry::CLAIMS_UNSETTLED),
         (MetricKind::Gauge, telemetry::TOKEN_AGE_SECONDS),

@@ -268,7 +268,7 @@ impl Session {
         self.documents.reconnected();
         self.presence.reconnected();
         self.doubts.reconnected();
-        self.seen.clear();
+        self.lists.clear();
         self.listens_under_way = 0;
         let guards = self.claims.all_guards();
         self.events.extend(guards.map(|guard| Event::Claim(guard, ClaimState::Pending)));

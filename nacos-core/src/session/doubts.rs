@@ -1,6 +1,9 @@
-//! Which services a push that could not be read has put in doubt, and when to ask for them: at once,
-//! and once a minute at most.
-use std::time::{Duration, Instant};
+//! Which services are in doubt, after a push that could not be read or a list that seems to be older
+//! than the one before it, and when to ask for them: at once, and once a minute at most.
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use crate::key::ServiceKey;
 
@@ -15,7 +18,7 @@ pub(super) struct Doubts {
 /// What is to be asked for.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Doubted {
-    These(Vec<ServiceKey>),
+    These(BTreeSet<ServiceKey>),
     All,
 }
 
@@ -28,14 +31,8 @@ impl Doubts {
         }
         match &mut self.pending {
             Some(Doubted::All) => {}
-            Some(Doubted::These(pending)) => {
-                for service in services {
-                    if !pending.contains(service) {
-                        pending.push(service.clone());
-                    }
-                }
-            }
-            None => self.pending = Some(Doubted::These(services.to_vec())),
+            Some(Doubted::These(pending)) => pending.extend(services.iter().cloned()),
+            None => self.pending = Some(Doubted::These(services.iter().cloned().collect())),
         }
     }
 
@@ -79,7 +76,7 @@ mod tests {
         let [one, two] = ["a", "b"].map(|name| ServiceKey::try_from(name).expect("valid"));
         assert_eq!(doubts.take(now), None);
         doubts.these(std::slice::from_ref(&one));
-        assert_eq!(doubts.take(now), Some(Doubted::These(vec![one.clone()])));
+        assert_eq!(doubts.take(now), Some(Doubted::These([one.clone()].into())));
         assert_eq!(doubts.next_timeout(), None);
 
         doubts.these(std::slice::from_ref(&two));
@@ -87,7 +84,7 @@ mod tests {
         assert_eq!(doubts.take(now), None);
         let later = now + ASKED_EVERY;
         assert_eq!(doubts.next_timeout(), Some(later));
-        assert_eq!(doubts.take(later), Some(Doubted::These(vec![two, one.clone()])));
+        assert_eq!(doubts.take(later), Some(Doubted::These([one.clone(), two].into())));
 
         doubts.these(&[]);
         assert_eq!(doubts.take(later + 2 * ASKED_EVERY), None, "nothing to ask for");

@@ -13,6 +13,7 @@ mod claims;
 mod connect;
 mod documents;
 mod doubts;
+mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod ledger;
@@ -55,6 +56,7 @@ use self::{
     claims::Claims,
     documents::{Cause, Documents},
     doubts::Doubts,
+    freshness::Shown,
     link::{BUSY_PAUSE, Link},
     liveness::Liveness,
     locate::Locate,
@@ -127,6 +129,9 @@ pub(crate) enum Event {
     Refused { key: ClaimKey, code: i32, message: Arc<str> },
     /// A message of the server's could not be read.
     Unread { kind: String, about: String, why: String },
+    /// A list of a service is older than the one before it, by its server's clock: it was overtaken,
+    /// and dropped, or is applied because the clock has stepped back.
+    Older { service: ServiceKey, by: Duration, is_applied: bool },
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },
 }
@@ -177,8 +182,8 @@ pub(crate) struct Session {
     claims: Claims,
     documents: Documents,
     presence: Presence,
-    /// The newest `lastRefTime` of each service on the connection that serves.
-    seen: HashMap<ServiceKey, i64>,
+    /// What is shown of each service, as far as it came over the connection that serves.
+    lists: HashMap<ServiceKey, Shown>,
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
     namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
     /// Services of which a push could not be read.
@@ -278,7 +283,7 @@ impl Session {
             claims: Claims::new(),
             documents: Documents::new(),
             presence: Presence::new(),
-            seen: HashMap::new(),
+            lists: HashMap::new(),
             namesakes: HashMap::new(),
             doubts: Doubts::default(),
             next_audit: None,
@@ -496,7 +501,7 @@ impl Session {
             match key {
                 ClaimKey::Listen(document) => self.documents.unwatch(document),
                 ClaimKey::Subscription(service) => {
-                    self.seen.remove(service);
+                    self.lists.remove(service);
                     if let Some(namesakes) = self.namesakes.get_mut(&service.unplaced()) {
                         namesakes.retain(|other| other != service);
                         if namesakes.is_empty() {
@@ -674,7 +679,7 @@ impl Session {
         pending: Pending,
     ) -> CallId {
         let call = CallId(self.fresh_id());
-        let origin = Origin { link, token: self.login.grants() };
+        let origin = Origin { link, token: self.login.grants(), call };
         self.calls.insert(call, Call { origin, pending });
         let Outgoing { payload: request, resource } = request;
         self.actions.push_back(Action::Call { link, call, request, resource, timeout });

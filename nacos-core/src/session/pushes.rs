@@ -2,8 +2,9 @@
 use std::time::Instant;
 
 use super::{
-    ClaimKey, Event, Lifetime, LinkId, Session,
+    CallId, ClaimKey, Event, Lifetime, LinkId, Session,
     doubts::{ASKED_EVERY, Doubted},
+    freshness::{Age, Shown},
     ledger::Standing,
 };
 use crate::{
@@ -35,41 +36,64 @@ impl Session {
             }
             // Lists of different servers have no common order: only the serving one counts.
             Push::Service { namespace, info } if self.serving_link() == Some(link) => {
-                self.service_pushed(namespace, info);
+                self.service_pushed(now, namespace, info);
             }
             _ => {}
         }
     }
 
-    fn service_pushed(&mut self, namespace: Option<Namespace>, info: ServiceInfo) {
+    fn service_pushed(&mut self, now: Instant, namespace: Option<Namespace>, info: ServiceInfo) {
         let (group, name) = info.name();
         let Ok(unplaced) = ServiceKey::try_from((name, group)) else { return };
         if let Some(namespace) = namespace {
-            return self.service_seen(unplaced.in_namespace(namespace), info);
+            return self.service_seen(now, unplaced.in_namespace(namespace), info, None);
         }
         match self.namesakes.get(&unplaced).map_or(&[][..], Vec::as_slice) {
             [] => {}
-            [one] => self.service_seen(one.clone(), info),
+            [one] => self.service_seen(now, one.clone(), info, None),
             // The same name in two namespaces: the push is a hint to ask for both.
             several => {
-                for service in several {
-                    self.claims.reassert(&ClaimKey::Subscription(service.clone()));
+                let several = several.to_vec();
+                for service in &several {
+                    self.ask_again(service);
                 }
             }
         }
     }
 
-    /// A service in full, from an answer or a push of the connection that serves.
-    pub(super) fn service_seen(&mut self, key: ServiceKey, info: ServiceInfo) {
-        let time = info.last_ref_time;
-        let newest = self.seen.get(&key).copied().unwrap_or(i64::MIN);
-        // Within one connection an older list is a push that an answer has overtaken.
-        if time < newest || !self.claims.is_claimed(&ClaimKey::Subscription(key.clone())) {
+    /// A service in full, from the answer to `request` or from a push, over the connection that
+    /// serves.
+    pub(super) fn service_seen(
+        &mut self,
+        now: Instant,
+        key: ServiceKey,
+        info: ServiceInfo,
+        request: Option<CallId>,
+    ) {
+        if !self.claims.is_claimed(&ClaimKey::Subscription(key.clone())) {
             return;
         }
+        let stamp = info.last_ref_time;
         let Some(service) = info.into_service(key.clone()) else { return };
-        self.seen.insert(key.clone(), time);
-        self.events.push_back(Event::Service(key, service));
+        let age = match self.lists.get(&key) {
+            Some(shown) => shown.age_of(stamp, request),
+            None => Age::Newer,
+        };
+        let (by, is_applied) = match age {
+            Age::Newer => (None, true),
+            Age::Overtaken { by } => (Some(by), false),
+            Age::Stepped { by } => (Some(by), true),
+        };
+        if is_applied {
+            self.lists.insert(key.clone(), Shown::new(stamp, self.next_id));
+            self.events.push_back(Event::Service(key.clone(), service));
+        }
+        if let Some(by) = by {
+            // Whatever the clock has done, one more answer decides.
+            self.doubts.these(std::slice::from_ref(&key));
+            self.events.push_back(Event::Older { service: key, by, is_applied });
+            self.resolve_doubts(now);
+        }
     }
 
     /// A push that cannot be read, of which `head` is as much as there is. It changes nothing, and is
@@ -112,16 +136,21 @@ impl Session {
             None => {}
             Some(Doubted::These(services)) => {
                 for service in services {
-                    let key = ClaimKey::Subscription(service.clone());
-                    // The answer that is under way may be the older one: once more after it.
-                    if matches!(self.claims.standing(&key), Some(Standing::Sent(_))) {
-                        self.doubts.these(&[service]);
-                    }
-                    self.claims.reassert(&key);
+                    self.ask_again(&service);
                 }
             }
             Some(Doubted::All) => self.claims.audit_subscriptions(),
         }
+    }
+
+    /// Asks for a service that is subscribed to.
+    pub(super) fn ask_again(&mut self, service: &ServiceKey) {
+        let key = ClaimKey::Subscription(service.clone());
+        // The answer that is under way may be the older one: once more after it.
+        if matches!(self.claims.standing(&key), Some(Standing::Sent(_))) {
+            self.doubts.these(std::slice::from_ref(service));
+        }
+        self.claims.reassert(&key);
     }
 
     /// Asks which documents have changed, unless that was asked a moment ago.

@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::{
-    ClaimKey, Event, Lifetime, LinkId, Session,
+    CallId, ClaimKey, Event, Lifetime, LinkId, Session,
     backoff::{conflict_delay, poll_delay, retry_delay},
     claims::Claim,
     documents::Ticket,
@@ -55,12 +55,13 @@ pub(super) enum Pending {
     Presence(ServiceKey, Revision),
 }
 
-/// The connection and the token that a request went out with.
+/// A request, and the connection and the token that it went out with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
     pub(super) link: LinkId,
     /// Which token it was: a refusal of an older one says nothing about the newest.
     pub(super) token: u64,
+    pub(super) call: CallId,
 }
 
 /// The claim that a request is about.
@@ -149,7 +150,8 @@ impl Session {
                         if let ClaimKey::Subscription(service) = claim.key
                             && subscribe
                         {
-                            self.service_seen(service, answer.service_info);
+                            let request = Some(origin.call);
+                            self.service_seen(now, service, answer.service_info, request);
                         }
                     }
                     Err(setback) => self.setback(now, origin, &[claim], &setback),

@@ -3,6 +3,7 @@
 //! Where the simulation beside this module asks whether any history ends well, each test here
 //! names one history and the promise that it once broke.
 mod listens;
+mod lists;
 
 use std::time::{Duration, Instant};
 

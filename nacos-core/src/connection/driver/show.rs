@@ -67,6 +67,24 @@ impl Driver {
                     debug!(kind, about, why, "skipped a message that cannot be read");
                 }
             }
+            Event::Older { service, by, is_applied } => {
+                telemetry::older_list(is_applied);
+                if is_applied {
+                    self.vitals.clock_steps += 1;
+                    if self.stepped.allows(now()) {
+                        warn!(%service, ?by, "the clock of the server has stepped back");
+                    } else {
+                        debug!(%service, ?by, "the clock of the server has stepped back");
+                    }
+                } else {
+                    self.vitals.overtaken += 1;
+                    if self.overtaken.allows(now()) {
+                        info!(%service, ?by, "dropped a list that a newer one has overtaken");
+                    } else {
+                        debug!(%service, ?by, "dropped a list that a newer one has overtaken");
+                    }
+                }
+            }
             Event::Withheld { key, cause } => {
                 if self.withheld.allows(now()) {
                     warn!(%key, %cause, "a watched document is not to be had");

@@ -41,6 +41,8 @@ pub(super) struct Server {
     /// What the address server answers; nothing in an empty answer.
     pub(super) list: Option<&'static str>,
     pub(super) time: i64,
+    /// Whether its clock has not only gone on.
+    pub(super) has_stepped: bool,
     /// How often an instance that was claimed was not there at all for a moment.
     pub(super) vanished: usize,
 }
@@ -75,6 +77,7 @@ impl Server {
             counts: HashMap::new(),
             list: Some("s"),
             time: 0,
+            has_stepped: false,
             vanished: 0,
         }
     }
@@ -85,6 +88,11 @@ impl Server {
         self.paused = false;
         self.black_holes.clear();
         self.list = self.list.or(Some("t"));
+    }
+
+    pub(super) fn step_clock(&mut self, by: i64) {
+        self.time += by;
+        self.has_stepped = true;
     }
 
     /// All servers at once.
@@ -149,7 +157,7 @@ impl Server {
         addresses.filter(|address| !self.hidden.contains(address)).collect()
     }
 
-    /// The same as it travels. No two lists have the same time.
+    /// The same as it travels. Until the clock is stepped, no two lists have the same time.
     pub(super) fn list(&mut self, name: &str) -> Value {
         self.time += 1;
         let host = |address: &String| {

@@ -254,6 +254,7 @@ impl World {
                     self.lost.push((service.name().to_string(), first));
                 }
                 Event::Serving(_)
+                | Event::Older { .. }
                 | Event::Settled(_)
                 | Event::Refused { .. }
                 | Event::Ended { .. }

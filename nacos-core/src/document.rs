@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Document {
-    /// The content, as published.
+    /// The content, as published: cipher text, if it [is encrypted](Self::is_encrypted).
     pub content: Arc<str>,
     /// Lower-case hexadecimal MD5 of the content in UTF-8, as the server computed it. Pass it to
     /// [`Publish::if_unchanged`](crate::Publish::if_unchanged) to publish only over this content.
@@ -22,6 +22,8 @@ pub struct Document {
     pub last_modified: Option<SystemTime>,
     /// The encrypted data key, for a document that a client-side plug-in encrypted.
     pub encrypted_data_key: Option<Arc<str>>,
+    /// Its data id says that it holds cipher text.
+    pub(crate) is_cipher: bool,
 }
 
 impl Document {
@@ -35,7 +37,29 @@ impl Document {
             content_type: content_type.into(),
             last_modified: None,
             encrypted_data_key: None,
+            is_cipher: false,
         }
+    }
+
+    /// Whether [`content`](Self::content) is cipher text, which must not be read as configuration:
+    /// the data id begins with `cipher-`, or an encrypted data key came with it.
+    ///
+    /// This client decrypts nothing. A document that somebody published in clear text under such a
+    /// data id counts as encrypted, too: nobody can tell the two apart.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// server.publish_encrypted("", "DEFAULT_GROUP", "cipher-aes-db", "4a76b0b5", "the key");
+    /// let document = nacos.configs().get("cipher-aes-db").await?.ok_or("it was just published")?;
+    /// assert!(document.is_encrypted());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.is_cipher || self.encrypted_data_key.is_some()
     }
 }
 
@@ -45,6 +69,7 @@ impl fmt::Debug for Document {
             .field("bytes", &self.content.len())
             .field("md5", &self.md5)
             .field("content_type", &self.content_type)
+            .field("encrypted", &self.is_encrypted())
             .finish_non_exhaustive()
     }
 }
@@ -115,7 +140,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_content() {
-        let document = Document::new("password: hunter2", "yaml");
+        let mut document = Document::new("password: hunter2", "yaml");
+        document.encrypted_data_key = Some("hunter2".into());
         assert!(!format!("{document:?}").contains("hunter2"));
     }
 

@@ -80,6 +80,14 @@ name! {
     ClusterName, "cluster name", 64, |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
+impl DataId {
+    /// Whether it says that the document holds cipher text: servers and other clients encrypt and
+    /// decrypt by this prefix.
+    pub(crate) fn is_cipher(&self) -> bool {
+        self.as_str().starts_with("cipher-")
+    }
+}
+
 fn document_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':')
 }

@@ -26,12 +26,18 @@ use crate::{
 pub struct HotConfigBuilder<T> {
     client: Client,
     imports: Vec<Import>,
+    poll_when_refused: bool,
     recipe: Recipe<T>,
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     pub(crate) fn new(client: &Client) -> Self {
-        Self { client: client.clone(), imports: Vec::new(), recipe: Recipe::default() }
+        Self {
+            client: client.clone(),
+            imports: Vec::new(),
+            poll_when_refused: false,
+            recipe: Recipe::default(),
+        }
     }
 
     /// Sets the name in logs, metrics and admin pages. Without it, that of the last import.
@@ -56,6 +62,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     /// Adds documents of the server.
     pub fn import(mut self, import: Import) -> Self {
         self.imports.push(import);
+        self
+    }
+
+    /// Asks for documents every 30 s (± 20 %) that the server lets this client read, but not listen to:
+    /// see [`Watch::poll_when_refused`](nacos_core::Watch::poll_when_refused). Without it such a
+    /// document ends [`start`](Self::start) with an error that names the missing right.
+    pub fn poll_when_refused(mut self) -> Self {
+        self.poll_when_refused = true;
         self
     }
 
@@ -146,7 +160,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     ///
     /// [`ErrorKind::Rejected`] if what was read is no valid configuration: the error names key,
     /// document, line and column. [`ErrorKind::Timeout`] and [`ErrorKind::Unreachable`] if it is not
-    /// known of all documents whether they exist: "there is none" is only ever the server's word.
+    /// known of all documents whether they exist: "there is none" is only ever the server's word; and
+    /// for one that is encrypted, required or not.
     /// [`ErrorKind::InvalidOption`] before anything is sent.
     ///
     /// # Panics
@@ -172,7 +187,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
             .map_err(|error| invalid(BoxError::from(error)))?
         {
             let watch = self.client.configs().watch(imported.key.clone());
-            let watch = watch.map_err(|error| invalid(error.into()))?;
+            let mut watch = watch.map_err(|error| invalid(error.into()))?;
+            if self.poll_when_refused {
+                watch = watch.poll_when_refused();
+            }
             documents.push(Followed::new(imported, watch.live(), Some(watch)));
         }
         recipe.start_on(documents, Some(self.client)).await

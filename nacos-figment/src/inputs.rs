@@ -34,6 +34,8 @@ pub(crate) struct Followed {
     /// Keeps the watch; a test may do without a server.
     watch: Option<Watch>,
     known: Known,
+    /// What is there now cannot be read, which has been said.
+    is_encrypted: bool,
 }
 
 /// The last that is known for certain: what cannot be asked for right now changes nothing.
@@ -43,6 +45,14 @@ enum Known {
     Present(Document),
     /// The server says that it is gone; believed after a while, for it may be about to come back.
     Going(Document, Instant),
+}
+
+/// Why a document is not known as it is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Unreachable {
+    pub(crate) why: ErrorKind,
+    /// The same in words.
+    pub(crate) cause: Arc<str>,
 }
 
 /// What all texts are at one moment.
@@ -85,27 +95,51 @@ impl Followed {
         watch: Option<Watch>,
     ) -> Self {
         let name = format!("nacos://{}", imported.key).into();
-        Self { imported, name, state, watch, known: Known::Nothing }
+        Self { imported, name, state, watch, known: Known::Nothing, is_encrypted: false }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Takes in what is known now; says why the server could not be asked, if so.
-    fn look(&mut self, now: Instant) -> Option<ErrorKind> {
-        match &*self.state.get() {
+    /// Takes in what is known now; says why it is not what the server has, if so.
+    fn look(&mut self, now: Instant) -> Option<Unreachable> {
+        let state = self.state.get();
+        let is_encrypted = state.document().is_some_and(Document::is_encrypted);
+        if is_encrypted && !self.is_encrypted {
+            tracing::warn!(document = %self.name, "not read as configuration: {ENCRYPTED}");
+        }
+        self.is_encrypted = is_encrypted;
+        match &*state {
+            // Cipher text is nothing that could be parsed: what was readable stays in force.
+            DocumentState::Present(_) if is_encrypted => {
+                self.settle(now);
+                let why = ErrorKind::Protocol;
+                return Some(Unreachable { why, cause: ENCRYPTED.into() });
+            }
             DocumentState::Present(document) => self.known = Known::Present(document.clone()),
             DocumentState::Absent => self.lose(now),
-            DocumentState::Unreachable { last, why, .. } => {
-                if let (Known::Nothing, Some(last)) = (&self.known, last) {
+            DocumentState::Unreachable { last, why, cause } => {
+                // What may be read, but not followed, is no beginning.
+                if let (Known::Nothing, Some(last)) = (&self.known, last)
+                    && !is_encrypted
+                    && *why != ErrorKind::Denied
+                {
                     self.known = Known::Present(last.clone());
                 }
-                return Some(*why);
+                self.settle(now);
+                return Some(Unreachable { why: *why, cause: Arc::clone(cause) });
             }
             _ => {}
         }
         None
+    }
+
+    /// What the server said to be gone is gone by now, whatever it is that it says since.
+    fn settle(&mut self, now: Instant) {
+        if matches!(self.known, Known::Going(_, until) if until <= now) {
+            self.known = Known::Absent;
+        }
     }
 
     fn lose(&mut self, now: Instant) {
@@ -181,9 +215,11 @@ impl Inputs {
             for document in &mut self.documents {
                 let why = document.look(now);
                 if matches!(document.known, Known::Nothing)
-                    && let Some(why @ (ErrorKind::Denied | ErrorKind::Refused)) = why
+                    && let Some(why) = why
+                    && (document.is_encrypted
+                        || matches!(why.why, ErrorKind::Denied | ErrorKind::Refused))
                 {
-                    return Err(Unknown::Refused(Arc::clone(&document.name), why));
+                    return Err(Unknown::Unreachable(Arc::clone(&document.name), why));
                 }
             }
             if self.unknown().next().is_none() {
@@ -220,14 +256,15 @@ impl Inputs {
     }
 
     /// Takes in what is known now; says why a document could not be asked for, if so.
-    fn look(&mut self) -> Option<ErrorKind> {
+    fn look(&mut self) -> Option<Unreachable> {
         let now = Instant::now();
         self.documents.iter_mut().filter_map(|document| document.look(now)).last()
     }
 
     pub(crate) fn collect(&mut self) -> Collected {
-        let why = self.look();
-        let freshness = why.map_or(Freshness::Verified, |why| Freshness::Stale { why });
+        let unreachable = self.look();
+        let freshness = unreachable
+            .map_or(Freshness::Verified, |unreachable| Freshness::Stale { why: unreachable.why });
         let mut texts = Vec::new();
         let mut issues = Vec::new();
         for File { file, content } in &self.files {
@@ -256,7 +293,8 @@ impl Inputs {
 /// Why not everything is known.
 pub(crate) enum Unknown {
     Closed,
-    Refused(Arc<str>, ErrorKind),
+    /// This document, and what only somebody's help can change.
+    Unreachable(Arc<str>, Unreachable),
 }
 
 fn file_text(file: &LocalFile, content: Option<Arc<str>>) -> Text {
@@ -278,5 +316,8 @@ pub(crate) async fn at(deadline: Option<Instant>) {
     }
 }
 
+/// Why an encrypted document is not read.
+pub(crate) const ENCRYPTED: &str = "the document is encrypted (its data id begins with `cipher-`, or \
+    an encrypted data key came with it), and this client decrypts nothing";
 /// How long a document that was there is used on after the server said that it is gone.
 const GRACE: Duration = Duration::from_secs(3);

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind},
     file::LocalFile,
     hot::Hot,
-    inputs::{Followed, Inputs, Unknown},
+    inputs::{Followed, Inputs, Unknown, Unreachable},
     inspect::ConfigInspect,
     keys::Keys,
     layer::Layer,
@@ -85,9 +85,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Recipe<T> {
         match timeout(self.start_timeout, inputs.known()).await {
             Ok(Ok(())) => {}
             Ok(Err(Unknown::Closed)) => return Err(Error::new(ErrorKind::Closed, doing)),
-            Ok(Err(Unknown::Refused(document, why))) => {
+            Ok(Err(Unknown::Unreachable(document, Unreachable { why, cause }))) => {
                 let doing = format!("{doing}: {document}: {why}");
-                return Err(Error::new(ErrorKind::Unreachable, doing));
+                return Err(Error::new(ErrorKind::Unreachable, doing).because(cause.to_string()));
             }
             Err(_elapsed) => {
                 let unknown = inputs.unknown().collect::<Vec<_>>().join(", ");

@@ -11,6 +11,7 @@ use nacos_core::{Client, Document};
 use crate::{
     error::{Error, ErrorKind},
     import::{Import, Imported, expand},
+    inputs::ENCRYPTED,
     keys::Keys,
     layer::{Layer, locate, merge},
     pipeline::{Cache, Text, layers_of},
@@ -75,35 +76,41 @@ impl NacosSource {
     ///
     /// [`ErrorKind::Rejected`] if a document cannot be read, or does not exist though it is
     /// required; [`ErrorKind::Unreachable`] with the client's error as source if it could not be
-    /// asked for; [`ErrorKind::InvalidOption`] before anything is sent.
+    /// asked for, and for one that is encrypted, required or not, whose text is nobody's
+    /// configuration; [`ErrorKind::InvalidOption`] before anything is sent.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: the calls are given up.
     pub async fn fetch(&self) -> Result<NacosDocuments, Error> {
-        let doing = "fetch the configuration";
         let imported = expand(&self.imports, self.client.config_namespace())
-            .map_err(|error| Error::new(ErrorKind::InvalidOption, doing).because(error))?;
+            .map_err(|error| Error::new(ErrorKind::InvalidOption, DOING).because(error))?;
         let texts = try_join_all(imported.iter().map(async |imported| {
-            let document = self.client.configs().get(imported.key.clone()).await?;
+            let document = self.client.configs().get(imported.key.clone()).await.map_err(failed)?;
+            if document.as_ref().is_some_and(Document::is_encrypted) {
+                let doing = format!("{DOING}: nacos://{}", imported.key);
+                return Err(Error::new(ErrorKind::Unreachable, doing).because(ENCRYPTED));
+            }
             Ok(text(imported, document))
         }));
-        let texts = texts.await.map_err(|error: nacos_core::Error| {
-            let kind = match error.kind() {
-                nacos_core::ErrorKind::Closed => ErrorKind::Closed,
-                nacos_core::ErrorKind::Timeout => ErrorKind::Timeout,
-                _ => ErrorKind::Unreachable,
-            };
-            Error::new(kind, doing).because(error)
-        })?;
+        let texts = texts.await?;
         let present = check(&imported, &texts);
         let layers = present.and_then(|()| layers_of(&texts, self.keys, &mut Cache::default()));
         let layers = layers.map_err(|refusal| {
             let sources = texts.iter().map(|text| text.source.clone()).collect();
-            Error::rejected(doing, Arc::new(Rejection::new(0, refusal, sources)))
+            Error::rejected(DOING, Arc::new(Rejection::new(0, refusal, sources)))
         })?;
         Ok(NacosDocuments { layers: layers.into() })
     }
+}
+
+fn failed(error: nacos_core::Error) -> Error {
+    let kind = match error.kind() {
+        nacos_core::ErrorKind::Closed => ErrorKind::Closed,
+        nacos_core::ErrorKind::Timeout => ErrorKind::Timeout,
+        _ => ErrorKind::Unreachable,
+    };
+    Error::new(kind, DOING).because(error)
 }
 
 fn text(imported: &Imported, document: Option<Document>) -> Text {
@@ -169,3 +176,6 @@ impl fmt::Debug for NacosDocuments {
         f.debug_set().entries(names).finish()
     }
 }
+
+/// What an error says that was being done.
+const DOING: &str = "fetch the configuration";

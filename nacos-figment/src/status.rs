@@ -27,7 +27,7 @@ pub struct Status {
 pub enum Freshness {
     /// The server has told all of them, and tells when they change.
     Verified,
-    /// At least one could not be asked for; the last that was seen stays in force.
+    /// At least one could not be asked for, or is encrypted now; the last that was seen stays in force.
     Stale {
         /// Why, as the client says.
         why: ErrorKind,

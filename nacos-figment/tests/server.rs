@@ -103,6 +103,46 @@ async fn restarted_server_is_followed_again() {
 }
 
 #[tokio::test]
+async fn encrypted_document_is_an_error_that_says_so_wherever_it_is_imported() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
+    // Of an application whose name begins so, each variant does; of another, one may.
+    server.publish("", "ORDER_GROUP", "cipher-aes-db.json", r#"{"limits": {"rps": 2}}"#);
+    let key = "aHVudGVyMg==";
+    server.publish_encrypted("", "ORDER_GROUP", "orders-prod.json", "4a76b0b5", key);
+    let cipher = Import::data_id("cipher-aes-db.json").group("ORDER_GROUP");
+    for import in [cipher.clone(), cipher.required(), app(), app().required()] {
+        let plain = NacosSource::new(&nacos).import(import.clone());
+        let fetched = plain.fetch().await.expect_err("encrypted");
+        let started = HotConfig::<AppConfig>::builder(&nacos).import(import).start().await;
+        for error in [fetched, started.expect_err("encrypted")] {
+            assert_eq!(error.kind(), ErrorKind::Unreachable);
+            let cause = std::error::Error::source(&error).expect("a cause").to_string();
+            assert!(cause.contains("encrypted") && cause.contains("cipher-"), "{cause}");
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("nacos://public/ORDER_GROUP/"), "{shown}");
+            assert!(!shown.contains(key) && !shown.contains("4a76b0b5"), "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn user_with_rights_on_one_group_is_told_which_is_missing_and_may_poll() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
+    server.limit_rights(Some(&["public:ORDER_GROUP:config/*"]));
+    let builder = || HotConfig::<AppConfig>::builder(&nacos).import(app());
+    let error = builder().start().await.expect_err("it could not be followed");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(
+        cause.contains("`public:*:config/*`") && cause.contains("poll_when_refused"),
+        "{cause}"
+    );
+    let config = builder().poll_when_refused().start().await.expect("readable");
+    assert_eq!(config.hot().load().limits.rps, 1);
+}
+
+#[tokio::test]
 async fn first_configuration_that_is_not_valid_fails_the_start() {
     let (server, nacos) = world().await;
     publish(&server, "orders.json", "{\"limits\": {\n  \"rps\": \"hunter2\"}}");

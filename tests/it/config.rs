@@ -260,6 +260,28 @@ async fn document_that_is_being_modified_is_asked_for_again_until_the_deadline()
 }
 
 #[tokio::test(start_paused = true)]
+async fn cipher_text_is_marked_by_its_name_and_by_its_key() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = connected(&server).await;
+        server.publish("", "DEFAULT_GROUP", "plain", "k: v");
+        server.publish("", "DEFAULT_GROUP", "cipher-aes-db", "4a76b0b5");
+        server.publish_encrypted("", "DEFAULT_GROUP", "by-key", "4a76b0b5", "hunter2");
+        // r-nacos loses the key, and nothing shows what it is.
+        let by_key = behaviour != Behaviour::RNacos;
+        for (name, encrypted) in [("plain", false), ("cipher-aes-db", true), ("by-key", by_key)] {
+            let document = client.configs().get(name).await.expect("an answer").expect("there");
+            assert_eq!(document.is_encrypted(), encrypted, "{name}");
+            assert!(!format!("{document:?}").contains("hunter2"));
+            let watch = client.configs().watch(name).expect("valid").ready().await;
+            let state = watch.expect("an answer").state();
+            let document = state.document().expect("there");
+            assert_eq!(document.is_encrypted(), encrypted, "{name}, watched");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiters_learn_that_no_server_is_there() {
     let server = server().await;
     let client = builder(&server).connect_lazy().expect("valid options");

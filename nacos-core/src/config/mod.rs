@@ -65,7 +65,7 @@ impl Configs {
         let key = self.resolve(key)?;
         let request = ConfigQueryRequest::new(&key);
         match self.connection.call(Doing("get", &key), &request, Repeat::Freely).await? {
-            Ok(answer) => answer.into_document().map(Some).map_err(|failure| {
+            Ok(answer) => answer.into_document(&key).map(Some).map_err(|failure| {
                 self.connection.unread();
                 Error::new(ErrorKind::Protocol, Doing("get", &key)).because(failure)
             }),

@@ -437,7 +437,10 @@ impl DocumentState {
     fn same_content(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Present(one), Self::Present(other)) => {
-                one.content == other.content && one.content_type == other.content_type
+                one.content == other.content
+                    && one.content_type == other.content_type
+                    // Another key makes another text of the same content.
+                    && one.encrypted_data_key == other.encrypted_data_key
             }
             (Self::Absent, Self::Absent) => true,
             _ => false,

@@ -234,7 +234,7 @@ impl Session {
         let found = self.read::<ConfigQueryResponse>(answer);
         let documents = &mut self.documents;
         let poll_at = now + poll_delay(jitter);
-        let state = match found.and_then(|answer| Ok(answer.into_document()?)) {
+        let state = match found.and_then(|answer| Ok(answer.into_document(key)?)) {
             Ok(document) => documents.answered(key, ticket, Some(document), poll_at),
             Err(Setback::Refused(refusal)) if refusal.says_absent() => {
                 documents.answered(key, ticket, None, poll_at)

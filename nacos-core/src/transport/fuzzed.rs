@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     fuzzed::{Captures, Input},
-    key::ServiceKey,
+    key::{ConfigKey, ServiceKey},
     locator::Listing,
     wire::{
         self, Answer, Failure, Payload,
@@ -125,7 +125,8 @@ fn read_as_everything(payload: &Payload) {
     answer::<InstanceResponse>(payload);
     answer::<ServiceListResponse>(payload);
     if let Some(answer) = answer::<ConfigQueryResponse>(payload)
-        && let Ok(document) = answer.into_document()
+        && let Ok(key) = ConfigKey::try_from("cipher-d")
+        && let Ok(document) = answer.into_document(&key)
     {
         assert!(!document.md5.is_empty());
     }

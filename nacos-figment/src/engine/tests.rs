@@ -131,6 +131,64 @@ async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn encrypted_document_is_never_parsed() {
+    let mut cipher = Document::new("n: 7", "yaml");
+    cipher.encrypted_data_key = Some("hunter2".into());
+    let (why, cause) = (CoreErrorKind::Disconnected, "lost".into());
+    let unreachable = DocumentState::Unreachable { last: Some(cipher.clone()), why, cause };
+    // Optional or required: nobody knows what it says.
+    for name in ["a.yaml", "!a.yaml"] {
+        for state in [DocumentState::Present(cipher.clone()), unreachable.clone()] {
+            let (documents, followed) = crate::testing::Documents::new(&[(name, None)]);
+            documents.set(0, state);
+            let began = Instant::now();
+            let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("encrypted");
+            assert_eq!(error.kind(), ErrorKind::Unreachable);
+            let cause = std::error::Error::source(&error).expect("a cause").to_string();
+            assert!(error.to_string().contains("nacos://G/a.yaml"), "{error}");
+            assert!(cause.contains("encrypted") || cause.contains("lost"), "{cause}");
+            assert!(!format!("{error:?}{error}").contains("hunter2"));
+            assert_eq!(Instant::now(), began, "nothing is waited for");
+        }
+    }
+    // What was readable stays in force, and what is readable again is taken.
+    let (documents, config) = start(recipe(), &[("a.yaml", Some("n: 1"))]).await.expect("valid");
+    documents.set(0, DocumentState::Present(cipher));
+    let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
+    assert_eq!(stale.freshness, Freshness::Stale { why: CoreErrorKind::Protocol });
+    assert_eq!((stale.generation, stale.rejection.is_none()), (1, true));
+    assert_eq!(config.hot().load().n, 1);
+    documents.publish(0, "n: 2");
+    generation(&config, 2).await;
+    assert_eq!(config.hot().load().n, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn document_that_can_be_read_but_not_followed_ends_the_start_with_the_reason() {
+    let (documents, followed) = crate::testing::Documents::new(&[("a.yaml", None)]);
+    let last = Some(Document::new("n: 1", "yaml"));
+    let (why, cause) = (CoreErrorKind::Denied, "the right to read is missing".into());
+    documents.set(0, DocumentState::Unreachable { last, why, cause });
+    let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("denied");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert_eq!(cause, "the right to read is missing");
+}
+
+/// It would otherwise be due for ever, and whoever waits for it would never rest.
+#[tokio::test(start_paused = true)]
+async fn removed_document_whose_server_is_gone_too_is_given_up_after_the_same_while() {
+    let documents = &[("a.json", Some(r#"{"n": 1}"#)), ("b.json", Some(r#"{"db": "x"}"#))];
+    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let (why, cause) = (CoreErrorKind::Disconnected, "lost".into());
+    documents.set(1, DocumentState::Absent);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    documents.set(1, DocumentState::Unreachable { last: None, why, cause });
+    generation(&config, 2).await;
+    assert_eq!(config.hot().load().db, "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn removed_document_takes_effect_after_a_while_and_a_required_one_never() {
     let documents = &[("a.json", Some(r#"{"n": 1}"#)), ("b.json", Some(r#"{"db": "x"}"#))];
     let (documents, config) = start(recipe(), documents).await.expect("valid");

@@ -6,16 +6,27 @@ use crate::wire::Reading;
 
 /// The server whose behaviour is imitated.
 ///
-/// Each one is content-faithful to a captured session of a real server: what is answered, pushed,
-/// refused and ignored, down to the spelling of keys and of error texts.
+/// `Nacos2_3`, `Nacos3_0` and `RNacos` are content-faithful to a captured session of a real server:
+/// what is answered, pushed, refused and ignored, down to the spelling of keys and of error texts.
+/// `Nacos2_5` does what a real one was seen to do, and where nothing is known what its neighbours
+/// do. `Nacos3_3` follows the specification: no server of that line has been seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Behaviour {
     /// Java Nacos 2.3: `public` is a namespace of its own in configuration, list key `allIPs`.
     Nacos2_3,
-    /// Java Nacos 3.0: fuzzy watches, `public` and the blank namespace are one, list key `allIps`.
+    /// Java Nacos 2.5: `public` and the blank namespace are one, in configuration and in naming;
+    /// questions that only servers ask are refused, and so is a login where there is no user.
+    Nacos2_5,
+    /// Java Nacos 3.0: fuzzy watches, list key `allIps`; `public` and the blank namespace are one in
+    /// configuration and two in naming; operators use the paths of v3.
     #[default]
     Nacos3_0,
+    /// Java Nacos 3.3, by its specification: like 3.0, but it has no path of v1 and v2, and it
+    /// demands a login: that of the user `nacos` with the password `nacos`, unless
+    /// [`Builder::credentials`](crate::Builder::credentials) names another one or
+    /// [`Builder::authentication`](crate::Builder::authentication) switches it off.
+    Nacos3_3,
     /// r-nacos 0.8: strict JSON, additive batches, explicit nulls, no abilities, no CAS.
     RNacos,
 }
@@ -25,6 +36,21 @@ impl Behaviour {
         !matches!(self, Self::RNacos)
     }
 
+    /// Whether it belongs to the third generation: fuzzy watches, the paths of v3.
+    pub(crate) fn is_3(self) -> bool {
+        matches!(self, Self::Nacos3_0 | Self::Nacos3_3)
+    }
+
+    /// Whether it demands a login of everybody unless it is told otherwise (3.3 and later).
+    pub(crate) fn demands_login(self) -> bool {
+        self == Self::Nacos3_3
+    }
+
+    /// Whether it has the paths of v1.
+    pub(crate) fn has_v1(self) -> bool {
+        self != Self::Nacos3_3
+    }
+
     pub(crate) fn reading(self) -> Reading {
         if self.is_java() { Reading::Lenient } else { Reading::Strict }
     }
@@ -32,10 +58,19 @@ impl Behaviour {
     /// The abilities announced in the setup acknowledgement; `None` where there is none.
     pub(crate) fn abilities(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Nacos2_3 => Some(&["supportPersistentInstanceByGrpc"]),
+            Self::Nacos2_3 | Self::Nacos2_5 => Some(&["supportPersistentInstanceByGrpc"]),
             Self::Nacos3_0 => {
                 Some(&["supportPersistentInstanceByGrpc", "fuzzyWatch", "lock", "mcp"])
             }
+            Self::Nacos3_3 => Some(&[
+                "supportPersistentInstanceByGrpc",
+                "fuzzyWatch",
+                "lock",
+                "mcp",
+                "agent",
+                "radV1",
+                "radWatchV1",
+            ]),
             Self::RNacos => None,
         }
     }
@@ -48,17 +83,42 @@ impl Behaviour {
     /// The namespace under which a configuration is kept.
     pub(crate) fn config_namespace(self, spelled: &str) -> String {
         match (self, spelled) {
-            (Self::Nacos3_0 | Self::RNacos, "public") => String::new(),
+            (Self::Nacos2_5 | Self::Nacos3_0 | Self::Nacos3_3 | Self::RNacos, "public") => {
+                String::new()
+            }
             (_, spelled) => spelled.to_owned(),
         }
     }
 
+    /// The namespace under which a listen is kept: 2.5 takes `public` at its word there, and there
+    /// alone.
+    pub(crate) fn listened_namespace(self, spelled: &str) -> String {
+        if self == Self::Nacos2_5 { spelled.to_owned() } else { self.config_namespace(spelled) }
+    }
+
+    /// Whether the blank namespace is one of its own in naming, beside `public`.
+    pub(crate) fn blank_is_apart_in_naming(self) -> bool {
+        matches!(self, Self::Nacos2_3 | Self::Nacos3_0 | Self::Nacos3_3)
+    }
+
+    /// Whether a type that it does not know becomes `text`.
+    pub(crate) fn knows_its_types(self) -> bool {
+        matches!(self, Self::Nacos2_5 | Self::Nacos3_3 | Self::RNacos)
+    }
+
+    /// Whether it has the general rules of gray versions, which are told to every listener.
+    pub(crate) fn has_gray_rules(self) -> bool {
+        matches!(self, Self::Nacos2_5 | Self::Nacos3_0 | Self::Nacos3_3)
+    }
+
+    /// Whether it refuses what only servers ask, by name.
+    pub(crate) fn guards_its_own(self) -> bool {
+        matches!(self, Self::Nacos2_5 | Self::Nacos3_0 | Self::Nacos3_3)
+    }
+
     /// The key under which a list of instances says that it is complete.
     pub(crate) fn all_ips_key(self) -> &'static str {
-        match self {
-            Self::Nacos3_0 => "allIps",
-            Self::Nacos2_3 | Self::RNacos => "allIPs",
-        }
+        if self.is_3() { "allIps" } else { "allIPs" }
     }
 
     pub(crate) fn silence(self) -> Silence {

@@ -16,6 +16,7 @@ use crate::{
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
     plan: Plan,
+    authentication: Option<bool>,
     observed: bool,
     config_dump: Option<Duration>,
     config_notice: Option<Duration>,
@@ -26,6 +27,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             plan: Plan {
+                authentication: false,
                 behaviour: Behaviour::default(),
                 credentials: None,
                 forget_on_stream_end: false,
@@ -33,6 +35,7 @@ impl Builder {
                 timing: Timing::default(),
                 token_ttl: Duration::from_secs(18_000),
             },
+            authentication: None,
             observed: false,
             config_dump: None,
             config_notice: None,
@@ -46,10 +49,23 @@ impl Builder {
         self
     }
 
-    /// Lets in only who logs in with this name and password. Everybody without it.
+    /// Lets in only who logs in with this name and password. Everybody without it, but for
+    /// [`Behaviour::Nacos3_3`], whose user is `nacos` with the password `nacos` then.
     pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
         self.plan.credentials =
             Some(Credentials { username: username.into(), password: password.into() });
+        self
+    }
+
+    /// Whether everybody has to log in (`nacos.core.auth.enabled` of a real server), whatever the
+    /// behaviour and the credentials say.
+    ///
+    /// `true` without [`credentials`](Self::credentials) is for the user `nacos` with the password
+    /// `nacos`. `false` with credentials is a server that has a user and asks nobody for it;
+    /// without them, one that has no user either: 2.5 and 3.x refuse any login then, while requests
+    /// without a token are let in.
+    pub fn authentication(mut self, demanded: bool) -> Self {
+        self.authentication = Some(demanded);
         self
     }
 
@@ -120,6 +136,13 @@ impl Builder {
             naming_push: self.naming_push.unwrap_or(usual.naming_push),
             ..usual
         };
+        let plan = &mut self.plan;
+        let usual = plan.credentials.is_some() || plan.behaviour.demands_login();
+        plan.authentication = self.authentication.unwrap_or(usual);
+        if plan.authentication && plan.credentials.is_none() {
+            let nacos = || "nacos".to_owned();
+            plan.credentials = Some(Credentials { username: nacos(), password: nacos() });
+        }
         Server::open(self.plan).await
     }
 }

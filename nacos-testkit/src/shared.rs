@@ -24,6 +24,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) behaviour: Behaviour,
+    /// Whether everybody has to log in.
+    pub(crate) authentication: bool,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) forget_on_stream_end: bool,
     pub(crate) probe_silence: bool,

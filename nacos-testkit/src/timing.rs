@@ -35,9 +35,12 @@ impl Timing {
     /// What was observed on the real servers.
     pub(crate) fn observed(behaviour: Behaviour) -> Self {
         match behaviour {
-            Behaviour::Nacos2_3 | Behaviour::Nacos3_0 => Self {
+            Behaviour::Nacos2_3
+            | Behaviour::Nacos2_5
+            | Behaviour::Nacos3_0
+            | Behaviour::Nacos3_3 => Self {
                 // Queries up to 40 ms after the answer found the old content, those from 43 ms on
-                // the new one, in both versions.
+                // the new one, in 2.3.2 and in 3.0.3.
                 config_dump: Duration::from_millis(42),
                 naming_push: Duration::from_millis(500),
                 naming_watch: Duration::from_secs(1),

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::{
-    Behaviour,
     agenda::Event,
     shared::Shared,
     state::{ConfigKey, ConnectionKey, Expected, Pattern, ServiceKey, State, Watched, object},
@@ -80,7 +79,7 @@ impl Shared {
 
     /// Tells watchers that a configuration has come or gone.
     pub(crate) fn config_counted(&self, key: &ConfigKey, exists: bool) {
-        if self.behaviour() != Behaviour::Nacos3_0 {
+        if !self.behaviour().is_3() {
             return;
         }
         let change = if exists { "CONFIG_CHANGED" } else { "DELETE_CONFIG" };
@@ -99,7 +98,7 @@ impl Shared {
 
     /// Tells watchers that a service has come or gone.
     pub(crate) fn service_counted(&self, key: &ServiceKey, exists: bool) {
-        if self.behaviour() != Behaviour::Nacos3_0 {
+        if !self.behaviour().is_3() {
             return;
         }
         let change = if exists { "ADD_SERVICE" } else { "DELETE_SERVICE" };

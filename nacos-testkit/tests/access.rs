@@ -24,12 +24,26 @@ async fn login_takes_its_parameters_from_query_and_form() {
 }
 
 #[tokio::test]
-async fn wrong_password_is_403() {
-    for behaviour in [Behaviour::Nacos3_0, Behaviour::RNacos] {
+async fn refused_login_is_worded_as_each_server_does() {
+    let unavailable = "Handle API Compatibility failed, please see log for detail.";
+    for (behaviour, path, user, status, text) in [
+        (Behaviour::RNacos, V1, "nacos", 403, "unknown user!"),
+        (Behaviour::RNacos, V3, "nacos", 403, "unknown user!"),
+        (Behaviour::Nacos2_5, V1, "nacos", 403, "user not found!"),
+        (Behaviour::Nacos2_5, V1, "ann", 403, "user not found!"),
+        (Behaviour::Nacos3_0, V3, "nacos", 500, "No message available"),
+        (Behaviour::Nacos3_0, V3, "ann", 403, "Access Denied"),
+        (Behaviour::Nacos3_0, V1, "nacos", 500, unavailable),
+        (Behaviour::Nacos3_0, V1, "ann", 500, unavailable),
+        (Behaviour::Nacos3_3, V3, "nacos", 403, "access denied"),
+        (Behaviour::Nacos3_3, V3, "ann", 403, "access denied"),
+    ] {
         let server = guarded(behaviour).await;
-        let form = "username=nacos&password=guess";
-        let login = http(server.addr(), "POST", "/nacos/v1/auth/users/login", form).await;
-        assert_eq!(login.expect("answered").0, 403);
+        let form = format!("username={user}&password=guess");
+        let login = http(server.addr(), "POST", path, &form).await.expect("answered");
+        let is_json = login.1.starts_with('{');
+        assert!(login.0 == status && login.1.contains(text), "{behaviour:?} {path}: {login:?}");
+        assert_eq!(is_json, status == 500, "{behaviour:?} {path}: {login:?}");
         assert_eq!((server.logins(), server.refused_logins()), (0, 1));
     }
 }
@@ -51,18 +65,25 @@ async fn second_generation_refuses_without_a_status() {
 
 #[tokio::test]
 async fn second_generation_has_no_third_generation_login() {
-    let server = guarded(Behaviour::Nacos2_3).await;
-    let login = http(server.addr(), "POST", "/nacos/v3/auth/user/login", "username=nacos").await;
-    assert_eq!(login.expect("answered").0, 404);
+    for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos2_5] {
+        let server = guarded(behaviour).await;
+        let login = http(server.addr(), "POST", V3, "username=nacos").await;
+        assert_eq!(login.expect("answered").0, 404);
+    }
 }
 
 #[tokio::test]
 async fn without_users_r_nacos_grants_any_login_and_java_none() {
-    let path = "/nacos/v1/auth/users/login";
-    for (behaviour, status) in
-        [(Behaviour::RNacos, 200), (Behaviour::Nacos3_0, 403), (Behaviour::Nacos2_3, 500)]
-    {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+    for (behaviour, path, status) in [
+        (Behaviour::RNacos, V1, 200),
+        (Behaviour::Nacos2_3, V1, 500),
+        (Behaviour::Nacos2_5, V1, 403),
+        (Behaviour::Nacos3_0, V1, 500),
+        (Behaviour::Nacos3_0, V3, 403),
+        (Behaviour::Nacos3_3, V3, 403),
+    ] {
+        let builder = Server::builder().behaviour(behaviour).authentication(false);
+        let server = builder.start().await.expect("free ports");
         let login = http(server.addr(), "POST", path, "username=ann&password=p").await;
         let (answered, body) = login.expect("answered");
         assert_eq!(answered, status, "{behaviour:?}");
@@ -127,6 +148,37 @@ async fn slow_login_delays_nothing_else() {
     assert_eq!(tokio::time::Instant::now() - began, Duration::ZERO);
     client::log_in(&server).await;
     assert_eq!(tokio::time::Instant::now() - began, Duration::from_secs(9));
+}
+
+#[tokio::test]
+async fn user_may_log_in_where_nobody_has_to() {
+    let builder = Server::builder().credentials("nacos", "secret").authentication(false);
+    let server = builder.start().await.expect("free ports");
+    let login = http(server.addr(), "POST", V3, "username=nacos&password=secret").await;
+    assert_eq!(login.expect("answered").0, 200);
+    let wrong = http(server.addr(), "POST", V3, "username=nacos&password=guess").await;
+    assert_eq!(wrong.expect("answered").0, 500);
+    let client = Client::set_up(&server).await;
+    assert_eq!(code(&client, "").await, 300);
+}
+
+#[tokio::test]
+async fn newest_server_demands_a_login_at_its_own_path_unless_told_otherwise() {
+    let builder = Server::builder().behaviour(Behaviour::Nacos3_3);
+    let server = builder.start().await.expect("free ports");
+    let client = Client::set_up(&server).await;
+    assert_eq!(code(&client, "").await, 403);
+    let form = "username=nacos&password=nacos";
+    let (status, body) = http(server.addr(), "POST", V3, form).await.expect("answered");
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(status, 200);
+    assert_eq!(code(&client, body["accessToken"].as_str().expect("a token")).await, 300);
+    for path in [V1, "/nacos/v1/auth/login", "/nacos/v1/cs/configs?dataId=d&group=g"] {
+        assert_eq!(http(server.addr(), "POST", path, form).await.expect("answered").0, 404);
+    }
+    let builder = Server::builder().authentication(true);
+    let older = builder.start().await.expect("free ports");
+    assert_eq!(code(&Client::set_up(&older).await, "").await, 403);
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,6 +250,9 @@ async fn address_server_names_the_main_port() {
     let (_, list) = http(server.addr(), "GET", "/nacos/serverlist", "").await.expect("answered");
     assert_eq!(list, format!("{}\n", server.addr()));
 }
+
+const V1: &str = "/nacos/v1/auth/users/login";
+const V3: &str = "/nacos/v3/auth/user/login";
 
 async fn guarded(behaviour: Behaviour) -> Server {
     let builder = Server::builder().behaviour(behaviour).credentials("nacos", "secret");

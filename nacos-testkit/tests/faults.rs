@@ -171,7 +171,8 @@ async fn unacknowledged_notice_is_not_repeated_by_r_nacos() {
 async fn refused_service_push_is_repeated_with_what_is_true_then() {
     let server = Server::builder().probe_silence(false).start().await.expect("free ports");
     let mut client = Client::set_up(&server).await;
-    let subscription = json!({ "serviceName": "s", "groupName": "g", "subscribe": true });
+    let subscription =
+        json!({ "namespace": "public", "serviceName": "s", "groupName": "g", "subscribe": true });
     client.call("SubscribeServiceRequest", &subscription).await.expect("answered");
     let (_, push) = client.next().await.push();
     server.next_push(PushFault::Drop);

@@ -268,5 +268,5 @@ fn registration(port: u16) -> serde_json::Value {
 }
 
 fn subscription() -> serde_json::Value {
-    json!({ "serviceName": "s", "groupName": "g", "subscribe": true, "clusters": "" })
+    json!({ "namespace": "public", "serviceName": "s", "groupName": "g", "subscribe": true, "clusters": "" })
 }

@@ -211,7 +211,7 @@ async fn services_are_listed_page_by_page() {
     for name in ["a", "b", "c"] {
         server.register("", "g", name, Instance::new("10.0.0.1", 80));
     }
-    let list = json!({ "groupName": "g", "pageNo": 2, "pageSize": 2 });
+    let list = json!({ "namespace": "public", "groupName": "g", "pageNo": 2, "pageSize": 2 });
     let (_, body) = client.call("ServiceListRequest", &list).await.expect("answered");
     assert_eq!((&body["count"], &body["serviceNames"]), (&json!(3), &json!(["c"])));
 }
@@ -250,13 +250,14 @@ async fn register(client: &Client, instance: Value) {
 }
 
 async fn query(client: &Client) -> Value {
-    let query = json!({ "serviceName": "s", "groupName": "g", "cluster": "" });
+    let query =
+        json!({ "namespace": "public", "serviceName": "s", "groupName": "g", "cluster": "" });
     let (_, body) = client.call("ServiceQueryRequest", &query).await.expect("answered");
     body["serviceInfo"].clone()
 }
 
 fn subscription() -> Value {
-    json!({ "serviceName": "s", "groupName": "g", "subscribe": true, "clusters": "" })
+    json!({ "namespace": "public", "serviceName": "s", "groupName": "g", "subscribe": true, "clusters": "" })
 }
 
 fn ports(info: &Value) -> Vec<u64> {

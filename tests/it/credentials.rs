@@ -17,7 +17,7 @@ use nacos_core::{
         StaticToken, UserPassword,
     },
 };
-use nacos_testkit::Server;
+use nacos_testkit::{Behaviour, Server};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,7 +25,8 @@ use crate::support::{BEHAVIOURS, becomes, builder, soon};
 
 /// A server that wants to know who asks, and a folder for what tells it.
 async fn guarded() -> (Server, TempDir) {
-    let server = Server::builder().credentials("nacos", "s3cret").start().await;
+    let builder = Server::builder().behaviour(Behaviour::Nacos2_5);
+    let server = builder.credentials("nacos", "s3cret").start().await;
     (server.expect("ports on loopback"), TempDir::new().expect("a folder"))
 }
 

@@ -15,7 +15,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use h2::{Reason, RecvStream, server::SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use nacos_core::{ClaimState, Client, ErrorKind, Instance, Publish, ShutdownReport};
-use nacos_testkit::{RawAnswer, Server};
+use nacos_testkit::{Behaviour, RawAnswer, Server};
 use prost::Message;
 use serde_json::json;
 use tokio::{
@@ -180,8 +180,8 @@ async fn endless_durations_are_no_panic() {
 
 #[tokio::test(start_paused = true)]
 async fn wrong_password_is_denied_at_once_to_whoever_waits_for_a_claim() {
-    let server = Server::builder().credentials("nacos", "right").start().await;
-    let server = server.expect("ports on loopback");
+    let server = Server::builder().behaviour(Behaviour::Nacos2_5).credentials("nacos", "right");
+    let server = server.start().await.expect("ports on loopback");
     let client = builder(&server).credentials("nacos", "wrong").connect_lazy().expect("valid");
     let (configs, naming) = (client.configs(), client.naming());
     let began = Instant::now();

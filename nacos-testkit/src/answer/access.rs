@@ -27,34 +27,48 @@ impl Denied {
 
     pub(crate) fn text(self) -> &'static str {
         match (self.behaviour, self.reason) {
-            (Behaviour::Nacos3_0 | Behaviour::RNacos, Reason::NoRight) => {
-                "Code: 403, Message: authorization failed!."
-            }
-            (Behaviour::Nacos2_3, Reason::NoRight) => "authorization failed!",
-            (Behaviour::Nacos3_0, Reason::BadToken) => "Code: 401, Message: token invalid!.",
-            (Behaviour::Nacos3_0, Reason::Expired) => "Code: 401, Message: token expired!.",
-            (Behaviour::Nacos3_0, Reason::NoToken) => {
-                "Code: 401, Message: User not found! Please check user exist or password is right!."
-            }
-            (Behaviour::Nacos2_3, Reason::BadToken) => "token invalid!",
-            (Behaviour::Nacos2_3, Reason::Expired) => "token expired!",
-            (Behaviour::Nacos2_3, Reason::NoToken) => "user not found!",
+            (Behaviour::RNacos, Reason::NoRight) => "Code: 403, Message: authorization failed!.",
             (Behaviour::RNacos, _) => "unknown user!",
+            (Behaviour::Nacos2_3 | Behaviour::Nacos2_5, reason) => match reason {
+                Reason::NoRight => "authorization failed!",
+                Reason::BadToken => "token invalid!",
+                Reason::Expired => "token expired!",
+                Reason::NoToken => "user not found!",
+            },
+            (Behaviour::Nacos3_0 | Behaviour::Nacos3_3, reason) => match reason {
+                Reason::NoRight => "Code: 403, Message: authorization failed!.",
+                Reason::BadToken => "Code: 401, Message: token invalid!.",
+                Reason::Expired => "Code: 401, Message: token expired!.",
+                Reason::NoToken => {
+                    "Code: 401, Message: User not found! Please check user exist or password is \
+                     right!."
+                }
+            },
         }
     }
 }
 
 /// Lets whoever brings a good token in, or the user's name and password; everybody while
-/// authentication is off, as it is when the server has no user.
+/// authentication is off.
 pub(crate) fn allowed(
     shared: &Shared,
     state: &State,
     header: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Denied> {
-    let user = shared.plan.credentials.as_ref();
-    if !state.guard.demands.unwrap_or(user.is_some()) {
-        return Ok(());
+    if state.guard.demands.unwrap_or(shared.plan.authentication) {
+        known(shared, state, header)
+    } else {
+        Ok(())
     }
+}
+
+/// Lets in only who is the user.
+fn known(
+    shared: &Shared,
+    state: &State,
+    header: impl Fn(&str) -> Option<String>,
+) -> Result<(), Denied> {
+    let user = shared.plan.credentials.as_ref();
     let bearer = || header("Authorization")?.strip_prefix("Bearer ").map(str::to_owned);
     let token = header("accessToken").or_else(bearer).filter(|token| !token.is_empty());
     let is = |name: &str, value: &String| header(name).as_ref() == Some(value);

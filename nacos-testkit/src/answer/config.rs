@@ -15,7 +15,13 @@ pub(super) fn query(call: &mut Call<'_>) -> Outcome {
         // A key is made of both before anything is checked; the text is the JVM's.
         for name in ["dataId", "group"] {
             if call.fields.text(name)?.is_none() {
-                return Err(Refusal::general(500, format!("\"{name}\" is null")));
+                let text = format!("\"{name}\" is null");
+                let caught = call.behaviour().is_3();
+                return Err(if caught {
+                    Refusal::typed(500, text)
+                } else {
+                    Refusal::general(500, text)
+                });
             }
         }
     }
@@ -45,7 +51,7 @@ pub(super) fn query(call: &mut Call<'_>) -> Outcome {
     match found {
         Found::Beta(_) => {
             fields.insert("beta".to_owned(), json!(true));
-            if call.shared.behaviour() == Behaviour::Nacos3_0 {
+            if call.shared.behaviour().has_gray_rules() {
                 fields.remove("encryptedDataKey");
             }
         }
@@ -96,9 +102,9 @@ pub(super) fn publish(call: &mut Call<'_>) -> Outcome {
     }
     if let Some(ips) = addition("betaIps") {
         let ips = ips.split(',').map(|ip| ip.trim().to_owned()).collect();
-        call.state.configs.publish_beta(&key, ips, publication);
+        call.state.configs.publish_beta(&key, ips, publication, behaviour);
     } else if let Some(tag) = addition("tag") {
-        call.state.configs.publish_tag(&key, &tag, publication);
+        call.state.configs.publish_tag(&key, &tag, publication, behaviour);
     } else {
         // With a digest but nothing stored, the publish inserts.
         let stored = call.state.configs.stored(&key);
@@ -127,9 +133,9 @@ pub(super) fn remove(call: &mut Call<'_>) -> Outcome {
     let tag = call.fields.text("tag")?.filter(|tag| !tag.is_empty() && behaviour.is_java());
     match tag.as_deref() {
         None => call.state.configs.remove(&key),
-        // 3.x takes the tag for the name of a gray version.
-        Some("beta") if behaviour == Behaviour::Nacos3_0 => call.state.configs.remove_beta(&key),
-        Some(name) if behaviour == Behaviour::Nacos3_0 => {
+        // Where there are gray rules, the tag is the name of a gray version.
+        Some("beta") if behaviour.has_gray_rules() => call.state.configs.remove_beta(&key),
+        Some(name) if behaviour.has_gray_rules() => {
             let tag = name.strip_prefix("tag_").unwrap_or(name);
             call.state.configs.remove_tag(&key, tag);
         }
@@ -146,8 +152,9 @@ pub(super) fn listen(call: &mut Call<'_>) -> Outcome {
     let tag = call.headers.get("Vipserver-Tag").filter(|tag| !tag.is_empty());
     let mut changed = Vec::new();
     for context in contexts {
-        let key = key(behaviour, context)?;
+        let mut key = key(behaviour, context)?;
         let tenant = context.text("tenant")?;
+        key.namespace = behaviour.listened_namespace(tenant.as_deref().unwrap_or_default());
         let md5 = context.text("md5")?;
         let Some(connection) = call.state.transports.connection(call.connection) else { break };
         if !listen {

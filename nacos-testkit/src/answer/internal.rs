@@ -21,7 +21,7 @@ pub(super) fn health_check(_: &mut Call<'_>) -> Outcome {
     Ok(object([]))
 }
 
-/// A server's question that 2.x answers to clients, too.
+/// A server's question that 2.3 answers to clients, too.
 pub(super) fn loader(call: &mut Call<'_>) -> Outcome {
     let count = call.state.transports.registered().count().to_string();
     let metrics = json!({ "load": "0.0", "sdkConCount": count, "cpu": "0.0", "conCount": count });

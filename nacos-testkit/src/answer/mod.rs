@@ -109,7 +109,7 @@ fn handle(
         Some(Planned::Code(code)) => return done(Err(Refusal::planned(message_type, code))),
         None => {}
     }
-    if behaviour == Behaviour::Nacos3_0 && SERVER_ONLY.contains(&message_type) {
+    if behaviour.guards_its_own() && SERVER_ONLY.contains(&message_type) {
         // The leading blank is the server's.
         let text = format!(" invoke {message_type} from sdk is forbidden");
         return done(Err(Refusal::general(502, text)));
@@ -184,25 +184,26 @@ enum Needs {
 struct Route {
     request: &'static str,
     response: &'static str,
-    servers: &'static [Behaviour],
+    servers: Servers,
     needs: Needs,
     handle: fn(&mut Call<'_>) -> Outcome,
 }
 
+/// Which servers know a type of request.
+type Servers = fn(Behaviour) -> bool;
+
 impl Route {
     fn find(behaviour: Behaviour, message_type: &str) -> Option<&'static Self> {
-        ROUTES
-            .iter()
-            .find(|route| route.request == message_type && route.servers.contains(&behaviour))
+        ROUTES.iter().find(|route| route.request == message_type && (route.servers)(behaviour))
     }
 }
 
-const ALL: &[Behaviour] = &[Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos];
-const JAVA: &[Behaviour] = &[Behaviour::Nacos2_3, Behaviour::Nacos3_0];
-const NACOS_2: &[Behaviour] = &[Behaviour::Nacos2_3];
-const NACOS_3: &[Behaviour] = &[Behaviour::Nacos3_0];
+const ALL: Servers = |_| true;
+const JAVA: Servers = Behaviour::is_java;
+const OPEN: Servers = |behaviour| behaviour.is_java() && !behaviour.guards_its_own();
+const NACOS_3: Servers = Behaviour::is_3;
 
-/// What 3.x answers to its own kind only.
+/// What 2.5 and 3.x answer to their own kind only.
 const SERVER_ONLY: [&str; 5] = [
     "ConfigChangeClusterSyncRequest",
     "DistroDataRequest",
@@ -215,7 +216,7 @@ const SERVER_ONLY: [&str; 5] = [
 const ROUTES: &[Route] = &[
     route("ServerCheckRequest", "ServerCheckResponse", ALL, Needs::Nothing, internal::server_check),
     route("HealthCheckRequest", "HealthCheckResponse", ALL, Needs::Connection, internal::health_check),
-    route("ServerLoaderInfoRequest", "ServerLoaderInfoResponse", NACOS_2, Needs::Connection, internal::loader),
+    route("ServerLoaderInfoRequest", "ServerLoaderInfoResponse", OPEN, Needs::Connection, internal::loader),
     route("ConfigQueryRequest", "ConfigQueryResponse", ALL, Needs::Access, config::query),
     route("ConfigPublishRequest", "ConfigPublishResponse", ALL, Needs::Access, config::publish),
     route("ConfigRemoveRequest", "ConfigRemoveResponse", ALL, Needs::Access, config::remove),
@@ -233,7 +234,7 @@ const ROUTES: &[Route] = &[
 const fn route(
     request: &'static str,
     response: &'static str,
-    servers: &'static [Behaviour],
+    servers: Servers,
     needs: Needs,
     handle: fn(&mut Call<'_>) -> Outcome,
 ) -> Route {

@@ -92,10 +92,10 @@ pub(super) fn service(call: &Call<'_>, checked: bool) -> Result<ServiceKey, Refu
     Ok(key(call.behaviour(), &namespace, &group, &name))
 }
 
-/// 2.3.2 takes the blank namespace for one of its own; to others it is `public`.
+/// 2.3 and 3.x take the blank namespace for one of its own; to others it is `public`.
 fn key(behaviour: Behaviour, namespace: &str, group: &str, name: &str) -> ServiceKey {
     let mut key = ServiceKey::new(namespace, group, name);
-    if behaviour == Behaviour::Nacos2_3 && namespace.is_empty() {
+    if behaviour.blank_is_apart_in_naming() && namespace.is_empty() {
         key.namespace.clear();
     }
     key

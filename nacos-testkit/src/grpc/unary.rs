@@ -60,9 +60,9 @@ fn too_long(
     length: usize,
 ) -> Result<Response<AnswerBody>, h2::Error> {
     match behaviour {
-        // 2.x resets the stream and says nothing.
+        // 2.3 resets the stream and says nothing.
         Behaviour::Nacos2_3 => Err(cancelled()),
-        Behaviour::Nacos3_0 | Behaviour::RNacos => {
+        Behaviour::Nacos2_5 | Behaviour::Nacos3_0 | Behaviour::Nacos3_3 | Behaviour::RNacos => {
             let message = format!("gRPC message exceeds maximum size {limit}: {length}");
             Ok(status(RESOURCE_EXHAUSTED, &message))
         }

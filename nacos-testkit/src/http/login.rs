@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Call, Reply,
-    reply::{as_json, result, text},
+    reply::{as_json, error_page, text},
     zero::without_status,
 };
 use crate::Behaviour;
@@ -16,12 +16,12 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
         return wrong_method(call);
     }
     if call.shared.read(|state| state.guard.crashes) {
-        return crashed(call);
+        return failed(call, "planned by the test");
     }
     let Some(user) = &call.shared.plan.credentials else { return without_users(call) };
     if call.shared.read(|state| state.guard.knows_nobody) {
         call.shared.change(|state| state.counters.refused_logins += 1);
-        return not_loaded(call);
+        return refused(call, false);
     }
     let name = call.form.text("username").unwrap_or_default();
     let right =
@@ -46,7 +46,7 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
 fn without_users(call: &Call<'_>) -> Reply {
     if call.behaviour().is_java() {
         call.shared.change(|state| state.counters.refused_logins += 1);
-        return not_loaded(call);
+        return refused(call, false);
     }
     call.shared.change(|state| state.counters.logins += 1);
     let name = call.form.text("username").unwrap_or_default();
@@ -54,7 +54,7 @@ fn without_users(call: &Call<'_>) -> Reply {
 }
 
 fn wrong_method(call: &Call<'_>) -> Reply {
-    if call.behaviour() != Behaviour::Nacos2_3 {
+    if !matches!(call.behaviour(), Behaviour::Nacos2_3 | Behaviour::Nacos2_5) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "");
     }
     let refusal = format!("caused: Request method &#39;{}&#39; not supported;", call.method);
@@ -72,37 +72,29 @@ fn granted(token: &str, ttl: u64, username: &str) -> Reply {
     reply
 }
 
-/// What a server says of a user whom it does not know, or not yet: Java 3.x reads its users in the
-/// first seconds after its port opens.
-fn not_loaded(call: &Call<'_>) -> Reply {
-    match call.behaviour() {
-        Behaviour::Nacos3_0 => text(StatusCode::FORBIDDEN, "Access Denied"),
-        _ => refused(call, false),
-    }
-}
-
-/// What Spring makes of an exception that nobody caught.
-fn crashed(call: &Call<'_>) -> Reply {
-    let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let body = json!({
-        "timestamp": "2026-11-23T04:23:32.578+00:00", "status": status.as_u16(),
-        "error": "Internal Server Error", "message": "planned by the test", "path": call.path,
-    });
-    as_json(status, &body)
-}
-
+/// What a server says of a wrong password, or of a user whom it does not know, or not yet: Java reads
+/// its users in the first seconds after its port opens.
 fn refused(call: &Call<'_>, known: bool) -> Reply {
     match call.behaviour() {
-        Behaviour::Nacos3_0 if call.path.contains("/v3/") => {
-            let text = "user not found!".into();
-            result(StatusCode::FORBIDDEN, 10_001, "access denied", &text)
-        }
         Behaviour::Nacos2_3 if known => without_status(),
         Behaviour::Nacos2_3 => {
             let name = call.form.text("username").unwrap_or_default();
             let refusal = format!("caused: User {name} not found;");
             text(StatusCode::INTERNAL_SERVER_ERROR, &refusal)
         }
-        _ => text(StatusCode::FORBIDDEN, "unknown user!"),
+        Behaviour::Nacos2_5 => text(StatusCode::FORBIDDEN, "user not found!"),
+        // What a handler throws ends in the filter that keeps the old paths alive.
+        Behaviour::Nacos3_0 if !call.path.contains("/v3/") => {
+            failed(call, "Handle API Compatibility failed, please see log for detail.")
+        }
+        Behaviour::Nacos3_0 if known => failed(call, "No message available"),
+        Behaviour::Nacos3_0 => text(StatusCode::FORBIDDEN, "Access Denied"),
+        Behaviour::Nacos3_3 => text(StatusCode::FORBIDDEN, "access denied"),
+        Behaviour::RNacos => text(StatusCode::FORBIDDEN, "unknown user!"),
     }
+}
+
+/// What Java makes of an exception that nobody caught.
+fn failed(call: &Call<'_>, message: &str) -> Reply {
+    error_page(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", message, &call.path)
 }

@@ -16,14 +16,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use reply::{as_json, result, text};
-use serde_json::json;
+use reply::{error_page, result, text};
 use tokio::{net::TcpStream, task::JoinSet};
 use zero::Zeroing;
 
 use crate::{
     Behaviour,
-    answer::allowed,
+    answer::{Denied, allowed},
     line::{Gate, Line, LineEnd},
     shared::Shared,
 };
@@ -110,16 +109,17 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
 
 fn route(call: &Call<'_>) -> Reply {
     let path = call.path.strip_prefix("/nacos").unwrap_or(&call.path);
-    match (path, call.behaviour()) {
-        ("/v1/auth/users/login" | "/v1/auth/login", _)
-        | ("/v3/auth/user/login", Behaviour::Nacos3_0 | Behaviour::RNacos) => login::login(call),
+    let behaviour = call.behaviour();
+    match path {
         // An address server is no Nacos server; this one is both, for whoever wants to look there.
-        ("/serverlist", _) => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),
-        ("/v1/cs/configs", _) => guarded(call, config::configs),
-        ("/v1/ns/instance", _) => guarded(call, naming::instance),
-        ("/v1/ns/service", _) => guarded(call, naming::settings),
-        ("/v1/ns/instance/list", _) => guarded(call, naming::list),
-        (path, behaviour) => {
+        "/serverlist" => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),
+        "/v1/auth/users/login" | "/v1/auth/login" if behaviour.has_v1() => login::login(call),
+        "/v3/auth/user/login" if behaviour.is_3() || !behaviour.is_java() => login::login(call),
+        "/v1/cs/configs" if behaviour.has_v1() => guarded(call, config::configs),
+        "/v1/ns/instance" if behaviour.has_v1() => guarded(call, naming::instance),
+        "/v1/ns/service" if behaviour.has_v1() => guarded(call, naming::settings),
+        "/v1/ns/instance/list" if behaviour.has_v1() => guarded(call, naming::list),
+        path => {
             state::answer(call, path, behaviour).unwrap_or_else(|| text(StatusCode::NOT_FOUND, ""))
         }
     }
@@ -129,17 +129,18 @@ fn guarded(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply) -> Reply {
     let given = |name: &str| call.form.text(name).or_else(|| call.header(name));
     match call.shared.read(|state| allowed(call.shared, state, given)) {
         Ok(()) => handle(call),
-        Err(denied) if call.behaviour() == Behaviour::Nacos3_0 => {
+        Err(denied) => refused(call, denied),
+    }
+}
+
+fn refused(call: &Call<'_>, denied: Denied) -> Reply {
+    match call.behaviour() {
+        Behaviour::Nacos3_0 | Behaviour::Nacos3_3 => {
             result(StatusCode::FORBIDDEN, 10_001, "access denied", &denied.text().into())
         }
-        Err(denied) if call.behaviour() == Behaviour::Nacos2_3 => {
-            let (status, path) = (StatusCode::FORBIDDEN, call.path.as_str());
-            let body = json!({
-                "timestamp": "2026-11-23T04:23:32.578+00:00", "status": status.as_u16(),
-                "error": "Forbidden", "message": denied.text(), "path": path,
-            });
-            as_json(status, &body)
+        Behaviour::Nacos2_3 | Behaviour::Nacos2_5 => {
+            error_page(StatusCode::FORBIDDEN, "Forbidden", denied.text(), &call.path)
         }
-        Err(denied) => text(StatusCode::FORBIDDEN, denied.text()),
+        Behaviour::RNacos => text(StatusCode::FORBIDDEN, denied.text()),
     }
 }

@@ -13,28 +13,30 @@ pub(super) fn answer(call: &Call<'_>, path: &str, behaviour: Behaviour) -> Optio
     let ok = || result(StatusCode::OK, 0, "success", &"ok".into());
     match (behaviour, path) {
         (
-            Behaviour::Nacos3_0,
+            Behaviour::Nacos3_0 | Behaviour::Nacos3_3,
             "/v3/admin/core/state/readiness" | "/v3/admin/core/state/liveness",
         )
-        | (Behaviour::Nacos2_3, "/v2/console/health/readiness" | "/v2/console/health/liveness") => {
-            Some(ok())
-        }
-        (Behaviour::Nacos2_3, "/v1/console/health/readiness" | "/v1/console/health/liveness") => {
-            Some(text(StatusCode::OK, "OK"))
-        }
+        | (
+            Behaviour::Nacos2_3 | Behaviour::Nacos2_5,
+            "/v2/console/health/readiness" | "/v2/console/health/liveness",
+        ) => Some(ok()),
+        (
+            Behaviour::Nacos2_3 | Behaviour::Nacos2_5,
+            "/v1/console/health/readiness" | "/v1/console/health/liveness",
+        ) => Some(text(StatusCode::OK, "OK")),
         (Behaviour::RNacos, "/health") => Some(text(StatusCode::OK, "success")),
         (Behaviour::RNacos, "/metrics") => Some(text(StatusCode::OK, &metrics(call))),
-        (Behaviour::Nacos3_0, "/v3/admin/core/loader/reloadClient")
+        (Behaviour::Nacos3_0 | Behaviour::Nacos3_3, "/v3/admin/core/loader/reloadClient")
             if call.method == Method::POST =>
         {
             reset(call);
             Some(result(StatusCode::OK, 0, "success", &serde_json::Value::Null))
         }
-        (Behaviour::Nacos2_3, "/v2/core/loader/reloadClient") => {
+        (Behaviour::Nacos2_3 | Behaviour::Nacos2_5, "/v2/core/loader/reloadClient") => {
             reset(call);
             Some(text(StatusCode::OK, "success"))
         }
-        // The rest of v2 is switched off in 3.x.
+        // The rest of v2 is switched off in 3.0, and has left 3.2.
         (Behaviour::Nacos3_0, path) if path.starts_with("/v2/") => {
             Some(result(StatusCode::GONE, 40_000, "API deprecated", &path.into()))
         }

@@ -28,8 +28,8 @@ impl Document {
         let keep = if behaviour.is_java() { None } else { old.map(|old| old.content_type.clone()) };
         let content_type = match publication.content_type {
             Some(known) if CONTENT_TYPES.contains(&known.as_str()) => known,
-            // 2.3.2 keeps whatever it is called.
-            Some(unknown) if behaviour == Behaviour::Nacos2_3 => unknown,
+            // 2.3 and 3.0 keep whatever it is called.
+            Some(unknown) if !behaviour.knows_its_types() => unknown,
             Some(_) => "text".to_owned(),
             None => keep.unwrap_or_else(|| "text".to_owned()),
         };
@@ -104,13 +104,25 @@ impl Configs {
         versions.formal = Some(Document::new(what, versions.formal.as_ref(), behaviour));
     }
 
-    pub(crate) fn publish_beta(&mut self, key: &ConfigKey, ips: Vec<String>, what: Publication) {
-        let document = Document::new(what, None, Behaviour::Nacos3_0);
+    pub(crate) fn publish_beta(
+        &mut self,
+        key: &ConfigKey,
+        ips: Vec<String>,
+        what: Publication,
+        behaviour: Behaviour,
+    ) {
+        let document = Document::new(what, None, behaviour);
         self.stored.entry(key.clone()).or_default().beta = Some((ips, document));
     }
 
-    pub(crate) fn publish_tag(&mut self, key: &ConfigKey, tag: &str, what: Publication) {
-        let document = Document::new(what, None, Behaviour::Nacos3_0);
+    pub(crate) fn publish_tag(
+        &mut self,
+        key: &ConfigKey,
+        tag: &str,
+        what: Publication,
+        behaviour: Behaviour,
+    ) {
+        let document = Document::new(what, None, behaviour);
         self.stored.entry(key.clone()).or_default().tags.insert(tag.to_owned(), document);
     }
 
@@ -218,8 +230,9 @@ impl Dumped {
             let ip = self.beta_ips.iter().flatten().any(|ip| ip == reader.ip);
             ip || self.tags.iter().any(|tag| Some(tag.as_str()) == reader.tag)
         };
-        // 3.x tells every listener of any gray version; 2.x only those that match it.
-        self.formal || gray && (behaviour == Behaviour::Nacos3_0 || matches())
+        // Where there are gray rules, every listener is told of any gray version; otherwise only
+        // those that match it.
+        self.formal || gray && (behaviour.has_gray_rules() || matches())
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{runtime, sync::oneshot, task::JoinHandle};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// A task that ends when this is dropped. As a future, what the task returned; `None` if it was
 /// ended or panicked.
@@ -26,14 +26,25 @@ enum Kind<T> {
     },
 }
 
-/// Starts `future` on the ambient runtime, inside the current span.
+/// Starts `future` on the ambient runtime, inside the current span: for what ends before whoever
+/// starts it does.
 pub(crate) fn spawn<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
-    Task(Kind::Ambient(tokio::spawn(future.in_current_span())))
+    spawn_in(Span::current(), future)
 }
 
-/// Starts `future` on a thread of its own, inside the current span. The thread ends with the task,
+/// Starts `future` on the ambient runtime, inside of `span` alone. What lives on when whoever starts
+/// it has gone must have a span without a parent: the request during which it was started would
+/// stay open for as long.
+pub(crate) fn spawn_in<T: Send + 'static>(
+    span: Span,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
+    Task(Kind::Ambient(tokio::spawn(future.instrument(span))))
+}
+
+/// Starts `future` on a thread of its own, inside of `span` alone. The thread ends with the task,
 /// and with it everything that the task has spawned.
 ///
 /// # Errors
@@ -41,9 +52,10 @@ pub(crate) fn spawn<T: Send + 'static>(
 /// The system grants no thread, or no descriptors for its runtime.
 pub(crate) fn spawn_on_thread<T: Send + 'static>(
     name: &str,
+    span: Span,
     future: impl Future<Output = T> + Send + 'static,
 ) -> io::Result<Task<T>> {
-    spawn_on(thread::Builder::new().name(name.to_owned()), future)
+    spawn_on(thread::Builder::new().name(name.to_owned()), future.instrument(span))
 }
 
 fn spawn_on<T: Send + 'static>(
@@ -69,7 +81,6 @@ fn owned<T: Send + 'static>(
 ) -> (impl Future<Output = ()> + Send + 'static, Task<T>) {
     let (owner, mut abandoned) = oneshot::channel::<()>();
     let (done, outcome) = oneshot::channel();
-    let future = future.in_current_span();
     let work = async move {
         tokio::select! {
             biased;
@@ -109,7 +120,7 @@ impl<T> Task<T> {
 pub(crate) fn spawn_beside<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
-    let (work, task) = owned(future);
+    let (work, task) = owned(future.in_current_span());
     let runtime = runtime::Handle::current();
     // Aborting it would do nothing once it has begun; it ends with its task.
     drop(tokio::task::spawn_blocking(move || runtime.block_on(work)));
@@ -186,7 +197,7 @@ mod tests {
     fn thread_ends_with_its_owner_and_needs_no_runtime() {
         let (running, started) = std::sync::mpsc::channel();
         let (alive, ended) = std::sync::mpsc::channel::<()>();
-        let task = spawn_on_thread("nacos-test", async move {
+        let task = spawn_on_thread("nacos-test", Span::none(), async move {
             let _alive = alive;
             running.send(thread::current().name().map(str::to_owned)).expect("awaited");
             std::future::pending::<()>().await;

@@ -110,7 +110,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Recipe<T> {
         let (status, statuses) = live(Status { generation: 1, freshness, rejection: None });
         let (revision, revisions) = live(0);
         let (sender, commands) = mpsc::channel(COMMANDS);
+        let span = tracing::info_span!(parent: None, "configuration", %name);
         let engine = tasks::spawn(
+            span,
             Engine {
                 name: Arc::clone(&name),
                 inputs,

@@ -8,7 +8,7 @@ use tracing::Instrument;
 #[derive(Debug)]
 pub(crate) struct Task(JoinHandle<()>);
 
-/// Starts `future` on the ambient runtime, inside the current span.
+/// Starts `future` on the ambient runtime, inside the current span: that of the balancer, which dials.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
     Task(tokio::spawn(future.in_current_span()))
 }

@@ -143,8 +143,9 @@ impl<K: Connect> Builder<K> {
         let common =
             Common { clock: Clock::starting(Instant::now()), latency: FleetLatency::default() };
         let name = services.get().key.to_string();
+        let span = tracing::info_span!(parent: None, "balance", service = %name);
         let fleet = Arc::new(Fleet::new(name.into(), self.options, Arc::new(common)));
         let controller = Controller::new(self.connector, Arc::clone(&fleet));
-        Balance::new(fleet, tasks::spawn(controller.run(services, source)))
+        Balance::new(fleet, tasks::spawn(span, controller.run(services, source)))
     }
 }

@@ -2,15 +2,16 @@
 use std::future::Future;
 
 use tokio::task::JoinHandle;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// A task that ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Task(JoinHandle<()>);
 
-/// Starts `future` on the ambient runtime, inside the current span.
-pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
-    Task(tokio::spawn(future.in_current_span()))
+/// Starts `future` on the ambient runtime, inside of `span` alone. A balancer lives on when whoever
+/// made it has gone: within their span, the request that they handled would stay open for as long.
+pub(crate) fn spawn(span: Span, future: impl Future<Output = ()> + Send + 'static) -> Task {
+    Task(tokio::spawn(future.instrument(span)))
 }
 
 impl Drop for Task {

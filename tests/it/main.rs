@@ -26,6 +26,7 @@ mod redaction;
 mod self_check;
 mod servers;
 mod signing;
+mod spans;
 mod support;
 mod telemetry;
 mod tidy;

@@ -14,7 +14,6 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
-use tracing::Instrument;
 
 pub use self::driver::ShutdownReport;
 use self::driver::{Command, Current, Driver};
@@ -118,13 +117,12 @@ impl Connection {
         );
         // A root: the span in which a client happens to be made may be over long before it.
         let span = tracing::info_span!(parent: None, "nacos", app = %options.app);
-        let running = driver.run().instrument(span);
         let driver = if options.dedicated_thread {
-            tasks::spawn_on_thread("nacos", running).map_err(|error| {
+            tasks::spawn_on_thread("nacos", span, driver.run()).map_err(|error| {
                 Error::new(ErrorKind::InvalidOption, "give the session a thread").because(error)
             })?
         } else {
-            tasks::spawn(running)
+            tasks::spawn_in(span, driver.run())
         };
         Ok(Arc::new(Self {
             options,

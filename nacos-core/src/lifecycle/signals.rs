@@ -1,7 +1,7 @@
 //! The signals that end a process.
 use std::io;
 
-use tracing::{info, warn};
+use tracing::{info, info_span, warn};
 
 use super::Shutdown;
 use crate::tasks::{self, Task};
@@ -12,7 +12,8 @@ use crate::tasks::{self, Task};
 /// system offers no way around: a later signal has no effect of its own any more.
 pub(super) fn listen(shutdown: Shutdown) -> io::Result<Task<()>> {
     let mut signals = Signals::install()?;
-    Ok(tasks::spawn(async move {
+    let span = info_span!(parent: None, "nacos signals");
+    Ok(tasks::spawn_in(span, async move {
         let signal = signals.next().await;
         info!(signal, "shutting down");
         shutdown.begin();

@@ -2,7 +2,9 @@
 //!
 //! Always on, and next to nothing while no recorder is installed. No label comes from a peer or a
 //! user: their values are those listed here, so that no dashboard grows without bound. Gauges are
-//! sums over all clients of the process, but for the age of a token, of which there is no sum.
+//! sums over all clients of the process, but for the age of a token, of which there is no sum. A
+//! recorder that is installed late, when clients are connected already, learns of each of them at its
+//! next health check at the latest; recorders are told a description and the unit of each name.
 //!
 //! | name | kind | labels | what |
 //! | --- | --- | --- | --- |
@@ -36,7 +38,10 @@
 //! `DEBUG` one a try of a user's request, `request`, with its type and the server.
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    with_recorder,
+};
 
 use crate::state::SessionState;
 
@@ -175,8 +180,18 @@ pub(crate) fn code_label(code: i32) -> &'static str {
 }
 
 /// What one client contributes to the gauges; dropping it takes that back.
+///
+/// A gauge is changed by what its recorder has not been told yet, and never by more: one that is
+/// installed later than the client connected is told the whole, or it would fall below zero.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
+    now: Contribution,
+    /// What each recorder knows. A process has one; a thread may have another for a while.
+    told: Vec<(usize, Contribution)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Contribution {
     state: Option<&'static str>,
     claims: usize,
     unsettled: usize,
@@ -186,50 +201,102 @@ pub(crate) struct Share {
 impl Share {
     /// The session's state is `state` now.
     pub(crate) fn state(&mut self, state: &SessionState) {
-        let state = match state {
+        self.now.state = match state {
             SessionState::Connecting { .. } => Some("connecting"),
             SessionState::Connected { .. } => Some("connected"),
             SessionState::Backoff { .. } => Some("backoff"),
             SessionState::Denied { .. } => Some("denied"),
             SessionState::Closed => None,
         };
-        if self.state == state {
-            return;
-        }
-        for (label, change) in [(self.state, -1.0), (state, 1.0)] {
-            if let Some(label) = label {
-                gauge!(SESSIONS, "state" => label).increment(change);
-            }
-        }
-        self.state = state;
+        self.tell();
     }
 
     /// The client claims that much now, of which that much is unsettled.
     pub(crate) fn claims(&mut self, claims: usize, unsettled: usize) {
-        shift(CLAIMS, &mut self.claims, claims);
-        shift(CLAIMS_UNSETTLED, &mut self.unsettled, unsettled);
+        (self.now.claims, self.now.unsettled) = (claims, unsettled);
+        self.tell();
     }
 
     /// Whether the session was kept waiting a moment ago.
     pub(crate) fn starved(&mut self, starved: bool) {
-        shift(SESSIONS_STARVED, &mut self.starved, usize::from(starved));
+        self.now.starved = usize::from(starved);
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let (now, recorder) = (self.now, recorder());
+        let known = self.told.iter_mut().find(|(known, _)| *known == recorder);
+        let told = if let Some((_, told)) = known {
+            std::mem::replace(told, now)
+        } else {
+            // It does not know what the names mean either.
+            describe();
+            self.told.truncate(RECORDERS - 1);
+            self.told.insert(0, (recorder, now));
+            Contribution::default()
+        };
+        if now.state != told.state {
+            for (label, change) in [(told.state, -1.0), (now.state, 1.0)] {
+                if let Some(label) = label {
+                    gauge!(SESSIONS, "state" => label).increment(change);
+                }
+            }
+        }
+        shift(CLAIMS, told.claims, now.claims);
+        shift(CLAIMS_UNSETTLED, told.unsettled, now.unsettled);
+        shift(SESSIONS_STARVED, told.starved, now.starved);
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.state(&SessionState::Closed);
-        self.claims(0, 0);
-        self.starved(false);
+        self.now = Contribution::default();
+        self.tell();
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 claims")]
-fn shift(name: &'static str, before: &mut usize, now: usize) {
-    if *before != now {
-        gauge!(name).increment(now as f64 - *before as f64);
-        *before = now;
+fn shift(name: &'static str, told: usize, now: usize) {
+    if told != now {
+        gauge!(name).increment(now as f64 - told as f64);
     }
+}
+
+/// Recorders that a client remembers.
+const RECORDERS: usize = 4;
+
+/// Tells the recorders of this moment apart: by their addresses, since there is nothing else.
+fn recorder() -> usize {
+    with_recorder(|recorder| std::ptr::from_ref(recorder).cast::<()>().addr())
+}
+
+/// Tells the recorder what there is, and in which units.
+fn describe() {
+    describe_gauge!(SESSIONS, Unit::Count, "Clients by the state of their session");
+    describe_counter!(CONNECTS, Unit::Count, "Connections that a server registered");
+    describe_counter!(DISCONNECTS, Unit::Count, "Connections that served and ended, by reason");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "How long each try of a request took");
+    describe_counter!(SENT_BYTES, Unit::Bytes, "gRPC messages sent, with their prefixes");
+    describe_counter!(RECEIVED_BYTES, Unit::Bytes, "gRPC messages received, with their prefixes");
+    describe_counter!(PUSHES, Unit::Count, "Messages of servers by their type");
+    describe_counter!(
+        UNREADABLE,
+        Unit::Count,
+        "Messages that could not be read, or were over the receive limit"
+    );
+    describe_gauge!(CLAIMS, Unit::Count, "Registered services, subscriptions, watched documents");
+    describe_gauge!(
+        CLAIMS_UNSETTLED,
+        Unit::Count,
+        "Claims that are to be sent, or are under way, without those that stand refused"
+    );
+    describe_gauge!(TOKEN_AGE_SECONDS, Unit::Seconds, "Age of the token in use");
+    describe_histogram!(LAG_SECONDS, Unit::Seconds, "Lateness of a session's timers");
+    describe_gauge!(
+        SESSIONS_STARVED,
+        Unit::Count,
+        "Clients whose session was kept waiting within the last minute"
+    );
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ use crate::{
     resource::{Failure, Resource},
     root::{Part, Swap, Version},
     status::Status,
+    telemetry::Meter,
 };
 
 /// What the handles of a configuration ask of its engine.
@@ -65,6 +66,7 @@ pub(crate) struct Engine<T> {
     pub(crate) applied: Fingerprint,
     pub(crate) rejected: Option<Rejected>,
     pub(crate) resources: Vec<Arc<dyn Resource<T>>>,
+    pub(crate) meter: Meter,
 }
 
 /// What was rejected last.
@@ -209,8 +211,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         });
         self.applied = fingerprint;
         self.rejected = None;
-        metrics::counter!("nacos_config_commits_total", "name" => self.name.to_string())
-            .increment(1);
+        self.meter.committed();
         tracing::info!(generation, "configuration applied");
         self.report(collected, None);
     }
@@ -223,11 +224,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         rejection.attempts = attempts;
         let retry_at = rejection.is_transient().then(|| Instant::now() + pause(attempts));
         self.rejected = Some(Rejected { fingerprint, attempts, retry_at });
-        metrics::counter!(
-            "nacos_config_rejections_total",
-            "name" => self.name.to_string(), "stage" => rejection.stage.name()
-        )
-        .increment(1);
+        self.meter.rejected(rejection.stage);
         if attempts == 1 {
             let first = rejection.issues.first().map(ToString::to_string).unwrap_or_default();
             let issues = rejection.issues.len() + rejection.omitted;
@@ -238,11 +235,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         self.report(collected, Some(Arc::new(rejection)));
     }
 
-    fn report(&self, collected: &Collected, rejection: Option<Arc<Rejection>>) {
+    fn report(&mut self, collected: &Collected, rejection: Option<Arc<Rejection>>) {
         let generation = self.swap.current().generation;
         let freshness = collected.freshness;
-        let rejected = if rejection.is_some() { 1.0 } else { 0.0 };
-        metrics::gauge!("nacos_config_rejected", "name" => self.name.to_string()).set(rejected);
+        self.meter.stands(rejection.is_some());
         let changed = self.status.publish_if_changed(Status { generation, freshness, rejection });
         if changed {
             self.revision.publish(*self.revision.get() + 1);

@@ -76,6 +76,7 @@ mod slot;
 mod source;
 mod status;
 mod tasks;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 mod tree;

@@ -24,6 +24,7 @@ use crate::{
     root::{Owner, Root, Version},
     status::Status,
     tasks,
+    telemetry::Meter,
 };
 
 /// What a builder collects, beside the documents.
@@ -114,6 +115,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Recipe<T> {
         let engine = tasks::spawn(
             span,
             Engine {
+                meter: Meter::new(Arc::clone(&name)),
                 name: Arc::clone(&name),
                 inputs,
                 maker,

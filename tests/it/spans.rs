@@ -143,7 +143,7 @@ async fn client_made_in_a_request_does_not_keep_its_span_open() {
     let (spans, _guard) = keep();
     let client = connected(&server).instrument(info_span!("handler")).await;
     let watch = async { client.configs().watch("d").expect("valid").ready().await };
-    let _watch = watch.instrument(info_span!("handler")).await.expect("answered");
+    let watch = watch.instrument(info_span!("handler")).await.expect("answered");
     // Nor does the one that is made while the first request goes on.
     let lazily = info_span!("handler").in_scope(|| builder(&server).connect_lazy());
     let lazily = lazily.expect("valid");
@@ -152,7 +152,7 @@ async fn client_made_in_a_request_does_not_keep_its_span_open() {
     reconnected(&client, 1).await;
     assert!(!spans.open().contains(&"handler"), "{:?}", spans.open());
     assert!(spans.open().contains(&"nacos"), "{:?}", spans.open());
-    drop((client, lazily, _watch));
+    drop((client, lazily, watch));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(spans.open(), [""; 0], "what has ended keeps no span");
 }

@@ -6,6 +6,7 @@ use metrics_util::{
     debugging::{DebugValue, DebuggingRecorder, Snapshotter},
 };
 use nacos_core::{Instance, telemetry};
+use nacos_figment::telemetry as figment;
 
 use crate::{
     address_server::AddressServer,
@@ -137,6 +138,85 @@ async fn names_are_those_of_the_documentation() {
     for (key, _, _, _) in snapshotter.snapshot().into_vec() {
         let (kind, key) = key.into_parts();
         assert!(documented.contains(&(kind, key.name())), "{kind:?} {}", key.name());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn recorder_that_is_installed_late_never_shows_less_than_nobody() {
+    let server = server().await;
+    let client = connected(&server).await;
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let held = guard.ready().await.expect("registered");
+    let short = connected(&server).await;
+
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    // Before anything could be said of it.
+    short.shutdown(Duration::from_secs(1)).await;
+    let gauges = |all: BTreeMap<String, f64>| -> Vec<_> {
+        let gauge = |name: &String| name.contains("_sessions") || name.contains("_claims");
+        all.into_iter().filter(|(name, _)| gauge(name)).collect()
+    };
+    let mut sums = BTreeMap::new();
+    let mut add_up = || {
+        for (name, change) in gauges(recorded(&snapshotter)) {
+            let sum = sums.entry(name).or_insert(0.0);
+            *sum += change;
+            assert!(*sum > -1e-9, "{sums:?}");
+        }
+        sums.clone()
+    };
+    add_up();
+    // The next health check.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let known = add_up();
+    assert_eq!(known.get("nacos_sessions{state=connected}"), Some(&1.0), "{known:?}");
+    assert_eq!(known.get("nacos_claims{}"), Some(&1.0), "{known:?}");
+    {
+        // What another recorder sees for a while changes nothing here.
+        let other = DebuggingRecorder::new();
+        let _recording = metrics::set_default_local_recorder(&other);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        assert_eq!(recorded(&other.snapshotter()).get("nacos_claims{}"), Some(&1.0));
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(add_up(), known);
+    client.shutdown(Duration::from_secs(1)).await;
+    drop((client, held));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(add_up().values().all(|sum| sum.abs() < 1e-9), "{:?}", add_up());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_name_has_a_description_and_a_unit() {
+    let server = server().await;
+    let early = connected(&server).await;
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let client = connected(&server).await;
+    let config = nacos_figment::HotConfig::<BTreeMap<String, u32>>::builder(&client)
+        .import(nacos_figment::Import::data_id("orders.properties"))
+        .start();
+    let config = config.await.expect("no document is one");
+    let mut status = config.status();
+    server.publish("", "DEFAULT_GROUP", "orders.properties", "a=1");
+    becomes(&mut status, |status| status.generation == 2).await;
+    server.publish("", "DEFAULT_GROUP", "orders.properties", "a=many");
+    becomes(&mut status, |status| status.rejection.is_some()).await;
+    early.configs().get("d").await.expect("answered");
+    server.drop_connections();
+    reconnected(&client, 1).await;
+    let all = snapshotter.snapshot().into_vec();
+    let names: Vec<_> = all.iter().map(|(key, ..)| key.key().name()).collect();
+    for name in [figment::COMMITS, figment::REJECTIONS, figment::REJECTED, telemetry::CONNECTS] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    for (key, unit, description, _) in all {
+        let name = key.key().name();
+        assert!(unit.is_some(), "{name} has no unit");
+        assert!(description.is_some_and(|text| text.len() > 10), "{name} is not described");
     }
 }
 

@@ -80,7 +80,7 @@ fn tasks_are_spawned_in_one_file_of_each_crate() {
             .filter(|source| {
                 ["tokio::spawn(", "spawn_local(", "thread::spawn("]
                     .iter()
-                    .any(|call| source.text.contains(call))
+                    .any(|call| source.code().contains(call))
             })
             .map(|source| source.path)
             .collect();
@@ -148,8 +148,7 @@ fn every_file_says_what_it_is_for() {
 fn nothing_prints_in_a_library() {
     for krate in CRATES {
         for source in sources(&format!("{krate}/src")) {
-            let code: String =
-                source.text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            let code = source.code();
             for print in ["println!", "eprintln!", "dbg!("] {
                 assert!(!code.contains(print), "{} has {print}", source.path);
             }
@@ -177,6 +176,11 @@ fn floors_of_crates_point_downwards() {
 }
 
 impl Source {
+    /// Without comments, the examples of the documentation among them.
+    fn code(&self) -> String {
+        self.text.lines().filter(|line| !line.trim_start().starts_with("//")).collect()
+    }
+
     fn must_not(&self, forbidden: &str, because: &str) {
         assert!(!self.text.contains(forbidden), "{} has {forbidden:?}: {because}", self.path);
     }

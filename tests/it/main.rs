@@ -5,6 +5,7 @@
 //! checks.
 mod address_server;
 mod bad_input;
+mod bounds;
 mod clocks;
 mod close;
 mod config;

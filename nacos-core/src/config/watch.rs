@@ -141,6 +141,6 @@ impl Watch {
 
     /// Asks for the document again. A hint: several at once are one query.
     pub fn refetch(&self) {
-        self.claim.connection().refetch(self.key.clone());
+        self.claim.refetch();
     }
 }

@@ -10,7 +10,8 @@ use tracing::{Instrument, debug_span};
 use super::{
     Connection,
     access::headers_now,
-    driver::{Command, Current, Serving},
+    driver::{Current, Serving},
+    inbox::Loss,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -78,7 +79,7 @@ impl Connection {
                 Ok(Err(Failure::Answered(refusal))) => match refusal.code {
                     // Not done, and never will be on this connection: another one is due.
                     wire::UNREGISTERED | wire::DISCONNECTED => {
-                        self.send(Command::Unusable(serving.id));
+                        self.outbox.lost(serving.id, Loss::Unusable);
                         self.moved_on(&mut current, &serving, deadline).await;
                         last_error =
                             Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
@@ -87,7 +88,7 @@ impl Connection {
                     wire::DENIED if !denied => {
                         denied = true;
                         if let Some(grant) = &serving.grant {
-                            self.send(Command::TokenRefused(Arc::clone(grant)));
+                            self.outbox.refused(Arc::clone(grant));
                             match timeout_at(deadline, renewed(&mut current, &serving)).await {
                                 Ok(true) => continue,
                                 Err(_) if current.borrow().serving.is_none() => {
@@ -137,7 +138,7 @@ impl Connection {
             last_error = Some(error);
             if let Some(why) = gone {
                 // A server that is leaving keeps the socket open: nobody else would notice.
-                self.send(Command::Lost(serving.id, why));
+                self.outbox.lost(serving.id, Loss::Ended(why));
                 self.moved_on(&mut current, &serving, deadline).await;
             } else {
                 let pause = reconnect_delay(tries, Duration::ZERO, PAUSE_CAP, fastrand::f64());

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Connection, driver::Command};
+use super::Connection;
 use crate::{
     error::{Error, ErrorKind},
     instance::Instance,
@@ -16,15 +16,21 @@ use crate::{
 /// A claim, as its guard holds it.
 #[derive(Debug)]
 pub(crate) struct Claimed {
-    pub(super) connection: Arc<Connection>,
-    pub(super) key: ClaimKey,
-    pub(super) guard: GuardId,
-    pub(super) state: Live<ClaimState>,
+    connection: Arc<Connection>,
+    key: ClaimKey,
+    guard: GuardId,
+    state: Live<ClaimState>,
+    is_withdrawn: bool,
 }
 
 impl Claimed {
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        key: ClaimKey,
+        guard: GuardId,
+        state: Live<ClaimState>,
+    ) -> Self {
+        Self { connection, key, guard, state, is_withdrawn: false }
     }
 
     pub(crate) fn state(&self) -> Live<ClaimState> {
@@ -36,23 +42,20 @@ impl Claimed {
     pub(crate) fn restate(&mut self, instance: Instance) {
         let (writer, state) = live(ClaimState::Pending);
         self.state = state;
-        let (key, guard) = (self.key.clone(), self.guard);
-        self.connection.send(Command::Assert {
-            key,
-            guard,
-            instance: Some(instance),
-            state: writer,
-        });
+        self.connection.outbox.restate(self.guard, self.key.clone(), instance, writer);
+    }
+
+    /// Asks for the document again.
+    pub(crate) fn refetch(&self) {
+        self.connection.outbox.refetch(self.guard, self.key.clone());
     }
 
     /// The document of this watch is asked for regularly while the server lets nobody listen to it.
     /// Readers of the claim's former state end.
     pub(crate) fn poll_when_refused(&mut self) {
-        let ClaimKey::Listen(key) = &self.key else { return };
         // Another state: a refusal from before must not be taken for the answer to this.
         let (writer, state) = live(ClaimState::Pending);
-        let (key, guard) = (key.clone(), self.guard);
-        self.connection.send(Command::PollWhenRefused { key, guard, state: writer });
+        self.connection.outbox.poll_when_refused(self.guard, self.key.clone(), writer);
         self.state = state;
     }
 
@@ -120,10 +123,10 @@ impl Claimed {
     }
 
     /// Withdraws the claim, and waits until the server has agreed.
-    pub(crate) async fn withdraw(self, doing: &str) -> Result<(), Error> {
+    pub(crate) async fn withdraw(mut self, doing: &str) -> Result<(), Error> {
         let (done, agreed) = oneshot::channel();
-        let (key, guard) = (self.key.clone(), self.guard);
-        self.connection.send(Command::Withdraw { key, guard, done: Some(done) });
+        self.is_withdrawn = true;
+        self.connection.outbox.withdraw(self.guard, self.key.clone(), Some(done));
         match timeout(self.connection.options.request_timeout, agreed).await {
             // If nobody answers because the session has ended, so has the claim.
             Ok(_) => Ok(()),
@@ -134,9 +137,9 @@ impl Claimed {
 
 impl Drop for Claimed {
     fn drop(&mut self) {
-        // A second withdrawal of the same claim changes nothing.
-        let (key, guard) = (self.key.clone(), self.guard);
-        self.connection.send(Command::Withdraw { key, guard, done: None });
+        if !self.is_withdrawn {
+            self.connection.outbox.withdraw(self.guard, self.key.clone(), None);
+        }
         // After the withdrawal: see `Store`.
         match &self.key {
             ClaimKey::Listen(key) => self.connection.documents.leave(key),

@@ -3,6 +3,7 @@ mod access;
 mod call;
 mod claimed;
 mod driver;
+mod inbox;
 mod locate;
 
 use std::sync::{
@@ -11,13 +12,16 @@ use std::sync::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     time::Instant,
 };
 
 pub use self::driver::ShutdownReport;
-use self::driver::{Command, Current, Driver};
 pub(crate) use self::{call::Repeat, claimed::Claimed};
+use self::{
+    driver::{Current, Driver},
+    inbox::{Outbox, inbox},
+};
 use crate::{
     credentials::Credentials,
     document::DocumentState,
@@ -75,7 +79,7 @@ impl Options {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) options: Options,
-    commands: mpsc::UnboundedSender<Command>,
+    outbox: Outbox,
     current: watch::Receiver<Current>,
     state: Live<SessionState>,
     vitals: Live<Vitals>,
@@ -93,9 +97,7 @@ impl Connection {
     ///
     /// There is no thread to be had.
     pub(crate) fn start(options: Options) -> Result<Arc<Self>, Error> {
-        // Unbounded, so that dropping a guard can neither block nor be lost; what goes through it
-        // are the claims of guards, and each guard has a handful.
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let (outbox, inbox) = inbox();
         let connecting = SessionState::Connecting { attempt: 0, last_error: None };
         let (current, readers) = watch::channel(Current::new(connecting.clone()));
         let (state_writer, state) = live(connecting);
@@ -126,7 +128,7 @@ impl Connection {
         };
         Ok(Arc::new(Self {
             options,
-            commands,
+            outbox,
             current: readers,
             state,
             vitals,
@@ -171,41 +173,29 @@ impl Connection {
     fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Instance>) -> Claimed {
         let guard = GuardId(self.guards.fetch_add(1, Ordering::Relaxed));
         let (writer, state) = live(ClaimState::Pending);
-        let claim = Command::Assert { key: key.clone(), guard, instance, state: writer };
-        self.send(claim);
-        Claimed { connection: Arc::clone(self), key, guard, state }
-    }
-
-    /// Asks for a document again.
-    pub(crate) fn refetch(&self, key: ConfigKey) {
-        self.send(Command::Refetch(key));
+        self.outbox.claim(guard, key.clone(), instance, writer);
+        Claimed::new(Arc::clone(self), key, guard, state)
     }
 
     /// What keeps it from being connected right now, as far as the search under way has come.
     pub(crate) async fn explain(&self) -> Option<String> {
         let (told, why) = oneshot::channel();
-        self.send(Command::Explain(told));
+        self.outbox.ask(told);
         // The driver answers at once, or is gone.
         why.await.ok().flatten()
     }
 
     /// An answer to a user's request could not be read.
     pub(crate) fn unread(&self) {
-        self.send(Command::Unread);
+        self.outbox.unread();
     }
 
     /// Withdraws everything and ends the session.
     pub(crate) async fn shut_down(&self, deadline: Instant) -> ShutdownReport {
         let (done, report) = oneshot::channel();
-        self.send(Command::Close { deadline, done });
+        self.outbox.close(deadline, done);
         // The driver answers at the deadline at the latest; none answers if it is closed already.
         report.await.unwrap_or_default()
-    }
-
-    fn send(&self, command: Command) {
-        // The only error is that the session has been closed, and with it every claim: states and
-        // views have ended, which is how their readers learn of it.
-        let _ = self.commands.send(command);
     }
 }
 

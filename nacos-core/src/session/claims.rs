@@ -105,6 +105,7 @@ impl Claims {
         if owners.is_empty() {
             self.owners.remove(key);
             self.ledger.withdraw(key);
+            self.forget_publication(key);
             return true;
         }
         if matches!(key, ClaimKey::Instances(_)) {

@@ -11,12 +11,12 @@
 //!           unchanged   └── hint ──▶ Dirty ◀── hint, failed ─────┘
 //! ```
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Instant,
 };
 
-use super::{claims::GuardId, listens::missing_right, timers::Timers};
+use super::{claims::GuardId, listens::missing_right, queue::Queue, timers::Timers};
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
@@ -27,8 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Documents {
     entries: HashMap<ConfigKey, Entry>,
-    /// Documents that became dirty; some are not any more by the time they are popped.
-    dirty: VecDeque<ConfigKey>,
+    /// Documents in the order in which they became dirty; some are not any more.
+    dirty: Queue<ConfigKey>,
     retries: Timers<ConfigKey>,
     asking: usize,
     tickets: u64,
@@ -88,7 +88,7 @@ impl Documents {
     pub(crate) fn new() -> Self {
         Self {
             entries: HashMap::new(),
-            dirty: VecDeque::new(),
+            dirty: Queue::new(),
             retries: Timers::new(),
             asking: 0,
             tickets: 0,
@@ -167,6 +167,8 @@ impl Documents {
     pub(crate) fn unwatch(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.remove(key) {
             self.asking -= usize::from(matches!(entry.standing, Standing::Asking { .. }));
+            self.dirty.remove(key);
+            self.retries.remove(key);
         }
     }
 
@@ -193,7 +195,8 @@ impl Documents {
             Standing::Dirty { not_before: None } => return true,
             // News is worth a try even if the last one failed a moment ago.
             _ => {
-                self.dirty.push_back(key.clone());
+                self.retries.remove(key);
+                self.dirty.push(key.clone());
                 Standing::Dirty { not_before: None }
             }
         };
@@ -230,11 +233,11 @@ impl Documents {
     #[must_use = "what is taken counts as asked for"]
     pub(crate) fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<(ConfigKey, Ticket)> {
         while let Some(key) = self.retries.pop(now) {
-            self.dirty.push_back(key);
+            self.dirty.push(key);
         }
         let mut taken = Vec::new();
         while self.asking < limit
-            && let Some(key) = self.dirty.pop_front()
+            && let Some(key) = self.dirty.pop()
         {
             if let Some(entry) = self.entries.get_mut(&key)
                 && entry.standing.is_dirty(now)
@@ -373,7 +376,7 @@ impl Documents {
     /// What becomes of `key` now.
     fn rest(&mut self, key: &ConfigKey, standing: Standing) {
         match standing {
-            Standing::Dirty { not_before: None } => self.dirty.push_back(key.clone()),
+            Standing::Dirty { not_before: None } => self.dirty.push(key.clone()),
             Standing::Dirty { not_before: Some(at) } => self.retries.push(at, key.clone()),
             Standing::Unsure | Standing::Clean | Standing::Asking { .. } => {}
         }
@@ -505,6 +508,18 @@ mod tests {
             let state = documents.answered(&key, asked, Some(Document::new("1", "text")), now);
             assert_eq!(state.is_some(), expected);
         }
+    }
+
+    #[test]
+    fn documents_that_come_and_go_leave_nothing_behind() {
+        let mut documents = Documents::new();
+        for n in 0..1000 {
+            let key = ConfigKey::try_from(format!("d{n}").as_str()).expect("valid");
+            documents.watch(key.clone());
+            documents.hint(&key);
+            documents.unwatch(&key);
+        }
+        assert_eq!((documents.len(), documents.dirty.len(), documents.retries.len()), (0, 0, 0));
     }
 
     #[test]

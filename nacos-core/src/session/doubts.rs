@@ -36,6 +36,16 @@ impl Doubts {
         }
     }
 
+    /// Nobody wants to know about `service` any more.
+    pub(super) fn forget(&mut self, service: &ServiceKey) {
+        if let Some(Doubted::These(pending)) = &mut self.pending {
+            pending.remove(service);
+            if pending.is_empty() {
+                self.pending = None;
+            }
+        }
+    }
+
     /// What is known of any service may be.
     pub(super) fn all(&mut self) {
         self.pending = Some(Doubted::All);
@@ -84,7 +94,10 @@ mod tests {
         assert_eq!(doubts.take(now), None);
         let later = now + ASKED_EVERY;
         assert_eq!(doubts.next_timeout(), Some(later));
-        assert_eq!(doubts.take(later), Some(Doubted::These([one.clone(), two].into())));
+        assert_eq!(doubts.take(later), Some(Doubted::These([one.clone(), two.clone()].into())));
+        doubts.these(std::slice::from_ref(&two));
+        doubts.forget(&two);
+        assert_eq!(doubts.next_timeout(), None, "nobody subscribes to it any more");
 
         doubts.these(&[]);
         assert_eq!(doubts.take(later + 2 * ASKED_EVERY), None, "nothing to ask for");

@@ -17,13 +17,12 @@
 //! At most one request per key is under way, so the server sees a key's changes in their order;
 //! a change while a request is under way waits for its answer. An answer counts only for the
 //! revision that it answers, and revisions are never used twice.
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-    time::Instant,
-};
+//!
+//! What is withdrawn before anything of it was sent on this connection is forgotten at once: claims
+//! that come and go while there is no connection leave nothing behind.
+use std::{collections::HashMap, hash::Hash, time::Instant};
 
-use super::timers::Timers;
+use super::{queue::Queue, timers::Timers};
 
 /// Claims by key, each with how much of it the server knows.
 ///
@@ -32,8 +31,8 @@ use super::timers::Timers;
 pub(crate) struct Ledger<K, C> {
     entries: HashMap<K, Entry<C>>,
     revisions: u64,
-    /// Keys that became due, in that order, by lane; some are not any more when they are popped.
-    queues: [VecDeque<K>; LANES],
+    /// The keys that are due, in the order in which they became so, by lane.
+    queues: [Queue<K>; LANES],
     lane: fn(&K) -> usize,
     favours: fn(&K) -> bool,
     retries: Timers<K>,
@@ -80,6 +79,8 @@ struct Entry<C> {
     claim: Option<C>,
     revision: Revision,
     standing: Standing,
+    /// Whether the server of this connection may have heard of it.
+    told: bool,
     /// Refusals in a row.
     refusals: u32,
 }
@@ -91,7 +92,7 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         Self {
             entries: HashMap::new(),
             revisions: 0,
-            queues: Default::default(),
+            queues: [(); LANES].map(|()| Queue::new()),
             lane,
             favours: |_| false,
             retries: Timers::new(),
@@ -116,8 +117,8 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
             self.stand(&key, standing);
         } else {
             let standing = Standing::Due;
-            self.entries
-                .insert(key.clone(), Entry { claim: Some(claim), revision, standing, refusals: 0 });
+            let entry = Entry { claim: Some(claim), revision, standing, told: false, refusals: 0 };
+            self.entries.insert(key.clone(), entry);
             self.due += 1;
             self.enqueue(key);
         }
@@ -127,7 +128,9 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
     pub(crate) fn withdraw(&mut self, key: &K) {
         let revision = self.next_revision();
         let Some(entry) = self.entries.get_mut(key) else { return };
-        if entry.claim.take().is_some() {
+        if !entry.told {
+            self.forget(key);
+        } else if entry.claim.take().is_some() {
             entry.revision = revision;
             // A refused claim is withdrawn like any other: the server may hold what came before.
             let standing = entry.changed();
@@ -149,12 +152,13 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         let withdrawn = self.in_order(|_, entry| entry.claim.is_none());
         self.entries.retain(|_, entry| entry.claim.is_some());
         self.retries.clear();
-        self.queues = Default::default();
+        self.queues.iter_mut().for_each(Queue::clear);
         for key in self.in_order(|_, _| true) {
             let revision = self.next_revision();
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.revision = revision;
             entry.standing = Standing::Due;
+            entry.told = false;
             entry.refusals = 0;
             self.enqueue(key);
         }
@@ -198,14 +202,13 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         }
         let mut taken = Vec::new();
         while taken.len() < room
-            && let Some(key) = self.queues.get_mut(lane).and_then(VecDeque::pop_front)
+            && let Some(key) = self.queues.get_mut(lane).and_then(Queue::pop)
         {
-            let Some(entry) = self.entries.get(&key) else { continue };
-            if entry.standing == Standing::Due {
-                let (claim, revision) = (entry.claim.clone(), entry.revision);
-                self.stand(&key, Standing::Sent(revision));
-                taken.push(Due { key, claim, revision });
-            }
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            entry.told = true;
+            let (claim, revision) = (entry.claim.clone(), entry.revision);
+            self.stand(&key, Standing::Sent(revision));
+            taken.push(Due { key, claim, revision });
         }
         taken
     }
@@ -311,14 +314,12 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
     fn stand(&mut self, key: &K, standing: Standing) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let former = std::mem::replace(&mut entry.standing, standing);
-        self.leave(former);
+        self.leave(key, former, standing);
         match standing {
             Standing::Due => {
                 self.due += 1;
-                // Already queued otherwise, at its older place.
-                if former != Standing::Due {
-                    self.enqueue(key.clone());
-                }
+                // If it is queued already, at its older place.
+                self.enqueue(key.clone());
             }
             Standing::Sent(_) => self.sent += 1,
             Standing::Refused { retry_at: Some(at), .. } => self.retries.push(at, key.clone()),
@@ -328,19 +329,31 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
 
     fn enqueue(&mut self, key: K) {
         if let Some(queue) = self.queues.get_mut((self.lane)(&key)) {
-            queue.push_back(key);
+            queue.push(key);
         }
     }
 
     fn forget(&mut self, key: &K) {
         if let Some(entry) = self.entries.remove(key) {
-            self.leave(entry.standing);
+            self.leave(key, entry.standing, Standing::Held);
         }
     }
 
-    fn leave(&mut self, former: Standing) {
-        self.due -= usize::from(former == Standing::Due);
-        self.sent -= usize::from(matches!(former, Standing::Sent(_)));
+    /// `key` stands no more as it did.
+    fn leave(&mut self, key: &K, former: Standing, next: Standing) {
+        match former {
+            Standing::Due => {
+                self.due -= 1;
+                if next != Standing::Due
+                    && let Some(queue) = self.queues.get_mut((self.lane)(key))
+                {
+                    queue.remove(key);
+                }
+            }
+            Standing::Sent(_) => self.sent -= 1,
+            Standing::Refused { .. } => self.retries.remove(key),
+            Standing::Held => {}
+        }
     }
 
     fn next_revision(&mut self) -> Revision {
@@ -451,6 +464,34 @@ mod tests {
         ledger.withdraw(&"orders");
         ledger.reconnected();
         assert_eq!(due(&mut ledger), []);
+    }
+
+    #[test]
+    fn what_comes_and_goes_unsent_leaves_nothing_behind() {
+        let mut ledger = Ledger::<u32, i32>::new(|_| 0);
+        ledger.assert(0, 1);
+        for key in 1..1000 {
+            ledger.assert(key, 1);
+            ledger.assert(key, 2);
+            ledger.withdraw(&key);
+        }
+        assert_eq!((ledger.len(), ledger.unsettled(), ledger.queues[0].len()), (1, 1, 1));
+        let sent = ledger.take_due(Instant::now(), 0, 9);
+        assert_eq!(sent.iter().map(|due| due.key).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn changes_of_one_claim_are_one_place_in_the_queue_and_one_time() {
+        let start = Instant::now();
+        let mut ledger = Names::new(|_| 0);
+        for n in 0..1000 {
+            ledger.assert("orders", n);
+            let sent = ledger.take_due(start, 0, 9).remove(0);
+            ledger.refuse(&sent.key, sent.revision, 503, |_| Some(start + Duration::from_secs(1)));
+        }
+        assert_eq!((ledger.queues[0].len(), ledger.retries.len()), (0, 1));
+        ledger.assert("orders", 0);
+        assert_eq!((ledger.queues[0].len(), ledger.retries.len()), (1, 0));
     }
 
     #[test]

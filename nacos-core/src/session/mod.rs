@@ -26,6 +26,7 @@ mod metrics;
 mod presence;
 mod publication;
 mod pushes;
+mod queue;
 mod redo;
 mod self_check;
 mod servers;
@@ -50,6 +51,7 @@ pub(crate) use self::{
     link::LinkId,
     liveness::Patience,
     login::{Lease, LoginFailure},
+    queue::Queue,
 };
 use self::{
     campaign::Campaign,
@@ -502,6 +504,7 @@ impl Session {
                 ClaimKey::Listen(document) => self.documents.unwatch(document),
                 ClaimKey::Subscription(service) => {
                     self.lists.remove(service);
+                    self.doubts.forget(service);
                     if let Some(namesakes) = self.namesakes.get_mut(&service.unplaced()) {
                         namesakes.retain(|other| other != service);
                         if namesakes.is_empty() {
@@ -510,6 +513,10 @@ impl Session {
                     }
                 }
                 ClaimKey::Instances(service) => self.presence.forget(service),
+            }
+            if !self.claims.is_known(key) {
+                // The server of this connection has never heard of it.
+                self.events.push_back(Event::Settled(key.clone()));
             }
         }
     }

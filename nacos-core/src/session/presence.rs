@@ -18,11 +18,11 @@
 //! asserted again once; if it is still not there soon after, it is hidden, and asserted again
 //! ever more rarely: after 2, 4, 8 … checks.
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
-use super::{ledger::Revision, timers::Timers};
+use super::{ledger::Revision, queue::Queue, timers::Timers};
 use crate::key::ServiceKey;
 
 /// The services whose instances we claim and the server holds.
@@ -31,7 +31,7 @@ pub(crate) struct Presence {
     entries: HashMap<ServiceKey, Entry>,
     timers: Timers<ServiceKey>,
     /// Due, and waiting for one of those under way to end.
-    queue: VecDeque<ServiceKey>,
+    queue: Queue<ServiceKey>,
     under_way: usize,
     /// What a former server held, and the present one does not yet.
     lost: HashSet<ServiceKey>,
@@ -73,7 +73,7 @@ impl Presence {
         Self {
             entries: HashMap::new(),
             timers: Timers::new(),
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             under_way: 0,
             lost: HashSet::new(),
         }
@@ -117,6 +117,8 @@ impl Presence {
         self.lost.remove(service);
         if let Some(entry) = self.entries.remove(service) {
             self.under_way -= usize::from(entry.standing == Standing::Asking);
+            self.timers.remove(service);
+            self.queue.remove(service);
         }
     }
 
@@ -136,12 +138,12 @@ impl Presence {
                 && matches!(entry.standing, Standing::Waiting { until } if until <= now)
             {
                 entry.standing = Standing::Queued;
-                self.queue.push_back(service);
+                self.queue.push(service);
             }
         }
         let mut taken = Vec::new();
         while self.under_way < AT_ONCE
-            && let Some(service) = self.queue.pop_front()
+            && let Some(service) = self.queue.pop()
         {
             if let Some(entry) = self.entries.get_mut(&service)
                 && entry.standing == Standing::Queued
@@ -212,6 +214,7 @@ impl Presence {
     fn wait(&mut self, service: &ServiceKey, until: Instant) {
         if let Some(entry) = self.entries.get_mut(service) {
             entry.standing = Standing::Waiting { until };
+            self.queue.remove(service);
             self.timers.push(until, service.clone());
         }
     }
@@ -281,6 +284,12 @@ mod tests {
         presence.forget(&service(1));
         assert_eq!(presence.absent(now, &service(1), revision(1), 0.0), None);
         assert_eq!((presence.under_way, presence.entries.len()), (0, 0));
+        for n in 0..1000 {
+            presence.held(now, &service(n), revision(1), 0.5);
+            presence.held(now, &service(n), revision(2), 0.5);
+            presence.forget(&service(n));
+        }
+        assert_eq!((presence.queue.len(), presence.timers.len()), (0, 0));
     }
 
     #[test]

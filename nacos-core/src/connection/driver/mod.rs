@@ -1,7 +1,7 @@
 //! The task of a client: feeds the session what happens, and does what it asks for.
 //!
-//! It runs no user code, waits for nobody, and ends when the session is closed or the last handle
-//! is gone, whichever comes first. What it sends for the session runs side by side in one set of
+//! It runs no user code, waits for nobody, and ends when the session is closed, or is ended when the
+//! last handle goes, whichever comes first. What it sends for the session runs side by side in one set of
 //! futures; ending the task drops them all, and with them every socket.
 mod act;
 mod chronicle;
@@ -20,7 +20,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
+    sync::{Mutex, oneshot, watch},
     task::coop::consume_budget,
     time::{Duration, Instant, sleep_until},
 };
@@ -29,11 +29,13 @@ use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use self::locate::Located;
 use self::meters::Meters;
 use self::report::Report;
-use super::Options;
+use super::{
+    Options,
+    inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, push_awaited},
+};
 use crate::{
     credentials::{Credentials, Grant},
     document::DocumentState,
-    instance::Instance,
     key::{ConfigKey, ServiceKey},
     live::LiveWriter,
     server::Server,
@@ -45,45 +47,6 @@ use crate::{
     transport::{Dialer, Link},
     vitals::Vitals,
 };
-
-/// What handles ask of the driver.
-pub(super) enum Command {
-    Assert {
-        key: ClaimKey,
-        guard: GuardId,
-        instance: Option<Instance>,
-        /// Where the guard reads.
-        state: LiveWriter<ClaimState>,
-    },
-    Withdraw {
-        key: ClaimKey,
-        guard: GuardId,
-        /// Told once the server has agreed.
-        done: Option<oneshot::Sender<()>>,
-    },
-    Refetch(ConfigKey),
-    /// A watch wants its document to be asked for regularly while nobody may listen to it.
-    PollWhenRefused {
-        key: ConfigKey,
-        guard: GuardId,
-        /// Where the guard reads from now on.
-        state: LiveWriter<ClaimState>,
-    },
-    /// What keeps it from being connected right now?
-    Explain(oneshot::Sender<Option<String>>),
-    /// The server does not know this connection any more.
-    Unusable(LinkId),
-    /// This connection has ended, or its server is leaving.
-    Lost(LinkId, String),
-    /// The server refused a request that carried this.
-    TokenRefused(Arc<Grant>),
-    /// An answer to a user's request could not be read.
-    Unread,
-    Close {
-        deadline: Instant,
-        done: oneshot::Sender<ShutdownReport>,
-    },
-}
 
 /// What users' requests go over.
 #[derive(Clone)]
@@ -139,7 +102,7 @@ pub struct ShutdownReport {
 /// See the [module documentation](self).
 pub(super) struct Driver {
     session: Session,
-    inbox: mpsc::UnboundedReceiver<Command>,
+    inbox: Inbox,
     views: Views,
     guards: HashMap<GuardId, LiveWriter<ClaimState>>,
     /// Who waits for a withdrawal; dropping a sender is the message.
@@ -203,11 +166,7 @@ type Job = Pin<Box<dyn Future<Output = Report> + Send>>;
 type Work = Pin<Box<dyn Future<Output = String> + Send>>;
 
 impl Driver {
-    pub(super) fn new(
-        options: &Options,
-        inbox: mpsc::UnboundedReceiver<Command>,
-        views: Views,
-    ) -> Self {
+    pub(super) fn new(options: &Options, inbox: Inbox, views: Views) -> Self {
         let session_options = session::Options {
             tenant: options.config_namespace.as_tenant().to_owned(),
             app: options.app.clone(),
@@ -254,7 +213,6 @@ impl Driver {
     pub(super) async fn run(mut self) {
         self.meters.share.state(&self.views.state.get());
         self.session.handle_timeout(now());
-        let mut commands = Vec::with_capacity(COMMANDS_AT_ONCE);
         loop {
             // However busy servers keep this task, others get their turn, and it can be ended.
             consume_budget().await;
@@ -265,17 +223,7 @@ impl Driver {
             }
             let timeout = self.session.poll_timeout(now());
             tokio::select! {
-                // Many at once, so that claims made together are sent together.
-                received = self.inbox.recv_many(&mut commands, COMMANDS_AT_ONCE) => {
-                    if received == 0 {
-                        // Every handle and guard is gone.
-                        return self.end().await;
-                    }
-                    for command in commands.drain(..) {
-                        self.obey(command);
-                    }
-                    self.session.settle(now());
-                }
+                () = self.inbox.filled() => self.obey(),
                 Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.take_in(report),
                 () = until(timeout), if timeout.is_some() => {}
             }
@@ -289,57 +237,81 @@ impl Driver {
         }
     }
 
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Assert { key, guard, instance, state } => {
-                self.guards.insert(guard, state);
-                self.session.assert(key, guard, instance);
+    /// Takes in what handles want: many at once, so that claims made together are sent together.
+    fn obey(&mut self) {
+        let (notices, wishes) = self.inbox.take(WISHES_AT_ONCE);
+        let Notices { losses, refused, unread, questions, close } = notices;
+        for (link, why) in losses {
+            match why {
+                Loss::Unusable => self.session.handle_unusable(now(), link),
+                // One that has been replaced may have other requests under way.
+                Loss::Ended(why) if self.serving == Some(link) => {
+                    self.session.handle_lost(now(), link, &why);
+                }
+                Loss::Ended(_) => {}
             }
-            Command::Withdraw { key, guard, done } => {
+            self.perform();
+        }
+        for grant in refused {
+            self.refusals += 1;
+            // One that has been replaced meanwhile needs no login.
+            if self.grant.as_ref().is_some_and(|now| Arc::ptr_eq(now, &grant)) {
+                self.session.token_refused(now());
+            }
+            self.show_current();
+        }
+        for _ in 0..unread {
+            self.unread();
+        }
+        for (guard, wish) in wishes {
+            self.take_wish(guard, wish);
+        }
+        for told in questions {
+            // Whoever asked may have stopped waiting.
+            let _ = told.send(self.session.waits_for());
+        }
+        if let Some(close) = close {
+            self.close(close);
+        }
+        self.session.settle(now());
+    }
+
+    fn take_wish(&mut self, guard: GuardId, Wish { key, wanted, refetch, polls, .. }: Wish) {
+        match wanted {
+            Wanted::Nothing => {}
+            Wanted::Assert { instance, state } => {
+                self.guards.insert(guard, state);
+                self.session.assert(key.clone(), guard, instance);
+            }
+            Wanted::Withdraw { done } => {
                 self.guards.remove(&guard);
                 self.session.withdraw(&key, guard);
                 // Without a connection nothing is held anywhere: dropping `done` says so.
                 if let Some(done) = done.filter(|_| self.serving.is_some()) {
-                    self.leaving.entry(key).or_default().push(done);
+                    push_awaited(self.leaving.entry(key).or_default(), done);
                 }
-            }
-            Command::Refetch(key) => self.session.refetch(&key),
-            Command::PollWhenRefused { key, guard, state } => {
-                self.guards.insert(guard, state);
-                self.session.poll_when_refused(&key, guard);
-            }
-            // Whoever asked may have stopped waiting.
-            Command::Explain(told) => drop(told.send(self.session.waits_for())),
-            Command::Unusable(link) => {
-                self.session.handle_unusable(now(), link);
-                self.perform();
-            }
-            Command::Lost(link, why) => {
-                // One that has been replaced may have other requests under way.
-                if self.serving == Some(link) {
-                    self.session.handle_lost(now(), link, &why);
-                    self.perform();
-                }
-            }
-            Command::TokenRefused(grant) => {
-                self.refusals += 1;
-                // One that has been replaced meanwhile needs no login.
-                if self.grant.as_ref().is_some_and(|now| Arc::ptr_eq(now, &grant)) {
-                    self.session.token_refused(now());
-                }
-                self.show_current();
-            }
-            Command::Unread => self.unread(),
-            Command::Close { deadline, done } => {
-                if let Some(closing) = &mut self.closing {
-                    closing.waiting.push(done);
-                    return;
-                }
-                let claims = self.session.standings().count();
-                self.closing = Some(Closing { since: Instant::now(), waiting: vec![done], claims });
-                self.session.close(deadline.into_std());
+                return;
             }
         }
+        let ClaimKey::Listen(document) = &key else { return };
+        if polls {
+            self.session.poll_when_refused(document, guard);
+        }
+        if refetch {
+            self.session.refetch(document);
+        }
+    }
+
+    fn close(&mut self, Close { deadline, waiting }: Close) {
+        if let Some(closing) = &mut self.closing {
+            for done in waiting {
+                push_awaited(&mut closing.waiting, done);
+            }
+            return;
+        }
+        let claims = self.session.standings().count();
+        self.closing = Some(Closing { since: Instant::now(), waiting, claims });
+        self.session.close(deadline.into_std());
     }
 
     /// Does everything that the session asks for, and shows everything that it has to show.
@@ -424,5 +396,5 @@ impl fmt::Debug for Current {
     }
 }
 
-/// Commands that are taken in before anything is sent.
-const COMMANDS_AT_ONCE: usize = 1024;
+/// Wishes that are granted before anything is sent.
+const WISHES_AT_ONCE: usize = 1024;

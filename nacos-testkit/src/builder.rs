@@ -32,6 +32,7 @@ impl Builder {
                 credentials: None,
                 forget_on_stream_end: false,
                 probe_silence: true,
+                reset_limit: None,
                 timing: Timing::default(),
                 token_ttl: Duration::from_secs(18_000),
             },
@@ -115,6 +116,17 @@ impl Builder {
     /// Whether silent connections are probed and closed, as the real servers do (default: yes).
     pub fn probe_silence(mut self, probe: bool) -> Self {
         self.plan.probe_silence = probe;
+        self
+    }
+
+    /// Ends a transport whose client resets more than so many streams within 30 s, as servers and
+    /// proxies on Netty do, which take that for an attack: 200 is the usual limit there.
+    ///
+    /// Without it, none ends for their number alone. Whatever the limit, a client that resets more
+    /// than 20 streams which this server has not looked at yet is sent away, as by r-nacos: `GOAWAY`
+    /// with `ENHANCE_YOUR_CALM` and `too_many_resets`.
+    pub fn reset_limit(mut self, limit: usize) -> Self {
+        self.plan.reset_limit = Some(limit);
         self
     }
 

@@ -29,6 +29,12 @@ impl Server {
         self.shared.read(|state| state.counters.connects)
     }
 
+    /// gRPC streams that clients have reset (`RST_STREAM`).
+    #[must_use]
+    pub fn resets(&self) -> u64 {
+        self.shared.read(|state| state.counters.resets)
+    }
+
     /// Logins that were granted.
     #[must_use]
     pub fn logins(&self) -> u64 {

@@ -29,6 +29,7 @@ pub(crate) struct Plan {
     pub(crate) credentials: Option<Credentials>,
     pub(crate) forget_on_stream_end: bool,
     pub(crate) probe_silence: bool,
+    pub(crate) reset_limit: Option<usize>,
     pub(crate) timing: Timing,
     pub(crate) token_ttl: Duration,
 }

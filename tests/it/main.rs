@@ -6,6 +6,7 @@
 mod address_server;
 mod bad_input;
 mod bounds;
+mod cancelled;
 mod clocks;
 mod close;
 mod config;

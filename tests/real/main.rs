@@ -5,6 +5,7 @@
 //! real here, so everything is waited for, nothing is measured. What servers do that are well is
 //! checked in `tests/conformance`.
 mod blocked;
+mod cancelled;
 mod cluster;
 mod common;
 mod console;

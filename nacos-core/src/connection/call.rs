@@ -18,7 +18,7 @@ use crate::{
     session::{conflict_delay, reconnect_delay},
     state::SessionState,
     telemetry,
-    transport::{CallError, Limit},
+    transport::{CallError, Caller, Limit},
     wire::{self, Failure, Refusal, Request},
 };
 
@@ -70,7 +70,7 @@ impl Connection {
             let limit = Limit { idle: PER_TRY, deadline };
             let headers = headers_now(serving.grant.as_deref(), || request.resource());
             let span = debug_span!("request", kind = R::TYPE, server = %serving.server);
-            let call = serving.link.call(request.payload(), headers, limit);
+            let call = serving.link.call(Caller::User, request.payload(), headers, limit);
             let answer = call.instrument(span).await;
             let answer = answer.map(|payload| wire::decode(&payload));
             telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
@@ -124,7 +124,7 @@ impl Connection {
                 self.unread();
             }
             let passes = matches!(kind, ErrorKind::Disconnected | ErrorKind::Timeout);
-            let unsent = matches!(error, CallError::NotSent(_));
+            let unsent = matches!(error, CallError::NotSent(_) | CallError::Busy);
             let again = unsent || passes && repeat == Repeat::Freely;
             let gone = match &error {
                 CallError::NotSent(why) | CallError::Lost(why) => Some(why.clone()),

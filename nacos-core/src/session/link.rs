@@ -92,7 +92,7 @@ impl Link {
     /// What a connection that has not come up is waiting for, as the reason for which it has not.
     pub(crate) fn missing(&self) -> &'static str {
         match &self.phase {
-            Phase::Dialling { .. } => "no connection yet",
+            Phase::Dialling { .. } => "no HTTP/2 connection yet",
             Phase::Checking { .. } => "no answer to the server check yet",
             Phase::SettingUp { .. } => "the setup was not acknowledged yet",
             Phase::Ready | Phase::Retiring { .. } => "",

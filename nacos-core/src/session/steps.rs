@@ -828,7 +828,7 @@ fn pass_that_runs_out_of_time_tells_of_every_server() {
     assert_eq!(
         &*told,
         "b:8848: refused; a:8848: the setup was not acknowledged within 1s; \
-         c:8848: no connection yet"
+         c:8848: no HTTP/2 connection yet"
     );
 }
 

@@ -59,6 +59,10 @@ pub(super) fn lost(error: &h2::Error) -> CallError {
     }
 }
 
+pub(super) fn not_sent(error: &h2::Error) -> CallError {
+    CallError::NotSent(told(error))
+}
+
 /// What went wrong, with no more than a line of what the peer says about it.
 pub(super) fn told(error: &h2::Error) -> String {
     clip(&error.to_string(), MAX_QUOTED).to_owned()

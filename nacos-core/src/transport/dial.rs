@@ -20,9 +20,8 @@ impl Within {
 
 /// Connects to the first of the addresses that can be connected to.
 ///
-/// All of them are tried, the families in turn, otherwise in the resolver's order: the next one
-/// when one has failed, or beside one that is slow, so that dead addresses in front do not hide the
-/// living behind them (RFC 8305).
+/// All of them are tried, in their order: the next one when one has failed, or `beside` one that is
+/// slow, so that dead addresses in front do not hide the living behind them (RFC 8305).
 ///
 /// # Errors
 ///
@@ -34,6 +33,7 @@ impl Within {
 pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
     addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
     within: Within,
+    beside: Duration,
     connect: impl Fn(SocketAddr) -> C,
 ) -> io::Result<S> {
     let end = Instant::now() + within.all;
@@ -41,7 +41,7 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
         let why = format!("the name was not resolved within {:?}", within.all);
         return Err(io::Error::new(io::ErrorKind::TimedOut, why));
     };
-    let mut waiting = in_turn(addresses?);
+    let mut waiting = VecDeque::from(addresses?);
     let mut trying = FuturesUnordered::new();
     let mut under_way = Vec::new();
     let mut causes = Vec::new();
@@ -55,7 +55,7 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
             if waiting.is_empty() {
                 pending::<()>().await;
             } else {
-                sleep(BESIDE).await;
+                sleep(beside).await;
             }
         };
         let (address, outcome) = tokio::select! {
@@ -87,12 +87,12 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
 
 /// One of each family in turn, beginning with that of the first: where one family leads nowhere,
 /// that costs one address, however many there are.
-fn in_turn(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+pub(super) fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (one, other): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address.is_ipv6() == first);
     let (mut one, mut other) = (one.into_iter(), other.into_iter());
-    let mut turns = VecDeque::with_capacity(one.len() + other.len());
+    let mut turns = Vec::with_capacity(one.len() + other.len());
     while one.len() + other.len() > 0 {
         turns.extend(one.next());
         turns.extend(other.next());
@@ -100,8 +100,8 @@ fn in_turn(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     turns
 }
 
-/// An address that has not accepted by then gets company.
-const BESIDE: Duration = Duration::from_millis(250);
+/// An address that has not said anything by then gets company.
+pub(super) const BESIDE: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     async fn dialled(to: &[&str]) -> io::Result<SocketAddr> {
-        dial(async { Ok(addresses(to)) }, Within::DEFAULT, connect).await
+        dial(async { Ok(in_turn(addresses(to))) }, Within::DEFAULT, BESIDE, connect).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,13 +163,14 @@ mod tests {
         );
         let within = Within { each: 5 * SECOND, all: SECOND };
         let to = async { Ok(addresses(&["[::1]:1", "127.0.0.1:9"])) };
-        let error = dial(to, within, connect).await.expect_err("nobody accepts");
+        let error = dial(to, within, BESIDE, connect).await.expect_err("nobody accepts");
         assert_eq!(error.to_string(), "[::1]:1: connection refused, 127.0.0.1:9: still silent");
     }
 
     #[tokio::test(start_paused = true)]
     async fn name_that_is_not_resolved_is_told_from_a_silent_server() {
-        let error = dial(pending(), Within::DEFAULT, connect).await.expect_err("no address");
+        let error =
+            dial(pending(), Within::DEFAULT, BESIDE, connect).await.expect_err("no address");
         assert_eq!(error.to_string(), "the name was not resolved within 5s");
         let error = dialled(&[]).await.expect_err("no address");
         assert_eq!(error.to_string(), "the name has no address");
@@ -181,7 +182,7 @@ mod tests {
             sleep(4 * SECOND).await;
             Ok(addresses(&["10.0.0.1:9", "10.0.0.2:80"]))
         };
-        dial(slow, Within::DEFAULT, connect).await.expect("the second one accepts");
+        dial(slow, Within::DEFAULT, BESIDE, connect).await.expect("the second one accepts");
     }
 
     #[tokio::test(start_paused = true)]
@@ -191,9 +192,9 @@ mod tests {
             Ok(address)
         };
         let to = || async { Ok(addresses(&["10.0.0.1:80"])) };
-        assert!(dial(to(), Within::DEFAULT, slow).await.is_err());
+        assert!(dial(to(), Within::DEFAULT, BESIDE, slow).await.is_err());
         let within = Within { each: 2 * SECOND, ..Within::DEFAULT };
-        dial(to(), within, slow).await.expect("it has the time");
+        dial(to(), within, BESIDE, slow).await.expect("it has the time");
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,7 +202,7 @@ mod tests {
         let tried = RefCell::new(Vec::new());
         let to = addresses(&["[::1]:9", "[::1]:1", "10.0.0.1:1", "10.0.0.2:9", "10.0.0.3:1"]);
         let resolved = async { Ok(to.clone()) };
-        let outcome = dial(resolved, Within::DEFAULT, |address| {
+        let outcome = dial(resolved, Within::DEFAULT, BESIDE, |address| {
             tried.borrow_mut().push(address);
             connect(address)
         });

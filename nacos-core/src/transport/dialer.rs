@@ -1,10 +1,16 @@
 //! Which sockets are plain and which are under TLS.
-use std::{io, net::SocketAddr};
+use std::{future::Future, io, net::SocketAddr, pin::Pin};
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Duration, timeout},
+};
 
 use super::{
-    dial::{Within, dial},
+    CallError,
+    dial::{BESIDE, Within, dial, in_turn},
+    doubts::Doubts,
+    link::Link,
     socket::Socket,
     tls::{Alpn, Tls, TlsProblem},
 };
@@ -19,12 +25,17 @@ pub(crate) struct Dialer {
     /// What the option `tls` says.
     wanted: Option<bool>,
     tls: Tls,
+    doubts: Doubts,
 }
+
+/// The work of a connection, which a task of its own has to do; ends with the reason for which the
+/// connection did.
+pub(crate) type Work = Pin<Box<dyn Future<Output = String> + Send>>;
 
 impl Dialer {
     /// Without a word about TLS, the scheme of a server's address decides for both of its ports.
     pub(crate) fn new(wanted: Option<bool>, tls: Tls) -> Self {
-        Self { wanted, tls }
+        Self { wanted, tls, doubts: Doubts::default() }
     }
 
     /// One that knows of no TLS.
@@ -54,53 +65,117 @@ impl Dialer {
         }
     }
 
-    /// A socket to the gRPC port.
-    pub(crate) async fn grpc(&self, server: &Server, within: Within) -> io::Result<Socket> {
-        let alpn = self.secures_grpc(server).then_some(Alpn::H2);
-        self.open((server.host(), server.grpc_port()), self.name_of(server), alpn, within).await
+    /// A connection to the gRPC port of a server that has said its first words.
+    ///
+    /// Those are a part of the attempt at an address, as TLS is: one that accepts and says nothing
+    /// more hides no other, and neither does one that goes on to answer nothing.
+    pub(crate) async fn grpc(
+        &self,
+        server: &Server,
+        within: Within,
+        receive_limit: usize,
+    ) -> io::Result<(Link, Work)> {
+        let addresses = resolve((server.host(), server.grpc_port()));
+        self.grpc_at(addresses, server, within, receive_limit).await
     }
 
-    /// A socket to the main port. The caller gives the deadline.
-    pub(crate) async fn http(&self, server: &Server) -> io::Result<Socket> {
+    async fn grpc_at(
+        &self,
+        addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+        server: &Server,
+        within: Within,
+        receive_limit: usize,
+    ) -> io::Result<(Link, Work)> {
+        let at = (server.host(), server.grpc_port());
+        let name = self.name_of(server);
+        let alpn = self.secures_grpc(server).then_some(Alpn::H2);
+        let addresses = async { Ok(self.doubts.last(at, addresses.await?)) };
+        dial(addresses, within, BESIDE, |address| async move {
+            let socket = self.open(address, at, name, alpn).await?;
+            let opening = async {
+                let (link, work) = Link::open(socket, server, receive_limit).await?;
+                let mut work: Work = Box::pin(work);
+                link.greeted(&mut work).await?;
+                Ok::<_, CallError>((link, work))
+            };
+            let Ok(opened) = timeout(within.each, opening).await else {
+                let why = format!("accepted, and said nothing within {:?}", within.each);
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            };
+            let (link, work) = opened.map_err(io::Error::other)?;
+            self.doubts.won(at, address, link.answered());
+            Ok((link, work))
+        })
+        .await
+    }
+
+    /// What `exchange` gets over a socket to the main port. The caller gives the deadline.
+    pub(super) async fn http<T, X: Future<Output = io::Result<T>>>(
+        &self,
+        server: &Server,
+        exchange: impl Fn(Socket) -> X,
+    ) -> io::Result<T> {
         let alpn = self.secures_http(server).then_some(Alpn::Http1);
         let at = (server.host(), server.port());
-        self.open(at, self.name_of(server), alpn, Within::DEFAULT).await
+        self.ask(resolve(at), at, self.name_of(server), alpn, exchange).await
     }
 
-    /// A socket to the address server, whose name is its own. The caller gives the deadline.
-    pub(crate) async fn endpoint(&self, endpoint: &Endpoint) -> io::Result<Socket> {
+    /// What `exchange` gets over a socket to the address server, whose name is its own. The caller
+    /// gives the deadline.
+    pub(super) async fn endpoint<T, X: Future<Output = io::Result<T>>>(
+        &self,
+        endpoint: &Endpoint,
+        exchange: impl Fn(Socket) -> X,
+    ) -> io::Result<T> {
         let alpn = (endpoint.scheme == Scheme::Https).then_some(Alpn::Http1);
         let at = (endpoint.host.as_str(), endpoint.port);
-        self.open(at, &endpoint.host, alpn, Within::DEFAULT).await
+        self.ask(resolve(at), at, &endpoint.host, alpn, exchange).await
+    }
+
+    /// The answer is a part of the attempt: HTTP/1 has no first words.
+    async fn ask<T, X: Future<Output = io::Result<T>>>(
+        &self,
+        addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+        at: (&str, u16),
+        name: &str,
+        alpn: Option<Alpn>,
+        exchange: impl Fn(Socket) -> X,
+    ) -> io::Result<T> {
+        let exchange = &exchange;
+        dial(addresses, WITH_ANSWER, BESIDE_ANSWER, |address| async move {
+            let Ok(socket) =
+                timeout(Within::DEFAULT.each, self.open(address, at, name, alpn)).await
+            else {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time"));
+            };
+            exchange(socket?).await
+        })
+        .await
     }
 
     fn name_of<'a>(&'a self, server: &'a Server) -> &'a str {
         self.tls.server_name().unwrap_or(server.host())
     }
 
-    /// TLS is a part of the attempt at an address: one that accepts and says nothing more hides no
-    /// other.
     async fn open(
         &self,
-        (host, port): (&str, u16),
+        address: SocketAddr,
+        at: (&str, u16),
         name: &str,
         alpn: Option<Alpn>,
-        within: Within,
     ) -> io::Result<Socket> {
-        dial(resolve(host, port), within, |address| async move {
-            let socket = connect(address).await?;
-            match alpn {
-                Some(alpn) => self.tls.connect(socket, (host, port), name, alpn).await,
-                None => Ok(Socket::Plain(socket)),
-            }
-        })
-        .await
+        let socket = connect(address).await?;
+        match alpn {
+            Some(alpn) => self.tls.connect(socket, at, name, alpn).await,
+            None => Ok(Socket::Plain(socket)),
+        }
     }
 }
 
-/// Names are looked up anew each time, so that a server that moved is found.
-async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok(lookup_host((host, port)).await?.collect())
+/// The families in turn, otherwise in the resolver's order. Names are looked up anew each time, so
+/// that a server that moved is found.
+async fn resolve(at: (&str, u16)) -> io::Result<Vec<SocketAddr>> {
+    Ok(in_turn(lookup_host(at).await?.collect()))
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
@@ -111,12 +186,22 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// For one request over HTTP/1, the answer included; callers give less.
+const WITH_ANSWER: Within = Within { each: Duration::from_secs(30), all: Duration::from_secs(30) };
+/// An address that has not answered by then gets company. A login takes its time, and is a request
+/// that should not be sent twice without need.
+const BESIDE_ANSWER: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::Instant,
+    };
 
     use super::*;
-    use crate::transport::TlsSettings;
+    use crate::{tasks, transport::TlsSettings};
 
     async fn listening() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -124,9 +209,33 @@ mod tests {
         (listener, address)
     }
 
-    async fn opened(host: &str, port: u16) -> io::Result<Socket> {
-        let dialer = Dialer::new(None, Tls::new(TlsSettings::default()));
-        dialer.open((host, port), host, None, Within::DEFAULT).await
+    async fn opened(host: &str, port: u16) -> io::Result<()> {
+        let at = (host, port);
+        Dialer::plain().ask(resolve(at), at, host, None, |_| async { Ok(()) }).await
+    }
+
+    fn server_at(address: SocketAddr) -> Server {
+        Server::parse_list(&address.to_string(), 0).expect("valid").remove(0)
+    }
+
+    /// Takes every connection of HTTP/2 and answers nothing.
+    async fn greet(listener: &TcpListener) {
+        let mut open = Vec::new();
+        loop {
+            let (socket, _) = listener.accept().await.expect("a client");
+            open.push(tasks::spawn(async move {
+                let mut peer = h2::server::handshake(socket).await.expect("HTTP/2");
+                while peer.accept().await.is_some() {}
+            }));
+        }
+    }
+
+    /// Takes every connection and resets it.
+    async fn reset(listener: &TcpListener) {
+        loop {
+            let (socket, _) = listener.accept().await.expect("a client");
+            socket.set_zero_linger().expect("open");
+        }
     }
 
     #[tokio::test]
@@ -149,6 +258,87 @@ mod tests {
         // Bound to IPv4 only: `localhost` may be `::1` first.
         let (_listener, address) = listening().await;
         opened("localhost", address.port()).await.expect("one of its addresses accepts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn address_that_accepts_and_says_nothing_hides_no_other() {
+        let (_silent, frozen) = listening().await;
+        let (resets, proxy) = listening().await;
+        let (listener, living) = listening().await;
+        let dialer = Dialer::plain();
+        let connecting = async {
+            for pass in 0..3 {
+                let addresses = async { Ok(vec![frozen, proxy, living]) };
+                let began = Instant::now();
+                let server = server_at(frozen);
+                let link = dialer.grpc_at(addresses, &server, Within::DEFAULT, 1024).await;
+                drop(link.expect("one of them lives"));
+                assert!(Instant::now() - began < 2 * BESIDE, "pass {pass}");
+            }
+            let alone = async { Ok(vec![frozen]) };
+            let server = server_at(frozen);
+            let error = dialer.grpc_at(alone, &server, Within::DEFAULT, 1024).await;
+            let error = error.map(drop).expect_err("nobody speaks").to_string();
+            assert!(error.contains("accepted, and said nothing within 1s"), "{error}");
+        };
+        tokio::select! {
+            () = connecting => {}
+            () = greet(&listener) => {}
+            () = reset(&resets) => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn address_that_greets_and_answers_nothing_is_the_last_of_the_next_pass() {
+        let ((first, a), (second, b)) = (listening().await, listening().await);
+        let dialer = Dialer::plain();
+        let mut reached = Vec::new();
+        let connecting = async {
+            for _ in 0..4 {
+                let addresses = async { Ok(vec![a, b]) };
+                let server = server_at(a);
+                let link = dialer.grpc_at(addresses, &server, Within::DEFAULT, 1024).await;
+                let (link, work) = link.expect("both greet");
+                reached.push(dialer.doubts.newest((server.host(), server.grpc_port())));
+                drop((link, work));
+            }
+        };
+        tokio::select! {
+            () = connecting => {}
+            () = greet(&first) => {}
+            () = greet(&second) => {}
+        }
+        assert_eq!(reached, [Some(a), Some(b), Some(a), Some(b)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_address_hides_no_other_over_http_either() {
+        let (_silent, frozen) = listening().await;
+        let (resets, proxy) = listening().await;
+        let (listener, living) = listening().await;
+        let dialer = Dialer::plain();
+        let at = ("nacos", 8848);
+        let ask = dialer.ask(
+            async { Ok(vec![frozen, proxy, living]) },
+            at,
+            at.0,
+            None,
+            |mut socket| async move { socket.read_u8().await },
+        );
+        let answering = async {
+            let mut open = Vec::new();
+            loop {
+                let (mut socket, _) = listener.accept().await.expect("a client");
+                socket.set_nodelay(true).expect("open");
+                socket.write_u8(7).await.expect("open");
+                open.push(socket);
+            }
+        };
+        tokio::select! {
+            answer = ask => assert_eq!(answer.expect("one of them answers"), 7),
+            () = answering => {}
+            () = reset(&resets) => {}
+        }
     }
 
     #[test]

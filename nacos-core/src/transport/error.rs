@@ -8,6 +8,8 @@ use crate::error::ErrorKind;
 pub(crate) enum CallError {
     /// The connection was gone before anything was sent.
     NotSent(String),
+    /// Nothing was sent: so many calls are under way, unanswered, that the server takes no more yet.
+    Busy,
     /// The connection ended before the answer came; the server may have done what was asked.
     Lost(String),
     /// Nothing came in time; the server may have done what was asked.
@@ -25,7 +27,7 @@ impl CallError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NotSent(_) | Self::Lost(_) => ErrorKind::Disconnected,
-            Self::Timeout => ErrorKind::Timeout,
+            Self::Busy | Self::Timeout => ErrorKind::Timeout,
             Self::Status { code, .. } => match *code {
                 status::EXHAUSTED | status::CANCELLED => ErrorKind::Refused,
                 status::UNAVAILABLE => ErrorKind::Disconnected,
@@ -39,7 +41,7 @@ impl CallError {
     /// Its kind in a word, for what is measured.
     pub(crate) fn label(&self) -> &'static str {
         match self {
-            Self::NotSent(_) => "not_sent",
+            Self::NotSent(_) | Self::Busy => "not_sent",
             Self::Lost(_) => "lost",
             Self::Timeout => "timeout",
             Self::Status { .. } => "status",
@@ -52,6 +54,9 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent(why) => write!(f, "not sent: {why}"),
+            Self::Busy => f.write_str(
+                "not sent: too many requests are under way, and none is answered in time",
+            ),
             Self::Lost(why) => write!(f, "connection lost: {why}"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Status { code, message } => write!(f, "gRPC status {code}: {message}"),

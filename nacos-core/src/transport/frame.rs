@@ -5,6 +5,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
+use super::CallError;
 use crate::wire::Payload;
 
 /// One message with its prefix.
@@ -116,6 +117,34 @@ impl FrameReader {
                     return Some(frame);
                 }
             }
+        }
+    }
+
+    /// What is still to come of the message under way, as far as it is known.
+    pub(crate) fn missing(&self) -> usize {
+        match &self.state {
+            State::Prefix(_) => 0,
+            State::Body { length, body } => length - body.len(),
+            State::Skipping { left, .. } => *left,
+        }
+    }
+
+    /// What is wrong with the message under way, if it is too large.
+    pub(crate) fn over_limit(&self) -> Option<CallError> {
+        match self.state {
+            State::Skipping { frame: Frame::Oversized { length, limit, .. }, .. } => {
+                Some(CallError::Oversized { length, limit })
+            }
+            _ => None,
+        }
+    }
+
+    /// Keeps nothing any more of what comes.
+    pub(crate) fn give_up(&mut self) {
+        self.limit = 0;
+        if let State::Body { length, body } = &self.state {
+            let left = length - body.len();
+            self.state = State::Skipping { left, frame: Frame::Compressed(*length) };
         }
     }
 

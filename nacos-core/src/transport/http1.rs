@@ -1,5 +1,5 @@
 //! One HTTP/1 request: for logging in at a main port, and for the list of an address server.
-use std::{fmt, future::Future, io};
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -89,7 +89,9 @@ pub(crate) async fn post_form(
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::CONNECTION, "close")
         .body(Full::new(Bytes::from_owner(form.0)));
-    exchange(dialer.http(server), request).await
+    let request = request.map_err(|error| failed(&error))?;
+    let answer = dialer.http(server, |socket| attempt(socket, request.clone()));
+    answer.await.map_err(|error| failed(&error))?
 }
 
 /// Gets the list from the address server. The caller gives the deadline.
@@ -110,17 +112,31 @@ pub(crate) async fn get_list(
         .header("Client-Version", CLIENT_VERSION)
         .header(header::CONNECTION, "close")
         .body(Full::default());
-    exchange(dialer.endpoint(endpoint), request).await
+    let request = request.map_err(|error| failed(&error))?;
+    let answer = dialer.endpoint(endpoint, |socket| attempt(socket, request.clone()));
+    answer.await.map_err(|error| failed(&error))?
+}
+
+fn failed(error: &dyn fmt::Display) -> HttpError {
+    HttpError::Failed(error.to_string())
+}
+
+/// One address of a name: whatever answers is the answer.
+async fn attempt(
+    socket: Socket,
+    request: Request<Full<Bytes>>,
+) -> io::Result<Result<(StatusCode, Body), HttpError>> {
+    match exchange(socket, request).await {
+        Err(HttpError::Failed(why)) => Err(io::Error::other(why)),
+        answer => Ok(answer),
+    }
 }
 
 /// Sends one request over a connection of its own, and reads the answer.
 async fn exchange(
-    socket: impl Future<Output = io::Result<Socket>>,
-    request: http::Result<Request<Full<Bytes>>>,
+    socket: Socket,
+    request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Body), HttpError> {
-    let failed = |error: &dyn fmt::Display| HttpError::Failed(error.to_string());
-    let request = request.map_err(|error| failed(&error))?;
-    let socket = socket.await.map_err(|error| failed(&error))?;
     let (socket, first) = Overheard::new(socket);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
         .await

@@ -4,23 +4,25 @@ use std::{
     future::{Future, poll_fn},
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
+    time::Duration,
 };
 
 use bytes::Bytes;
-use h2::{
-    RecvStream, SendStream,
-    client::{ResponseFuture, SendRequest},
-};
+use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     CallError,
-    answer::{check_head, check_status, decode, lost, told},
+    answer::{decode, lost, not_sent},
+    calls::{self, Call, Caller, Calls, NONE_YET, USERS},
     frame::{self, FrameReader},
-    pulse::{Limit, Pulse},
+    pulse::Limit,
     socket::Socket,
     stream::Pushes,
 };
@@ -45,7 +47,9 @@ struct Shared {
     /// The address that servers show for this client.
     local_ip: String,
     receive_limit: usize,
-    pulse: Arc<Pulse>,
+    calls: Calls,
+    /// Whether it has answered anything.
+    answered: Arc<AtomicBool>,
     /// Why the connection ended.
     end: OnceLock<String>,
 }
@@ -75,94 +79,95 @@ impl Link {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(MAX_FRAME)
+            .max_header_list_size(MAX_HEAD)
+            .initial_max_send_streams(NONE_YET)
             .enable_push(false)
+            // Answers that still come on streams that were reset are no fault of the server's,
+            // however many there are in the life of a connection.
+            .max_local_error_reset_streams(None)
+            .max_concurrent_reset_streams(RESET)
+            .reset_stream_duration(RESET_FOR)
+            .data_frame_budget(SMALL_FRAMES)
             .handshake(socket)
             .await
             .map_err(|error| not_sent(&error))?;
+        let (calls, inbox) = Calls::new(receive_limit);
         let shared = Arc::new(Shared {
             unary,
             stream,
             headers: headers(),
             local_ip,
             receive_limit,
-            pulse: Arc::new(Pulse::new()),
+            calls,
+            answered: Arc::default(),
             end: OnceLock::new(),
         });
-        let ending = Arc::clone(&shared);
+        let (ending, requests) = (Arc::clone(&shared), h2.clone());
         let work = async move {
-            let mut connection = connection;
-            let why = match (&mut connection).await {
-                Ok(()) => "the server closed the connection".to_owned(),
-                Err(error) => told(&error),
-            };
             // Before the connection is dropped, of which calls hear as of a broken pipe.
-            ending.end.get_or_init(|| why).clone()
+            let tell = |why| drop(ending.end.set(why));
+            calls::work(connection, requests, &ending.calls, inbox, tell).await;
+            ending.end.get().cloned().unwrap_or_default()
         };
         Ok((Self { h2, shared }, work))
     }
 
-    /// Sends `request` and waits for its answer, within `limit`.
+    /// Waits until the peer has said its first words: before them, it is a socket that somebody
+    /// has accepted, and no server. Until then `work` is done here.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended.
+    pub(super) async fn greeted(
+        &self,
+        work: &mut (impl Future<Output = String> + Unpin),
+    ) -> Result<(), CallError> {
+        poll_fn(|cx| match Pin::new(&mut *work).poll(cx) {
+            Poll::Ready(why) => Poll::Ready(Err(CallError::NotSent(why))),
+            Poll::Pending if calls::is_open(&self.h2) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Has `request` carried out, and waits for the answer, within `limit`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the call; the server may have done it.
+    /// Dropping the future cancels the call; the server may have done it. What is small comes to
+    /// its end in the background.
     pub(crate) async fn call(
         &self,
+        caller: Caller,
         request: Payload,
         headers: Headers,
         limit: Limit,
     ) -> Result<Payload, CallError> {
-        let pulse = &*self.shared.pulse;
+        let calls = &self.shared.calls;
         let body = frame::encode(&self.addressed(request, headers));
-        let ready = pulse.next(limit, self.h2.clone().ready()).await;
-        let not_yet = |_| CallError::NotSent("the server takes no more requests yet".to_owned());
-        let mut h2 = ready.map_err(not_yet)?.map_err(|error| not_sent(&error))?;
-        let (mut response, mut send) = h2
-            .send_request(self.head(&self.shared.unary), false)
-            .map_err(|error| not_sent(&error))?;
-        telemetry::sent(body.len());
-        let head = if body.len() <= AT_ONCE {
-            send.send_data(body, true).map_err(|error| self.lost(&error))?;
-            pulse.next(limit, response).await?
-        } else {
-            match self.send(&mut send, body, &mut response, limit).await? {
-                Some(head) => head,
-                // The system may hold megabytes that are still to go, and does not tell.
-                None => pulse.next(limit.patient(), response).await?,
+        let head = self.head(&self.shared.unary);
+        let (outcome, waiting) = oneshot::channel();
+        if !calls.hand_over(Call { head, body, limit, outcome, caller }) {
+            return Err(CallError::NotSent(self.why_ended()));
+        }
+        match waiting.await {
+            // The room of a large answer is free again once this is over.
+            Ok(Ok((frame, _room))) => {
+                let answer = decode(frame)?;
+                self.shared.answered.store(true, Ordering::Relaxed);
+                Ok(answer)
             }
-        };
-        let (head, body) = head.map_err(|error| self.lost(&error))?.into_parts();
-        check_head(head.status, &head.headers)?;
-        self.receive(body, limit).await
+            // For what reason its connection ended, if that is why.
+            Ok(Err(CallError::Lost(_))) if self.end().is_some() => {
+                Err(CallError::Lost(self.why_ended()))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(CallError::Lost(self.why_ended())),
+        }
     }
 
-    /// Sends a large body as the server makes room for it, each piece of which it takes being
-    /// progress. Ends early with the answer of a server that does not want to read it all.
-    async fn send(
-        &self,
-        send: &mut SendStream<Bytes>,
-        mut body: Bytes,
-        response: &mut ResponseFuture,
-        limit: Limit,
-    ) -> Result<Option<Answered>, CallError> {
-        while !body.is_empty() {
-            send.reserve_capacity(body.len().min(AT_ONCE));
-            let room = poll_fn(|cx| {
-                if let Poll::Ready(head) = Pin::new(&mut *response).poll(cx) {
-                    return Poll::Ready(Err(head));
-                }
-                send.poll_capacity(cx).map(Ok)
-            });
-            let room = match self.shared.pulse.next(limit, room).await? {
-                Ok(Some(Ok(room))) => room,
-                // The stream was ended by the server, whose answer says why.
-                Ok(_) => return Ok(None),
-                Err(head) => return Ok(Some(head)),
-            };
-            let part = body.split_to(room.min(body.len()));
-            send.send_data(part, body.is_empty()).map_err(|error| self.lost(&error))?;
-        }
-        Ok(None)
+    fn why_ended(&self) -> String {
+        self.end().unwrap_or("the connection was closed").to_owned()
     }
 
     /// Opens the stream of pushes, with `setup` as its first message.
@@ -175,7 +180,12 @@ impl Link {
         telemetry::sent(body.len());
         send.send_data(body, false).map_err(|error| lost(&error))?;
         let reader = FrameReader::new(self.shared.receive_limit);
-        Ok(Pushes::new(response, send, reader, Arc::clone(&self.shared.pulse)))
+        Ok(Pushes::new(response, send, reader, Arc::clone(&self.shared.calls.pulse)))
+    }
+
+    /// Whether it has answered anything, now and later.
+    pub(super) fn answered(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.answered)
     }
 
     /// Why the connection ended, if it has.
@@ -185,42 +195,7 @@ impl Link {
 
     /// When something was last heard, on a call or on the stream.
     pub(crate) fn last_heard(&self) -> Instant {
-        self.shared.pulse.last()
-    }
-
-    /// One message, then the trailers.
-    async fn receive(&self, mut body: RecvStream, limit: Limit) -> Result<Payload, CallError> {
-        let pulse = &*self.shared.pulse;
-        let mut reader = FrameReader::new(self.shared.receive_limit);
-        let mut answer = None;
-        while let Some(data) = pulse.next(limit, body.data()).await? {
-            let mut data = data.map_err(|error| self.lost(&error))?;
-            telemetry::received(data.len());
-            let _ = body.flow_control().release_capacity(data.len());
-            while let Some(frame) = reader.next(&mut data) {
-                // The first message is the answer; a peer that sends more is not listened to.
-                answer.get_or_insert(frame);
-            }
-            pulse.beat(reader.is_between_messages());
-        }
-        let trailers = pulse.next(limit, body.trailers()).await?;
-        let trailers = trailers.map_err(|error| self.lost(&error))?;
-        check_status(&trailers.unwrap_or_default())?;
-        match answer {
-            Some(frame) => decode(frame),
-            None if reader.is_between_messages() => {
-                Err(CallError::Unreadable("an answer without a message".to_owned()))
-            }
-            None => Err(CallError::Unreadable("an answer that ends within a message".to_owned())),
-        }
-    }
-
-    /// Why a call has no answer: for what reason its connection ended, if that is why.
-    fn lost(&self, error: &h2::Error) -> CallError {
-        match (lost(error), self.shared.end.get()) {
-            (CallError::Lost(_), Some(why)) => CallError::Lost(why.clone()),
-            (error, _) => error,
-        }
+        self.shared.calls.pulse.last()
     }
 
     fn addressed(&self, mut payload: Payload, headers: Headers) -> Payload {
@@ -255,24 +230,24 @@ fn headers() -> HeaderMap {
     headers
 }
 
-fn not_sent(error: &h2::Error) -> CallError {
-    CallError::NotSent(told(error))
-}
-
 fn ip(ip: IpAddr) -> String {
     ip.to_canonical().to_string()
 }
 
-/// The head of an answer.
-type Answered = Result<http::Response<RecvStream>, h2::Error>;
-
-/// What is handed to HTTP/2 in one piece: its initial window, which every server grants.
-const AT_ONCE: usize = 65_535;
-/// How much may be under way to us on one stream, and on the connection: whatever comes on one
-/// stream, there is room for the answers on others.
+/// How much may be under way to us on one stream.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// How much on the connection: more than all users' answers can take that nobody reads on, so that
+/// there is room for the session's own whatever users do. Nothing is set aside for it.
+const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024 + 256 * STREAM_WINDOW;
+const _: () = assert!(USERS == 256, "each may leave a window full of data unread");
 const MAX_FRAME: u32 = 64 * 1024;
+/// Of an answer: a status, and what the server says about it.
+const MAX_HEAD: u32 = 64 * 1024;
+/// Streams that were reset, whose answers may still be under way, and for how long.
+const RESET: usize = 256;
+const RESET_FOR: Duration = Duration::from_secs(10);
+/// What pieces of less than 256 bytes may cost beyond themselves, while they wait to be read.
+const SMALL_FRAMES: usize = 8 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -299,7 +274,7 @@ mod tests {
     }
 
     fn minute() -> Limit {
-        let minute = std::time::Duration::from_secs(60);
+        let minute = Duration::from_secs(60);
         Limit { idle: minute, deadline: Instant::now() + minute }
     }
 
@@ -321,7 +296,7 @@ mod tests {
                 }
             };
             let answer = tokio::select! {
-                answer = link.call(Payload::default(), Headers::new(), minute()) => answer,
+                answer = link.call(Caller::Session, Payload::default(), Headers::new(), minute()) => answer,
                 why = work => panic!("{why}"),
                 () = resetting => panic!("the client has left"),
             };
@@ -338,8 +313,10 @@ mod tests {
         let why = [b'x'; 10_000];
         let bytes = [&settings[..], &leaving[..], &why[..]].concat();
         peer.write_all(&bytes).await.expect("written");
-        let (answer, why) =
-            tokio::join!(link.call(Payload::default(), Headers::new(), minute()), work);
+        let (answer, why) = tokio::join!(
+            link.call(Caller::Session, Payload::default(), Headers::new(), minute()),
+            work
+        );
         let answer = answer.expect_err("nobody answers").to_string();
         assert!(why.contains("xxx") && why.len() <= 300, "{} {why}", why.len());
         assert!(answer.len() < 400, "{answer}");
@@ -358,8 +335,10 @@ mod tests {
         let (link, work) = Link::open(socket, &server, 1024).await.expect("nothing is waited for");
         // Writing fails, and there is nothing to be read.
         handle.shutdown(Shutdown::Write).expect("open");
-        let (answer, why) =
-            tokio::join!(link.call(Payload::default(), Headers::new(), minute()), work);
+        let (answer, why) = tokio::join!(
+            link.call(Caller::Session, Payload::default(), Headers::new(), minute()),
+            work
+        );
         assert_eq!(answer, Err(CallError::Lost(why)));
     }
 }

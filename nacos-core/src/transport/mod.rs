@@ -4,15 +4,21 @@
 //! never re-opened behind anybody's back, and it ends when its socket does. The HTTP/2 layer is the
 //! `h2` crate itself; nothing above this module may notice.
 mod answer;
+mod calls;
 mod dial;
 mod dialer;
+mod doubts;
 mod error;
+mod exchange;
 mod first;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod http1;
 mod link;
+mod pace;
+#[cfg(test)]
+mod peers;
 mod pulse;
 mod socket;
 mod stream;
@@ -20,8 +26,9 @@ mod tls;
 
 pub use self::tls::TlsVersion;
 pub(crate) use self::{
+    calls::Caller,
     dial::Within,
-    dialer::Dialer,
+    dialer::{Dialer, Work},
     error::CallError,
     http1::{Form, HttpError, get_list, post_form},
     link::{Headers, Link},

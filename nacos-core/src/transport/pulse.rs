@@ -65,8 +65,14 @@ impl Pulse {
         limit: Limit,
         step: impl Future<Output = T>,
     ) -> Result<T, CallError> {
+        let now = Instant::now();
+        // Here, because a step that is ready is never late: a peer that always has more to say
+        // would hold a call for ever.
+        if now >= limit.deadline {
+            return Err(CallError::Timeout);
+        }
         let mut step = pin!(step);
-        let mut idle_until = Instant::now() + limit.idle;
+        let mut idle_until = now + limit.idle;
         loop {
             let until = idle_until.min(limit.deadline);
             if let Ok(value) = timeout_at(until, &mut step).await {
@@ -110,6 +116,19 @@ mod tests {
         }
         assert_eq!(Instant::now() - began, 3 * SECOND);
         assert_eq!(pulse.last(), began + 2 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deadline_holds_while_every_step_is_ready() {
+        let (pulse, began) = (Pulse::new(), Instant::now());
+        let limit = Limit { idle: 3 * SECOND, deadline: began + 2 * SECOND };
+        let mut steps = 0;
+        while pulse.next(limit, std::future::ready(())).await.is_ok() {
+            steps += 1;
+            assert!(steps <= 20, "the deadline was 2 s");
+            tokio::time::advance(SECOND / 10).await;
+        }
+        assert_eq!(steps, 20);
     }
 
     #[tokio::test(start_paused = true)]

@@ -99,7 +99,7 @@ impl Pushes {
             let why = "the server takes no acknowledgements".to_owned();
             return Poll::Ready(Err(CallError::Lost(why)));
         }
-        loop {
+        for _ in 0..PIECES_AT_ONCE {
             if let Some(frame) = self.reader.next(&mut self.data) {
                 return Poll::Ready(self.received(cx, frame));
             }
@@ -128,6 +128,9 @@ impl Pushes {
                 }
             }
         }
+        // However fast a large message comes, whoever reads it has other things to do.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
@@ -200,6 +203,8 @@ fn ended(error: &CallError) -> CallError {
     CallError::Lost(format!("the stream ended: {error}"))
 }
 
+/// Pieces of a message that are read before others get their turn.
+const PIECES_AT_ONCE: usize = 64;
 /// Bytes of acknowledgements that may wait: some ten thousand of them.
 const MAX_QUEUED: usize = 1024 * 1024;
 

@@ -1,23 +1,25 @@
 //! The gRPC port: one task a transport, and the transport is the connection.
 
 mod body;
+mod resets;
 mod stream;
 mod unary;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::Notify, task::JoinSet};
+use tokio::{net::TcpStream, sync::Notify, task::JoinSet, time::Instant};
 
 use crate::{
-    line::{Gate, Line, LineEnd},
+    line::{Cut, Gate, Line, LineEnd},
     shared::Shared,
     state::{ConnectionKey, Transport},
     tasks::{Spawner, TransportTasks},
 };
 pub(crate) use body::AnswerBody;
+use resets::ReadAlong;
 
 /// Accepts transports until the gate is closed. Dropping the future drops all of them.
 pub(crate) async fn serve(gate: Arc<Gate>, shared: Arc<Shared>) {
@@ -51,12 +53,29 @@ async fn carry(shared: Arc<Shared>, socket: TcpStream, remote: SocketAddr) {
     // Declared last, dropped first: what lives in the connection goes before its socket does.
     let _open = Open { shared: Arc::clone(&shared), key, tasks: tasks.clone() };
 
+    let mut resets = VecDeque::new();
+    let on_reset = {
+        let (shared, line) = (Arc::clone(&shared), Arc::clone(&line));
+        move || {
+            shared.change(|state| state.counters.resets += 1);
+            let Some(limit) = shared.plan.reset_limit else { return };
+            let now = Instant::now();
+            resets.push_back(now);
+            while resets.front().is_some_and(|reset| now - *reset > RESET_WINDOW) {
+                resets.pop_front();
+            }
+            if resets.len() > limit {
+                line.cut(Cut::Close);
+            }
+        }
+    };
+    let transport = ReadAlong::new(LineEnd(line), on_reset);
     let call = Call { shared, key, spawner: tasks.downgrade() };
     let service = service_fn(move |request| call.clone().route(request));
     let mut settings = http2::Builder::new(tasks);
     // A document of 10 MiB passes in one go.
     settings.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
-    let served = settings.serve_connection(TokioIo::new(LineEnd(line)), service);
+    let served = settings.serve_connection(TokioIo::new(transport), service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         // Ends by itself when the client closes it, or when the line is cut.
@@ -158,5 +177,7 @@ fn grpc(body: AnswerBody) -> Response<AnswerBody> {
 
 const UNIMPLEMENTED: u8 = 12;
 const WINDOW: u32 = 16 * 1024 * 1024;
+/// In which resets are counted, as Netty does.
+const RESET_WINDOW: Duration = Duration::from_secs(30);
 /// How long a transport may take to say goodbye.
 const FAREWELL: Duration = Duration::from_millis(100);

@@ -20,6 +20,7 @@ pub struct Received {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) connects: u64,
+    pub(crate) resets: u64,
     pub(crate) logins: u64,
     pub(crate) refused_logins: u64,
     requests: HashMap<String, u64>,

@@ -8,14 +8,13 @@ use tokio::{
 
 use super::{
     super::access::{headers, log_in},
-    Driver, Open, Report, Work, now,
+    Driver, Open, Report, now,
 };
 use crate::{
     credentials::GrantContext,
-    server::Server,
     session::{Action, LinkId},
     tasks, telemetry,
-    transport::{CallError, Dialer, Limit, Link, Pushes, Within},
+    transport::{CallError, Caller, Limit, Link, Pushes, Work},
     wire::label,
 };
 
@@ -31,8 +30,8 @@ impl Driver {
                         biased;
                         // Nobody wants to know.
                         _ = &mut abandoned => Report::Dialled(link, Err("closed".to_owned())),
-                        opened = open(&dialer, &server, within, limit) => {
-                            Report::Dialled(link, opened)
+                        opened = dialer.grpc(&server, within, limit) => {
+                            Report::Dialled(link, opened.map_err(|error| error.to_string()))
                         }
                     }
                 }));
@@ -50,7 +49,8 @@ impl Driver {
                     let kind = label::request_kind(&request);
                     let limit = Limit { idle: within, deadline: began + within.max(CALL_DEADLINE) };
                     let answer = timeout_at(limit.deadline, async {
-                        link.call(request, headers(grant, resource, alone).await?, limit).await
+                        let headers = headers(grant, resource, alone).await?;
+                        link.call(Caller::Session, request, headers, limit).await
                     });
                     let answer = answer.await.unwrap_or(Err(CallError::Timeout));
                     let code = match &answer {
@@ -115,21 +115,6 @@ impl Driver {
             let push = pushes.next().await;
             Report::Pushed(id, pushes, push)
         }));
-    }
-}
-
-async fn open(
-    dialer: &Dialer,
-    server: &Server,
-    within: Within,
-    receive_limit: usize,
-) -> Result<(Link, Work), String> {
-    let socket = dialer.grpc(server, within).await.map_err(|error| error.to_string())?;
-    // It says the first word, and waits for none.
-    match timeout(within.each, Link::open(socket, server, receive_limit)).await {
-        Ok(Ok((link, work))) => Ok((link, Box::pin(work))),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(CallError::Timeout.to_string()),
     }
 }
 

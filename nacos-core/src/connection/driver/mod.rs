@@ -162,9 +162,6 @@ struct Closing {
 
 type Job = Pin<Box<dyn Future<Output = Report> + Send>>;
 
-/// The work of a connection; ends with the reason for which the connection did.
-type Work = Pin<Box<dyn Future<Output = String> + Send>>;
-
 impl Driver {
     pub(super) fn new(options: &Options, inbox: Inbox, views: Views) -> Self {
         let session_options = session::Options {

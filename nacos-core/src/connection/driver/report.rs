@@ -1,13 +1,13 @@
 //! What has become of what the session asked for, told to it.
 use std::sync::Arc;
 
-use super::{Driver, Open, Work, now};
+use super::{Driver, Open, now};
 use crate::{
     credentials::Grant,
     locator::Listing,
     session::{CallId, Lease, LinkId, LoginFailure},
     telemetry,
-    transport::{CallError, Link, Push, Pushes},
+    transport::{CallError, Link, Push, Pushes, Work},
     wire::{Payload, label},
 };
 

@@ -1,0 +1,249 @@
+//! The calls of a connection, carried out by the task that does the connection's work.
+//!
+//! Whoever wants something called waits for the outcome and does nothing else: a caller that is not
+//! polled holds up nobody, and one that is gone leaves no stream behind that has to be reset. What
+//! is small comes to its end in the background, and its answer is thrown away.
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream};
+use h2::client::SendRequest;
+use http::Request;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, mpsc, oneshot},
+    task::coop::unconstrained,
+    time::Instant,
+};
+
+use super::{
+    CallError,
+    answer::{not_sent, told},
+    exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
+    pace::Pace,
+    pulse::{Limit, Pulse},
+};
+
+/// Who wants something called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Caller {
+    /// The session, which never waits for users' calls.
+    Session,
+    User,
+}
+
+/// A call that somebody waits for.
+pub(super) struct Call {
+    pub(super) head: Request<()>,
+    pub(super) body: Bytes,
+    pub(super) limit: Limit,
+    pub(super) outcome: oneshot::Sender<Result<Answer, CallError>>,
+    pub(super) caller: Caller,
+}
+
+/// What the calls of one connection share.
+pub(super) struct Calls {
+    pub(super) pulse: Arc<Pulse>,
+    /// Places for users' calls; none until the peer has said how many streams it takes.
+    places: Semaphore,
+    /// For users' large answers, in units of [`SMALL`].
+    room: Arc<Semaphore>,
+    receive_limit: usize,
+    pace: Mutex<Pace>,
+    queue: mpsc::UnboundedSender<Call>,
+}
+
+impl Calls {
+    /// Calls that are carried out by [`carry_out`], which takes them from the queue.
+    pub(super) fn new(receive_limit: usize) -> (Self, mpsc::UnboundedReceiver<Call>) {
+        // Unbounded: each request under way has one, and is gone when whoever wants it is.
+        let (queue, inbox) = mpsc::unbounded_channel();
+        let calls = Self {
+            pulse: Arc::new(Pulse::new()),
+            places: Semaphore::new(0),
+            room: Arc::new(Semaphore::new(ROOM.max(receive_limit).div_ceil(SMALL))),
+            receive_limit,
+            pace: Mutex::default(),
+            queue,
+        };
+        (calls, inbox)
+    }
+
+    /// Hands a call over to whoever carries it out; says whether there is somebody.
+    pub(super) fn hand_over(&self, call: Call) -> bool {
+        self.queue.send(call).is_ok()
+    }
+
+    async fn carry_out(&self, mut h2: SendRequest<Bytes>, call: Call) {
+        let Call { head, body, limit, mut outcome, caller } = call;
+        let begun = tokio::select! {
+            biased;
+            // Nobody waits for it any more, and nobody has heard of it yet.
+            () = outcome.closed() => return,
+            place = self.place(caller, limit) => place,
+        };
+        // Kept until the stream has ended.
+        let place = match begun {
+            Ok(place) => place,
+            Err(error) => return drop(outcome.send(Err(error))),
+        };
+        let room = place.as_ref().map(|_| &self.room);
+        let begun = Exchange::begin(&mut h2, head, body, self.receive_limit);
+        drop(h2);
+        let mut exchange = match begun {
+            Ok(exchange) => exchange,
+            Err(error) => return drop(outcome.send(Err(not_sent(&error)))),
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = exchange.answer(&self.pulse, limit, room) => Some(answer),
+            () = outcome.closed() => None,
+        };
+        if let Some(answer) = answer {
+            // Whoever asked may have stopped waiting.
+            let _ = outcome.send(answer);
+        }
+        if !exchange.has_ended() {
+            self.end(exchange).await;
+        }
+    }
+
+    /// A place for a user's call; the session needs none.
+    async fn place(
+        &self,
+        caller: Caller,
+        limit: Limit,
+    ) -> Result<Option<SemaphorePermit<'_>>, CallError> {
+        if caller == Caller::Session {
+            return Ok(None);
+        }
+        match self.pulse.next(limit, self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
+            Err(_) => Err(CallError::Busy),
+        }
+    }
+
+    /// Brings a stream to its end that nobody waits for.
+    async fn end(&self, mut exchange: Exchange) {
+        exchange.give_up();
+        if exchange.is_small() {
+            exchange.drain(&self.pulse, SMALL, Instant::now() + IN_BACKGROUND).await;
+        }
+        if !exchange.has_ended() {
+            let turn = {
+                let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+                pace.turn(Instant::now())
+            };
+            exchange.drain(&self.pulse, usize::MAX, turn).await;
+        }
+        // If it has not ended by now, dropping it resets the stream.
+    }
+}
+
+/// Does the work of a connection and carries out its calls. Ends with the reason for which the
+/// connection did, which is `told` before calls hear of it.
+pub(super) async fn work<T>(
+    connection: h2::client::Connection<T, Bytes>,
+    h2: SendRequest<Bytes>,
+    calls: &Calls,
+    mut inbox: mpsc::UnboundedReceiver<Call>,
+    tell: impl Fn(String),
+) where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut connection = connection;
+    let mut under_way = pin!(FuturesUnordered::new());
+    let mut is_open = false;
+    poll_fn(|cx| {
+        // What is polled here is woken by the connection, whose socket alone counts for the
+        // runtime: where that has nothing more for the moment, neither have the calls.
+        unbudgeted(cx, |cx| {
+            for begun in 0..=CALLS_AT_ONCE {
+                if begun == CALLS_AT_ONCE {
+                    cx.waker().wake_by_ref();
+                } else if let Poll::Ready(Some(call)) = inbox.poll_recv(cx) {
+                    under_way.push(calls.carry_out(h2.clone(), call));
+                } else {
+                    break;
+                }
+            }
+            advance(under_way.as_mut(), cx);
+        });
+        let ended = pin!(&mut connection).poll(cx);
+        if !is_open && self::is_open(&h2) {
+            is_open = true;
+            calls.places.add_permits(places(h2.current_max_send_streams()));
+        }
+        if let Poll::Ready(ended) = &ended {
+            tell(match ended {
+                Ok(()) => "the server closed the connection".to_owned(),
+                Err(error) => told(error),
+            });
+            calls.places.close();
+        }
+        // In the same go, so that an answer costs one wake-up: that of whoever waits for it.
+        unbudgeted(cx, |cx| advance(under_way.as_mut(), cx));
+        ended.map(drop)
+    })
+    .await;
+    // What has not begun was not sent.
+    inbox.close();
+    while let Ok(call) = inbox.try_recv() {
+        let _ = call.outcome.send(Err(CallError::NotSent(ENDED.to_owned())));
+    }
+}
+
+/// Whether the peer has said its first words.
+pub(super) fn is_open(h2: &SendRequest<Bytes>) -> bool {
+    h2.current_max_send_streams() > NONE_YET
+}
+
+fn advance(mut calls: std::pin::Pin<&mut FuturesUnordered<impl Future>>, cx: &mut Context<'_>) {
+    while let Poll::Ready(Some(_)) = calls.as_mut().poll_next(cx) {}
+}
+
+fn unbudgeted(cx: &mut Context<'_>, mut code: impl FnMut(&mut Context<'_>)) {
+    let code = poll_fn(|cx| {
+        code(cx);
+        Poll::Ready(())
+    });
+    let _ = pin!(unconstrained(code)).poll(cx);
+}
+
+/// How many of users' calls may be under way at a peer that takes so many streams: what the session
+/// itself asks for is never behind them.
+fn places(streams: usize) -> usize {
+    streams.saturating_sub(OWN).max(streams / 2).clamp(1, USERS.into())
+}
+
+/// Streams at once before the peer has said how many it takes.
+pub(super) const NONE_YET: usize = 0;
+/// Users' calls at once on one connection.
+pub(super) const USERS: u16 = 256;
+/// Streams for the session itself: its own stream, its queries and health checks.
+const OWN: usize = 72;
+/// For users' answers that are large: as they arrive, and until they are taken. Less in tests, which
+/// fill it.
+pub(super) const ROOM: usize = if cfg!(test) { 4 } else { 256 } * 1024 * 1024;
+const ENDED: &str = "the connection has ended";
+/// Calls that are begun before the connection gets its turn.
+const CALLS_AT_ONCE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_has_streams_of_its_own_wherever_there_are_two() {
+        assert_eq!(places(usize::MAX), usize::from(USERS));
+        assert_eq!(places(200), 128);
+        assert_eq!(places(100), 50);
+        assert_eq!(places(2), 1);
+        assert_eq!(places(1), 1);
+    }
+}

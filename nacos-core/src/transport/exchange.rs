@@ -1,0 +1,254 @@
+//! One unary call on a stream of its own: a request, one message, the trailers.
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::Request;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    CallError,
+    answer::{check_head, check_status, lost},
+    frame::{Frame, FrameReader},
+    pulse::{Limit, Pulse},
+};
+use crate::telemetry;
+
+/// A call whose request has been handed to HTTP/2, or the first part of it.
+///
+/// Every method is cancel safe, so that somebody else can go on where one was given up. Dropping it
+/// before the stream has [ended](Self::has_ended) resets the stream.
+pub(super) struct Exchange {
+    send: SendStream<Bytes>,
+    /// What of the request is still to go.
+    rest: Bytes,
+    /// Until the head of the answer has come.
+    response: Option<ResponseFuture>,
+    body: Option<RecvStream>,
+    reader: FrameReader,
+    answer: Option<Frame>,
+    /// Room for a large answer.
+    room: Option<OwnedSemaphorePermit>,
+    received: usize,
+    has_ended: bool,
+}
+
+/// One message, and the room that it takes until somebody has it.
+pub(super) type Answer = (Frame, Option<OwnedSemaphorePermit>);
+
+impl Exchange {
+    /// # Errors
+    ///
+    /// Nothing was sent.
+    pub(super) fn begin(
+        h2: &mut SendRequest<Bytes>,
+        head: Request<()>,
+        body: Bytes,
+        receive_limit: usize,
+    ) -> Result<Self, h2::Error> {
+        let (response, mut send) = h2.send_request(head, false)?;
+        telemetry::sent(body.len());
+        let mut rest = Bytes::new();
+        if body.len() > AT_ONCE {
+            rest = body;
+        } else {
+            send.send_data(body, true)?;
+        }
+        Ok(Self {
+            send,
+            rest,
+            response: Some(response),
+            body: None,
+            reader: FrameReader::new(receive_limit),
+            answer: None,
+            room: None,
+            received: 0,
+            has_ended: false,
+        })
+    }
+
+    /// Sends what is left of the request, and reads the answer; a large one once there is `room`.
+    pub(super) async fn answer(
+        &mut self,
+        pulse: &Pulse,
+        limit: Limit,
+        room: Option<&Arc<Semaphore>>,
+    ) -> Result<Answer, CallError> {
+        let is_large = !self.rest.is_empty();
+        self.send_rest(pulse, limit).await?;
+        // The system may hold megabytes that are still to go, and does not tell.
+        let first = if is_large { limit.patient() } else { limit };
+        if self.body.is_none() {
+            pulse.next(first, poll_fn(|cx| self.poll_head(cx))).await??;
+        }
+        self.receive(pulse, limit, room).await?;
+        let Some(answer) = self.answer.take() else {
+            let why = if self.reader.is_between_messages() {
+                "an answer without a message"
+            } else {
+                "an answer that ends within a message"
+            };
+            return Err(CallError::Unreadable(why.to_owned()));
+        };
+        Ok((answer, self.room.take()))
+    }
+
+    /// Sends a large body as the server makes room for it, each piece of which it takes being
+    /// progress. Ends early with the answer of a server that does not want to read it all.
+    async fn send_rest(&mut self, pulse: &Pulse, limit: Limit) -> Result<(), CallError> {
+        while !self.rest.is_empty() && self.body.is_none() {
+            self.send.reserve_capacity(self.rest.len().min(AT_ONCE));
+            let room = pulse.next(limit, poll_fn(|cx| self.poll_room(cx))).await??;
+            // The stream was ended by the server, whose answer says why.
+            let Some(room) = room else { return Ok(()) };
+            if room > 0 {
+                let part = self.rest.split_to(room.min(self.rest.len()));
+                let sent = self.send.send_data(part, self.rest.is_empty());
+                sent.map_err(|error| self.ended(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, CallError>> {
+        if let Poll::Ready(head) = self.poll_head(cx) {
+            return Poll::Ready(head.map(|()| None));
+        }
+        Poll::Ready(match ready!(self.send.poll_capacity(cx)) {
+            Some(Ok(room)) => Ok(Some(room)),
+            Some(Err(_)) | None => Ok(None),
+        })
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        let Some(response) = &mut self.response else { return Poll::Ready(Ok(())) };
+        let response = ready!(Pin::new(response).poll(cx));
+        self.response = None;
+        let (head, body) = response.map_err(|error| self.ended(&error))?.into_parts();
+        self.has_ended = body.is_end_stream() && self.rest.is_empty();
+        self.body = Some(body);
+        Poll::Ready(check_head(head.status, &head.headers))
+    }
+
+    /// One message, then the trailers.
+    async fn receive(
+        &mut self,
+        pulse: &Pulse,
+        limit: Limit,
+        room: Option<&Arc<Semaphore>>,
+    ) -> Result<(), CallError> {
+        loop {
+            if let (Some(all), None) = (room, &self.room)
+                && self.reader.missing() > SMALL
+            {
+                // Whoever does not take answers has no share in how others wait for theirs.
+                let share = u32::try_from(self.reader.missing() / SMALL).unwrap_or(u32::MAX);
+                let share = pulse.next(limit.patient(), Arc::clone(all).acquire_many_owned(share));
+                self.room = share.await?.ok();
+            }
+            let Some(body) = &mut self.body else { return Ok(()) };
+            let Some(data) = pulse.next(limit, body.data()).await? else { break };
+            let mut data = data.map_err(|error| self.ended(&error))?;
+            self.take_in(data.len());
+            while let Some(frame) = self.reader.next(&mut data) {
+                if self.answer.replace(frame).is_some() {
+                    let why = "more than one message in an answer".to_owned();
+                    return Err(CallError::Unreadable(why));
+                }
+            }
+            pulse.beat(self.reader.is_between_messages());
+            if let Some(error) = self.reader.over_limit() {
+                // It grows no smaller: the rest of it is not waited for.
+                return Err(error);
+            }
+        }
+        if let Some(body) = &mut self.body {
+            let trailers = pulse.next(limit, body.trailers()).await?;
+            let trailers = trailers.map_err(|error| self.ended(&error))?;
+            self.has_ended = self.rest.is_empty();
+            check_status(&trailers.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more goes or comes on the stream.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether the request is on its way as a whole, and the answer, as far as it is known, is small.
+    pub(super) fn is_small(&self) -> bool {
+        self.rest.is_empty() && self.received + self.reader.missing() <= SMALL
+    }
+
+    /// Nobody wants the answer any more.
+    pub(super) fn give_up(&mut self) {
+        self.reader.give_up();
+        (self.answer, self.room) = (None, None);
+    }
+
+    /// Reads on and throws away, until the stream has [ended](Self::has_ended), more than `at_most`
+    /// bytes have come, or the time has.
+    pub(super) async fn drain(&mut self, pulse: &Pulse, at_most: usize, until: Instant) {
+        let drained = timeout_at(until, async {
+            // What is wrong with the head is of no interest.
+            let _ = poll_fn(|cx| self.poll_head(cx)).await;
+            while !self.has_ended && self.received <= at_most {
+                let Some(body) = &mut self.body else { return };
+                match body.data().await {
+                    Some(Ok(mut data)) => {
+                        self.take_in(data.len());
+                        while self.reader.next(&mut data).is_some() {}
+                        pulse.beat(self.reader.is_between_messages());
+                    }
+                    Some(Err(error)) => drop(self.ended(&error)),
+                    None => {
+                        let _ = body.trailers().await;
+                        self.has_ended = self.rest.is_empty();
+                        if !self.has_ended {
+                            // Our half is still open: only a reset ends it.
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                }
+            }
+        });
+        // However it went, the stream says how it is.
+        let _ = drained.await;
+    }
+
+    /// Data came, and its room is free again.
+    fn take_in(&mut self, length: usize) {
+        telemetry::received(length);
+        self.received = self.received.saturating_add(length);
+        if let Some(body) = &mut self.body {
+            let _ = body.flow_control().release_capacity(length);
+        }
+    }
+
+    /// Whatever HTTP/2 says of a stream in an error, it is over.
+    fn ended(&mut self, error: &h2::Error) -> CallError {
+        self.has_ended = true;
+        lost(error)
+    }
+}
+
+/// What is handed to HTTP/2 in one piece: its initial window, which every server grants.
+const AT_ONCE: usize = 65_535;
+/// An answer of no more bytes is cheaper to read than to refuse. Larger ones wait for room, of
+/// which there are so many of these.
+pub(super) const SMALL: usize = 64 * 1024;
+/// For the end of a call that nobody waits for any more.
+pub(super) const IN_BACKGROUND: Duration = Duration::from_secs(10);

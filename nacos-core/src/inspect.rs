@@ -6,14 +6,17 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     connection::Connection,
     error::{Error, ErrorKind},
     live::Live,
     state::SessionState,
-    vitals::Vitals,
+    vitals::{Disconnect, Vitals},
 };
 
 /// A part that can be looked into, and perhaps acted upon.
@@ -202,7 +205,23 @@ fn vitals_tree(vitals: &Vitals) -> Tree {
         ("reasserted", vitals.reasserted.into()),
         ("claims", vitals.claims.into()),
         ("unsettled", vitals.unsettled.into()),
+        ("disconnects", Tree::List(vitals.disconnects.iter().map(disconnect_tree).collect())),
         ("lag_ms", u64::try_from(vitals.lag.as_millis()).unwrap_or(u64::MAX).into()),
+    ])
+}
+
+fn disconnect_tree(record: &Disconnect) -> Tree {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into();
+    let ago = Instant::now().into_std().saturating_duration_since(record.at);
+    Tree::branch([
+        ("server", (&*record.server).into()),
+        ("reason", record.reason.into()),
+        ("cause", (&*record.cause).into()),
+        ("ago_ms", ms(ago)),
+        ("served_ms", ms(record.served)),
+        ("silent_ms", ms(record.silent)),
+        ("round_trip_ms", record.round_trip.map_or(Tree::Nothing, ms)),
+        ("stall_ms", ms(record.stall)),
     ])
 }
 

@@ -130,4 +130,4 @@ pub use secret::Secret;
 pub use service::{Change, Service};
 pub use state::{ClaimState, SessionState};
 pub use transport::TlsVersion;
-pub use vitals::Vitals;
+pub use vitals::{Disconnect, Vitals};

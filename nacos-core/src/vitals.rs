@@ -1,5 +1,9 @@
 //! The numbers of a session.
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How a session is doing, in numbers. All counts are since the client was built, unless named as
 /// present.
@@ -30,4 +34,44 @@ pub struct Vitals {
     /// How late the session's last timer was. Long after the workers of its runtime were blocked:
     /// see [`dedicated_thread`](crate::ClientBuilder::dedicated_thread).
     pub lag: Duration,
+    /// How the last connections that served have ended, the newest last; eight at most.
+    pub disconnects: Arc<[Disconnect]>,
+}
+
+/// How a connection that served has ended, and what was known of it then: enough to tell a server
+/// that died from a network that dropped it, and both from a runtime that did not run.
+///
+/// As text it is one line, which is also in the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Disconnect {
+    /// The server, as it was named in the options or in the list.
+    pub server: Arc<str>,
+    /// The kind of the end, as [`telemetry`](crate::telemetry) lists them.
+    pub reason: &'static str,
+    /// In words: what the socket, HTTP/2 or the server said.
+    pub cause: Arc<str>,
+    /// When.
+    pub at: Instant,
+    /// For how long it had served.
+    pub served: Duration,
+    /// How long before its end the last byte had come.
+    pub silent: Duration,
+    /// How long the last health check was under way, or the check of the handshake before the first
+    /// one.
+    pub round_trip: Option<Duration>,
+    /// The longest that the session had been kept waiting within the minute before: see
+    /// [`lag`](Vitals::lag).
+    pub stall: Duration,
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, reason, cause, served, silent, round_trip, stall, .. } = self;
+        write!(f, "{server} ({reason}): {cause}; served {served:.1?}, silent for {silent:.1?}")?;
+        if let Some(round_trip) = round_trip {
+            write!(f, ", round trip {round_trip:.1?}")?;
+        }
+        write!(f, ", runtime late by {stall:.1?}")
+    }
 }

@@ -13,6 +13,7 @@ mod config;
 mod connect;
 mod credentials;
 mod dedicated;
+mod disconnects;
 mod large_push;
 mod least_privilege;
 mod leaving;

@@ -163,6 +163,9 @@ impl Session {
             Registration::Probed { call: Some(call), next_at: now, pause: FIRST_PAUSE }
         };
         if let Some(link) = self.links.get_mut(&id) {
+            if let Phase::Checking { deadline, .. } = link.phase {
+                link.round_trip = Some((now + within).saturating_duration_since(deadline));
+            }
             link.phase = Phase::SettingUp { deadline: now + within, registration };
         }
     }
@@ -222,6 +225,7 @@ impl Session {
             return;
         }
         link.phase = Phase::Ready;
+        let round_trip = link.round_trip;
         self.servers.taken(&link.server);
         self.campaign = None;
         self.next_campaign = None;
@@ -235,7 +239,7 @@ impl Session {
         let serving = Serving {
             link: id,
             since: now,
-            liveness: Liveness::new(now, self.options.patience),
+            liveness: Liveness::new(now, self.options.patience, round_trip),
             abilities: Arc::new(abilities),
         };
         if let Some(former) = self.serving.replace(serving)
@@ -246,7 +250,12 @@ impl Session {
             let at_most = now + RETIREMENT.max(self.options.request_timeout);
             link.phase = Phase::Retiring { deadline: now + RETIREMENT, at_most };
             let server = link.server.to_string().into();
-            self.events.push_back(Event::Ended { server, reason });
+            let why = match reason {
+                Reason::Reset => "the server asked the client to move",
+                Reason::Left => "the server is not on the list any more",
+                _ => "the server was silent, and another connection answered first",
+            };
+            self.events.push_back(former.ended(now, server, reason, why));
         }
         self.abandon_candidates();
         // The answers that the former connection still owes count no more, nor take room.
@@ -287,7 +296,7 @@ impl Session {
         if let Some(serving) = serving {
             self.forgotten();
             let server = link.server.to_string().into();
-            self.events.push_back(Event::Ended { server, reason });
+            self.events.push_back(serving.ended(now, server, reason, why));
             self.events.push_back(Event::Serving(None));
             self.outage.last_error = Some(format!("{}: {why}", link.server).into());
             self.outage.is_hasty = false;
@@ -367,9 +376,12 @@ impl Session {
         call: CallId,
         answer: Result<Payload, CallError>,
     ) {
-        let Some(serving) = self.serving.as_ref().filter(|serving| serving.link == id) else {
+        let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == id) else {
             return;
         };
+        if answer.is_ok() {
+            serving.liveness.answered(now, call);
+        }
         match answer {
             Ok(answer) => match wire::decode::<HealthCheckResponse>(&answer) {
                 Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {

@@ -21,6 +21,8 @@ pub(crate) struct Link {
     pub(crate) phase: Phase,
     /// How long each step of the handshake may take.
     pub(crate) within: Duration,
+    /// How long the server check was under way.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// How far a connection has come. What is only known in one phase lives in that phase.
@@ -60,7 +62,7 @@ pub(crate) enum Registration {
 impl Link {
     /// A connection that is being dialled.
     pub(crate) fn dialling(server: Server, now: Instant, within: Duration) -> Self {
-        Self { server, phase: Phase::Dialling { late: now + within }, within }
+        Self { server, phase: Phase::Dialling { late: now + within }, within, round_trip: None }
     }
 
     /// When this connection has to be looked after.

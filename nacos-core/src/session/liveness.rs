@@ -31,6 +31,9 @@ pub(crate) struct Liveness {
     patience: Patience,
     heard: Instant,
     probe: Option<Probe>,
+    /// The last health check, until it is answered.
+    asked: Option<(CallId, Instant)>,
+    round_trip: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +54,26 @@ pub(crate) enum Verdict {
 }
 
 impl Liveness {
-    pub(crate) fn new(now: Instant, patience: Patience) -> Self {
-        Self { patience, heard: now, probe: None }
+    /// `round_trip` is that of the handshake.
+    pub(crate) fn new(now: Instant, patience: Patience, round_trip: Option<Duration>) -> Self {
+        Self { patience, heard: now, probe: None, asked: None, round_trip }
+    }
+
+    /// When something came last.
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// How long the last request that was timed was under way.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// `call` was answered.
+    pub(crate) fn answered(&mut self, now: Instant, call: CallId) {
+        if let Some((_, sent)) = self.asked.take_if(|(asked, _)| *asked == call) {
+            self.round_trip = Some(now.saturating_duration_since(sent));
+        }
     }
 
     /// Something came from the server at `at`.
@@ -77,6 +98,7 @@ impl Liveness {
     pub(crate) fn probed(&mut self, now: Instant, call: CallId) {
         let earlier = self.probe.map_or((now, 0), |probe| (probe.first, probe.tries));
         self.probe = Some(Probe { call, first: earlier.0, tries: earlier.1 + 1 });
+        self.asked = Some((call, now));
     }
 
     /// `call` was not answered. Nothing to do if it is not the probe of this silence.
@@ -117,7 +139,7 @@ mod tests {
     #[test]
     fn black_hole_is_suspected_within_six_seconds() {
         let start = Instant::now();
-        let mut liveness = Liveness::new(start, Patience::DEFAULT);
+        let mut liveness = Liveness::new(start, Patience::DEFAULT, None);
         assert!(!liveness.wants_probe(start + JUST_QUIET));
         assert!(liveness.wants_probe(start + QUIET));
         liveness.probed(start + QUIET, CallId(1));
@@ -128,7 +150,7 @@ mod tests {
     #[test]
     fn three_unanswered_probes_end_it() {
         let start = Instant::now();
-        let mut liveness = Liveness::new(start, Patience::DEFAULT);
+        let mut liveness = Liveness::new(start, Patience::DEFAULT, None);
         for (call, verdict) in
             [(1, Verdict::ProbeAgain), (2, Verdict::ProbeAgain), (3, Verdict::Dead)]
         {
@@ -141,11 +163,24 @@ mod tests {
     #[test]
     fn any_sign_of_life_clears_the_suspicion() {
         let start = Instant::now();
-        let mut liveness = Liveness::new(start, Patience::DEFAULT);
+        let mut liveness = Liveness::new(start, Patience::DEFAULT, None);
         liveness.probed(start + QUIET, CallId(1));
         liveness.heard(start + JUST_QUIET);
         assert!(liveness.is_suspect(start + QUIET + SUSPECT), "that was before the probe");
         liveness.heard(start + QUIET + MS);
         assert!(!liveness.is_suspect(start + QUIET + SUSPECT));
+    }
+
+    #[test]
+    fn round_trip_is_that_of_the_last_answered_check() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(start, Patience::DEFAULT, Some(MS));
+        assert_eq!(liveness.round_trip(), Some(MS));
+        liveness.probed(start, CallId(1));
+        liveness.probed(start + QUIET, CallId(2));
+        liveness.answered(start + QUIET, CallId(1));
+        assert_eq!(liveness.round_trip(), Some(MS), "that was asked before");
+        liveness.answered(start + QUIET + 7 * MS, CallId(2));
+        assert_eq!(liveness.round_trip(), Some(7 * MS));
     }
 }

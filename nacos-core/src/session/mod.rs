@@ -78,6 +78,7 @@ use crate::{
     state::{ClaimState, SessionState},
     telemetry::Reason,
     transport::{CallError, Within},
+    vitals::Disconnect,
     wire::{Outgoing, Payload, push::Redirect},
 };
 
@@ -112,8 +113,8 @@ pub(crate) enum Action {
 pub(crate) enum Event {
     /// Users' requests go over this connection from now on, or over none.
     Serving(Option<LinkId>),
-    /// The connection that served did so no more, and why.
-    Ended { server: Arc<str>, reason: Reason },
+    /// The connection that served did so no more, and why; how late the session ran, it cannot know.
+    Ended { reason: Reason, record: Disconnect },
     /// The session's state changed.
     State(SessionState),
     /// A watched document's state changed.
@@ -225,6 +226,23 @@ struct Serving {
     abilities: Arc<BTreeMap<String, bool>>,
 }
 
+impl Serving {
+    /// It serves no more.
+    fn ended(&self, now: Instant, server: Arc<str>, reason: Reason, why: &str) -> Event {
+        let record = Disconnect {
+            server,
+            reason: reason.label(),
+            cause: why.into(),
+            at: now,
+            served: now.saturating_duration_since(self.since),
+            silent: now.saturating_duration_since(self.liveness.last_heard()),
+            round_trip: self.liveness.round_trip(),
+            stall: Duration::ZERO,
+        };
+        Event::Ended { reason, record }
+    }
+}
+
 /// A move to another server while the one that serves still does.
 #[derive(Debug)]
 struct PlannedMove {
@@ -312,7 +330,7 @@ impl Session {
         if let Lifetime::Closing { deadline } = self.lifetime
             && deadline <= now
         {
-            self.end();
+            self.end(now);
             return self.settle(now);
         }
         if self.lifetime == Lifetime::Open && self.locate.begin(now) {
@@ -614,7 +632,7 @@ impl Session {
         if matches!(self.lifetime, Lifetime::Closing { .. })
             && (self.claims.remaining() == 0 || !self.can_send())
         {
-            self.end();
+            self.end(now);
         }
         let state = self.state(now);
         if state != self.shown {
@@ -659,13 +677,14 @@ impl Session {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, now: Instant) {
         self.lifetime = Lifetime::Closed;
         self.campaign = None;
         self.next_campaign = None;
         if let Some(serving) = self.serving.take() {
             let server = self.server_name(serving.link);
-            self.events.push_back(Event::Ended { server, reason: Reason::Shutdown });
+            let why = "the client was shut down";
+            self.events.push_back(serving.ended(now, server, Reason::Shutdown, why));
             self.events.push_back(Event::Serving(None));
         }
         for link in std::mem::take(&mut self.links).into_keys() {

@@ -10,12 +10,14 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use crate::state::SessionState;
+use crate::{state::SessionState, vitals::Disconnect};
 
 /// What has been said of the session's states.
 #[derive(Debug)]
 pub(super) struct Chronicle {
     outage: Option<Outage>,
+    /// How the last connection ended, until the outage after it has been warned about.
+    ended: Option<Disconnect>,
     /// A session that flaps is a matter of one warning a minute.
     warnings: Seldom,
     details: Seldom,
@@ -43,9 +45,15 @@ impl Chronicle {
     pub(super) fn new() -> Self {
         Self {
             outage: None,
+            ended: None,
             warnings: Seldom::every(WARNING_EVERY),
             details: Seldom::every(DETAIL_EVERY),
         }
+    }
+
+    /// A connection that served has ended: part of what is said of the outage that begins with it.
+    pub(super) fn ended(&mut self, record: Disconnect) {
+        self.ended = Some(record);
     }
 
     /// Logs what is new about `state`.
@@ -59,7 +67,10 @@ impl Chronicle {
             Some(Line::Again { server, outage, said: false }) => {
                 debug!(%server, ?outage, "connected again");
             }
-            Some(Line::Outage { cause }) => warn!(%cause, "not connected"),
+            Some(Line::Outage { cause }) => {
+                let ended = self.ended.take().map(tracing::field::display);
+                warn!(%cause, ended, "not connected");
+            }
             Some(Line::Denied { cause }) => warn!(%cause, "access denied"),
             Some(Line::Detail { cause }) => debug!(%cause, "still not connected"),
         }

@@ -13,6 +13,8 @@ pub(super) struct Meters {
     warned: bool,
     /// When the session was last kept waiting for too long.
     starved: Option<Instant>,
+    /// The longest wait of late, and when it was over.
+    worst: (Instant, Duration),
 }
 
 impl Meters {
@@ -23,6 +25,7 @@ impl Meters {
             dedicated_thread,
             warned: false,
             starved: None,
+            worst: (super::now(), Duration::ZERO),
         }
     }
 
@@ -35,6 +38,9 @@ impl Meters {
     pub(super) fn late(&mut self, due: Instant, now: Instant) -> Duration {
         let lag = now.saturating_duration_since(due);
         telemetry::lag(lag);
+        if lag >= self.stall(now) {
+            self.worst = (now, lag);
+        }
         if let Some(since) = self.logged_in {
             telemetry::token_age(now.saturating_duration_since(since));
         }
@@ -45,6 +51,12 @@ impl Meters {
         self.share.starved(starved);
         // In steps, so that who watches the vitals is not woken by nothing.
         Duration::from_millis(u64::try_from(lag.as_millis() / 10 * 10).unwrap_or(u64::MAX))
+    }
+
+    /// The longest that the session was kept waiting within the last minute.
+    pub(super) fn stall(&self, now: Instant) -> Duration {
+        let (at, lag) = self.worst;
+        if now < at + SHOWN_FOR { lag } else { Duration::ZERO }
     }
 
     /// What to say about that lag, unless something has been said already.
@@ -102,6 +114,18 @@ mod tests {
         assert!(meters.is_starved(TOO_LATE, now));
         assert!(meters.is_starved(Duration::ZERO, now + Duration::from_secs(59)));
         assert!(!meters.is_starved(Duration::ZERO, now + SHOWN_FOR));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn worst_stall_of_a_minute_is_known() {
+        let (mut meters, now) = (Meters::new(false), super::super::now());
+        let late = |seconds| now + Duration::from_secs(seconds);
+        meters.late(now, late(7));
+        meters.late(late(8), late(9));
+        assert_eq!(meters.stall(late(9)), Duration::from_secs(7));
+        assert_eq!(meters.stall(late(67)), Duration::ZERO);
+        meters.late(late(67), late(68));
+        assert_eq!(meters.stall(late(68)), Duration::from_secs(1));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     session::Event,
     state::SessionState,
     telemetry::{self, Reason},
+    vitals::Disconnect,
 };
 
 impl Driver {
@@ -24,16 +25,7 @@ impl Driver {
                     self.leaving.clear();
                 }
             }
-            Event::Ended { server, reason } => {
-                telemetry::disconnected(reason);
-                let replaced = matches!(reason, Reason::Suspect | Reason::Reset | Reason::Left);
-                let reason = reason.label();
-                if replaced && self.moves.allows(now()) {
-                    info!(%server, reason, "a server was left for another");
-                } else {
-                    debug!(%server, reason, "a connection has ended");
-                }
-            }
+            Event::Ended { reason, record } => self.ended(reason, record),
             Event::State(state) => {
                 self.chronicle.log(now(), &state);
                 self.meters.share.state(&state);
@@ -102,6 +94,22 @@ impl Driver {
         }
     }
 
+    fn ended(&mut self, reason: Reason, mut record: Disconnect) {
+        telemetry::disconnected(reason);
+        record.stall = self.meters.stall(now());
+        let replaced = matches!(reason, Reason::Suspect | Reason::Reset | Reason::Left);
+        let (server, reason) = (&record.server, record.reason);
+        if replaced && self.moves.allows(now()) {
+            info!(%server, reason, %record, "a server was left for another");
+        } else {
+            debug!(%server, reason, %record, "a connection has ended");
+        }
+        let former = self.vitals.disconnects.iter();
+        let kept = former.skip((self.vitals.disconnects.len() + 1).saturating_sub(RECORDS));
+        self.vitals.disconnects = kept.cloned().chain([record.clone()]).collect();
+        self.chronicle.ended(record);
+    }
+
     /// Users' requests go over the connection that serves, once there is a token too.
     pub(super) fn show_current(&mut self) {
         let state = (*self.views.state.get()).clone();
@@ -131,3 +139,6 @@ impl Driver {
         });
     }
 }
+
+/// Ends of connections that are kept for who looks.
+const RECORDS: usize = 8;

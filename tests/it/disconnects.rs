@@ -1,0 +1,88 @@
+//! What each end of a connection leaves behind: in the vitals, in reports, in the log.
+use std::time::Duration;
+
+use nacos_core::inspect::Tree;
+use tracing::Level;
+
+use crate::{
+    logs::Log,
+    support::{becomes, connected, reconnected, server},
+};
+
+#[tokio::test(start_paused = true)]
+async fn silence_that_ends_a_connection_is_on_record_with_its_length_and_the_last_round_trip() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = connected(&server).await;
+    server.delay(Duration::from_millis(70));
+    // One health check.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    server.delay(Duration::ZERO);
+    server.black_hole(true);
+    becomes(&mut client.state(), |state| !state.is_connected()).await;
+
+    let vitals = client.vitals().get();
+    let [record] = &*vitals.disconnects else { panic!("{vitals:?}") };
+    assert_eq!(record.reason, "health_check");
+    assert_eq!(*record.server, server.addr().to_string());
+    assert!(record.silent >= Duration::from_secs(13), "{record}");
+    assert!(record.served > record.silent, "{record}");
+    let round_trip = record.round_trip.expect("it was asked once");
+    assert!((70..200).contains(&round_trip.as_millis()), "{record}");
+    assert!(record.stall < Duration::from_secs(1), "{record}");
+
+    // For operators at every level.
+    let warnings = log.at(Level::WARN).join("\n");
+    for part in ["silent for 1", "round trip 7", "runtime late by", "health_check"] {
+        assert!(warnings.contains(part), "no {part:?}: {warnings}");
+    }
+    let details = log.at(Level::DEBUG);
+    let ends = details.iter().filter(|line| line.contains("a connection has ended"));
+    assert_eq!(ends.count(), 1, "{details:?}");
+
+    let session = client.inspected().remove(0).report();
+    let vitals = session.get("vitals").expect("they are reported");
+    let Some(Tree::List(records)) = vitals.get("disconnects") else { panic!("{session:?}") };
+    let [report] = &records[..] else { panic!("{records:?}") };
+    assert_eq!(report.get("reason"), Some(&Tree::from("health_check")));
+    assert_eq!(report.get("round_trip_ms"), Some(&Tree::Count(70)));
+    assert!(matches!(report.get("silent_ms"), Some(Tree::Count(13_000..))), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn runtime_that_did_not_run_is_on_record_beside_what_it_cost() {
+    let server = server().await;
+    let client = connected(&server).await;
+    // Nobody runs while the clock goes on, and then the server has had enough.
+    tokio::time::advance(Duration::from_secs(20)).await;
+    becomes(&mut client.vitals(), |vitals| vitals.lag >= Duration::from_secs(10)).await;
+    let connects = client.vitals().get().connects;
+    server.drop_connections();
+    reconnected(&client, connects).await;
+    let vitals = client.vitals().get();
+    let record = vitals.disconnects.last().expect("it was lost");
+    assert!(record.stall >= Duration::from_secs(10), "{record}");
+    assert_eq!(record.reason, "connection");
+    assert!(!record.cause.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_eight_ends_are_kept() {
+    let server = server().await;
+    let client = connected(&server).await;
+    for connects in 1..=11 {
+        server.drop_connections();
+        reconnected(&client, connects).await;
+    }
+    let vitals = client.vitals().get();
+    assert_eq!(vitals.disconnects.len(), 8);
+    assert!(vitals.disconnects.is_sorted_by_key(|record| record.at));
+    let planned = vitals.connects;
+    server.reset_connections(None);
+    reconnected(&client, planned).await;
+    let vitals = client.vitals().get();
+    assert_eq!(vitals.disconnects.len(), 8);
+    assert_eq!(vitals.disconnects.last().map(|record| record.reason), Some("reset"));
+    // Each of them had only the handshake to be timed by.
+    assert!(vitals.disconnects.iter().all(|record| record.round_trip.is_some()));
+}

@@ -159,12 +159,14 @@ impl Inspect for SessionInspect {
         let options = &connection.options;
         let servers = connection.servers().get();
         let servers = servers.iter().map(|server| Tree::Text(server.to_string()));
+        let held = connection.held().map(|service| Tree::Text(service.to_string()));
         Tree::branch([
             ("state", state_tree(&state)),
             ("servers", Tree::List(servers.collect())),
             ("config_namespace", options.config_namespace.as_str().into()),
             ("naming_namespace", options.naming_namespace.as_str().into()),
             ("logs_in", options.credentials.is_some().into()),
+            ("held_services", Tree::List(held.collect())),
             ("vitals", vitals_tree(&vitals)),
         ])
     }
@@ -203,6 +205,7 @@ fn vitals_tree(vitals: &Vitals) -> Tree {
         ("overtaken", vitals.overtaken.into()),
         ("clock_steps", vitals.clock_steps.into()),
         ("reasserted", vitals.reasserted.into()),
+        ("held", vitals.held.into()),
         ("claims", vitals.claims.into()),
         ("unsettled", vitals.unsettled.into()),
         ("disconnects", Tree::List(vitals.disconnects.iter().map(disconnect_tree).collect())),

@@ -19,13 +19,16 @@ pub struct Service {
     pub protected: bool,
     /// False until a server has answered once: then "no instances" means "nobody knows yet".
     pub known: bool,
+    /// The server lists no instance; these are the last ones, which stay for as long as the
+    /// [grace](crate::Subscription::with_grace) of the subscription lasts.
+    pub held: bool,
 }
 
 impl Service {
     /// A service of which nothing is known yet.
     #[must_use]
     pub fn unknown(key: ServiceKey) -> Self {
-        Self { key, instances: Arc::new([]), protected: false, known: false }
+        Self { key, instances: Arc::new([]), protected: false, known: false, held: false }
     }
 
     /// A view of `instances`: sorted, and without a second entry of the same identity.
@@ -40,7 +43,7 @@ impl Service {
             a.identity().cmp(&b.identity()).then_with(|| b.healthy.cmp(&a.healthy))
         });
         instances.dedup_by(|later, first| later.identity() == first.identity());
-        Self { key, instances: instances.into(), protected, known: true }
+        Self { key, instances: instances.into(), protected, known: true, held: false }
     }
 
     /// The instances that may be called: healthy, enabled, weight above 0.
@@ -80,6 +83,24 @@ impl Service {
         }
     }
 
+    /// The same view, kept though the server lists no instance any more.
+    pub(crate) fn held(self) -> Self {
+        Self { held: true, ..self }
+    }
+
+    /// Whether `other` is the same to whoever calls instances.
+    pub(crate) fn lists_the_same(&self, other: &Self) -> bool {
+        // What is shared is equal, and in most new views nearly all is.
+        let same = |(one, other): (&Arc<Instance>, &Arc<Instance>)| {
+            Arc::ptr_eq(one, other) || one == other
+        };
+        self.key == other.key
+            && self.protected == other.protected
+            && self.known == other.known
+            && self.instances.len() == other.instances.len()
+            && self.instances.iter().zip(other.instances.iter()).all(same)
+    }
+
     /// Takes over the allocations of `before` for every instance that did not change.
     pub(crate) fn sharing(mut self, before: &Service) -> Self {
         // Both sides are sorted by identity: one walk over the two finds every pair.
@@ -96,15 +117,7 @@ impl Service {
 
 impl PartialEq for Service {
     fn eq(&self, other: &Self) -> bool {
-        // What is shared is equal, and in most new views nearly all is.
-        let same = |(one, other): (&Arc<Instance>, &Arc<Instance>)| {
-            Arc::ptr_eq(one, other) || one == other
-        };
-        self.key == other.key
-            && self.protected == other.protected
-            && self.known == other.known
-            && self.instances.len() == other.instances.len()
-            && self.instances.iter().zip(other.instances.iter()).all(same)
+        self.held == other.held && self.lists_the_same(other)
     }
 }
 

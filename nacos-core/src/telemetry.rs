@@ -17,6 +17,7 @@
 //! | [`UNREADABLE`] | counter | | messages that could not be read, or were over the receive limit |
 //! | [`OLDER_LISTS`] | counter | `outcome` | lists of services that are older than the one before, by their server's clock: `dropped`, because they were overtaken, or `applied`, because the clock has stepped back |
 //! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it is to be sent or under way: the redo queue, without what stands refused |
+//! | [`SERVICES_HELD`] | gauge | | views of services that keep their last instances though the server lists none |
 //! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the client that reported last had logged in then; stays when that client is gone |
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
 //! | [`SESSIONS_STARVED`] | gauge | | clients whose session was kept waiting for a second or more within the last minute |
@@ -67,6 +68,8 @@ pub const OLDER_LISTS: &str = "nacos_older_lists_total";
 pub const CLAIMS: &str = "nacos_claims";
 /// Claims that are to be sent, or are under way.
 pub const CLAIMS_UNSETTLED: &str = "nacos_claims_unsettled";
+/// Views of services that keep their last instances.
+pub const SERVICES_HELD: &str = "nacos_services_held";
 /// Age of the token in use, in seconds.
 pub const TOKEN_AGE_SECONDS: &str = "nacos_token_age_seconds";
 /// Lateness of a session's timers, in seconds.
@@ -195,6 +198,7 @@ struct Contribution {
     state: Option<&'static str>,
     claims: usize,
     unsettled: usize,
+    held: usize,
     starved: usize,
 }
 
@@ -214,6 +218,12 @@ impl Share {
     /// The client claims that much now, of which that much is unsettled.
     pub(crate) fn claims(&mut self, claims: usize, unsettled: usize) {
         (self.now.claims, self.now.unsettled) = (claims, unsettled);
+        self.tell();
+    }
+
+    /// So many views are held now.
+    pub(crate) fn held(&mut self, held: usize) {
+        self.now.held = held;
         self.tell();
     }
 
@@ -244,6 +254,7 @@ impl Share {
         }
         shift(CLAIMS, told.claims, now.claims);
         shift(CLAIMS_UNSETTLED, told.unsettled, now.unsettled);
+        shift(SERVICES_HELD, told.held, now.held);
         shift(SESSIONS_STARVED, told.starved, now.starved);
     }
 }
@@ -284,11 +295,21 @@ fn describe() {
         Unit::Count,
         "Messages that could not be read, or were over the receive limit"
     );
+    describe_counter!(
+        OLDER_LISTS,
+        Unit::Count,
+        "Lists of services that are older than the one before, by what became of them"
+    );
     describe_gauge!(CLAIMS, Unit::Count, "Registered services, subscriptions, watched documents");
     describe_gauge!(
         CLAIMS_UNSETTLED,
         Unit::Count,
         "Claims that are to be sent, or are under way, without those that stand refused"
+    );
+    describe_gauge!(
+        SERVICES_HELD,
+        Unit::Count,
+        "Views of services that keep their last instances though the server lists none"
     );
     describe_gauge!(TOKEN_AGE_SECONDS, Unit::Seconds, "Age of the token in use");
     describe_histogram!(LAG_SECONDS, Unit::Seconds, "Lateness of a session's timers");

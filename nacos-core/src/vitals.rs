@@ -27,6 +27,8 @@ pub struct Vitals {
     /// Registrations that were repeated because the server did not show them any more, though it had
     /// acknowledged them: it lost them without a word, or an operator has disabled an instance.
     pub reasserted: u64,
+    /// Views of services at present that are [held](crate::Service::held).
+    pub held: usize,
     /// Claims at present: registered services, subscriptions, watched documents.
     pub claims: usize,
     /// Claims that are to be sent, or are under way: neither held by the server, nor refused.

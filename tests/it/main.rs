@@ -14,6 +14,7 @@ mod connect;
 mod credentials;
 mod dedicated;
 mod disconnects;
+mod grace;
 mod large_push;
 mod least_privilege;
 mod leaving;

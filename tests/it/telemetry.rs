@@ -101,6 +101,7 @@ async fn everything_documented_is_measured_and_a_client_takes_its_share_along() 
             telemetry::SESSIONS_STARVED,
             telemetry::CLAIMS,
             telemetry::CLAIMS_UNSETTLED,
+            telemetry::SERVICES_HELD,
         ];
         if gauge.iter().any(|gauge| name.split('{').next() == Some(gauge)) {
             assert!(value.abs() < 1e-9, "{name} is {value}");
@@ -131,6 +132,7 @@ async fn names_are_those_of_the_documentation() {
         (MetricKind::Counter, telemetry::OLDER_LISTS),
         (MetricKind::Gauge, telemetry::CLAIMS),
         (MetricKind::Gauge, telemetry::CLAIMS_UNSETTLED),
+        (MetricKind::Gauge, telemetry::SERVICES_HELD),
         (MetricKind::Gauge, telemetry::TOKEN_AGE_SECONDS),
         (MetricKind::Histogram, telemetry::LAG_SECONDS),
         (MetricKind::Gauge, telemetry::SESSIONS_STARVED),

@@ -1,5 +1,5 @@
 //! What a guard holds: its claim, how that stands with the server, and its end.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};
 
@@ -8,6 +8,7 @@ use crate::{
     error::{Error, ErrorKind},
     instance::Instance,
     live::{Live, live},
+    service::Service,
     session::{ClaimKey, GuardId},
     state::{ClaimState, SessionState},
     wire::Refusal,
@@ -21,6 +22,8 @@ pub(crate) struct Claimed {
     guard: GuardId,
     state: Live<ClaimState>,
     is_withdrawn: bool,
+    /// With which a subscription is read.
+    grace: Duration,
 }
 
 impl Claimed {
@@ -30,7 +33,13 @@ impl Claimed {
         guard: GuardId,
         state: Live<ClaimState>,
     ) -> Self {
-        Self { connection, key, guard, state, is_withdrawn: false }
+        Self { connection, key, guard, state, is_withdrawn: false, grace: Duration::ZERO }
+    }
+
+    /// The subscription's guard has [entered](super::Services::enter) with this grace.
+    pub(super) fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 
     pub(crate) fn state(&self) -> Live<ClaimState> {
@@ -57,6 +66,13 @@ impl Claimed {
         let (writer, state) = live(ClaimState::Pending);
         self.connection.outbox.poll_when_refused(self.guard, self.key.clone(), writer);
         self.state = state;
+    }
+
+    /// The service of this subscription, read with another grace from now on.
+    pub(crate) fn regrace(&mut self, grace: Duration) -> Option<Live<Service>> {
+        let ClaimKey::Subscription(key) = &self.key else { return None };
+        let former = std::mem::replace(&mut self.grace, grace);
+        Some(self.connection.services.regrace(key, former, grace))
     }
 
     /// Waits until the server holds the claim.
@@ -143,7 +159,7 @@ impl Drop for Claimed {
         // After the withdrawal: see `Store`.
         match &self.key {
             ClaimKey::Listen(key) => self.connection.documents.leave(key),
-            ClaimKey::Subscription(key) => self.connection.services.leave(key),
+            ClaimKey::Subscription(key) => self.connection.services.leave(key, self.grace),
             ClaimKey::Instances(_) => {}
         }
     }

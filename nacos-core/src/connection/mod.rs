@@ -3,8 +3,10 @@ mod access;
 mod call;
 mod claimed;
 mod driver;
+mod grace;
 mod inbox;
 mod locate;
+mod services;
 
 use std::sync::{
     Arc,
@@ -17,7 +19,7 @@ use tokio::{
 };
 
 pub use self::driver::ShutdownReport;
-pub(crate) use self::{call::Repeat, claimed::Claimed};
+pub(crate) use self::{call::Repeat, claimed::Claimed, grace::GRACE, services::Services};
 use self::{
     driver::{Current, Driver},
     inbox::{Outbox, inbox},
@@ -85,7 +87,7 @@ pub(crate) struct Connection {
     vitals: Live<Vitals>,
     servers: Live<Vec<Server>>,
     documents: Arc<Store<ConfigKey, DocumentState>>,
-    services: Arc<Store<ServiceKey, Service>>,
+    services: Arc<Services>,
     guards: AtomicU64,
     _driver: Task<()>,
 }
@@ -104,7 +106,7 @@ impl Connection {
         let (vitals_writer, vitals) = live(Vitals::default());
         let (servers_writer, servers) = live(options.servers.clone());
         let documents = Arc::new(Store::new());
-        let services = Arc::new(Store::new());
+        let services = Arc::new(Services::default());
         let driver = Driver::new(
             &options,
             inbox,
@@ -159,10 +161,20 @@ impl Connection {
         (self.claim(ClaimKey::Listen(key.clone()), None), state)
     }
 
-    /// Subscribes to a service until the guard returned is dropped.
-    pub(crate) fn subscribe(self: &Arc<Self>, key: ServiceKey) -> (Claimed, Live<Service>) {
-        let view = self.services.enter(&key, || Service::unknown(key.clone()));
-        (self.claim(ClaimKey::Subscription(key), None), view)
+    /// Subscribes to a service until the guard returned is dropped. Reads what the server lists, and
+    /// that with the default grace.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        key: ServiceKey,
+    ) -> (Claimed, Live<Service>, Live<Service>) {
+        let (raw, view) = self.services.enter(&key, GRACE);
+        let claim = self.claim(ClaimKey::Subscription(key), None).with_grace(GRACE);
+        (claim, raw, view)
+    }
+
+    /// The services of which a reader is shown the last instances, though the server lists none.
+    pub(crate) fn held(&self) -> impl Iterator<Item = ServiceKey> {
+        self.services.names_held().into_iter()
     }
 
     /// Registers an instance until the guard returned is dropped.

@@ -107,8 +107,10 @@ async fn subscribe(naming: Naming, service: &ServiceKey) -> Option<Subscription>
 
 /// Waits until subscribers see the service without `instance`.
 async fn observe(subscription: Subscription, instance: &Instance) -> Outcome {
+    // What the server says, not what consumers make of it: nobody is to call this instance for longer
+    // because others doubt that it has left.
     let gone = subscription
-        .live()
+        .raw()
         .wait_for(|service| {
             service.instances.iter().all(|other| other.identity() != instance.identity())
         })

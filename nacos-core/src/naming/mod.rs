@@ -69,7 +69,8 @@ impl Naming {
     ///
     /// Returns at once, with a view that is not [known](Service::known) yet;
     /// [`Subscription::ready`] waits for more. Several subscriptions of one service cost the server
-    /// one.
+    /// one. An empty list after a lost connection is not believed at once: see
+    /// [`Subscription::with_grace`].
     ///
     /// # Errors
     ///
@@ -80,8 +81,8 @@ impl Naming {
         InvalidName: From<K::Error>,
     {
         let key = self.resolve(service)?;
-        let (claim, view) = self.connection.subscribe(key);
-        Ok(Subscription::new(claim, view))
+        let (claim, raw, view) = self.connection.subscribe(key);
+        Ok(Subscription::new(claim, raw, view))
     }
 
     /// Asks once for a service as it is now. One that nobody knows has no instances.

@@ -1,5 +1,5 @@
 //! A service under subscription.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     connection::Claimed,
@@ -34,15 +34,53 @@ use crate::{
 #[must_use = "the subscription ends as soon as this is dropped"]
 pub struct Subscription {
     claim: Claimed,
+    /// What the server lists.
+    raw: Live<Service>,
     view: Live<Service>,
     /// The view that the last difference led to.
     seen: Arc<Service>,
 }
 
 impl Subscription {
-    pub(super) fn new(claim: Claimed, view: Live<Service>) -> Self {
+    pub(super) fn new(claim: Claimed, raw: Live<Service>, view: Live<Service>) -> Self {
         let seen = view.get();
-        Self { claim, view, seen }
+        Self { claim, raw, view, seen }
+    }
+
+    /// How long an empty list is doubted after a lost connection. Default: 30 s.
+    ///
+    /// Whoever subscribes again before the providers are back, as after a restart of the only server,
+    /// is told of no instance though all of them live. So from the loss of a connection until 30 s
+    /// after another serves, an empty list does not replace one that was not: the last instances stay,
+    /// marked as [held](Service::held), until the server lists some again. When the grace is over, the
+    /// server is asked once more, and its answer counts. At any other time an empty list is shown at
+    /// once: the last instance has deregistered.
+    ///
+    /// Subscriptions of one service may each have another grace. Readers that
+    /// [`live`](Self::live) has handed out before end, or keep the former grace.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// use std::time::Duration;
+    ///
+    /// let patient = nacos.naming().subscribe("orders")?.with_grace(Duration::from_secs(120));
+    /// let literal = nacos.naming().subscribe("orders")?.without_grace().ready().await?;
+    /// assert!(!literal.service().held && patient.raw().get().instances.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        if let Some(view) = self.claim.regrace(grace) {
+            self.view = view;
+        }
+        self
+    }
+
+    /// Shows every list as the server sends it: no [grace](Self::with_grace).
+    pub fn without_grace(self) -> Self {
+        self.with_grace(Duration::ZERO)
     }
 
     /// Waits until the server has sent the service for the first time. What it holds then is no
@@ -87,7 +125,7 @@ impl Subscription {
     /// Cancel safe: dropping the future loses no change.
     pub async fn changed(&mut self) -> Option<Change> {
         let seen = Arc::clone(&self.seen);
-        let service = self.view.wait_for(|service| *service != *seen).await?;
+        let service = self.view.wait_for(|service| !service.lists_the_same(&seen)).await?;
         let change = service.since(&self.seen);
         self.seen = service;
         Some(change)
@@ -97,6 +135,12 @@ impl Subscription {
     #[must_use]
     pub fn live(&self) -> Live<Service> {
         self.view.clone()
+    }
+
+    /// A reader of what the server lists, whatever the [grace](Self::with_grace).
+    #[must_use]
+    pub fn raw(&self) -> Live<Service> {
+        self.raw.clone()
     }
 
     /// How much the server knows of this subscription.

@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// Asks for a service that is subscribed to.
-    pub(super) fn ask_again(&mut self, service: &ServiceKey) {
+    pub(crate) fn ask_again(&mut self, service: &ServiceKey) {
         let key = ClaimKey::Subscription(service.clone());
         // The answer that is under way may be the older one: once more after it.
         if matches!(self.claims.standing(&key), Some(Standing::Sent(_))) {

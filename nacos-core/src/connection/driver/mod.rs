@@ -30,16 +30,15 @@ use self::locate::Located;
 use self::meters::Meters;
 use self::report::Report;
 use super::{
-    Options,
+    Options, Services,
     inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, push_awaited},
 };
 use crate::{
     credentials::{Credentials, Grant},
     document::DocumentState,
-    key::{ConfigKey, ServiceKey},
+    key::ConfigKey,
     live::LiveWriter,
     server::Server,
-    service::Service,
     session::{self, ClaimKey, Event, GuardId, LinkId, Session},
     state::{ClaimState, SessionState},
     store::Store,
@@ -82,7 +81,7 @@ pub(super) struct Views {
     pub(super) vitals: LiveWriter<Vitals>,
     pub(super) servers: LiveWriter<Vec<Server>>,
     pub(super) documents: Arc<Store<ConfigKey, DocumentState>>,
-    pub(super) services: Arc<Store<ServiceKey, Service>>,
+    pub(super) services: Arc<Services>,
 }
 
 /// How a shutdown went.
@@ -126,6 +125,9 @@ pub(super) struct Driver {
     overtaken: Seldom,
     /// clocks that stepped back,
     stepped: Seldom,
+    /// views that are held, and those that are not any more,
+    holds: Seldom,
+    gone: Seldom,
     /// connections that were replaced.
     moves: Seldom,
     closing: Option<Closing>,
@@ -194,6 +196,8 @@ impl Driver {
             skipped: Seldom::every(WARNING_EVERY),
             overtaken: Seldom::every(WARNING_EVERY),
             stepped: Seldom::every(WARNING_EVERY),
+            holds: Seldom::every(WARNING_EVERY),
+            gone: Seldom::every(WARNING_EVERY),
             moves: Seldom::every(WARNING_EVERY),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
@@ -218,7 +222,8 @@ impl Driver {
             if self.session.is_closed() {
                 return self.end().await;
             }
-            let timeout = self.session.poll_timeout(now());
+            let held = self.views.services.next_timeout();
+            let timeout = self.session.poll_timeout(now()).into_iter().chain(held).min();
             tokio::select! {
                 () = self.inbox.filled() => self.obey(),
                 Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.take_in(report),
@@ -229,6 +234,7 @@ impl Driver {
                 self.vitals.lag = self.meters.late(due, now());
                 // Users' requests may have heard from the server since.
                 self.hear();
+                self.end_graces();
                 self.session.handle_timeout(now());
             }
         }
@@ -328,6 +334,8 @@ impl Driver {
         self.vitals.claims = self.session.remaining();
         self.vitals.unsettled = self.session.unsettled();
         self.meters.share.claims(self.vitals.claims, self.vitals.unsettled);
+        self.vitals.held = self.views.services.held();
+        self.meters.share.held(self.vitals.held);
         self.views.vitals.publish_if_changed(self.vitals.clone());
     }
 

@@ -3,8 +3,12 @@ use std::sync::Arc;
 
 use tracing::{debug, info, warn};
 
-use super::{Current, Driver, Open, Serving, now};
+use super::{
+    super::services::{Expired, Turn},
+    Current, Driver, Open, Serving, now,
+};
 use crate::{
+    key::ServiceKey,
     session::Event,
     state::SessionState,
     telemetry::{self, Reason},
@@ -25,17 +29,24 @@ impl Driver {
                     self.leaving.clear();
                 }
             }
-            Event::Ended { reason, record } => self.ended(reason, record),
+            Event::Ended { reason, record } => {
+                self.views.services.lost();
+                self.ended(reason, record);
+            }
             Event::State(state) => {
                 self.chronicle.log(now(), &state);
                 self.meters.share.state(&state);
+                if state.is_connected() {
+                    self.views.services.serves(now());
+                }
                 self.views.state.publish(state);
             }
             Event::Document(key, state) => self.views.documents.update(&key, |_| Some(state)),
-            Event::Service(key, service) => self.views.services.update(&key, |before| {
-                let service = service.sharing(before);
-                (service != *before).then_some(service)
-            }),
+            Event::Service(key, service) => {
+                for turn in self.views.services.listed(now(), &key, service) {
+                    self.turned(&key, turn);
+                }
+            }
             Event::Claim(guard, state) => {
                 if let Some(writer) = self.guards.get(&guard) {
                     writer.publish_if_changed(state);
@@ -108,6 +119,33 @@ impl Driver {
         let kept = former.skip((self.vitals.disconnects.len() + 1).saturating_sub(RECORDS));
         self.vitals.disconnects = kept.cloned().chain([record.clone()]).collect();
         self.chronicle.ended(record);
+    }
+
+    /// Looks at the views whose grace is over.
+    pub(super) fn end_graces(&mut self) {
+        let Expired { ask, gone } = self.views.services.expire(now());
+        for service in ask {
+            self.session.ask_again(&service);
+        }
+        for service in gone {
+            self.turned(&service, Turn::Gone);
+        }
+    }
+
+    fn turned(&mut self, service: &ServiceKey, turn: Turn) {
+        match turn {
+            Turn::Held { instances } if self.holds.allows(now()) => {
+                warn!(%service, instances, "the server lists none: the last instances stay for now");
+            }
+            Turn::Held { instances } => {
+                debug!(%service, instances, "the server lists none: the last instances stay for now");
+            }
+            Turn::Back => debug!(%service, "the server lists instances again"),
+            Turn::Gone if self.gone.allows(now()) => {
+                warn!(%service, "the last instances are gone: nobody came back in time");
+            }
+            Turn::Gone => debug!(%service, "the last instances are gone: nobody came back in time"),
+        }
     }
 
     /// Users' requests go over the connection that serves, once there is a token too.

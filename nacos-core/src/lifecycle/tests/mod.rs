@@ -60,6 +60,23 @@ async fn serves_on_after_nacos_has_forgotten_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn own_withdrawal_is_observed_while_consumers_still_doubt_empty_lists() {
+    let world = World::with(Nacos::builder().naming_push_delay(Duration::from_millis(500))).await;
+    let (bound, _) = world.bound().await;
+    let ended = run(world.on(bound));
+    world.registered(1).await;
+    let consumer = world.nacos.naming().subscribe("orders").expect("valid");
+    consumer.live().wait_for(|service| service.instances.len() == 1).await.expect("alive");
+    world.server.restart().await.expect("its ports are free");
+    world.server.until(|_| world.instances().len() == 1).await;
+    world.shutdown.begin();
+    let report = finish(ended).await;
+    assert_eq!(outcomes(&report), [Outcome::Completed; 8], "{report}");
+    assert!(took(&report, Step::Observe) < Duration::from_secs(1), "{report}");
+    assert!(consumer.service().held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_in_flight_finish() {
     let world = World::new().await;
     let (bound, address) = world.bound().await;

@@ -4,7 +4,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{world::World, *};
+use super::{
+    world::{World, grace},
+    *,
+};
 
 impl World {
     /// Nobody waits for longer than was promised for a connection to be looked for.
@@ -19,6 +22,35 @@ impl World {
             let delay = timeout.saturating_duration_since(self.now);
             assert!(delay <= Duration::from_secs(10), "nobody is looked for within {delay:?}");
         }
+    }
+
+    /// Whatever happens, a view that is held has instances, and ends once a connection has been there
+    /// for as long as its grace, and the query after it, may take.
+    pub(super) fn assert_held_views(&mut self) {
+        let is_connected = self.states.last().is_some_and(SessionState::is_connected);
+        let mut held = BTreeSet::new();
+        for (reader @ (key, grace), view) in &self.readers {
+            let view = view.get();
+            if !view.held || !self.is_read(key, *grace) {
+                continue;
+            }
+            held.insert(reader.clone());
+            assert!(!view.instances.is_empty() && !grace.is_zero(), "{key} with {grace:?}");
+            let since = *self.held_since.entry(reader.clone()).or_insert(self.now);
+            let lasts = self.now.saturating_duration_since(since);
+            let ends = !is_connected || lasts <= *grace + Duration::from_secs(5);
+            assert!(ends, "{key} with {grace:?}: held for {lasts:?}");
+        }
+        self.held_since.retain(|reader, _| held.contains(reader));
+    }
+
+    fn is_read(&self, key: &ServiceKey, of: Duration) -> bool {
+        let wanted = |(key, _): &(ClaimKey, _)| matches!(key, ClaimKey::Subscription(_));
+        let mut guards = self.wanted.iter().filter(|(_, claim)| wanted(claim));
+        guards.any(|(guard, (other, _))| {
+            let reads = of.is_zero() || grace(*guard) == of;
+            reads && *other == ClaimKey::Subscription(key.clone())
+        })
     }
 
     /// The server has agreed to what `guard` claims now, on the connection that serves: no answer to
@@ -118,10 +150,17 @@ impl World {
             let ClaimKey::Subscription(key) = service(name, false) else {
                 unreachable!("it is a service")
             };
-            let view = self.services.get(&key).expect("a view");
-            let seen: BTreeSet<_> = view.instances.iter().map(|it| it.address()).collect();
-            assert_eq!(seen, self.server.shown(name), "{key}");
+            for ((other, grace), reader) in &self.readers {
+                let view = reader.get();
+                let seen: BTreeSet<_> = view.instances.iter().map(|it| it.address()).collect();
+                // Those that nobody reads any more have ended.
+                if *other == key && self.is_read(&key, *grace) {
+                    assert_eq!(seen, self.server.shown(name), "{key} with {grace:?}");
+                    assert!(view.known && !view.held, "{key} with {grace:?}");
+                }
+            }
         }
+        assert_eq!(self.services.held(), 0, "a view is held for ever");
         for name in &listened {
             let ClaimKey::Listen(key) = document(name) else { unreachable!("it is a document") };
             assert!(self.documents.contains_key(&key), "{name} is watched and unknown");

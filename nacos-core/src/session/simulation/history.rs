@@ -83,8 +83,7 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
             15 => world.server.list = *dice.choice(&LISTS).expect("not empty"),
             16 => world.server.lose(&name),
             22 => world.server.step_clock(dice.i64(-20_000..20_000)),
-            // The machine sleeps: what was on its way comes late, and every deadline at once.
-            17 => world.now += Duration::from_secs(dice.u64(0..3600)),
+            17 => world.sleep(Duration::from_secs(dice.u64(0..3600))),
             _ => {}
         }
         // Half of them while what came before is still under way.

@@ -181,7 +181,7 @@ fn old_list_does_not_overwrite_a_newer_one() {
     world.run(Duration::from_millis(1));
     world.push(link, "NotifySubscriberRequest", &list(i64::MAX - 1, "old"));
     world.run(Duration::from_millis(1));
-    let service = world.services.values().next().expect("a view");
+    let service = world.readers.values().next().expect("a view").get();
     assert_eq!(service.instances[0].ip, "new");
 }
 

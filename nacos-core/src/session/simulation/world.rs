@@ -6,6 +6,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::{connection::Services, live::Live};
+
 use super::{budget::Budget, faults::Faults, server::Server, *};
 
 pub(super) enum Input {
@@ -43,7 +45,11 @@ pub(super) struct World {
     pub(super) locates: usize,
     pub(super) states: Vec<SessionState>,
     pub(super) documents: HashMap<ConfigKey, DocumentState>,
-    pub(super) services: HashMap<ServiceKey, Service>,
+    /// What is shown of the services that are subscribed to, and the readers of each by grace.
+    pub(super) services: Services,
+    pub(super) readers: BTreeMap<(ServiceKey, Duration), Live<Service>>,
+    /// Since when each of them has been held, on one connection.
+    pub(super) held_since: BTreeMap<(ServiceKey, Duration), Instant>,
     pub(super) claims: HashMap<GuardId, ClaimState>,
     /// The services of which the session has found something to be lost, and whether for the first
     /// time.
@@ -106,7 +112,9 @@ impl World {
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
-            services: HashMap::new(),
+            services: Services::default(),
+            readers: BTreeMap::new(),
+            held_since: BTreeMap::new(),
             claims: HashMap::new(),
             lost: Vec::new(),
             wanted: BTreeMap::new(),
@@ -118,7 +126,14 @@ impl World {
     }
 
     pub(super) fn subscribe(&mut self, name: &str, guard: GuardId) {
-        self.claim(service(name, false), guard, None);
+        let key = service(name, false);
+        if let ClaimKey::Subscription(service) = &key {
+            let grace = grace(guard);
+            let (raw, view) = self.services.enter(service, grace);
+            self.readers.insert((service.clone(), Duration::ZERO), raw);
+            self.readers.insert((service.clone(), grace), view);
+        }
+        self.claim(key, guard, None);
     }
 
     pub(super) fn watch(&mut self, name: &str, guard: GuardId) {
@@ -139,6 +154,9 @@ impl World {
     pub(super) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
         self.wanted.remove(&guard);
         self.session.withdraw(key, guard);
+        if let ClaimKey::Subscription(service) = key {
+            self.services.leave(service, grace(guard));
+        }
         self.session.settle(self.now);
     }
 
@@ -201,6 +219,12 @@ impl World {
         }
     }
 
+    /// The machine sleeps: what was on its way comes late, and every deadline at once.
+    pub(super) fn sleep(&mut self, time: Duration) {
+        self.now += time;
+        self.held_since.clear();
+    }
+
     /// Every socket breaks.
     pub(super) fn lose_links(&mut self) {
         for link in std::mem::take(&mut self.open) {
@@ -222,11 +246,18 @@ impl World {
             let arrival = self.queue.peek().map(|(std::cmp::Reverse((at, _)), _)| *at);
             let timeout = self.session.poll_timeout(self.now);
             self.assert_within_bounds(timeout);
-            let Some(next) = [arrival, timeout].into_iter().flatten().min().filter(|at| *at <= end)
+            self.assert_held_views();
+            let grace = self.services.next_timeout();
+            let Some(next) =
+                [arrival, timeout, grace].into_iter().flatten().min().filter(|at| *at <= end)
             else {
                 break;
             };
             self.now = self.now.max(next);
+            for service in self.services.expire(self.now).ask {
+                self.session.ask_again(&service);
+                self.session.settle(self.now);
+            }
             if arrival.is_some_and(|at| at <= self.now) {
                 let (_, id) = self.queue.pop().expect("peeked");
                 let input = self.inputs.remove(&id).expect("queued");
@@ -241,9 +272,19 @@ impl World {
     pub(super) fn perform(&mut self) {
         while let Some(event) = self.session.poll_event() {
             match event {
-                Event::State(state) => self.states.push(state),
+                Event::State(state) => {
+                    if state.is_connected() {
+                        self.services.serves(self.now);
+                        self.held_since.clear();
+                    }
+                    self.states.push(state);
+                }
                 Event::Document(key, state) => drop(self.documents.insert(key, state)),
-                Event::Service(key, service) => drop(self.services.insert(key, service)),
+                Event::Service(key, service) => drop(self.services.listed(self.now, &key, service)),
+                Event::Ended { .. } => {
+                    self.services.lost();
+                    self.held_since.clear();
+                }
                 Event::Claim(guard, state) => {
                     if state == ClaimState::Held {
                         self.assert_agreed(guard);
@@ -257,7 +298,6 @@ impl World {
                 | Event::Older { .. }
                 | Event::Settled(_)
                 | Event::Refused { .. }
-                | Event::Ended { .. }
                 | Event::Unread { .. }
                 | Event::Withheld { .. } => {}
             }
@@ -406,4 +446,9 @@ fn name(action: &Action) -> String {
         }
         other => format!("{other:?}"),
     }
+}
+
+/// Which grace a guard chooses for what it subscribes to.
+pub(super) fn grace(guard: GuardId) -> Duration {
+    Duration::from_secs([0, 5, 30, 120][usize::try_from(guard.0).unwrap_or_default() % 4])
 }

@@ -1,0 +1,180 @@
+//! When a reader keeps its last view of a service though the server lists no instance any more.
+//!
+//! Whoever subscribes again before the providers have come back is told of an empty list, though
+//! they have lived all the time. So for a while after a lost connection an empty list is not taken
+//! at its word.
+use std::time::{Duration, Instant};
+
+/// Whether lists can be taken at their word.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Steadiness {
+    #[default]
+    Steady,
+    /// A connection that served has ended, and none serves in its place.
+    Lost,
+    /// One does: others may still be on their way.
+    SteadyFrom(Instant),
+}
+
+impl Steadiness {
+    /// A connection serves. Says whether it comes in the place of one that was lost.
+    pub(super) fn serves(&mut self, now: Instant) -> bool {
+        let was_lost = matches!(self, Self::Lost);
+        if was_lost {
+            *self = Self::SteadyFrom(now + RETURN);
+        }
+        was_lost
+    }
+
+    pub(super) fn is_steady(self, now: Instant) -> bool {
+        match self {
+            Self::Steady => true,
+            Self::Lost => false,
+            Self::SteadyFrom(at) => at <= now,
+        }
+    }
+}
+
+/// Whether a view is kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Hold {
+    #[default]
+    No,
+    /// Nobody serves: it is kept in any case.
+    Paused,
+    /// Until a list that is not empty comes, or until then.
+    Until(Instant),
+    /// The next list decides, whatever it is; if none comes until then, the last one.
+    Deciding(Instant),
+}
+
+impl Hold {
+    /// A list has come. Says whether the former view stays.
+    pub(super) fn listed(
+        &mut self,
+        now: Instant,
+        grace: Duration,
+        steadiness: Steadiness,
+        (before, list): (usize, usize),
+    ) -> bool {
+        *self = match *self {
+            _ if list > 0 || before == 0 => Self::No,
+            Self::No if steadiness.is_steady(now) => Self::No,
+            Self::No => Self::until(now, grace),
+            Self::Deciding(_) => Self::No,
+            held => held,
+        };
+        *self != Self::No
+    }
+
+    /// Its time has come. Says whether the service is to be asked for; if not, it is kept no more.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let asks = matches!(self, Self::Until(_));
+        *self = if asks { Self::Deciding(now + DECISION) } else { Self::No };
+        asks
+    }
+
+    /// A connection serves: the grace begins anew with it.
+    pub(super) fn resume(&mut self, now: Instant, grace: Duration) {
+        if *self == Self::Paused {
+            *self = Self::until(now, grace);
+        }
+    }
+
+    pub(super) fn pause(&mut self) {
+        if *self != Self::No {
+            *self = Self::Paused;
+        }
+    }
+
+    /// When it expires.
+    pub(super) fn next_timeout(self) -> Option<Instant> {
+        match self {
+            Self::No | Self::Paused => None,
+            Self::Until(at) | Self::Deciding(at) => Some(at),
+        }
+    }
+
+    fn until(now: Instant, grace: Duration) -> Self {
+        Self::Until(now + grace.min(LONGEST))
+    }
+}
+
+/// How long an empty list is doubted, unless a subscription says otherwise.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
+/// Clients are back within this after a server's restart: as long as lists are doubted after it.
+const RETURN: Duration = Duration::from_secs(30);
+/// A query is answered, or has failed twice.
+const DECISION: Duration = Duration::from_secs(5);
+/// For ever, in terms of a program; clocks can still be added to it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_is_steady_until_a_loss_and_half_a_minute_after_its_successor() {
+        let (mut steadiness, now) = (Steadiness::default(), Instant::now());
+        assert!(!steadiness.serves(now) && steadiness.is_steady(now));
+        steadiness = Steadiness::Lost;
+        assert!(!steadiness.is_steady(now + 10 * RETURN));
+        assert!(steadiness.serves(now));
+        assert!(!steadiness.is_steady(now + RETURN.mul_f64(0.999)));
+        // A second word of the same connection changes nothing.
+        assert!(!steadiness.serves(now + RETURN / 2));
+        assert!(steadiness.is_steady(now + RETURN));
+    }
+
+    #[test]
+    fn only_the_last_instances_are_held_and_only_after_a_loss() {
+        let now = Instant::now();
+        let held = |steadiness, counts| Hold::No.listed(now, GRACE, steadiness, counts);
+        assert!(held(Steadiness::Lost, (1, 0)));
+        assert!(held(Steadiness::SteadyFrom(now + RETURN), (2, 0)));
+        assert!(!held(Steadiness::SteadyFrom(now), (2, 0)));
+        assert!(!held(Steadiness::Steady, (2, 0)), "that is a deregistration");
+        for counts in [(0, 0), (0, 1), (3, 1)] {
+            assert!(!held(Steadiness::Lost, counts), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn grace_ends_with_one_query_and_the_query_with_its_answer_or_without() {
+        let (now, lost) = (Instant::now(), Steadiness::Lost);
+        let mut hold = Hold::No;
+        assert!(hold.listed(now, GRACE, lost, (1, 0)));
+        // Further empty lists make it no longer.
+        assert!(hold.listed(now + GRACE / 2, GRACE, lost, (1, 0)));
+        assert_eq!(hold.next_timeout(), Some(now + GRACE));
+        assert!(hold.expire(now + GRACE));
+        let mut unanswered = hold;
+        assert!(!hold.listed(now + GRACE, GRACE, lost, (1, 0)));
+        assert_eq!(unanswered.next_timeout(), Some(now + GRACE + DECISION));
+        assert!(!unanswered.expire(now + GRACE + DECISION));
+        assert_eq!((hold, unanswered), (Hold::No, Hold::No));
+    }
+
+    #[test]
+    fn grace_begins_anew_with_a_connection() {
+        let now = Instant::now();
+        for mut hold in [Hold::Until(now), Hold::Deciding(now)] {
+            hold.pause();
+            assert_eq!(hold.next_timeout(), None);
+            hold.resume(now, GRACE);
+            assert_eq!(hold, Hold::Until(now + GRACE));
+            hold.resume(now + GRACE, GRACE);
+            assert_eq!(hold, Hold::Until(now + GRACE));
+        }
+        let mut none = Hold::No;
+        none.pause();
+        assert_eq!(none, Hold::No);
+    }
+
+    #[test]
+    fn no_grace_is_too_long_for_the_clock() {
+        let mut hold = Hold::No;
+        assert!(hold.listed(Instant::now(), Duration::MAX, Steadiness::Lost, (1, 0)));
+        assert!(hold.next_timeout().is_some());
+    }
+}

@@ -1,0 +1,334 @@
+//! Services under subscription, as their readers are shown them: as the server lists them, or with a
+//! [grace](super::grace) for empty lists.
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::grace::{Hold, Steadiness};
+use crate::{
+    key::ServiceKey,
+    live::{Live, LiveWriter, live},
+    service::Service,
+};
+
+/// For each service that a guard subscribes to: what the server lists, and one view for each grace
+/// that guards have chosen.
+///
+/// As in a [`Store`](crate::store::Store), a guard [enters](Self::enter) before it claims and
+/// [leaves](Self::leave) after it has withdrawn, the lock is held for operations on maps only, and
+/// nobody is woken under it. One task alone calls what takes the time.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    live: HashMap<ServiceKey, Entry>,
+    steadiness: Steadiness,
+    /// When to look at which view that is held.
+    timers: BTreeSet<(Instant, ServiceKey, Duration)>,
+    /// Those that are held while nobody serves.
+    paused: BTreeSet<(ServiceKey, Duration)>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    raw: View,
+    /// With a grace; those without read the raw view.
+    graced: BTreeMap<Duration, Graced>,
+}
+
+#[derive(Debug)]
+struct Graced {
+    view: View,
+    hold: Hold,
+}
+
+#[derive(Debug)]
+struct View {
+    writer: Arc<LiveWriter<Service>>,
+    guards: usize,
+    /// What is shown from now on; the writer shows it as soon as the lock is gone.
+    shown: Service,
+}
+
+/// What has become of a view that a grace concerns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Turn {
+    /// It stays, though the server lists nothing.
+    Held { instances: usize },
+    /// The server lists instances again.
+    Back,
+    /// It stays no longer.
+    Gone,
+}
+
+/// What is to be done about views whose time has come.
+#[derive(Debug, Default)]
+pub(crate) struct Expired {
+    /// Services to ask for.
+    pub(crate) ask: BTreeSet<ServiceKey>,
+    /// Services whose last instances are not shown any more.
+    pub(crate) gone: Vec<ServiceKey>,
+}
+
+type Publications = Vec<(Arc<LiveWriter<Service>>, Service)>;
+
+impl Services {
+    /// A guard comes. It reads what the server lists, and that with its grace.
+    ///
+    /// After [`close`](Self::close) both readers have ended already.
+    pub(crate) fn enter(
+        &self,
+        key: &ServiceKey,
+        grace: Duration,
+    ) -> (Live<Service>, Live<Service>) {
+        let mut entries = self.lock();
+        if entries.closed {
+            let (_, ended) = live(Service::unknown(key.clone()));
+            return (ended.clone(), ended);
+        }
+        let first =
+            || Entry { raw: View::new(Service::unknown(key.clone())), graced: BTreeMap::new() };
+        let entry = entries.live.entry(key.clone()).or_insert_with(first);
+        entry.raw.guards += 1;
+        let raw = entry.raw.writer.reader();
+        (raw, entries.join(key, grace))
+    }
+
+    /// A guard that has entered with the grace `from` goes on with `to`.
+    pub(crate) fn regrace(&self, key: &ServiceKey, from: Duration, to: Duration) -> Live<Service> {
+        let mut entries = self.lock();
+        if !entries.live.contains_key(key) {
+            return live(Service::unknown(key.clone())).1;
+        }
+        let view = entries.join(key, to);
+        let gone = entries.part(key, from);
+        drop(entries);
+        drop(gone);
+        view
+    }
+
+    /// A guard goes. With the last one the views go too, and their readers end.
+    pub(crate) fn leave(&self, key: &ServiceKey, grace: Duration) {
+        let mut entries = self.lock();
+        let part = entries.part(key, grace);
+        let Some(entry) = entries.live.get_mut(key) else { return };
+        entry.raw.guards -= 1;
+        let gone = if entry.raw.guards == 0 { entries.live.remove(key) } else { None };
+        drop(entries);
+        // Their readers learn of it here.
+        drop((part, gone));
+    }
+
+    /// The server lists the service so. Says what that turns.
+    pub(crate) fn listed(&self, now: Instant, key: &ServiceKey, list: Service) -> Vec<Turn> {
+        let before: Vec<Service> = match self.lock().live.get(key) {
+            Some(entry) => entry.views().map(|view| view.shown.clone()).collect(),
+            None => return Vec::new(),
+        };
+        // Not under the lock: it may be long.
+        let list = before.iter().fold(list, Service::sharing);
+        let (mut turns, mut publications) = (Vec::new(), Vec::new());
+        let mut entries = self.lock();
+        let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
+        let Some(entry) = live.get_mut(key) else { return turns };
+        entry.raw.show(list.clone(), &mut publications);
+        for (grace, Graced { view, hold }) in &mut entry.graced {
+            let former = *hold;
+            let counts = (view.shown.instances.len(), list.instances.len());
+            let is_held = hold.listed(now, *grace, *steadiness, counts);
+            if *hold != former {
+                reschedule(timers, key, *grace, former, *hold);
+                paused.remove(&(key.clone(), *grace));
+            }
+            let was_held = former != Hold::No;
+            match (was_held, is_held) {
+                (false, true) => turns.push(Turn::Held { instances: counts.0 }),
+                (true, false) if counts.1 > 0 => turns.push(Turn::Back),
+                (true, false) => turns.push(Turn::Gone),
+                _ => {}
+            }
+            let next = if is_held { view.shown.clone().held() } else { list.clone() };
+            view.show(next, &mut publications);
+        }
+        drop(entries);
+        publish(publications);
+        turns
+    }
+
+    /// The connection that served has ended.
+    pub(crate) fn lost(&self) {
+        let mut entries = self.lock();
+        let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
+        *steadiness = Steadiness::Lost;
+        for (_, key, grace) in std::mem::take(timers) {
+            if let Some(graced) = live.get_mut(&key).and_then(|it| it.graced.get_mut(&grace)) {
+                graced.hold.pause();
+                paused.insert((key, grace));
+            }
+        }
+    }
+
+    /// A connection serves, and can be asked.
+    pub(crate) fn serves(&self, now: Instant) {
+        let mut entries = self.lock();
+        let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
+        if !steadiness.serves(now) {
+            return;
+        }
+        for (key, grace) in std::mem::take(paused) {
+            if let Some(graced) = live.get_mut(&key).and_then(|it| it.graced.get_mut(&grace)) {
+                graced.hold.resume(now, grace);
+                reschedule(timers, &key, grace, Hold::No, graced.hold);
+            }
+        }
+    }
+
+    /// Looks at the views whose time has come.
+    pub(crate) fn expire(&self, now: Instant) -> Expired {
+        let (mut expired, mut publications) = (Expired::default(), Vec::new());
+        let mut entries = self.lock();
+        let Entries { live, timers, .. } = &mut *entries;
+        while timers.first().is_some_and(|(at, ..)| *at <= now)
+            && let Some((_, key, grace)) = timers.pop_first()
+        {
+            let Some(entry) = live.get_mut(&key) else { continue };
+            let list = entry.raw.shown.clone();
+            let Some(Graced { view, hold }) = entry.graced.get_mut(&grace) else { continue };
+            if hold.expire(now) {
+                reschedule(timers, &key, grace, Hold::No, *hold);
+                expired.ask.insert(key);
+            } else {
+                view.show(list, &mut publications);
+                expired.gone.push(key);
+            }
+        }
+        drop(entries);
+        publish(publications);
+        expired
+    }
+
+    /// When to call [`expire`](Self::expire).
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.lock().timers.first().map(|(at, ..)| *at)
+    }
+
+    /// How many views are held.
+    pub(crate) fn held(&self) -> usize {
+        let entries = self.lock();
+        entries.timers.len() + entries.paused.len()
+    }
+
+    /// The services of which a view is held.
+    pub(crate) fn names_held(&self) -> BTreeSet<ServiceKey> {
+        let entries = self.lock();
+        let timed = entries.timers.iter().map(|(_, key, _)| key.clone());
+        timed.chain(entries.paused.iter().map(|(key, _)| key.clone())).collect()
+    }
+
+    /// Ends every reader, and every reader to come.
+    pub(crate) fn close(&self) {
+        let mut entries = self.lock();
+        let ended =
+            std::mem::replace(&mut *entries, Entries { closed: true, ..Entries::default() });
+        drop(entries);
+        drop(ended);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        // A panic under the lock leaves no view worse than out of date.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// One more guard reads the service, which is there, with this grace.
+    fn join(&mut self, key: &ServiceKey, grace: Duration) -> Live<Service> {
+        let Some(entry) = self.live.get_mut(key) else {
+            return live(Service::unknown(key.clone())).1;
+        };
+        if grace.is_zero() {
+            return entry.raw.writer.reader();
+        }
+        // A view that is held already is held for newcomers, too.
+        let mut others = entry.graced.values();
+        let other = others.find(|graced| graced.hold != Hold::No);
+        let other = other.map(|graced| (graced.hold, graced.view.shown.clone()));
+        match entry.graced.entry(grace) {
+            btree_map::Entry::Occupied(graced) => {
+                let graced = graced.into_mut();
+                graced.view.guards += 1;
+                graced.view.writer.reader()
+            }
+            btree_map::Entry::Vacant(place) => {
+                let (hold, shown) = other.unwrap_or((Hold::No, entry.raw.shown.clone()));
+                let view = View { guards: 1, ..View::new(shown) };
+                let graced = place.insert(Graced { view, hold });
+                if hold == Hold::Paused {
+                    self.paused.insert((key.clone(), grace));
+                }
+                reschedule(&mut self.timers, key, grace, Hold::No, hold);
+                graced.view.writer.reader()
+            }
+        }
+    }
+
+    /// One guard less reads the service with this grace. What is dropped wakes readers.
+    fn part(&mut self, key: &ServiceKey, grace: Duration) -> Option<Graced> {
+        let entry = self.live.get_mut(key)?;
+        let graced = entry.graced.get_mut(&grace)?;
+        graced.view.guards -= 1;
+        if graced.view.guards > 0 {
+            return None;
+        }
+        let gone = entry.graced.remove(&grace)?;
+        reschedule(&mut self.timers, key, grace, gone.hold, Hold::No);
+        self.paused.remove(&(key.clone(), grace));
+        Some(gone)
+    }
+}
+
+impl Entry {
+    fn views(&self) -> impl Iterator<Item = &View> {
+        std::iter::once(&self.raw).chain(self.graced.values().map(|graced| &graced.view))
+    }
+}
+
+impl View {
+    fn new(shown: Service) -> Self {
+        Self { writer: Arc::new(live(shown.clone()).0), guards: 0, shown }
+    }
+
+    fn show(&mut self, next: Service, publications: &mut Publications) {
+        if next != self.shown {
+            self.shown = next.clone();
+            publications.push((Arc::clone(&self.writer), next));
+        }
+    }
+}
+
+fn reschedule(
+    timers: &mut BTreeSet<(Instant, ServiceKey, Duration)>,
+    key: &ServiceKey,
+    grace: Duration,
+    former: Hold,
+    hold: Hold,
+) {
+    if let Some(at) = former.next_timeout() {
+        timers.remove(&(at, key.clone(), grace));
+    }
+    if let Some(at) = hold.next_timeout() {
+        timers.insert((at, key.clone(), grace));
+    }
+}
+
+fn publish(publications: Publications) {
+    for (writer, service) in publications {
+        writer.publish(service);
+    }
+}

@@ -5,15 +5,20 @@ use tracing::warn;
 
 use crate::{
     error::{Error, ErrorKind},
+    link_variable::is_link,
     options::{ClientOptions, Given, OPTIONS, Row, misspelt_variable},
 };
 
 /// What the environment says. What looks like a misspelt variable of ours is warned about, and no
 /// error: it may be meant for somebody else.
 pub(crate) fn read() -> Result<ClientOptions, Error> {
-    for (name, _) in std::env::vars_os() {
-        if let Some(name) = name.to_str()
-            && let Some(meant) = misspelt_variable(name)
+    for (name, value) in std::env::vars_os() {
+        let (Some(name), value) = (name.to_str(), value.to_str().unwrap_or_default()) else {
+            continue;
+        };
+        // Whoever has set the right one knows it; the other is somebody else's, or left over.
+        if let Some(meant) = misspelt_variable(name, value)
+            && std::env::var_os(&meant).is_none_or(|value| value.is_empty())
         {
             warn!(variable = name, "this variable is not read: is {meant} meant?");
         }
@@ -32,6 +37,10 @@ fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Clie
             Err(VarError::NotPresent) => return Ok(false),
             Err(VarError::NotUnicode(_)) => return Err(unreadable(name, "it is not UTF-8")),
         };
+        if ADDRESSES.contains(&row.name) && is_link(&value) {
+            warn!(variable = name, "not read: Kubernetes and Docker set this for a service");
+            return Ok(false);
+        }
         row.read(options, name, Given::Text(value)).map_err(|why| unreadable(name, &why))?;
         Ok(true)
     };
@@ -53,6 +62,10 @@ fn unreadable(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::InvalidOption, format!("read the variable {name}"))
         .because(why.to_owned())
 }
+
+/// The options that are a port or an address.
+const ADDRESSES: &[&str] =
+    &["server_addr", "endpoint", "endpoint_port", "server_dns", "grpc_port_offset"];
 
 /// What an environment of exactly these says.
 #[cfg(test)]
@@ -112,6 +125,34 @@ mod tests {
         let theirs = ("nacos.server.grpc.port.offset", "no number");
         assert!(options(&[theirs]).is_err());
         assert!(options(&[theirs, ("NACOS_GRPC_PORT_OFFSET", "1001")]).is_ok());
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_called_like_an_option_is_no_option() {
+        let addr = ("NACOS_SERVER_ADDR", "a:1");
+        for (name, value) in [
+            ("NACOS_ENDPOINT_PORT", "tcp://10.0.0.1:8080"),
+            ("ALIBABA_ALIWARE_ENDPOINT_PORT", "tcp://10.0.0.1:8080"),
+            ("NACOS_GRPC_PORT_OFFSET", "udp://[fd00::1]:8080"),
+            ("NACOS_SERVER_DNS", "tcp://10.0.0.1:8848"),
+            ("NACOS_ENDPOINT", "tcp://10.0.0.1:8848"),
+            // Of services `nacos`, `nacos-server`, `nacos-server-addr`: read by nobody.
+            ("NACOS_PORT", "tcp://10.0.0.1:8848"),
+            ("NACOS_PORT_8848_TCP", "tcp://10.0.0.1:8848"),
+            ("NACOS_PORT_8848_TCP_ADDR", "10.0.0.1"),
+            ("NACOS_SERVICE_HOST", "10.0.0.1"),
+            ("NACOS_SERVER_PORT", "tcp://10.0.0.1:8848"),
+            ("NACOS_SERVER_ADDR_PORT", "tcp://10.0.0.1:8848"),
+        ] {
+            let given = options(&[addr, (name, value)]).unwrap_or_else(|error| panic!("{error:?}"));
+            let expected = options(&[addr]).expect("readable");
+            assert_eq!(given, expected, "{name}");
+        }
+        // A real option beside it is read.
+        let link = ("NACOS_ENDPOINT_PORT", "tcp://10.0.0.1:8080");
+        let given = options(&[link, ("endpointPort", "81")]).expect("readable");
+        assert_eq!(given.endpoint_port, Some(81));
+        assert!(options(&[("NACOS_ENDPOINT_PORT", "http")]).is_err(), "what is none of them");
     }
 
     /// Clients of object stores are configured by these.

@@ -1,5 +1,5 @@
 //! One instance of a service, as registered and as seen by others.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -21,7 +21,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Instance {
-    /// Where it listens: an IP address, though servers accept any text.
+    /// Where it listens: an IP address, or the name of a host. What nobody could call is refused: an
+    /// unspecified, multicast or broadcast address, and one with a scheme, a port or a blank.
     pub ip: String,
     /// The port that it listens on.
     pub port: u16,
@@ -35,7 +36,8 @@ pub struct Instance {
     pub ephemeral: bool,
     /// The cluster it belongs to.
     pub cluster: ClusterName,
-    /// Free text by key; servers since 2.3 take at most 1 024 characters in all.
+    /// Free text by key; at most [`max_metadata`](crate::ClientBuilder::max_metadata) characters in
+    /// all, 1 024 by default, as servers since 2.3 take them.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -106,21 +108,75 @@ impl Instance {
         (&self.ip, self.port, &self.cluster)
     }
 
-    /// Checks what servers do not check and consumers would suffer from.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let refuse = |why: &'static str| {
+    /// Checks what servers do not check, or refuse only later, and what consumers would suffer from.
+    pub(crate) fn check(&self, max_metadata: usize) -> Result<(), Error> {
+        let refuse = |why: String| {
             let doing = format_args!("check instance {}", self.address()).to_string();
             Err(Error::new(ErrorKind::InvalidOption, doing).because(why))
         };
-        if self.ip.trim().is_empty() {
-            refuse("the ip is empty, and nobody could call it")
-        } else if self.port == 0 {
-            refuse("the port is 0, and nobody could call it")
-        } else if !(0.0..=MAX_WEIGHT).contains(&self.weight) {
-            refuse("the weight is not within 0 and 10 000")
-        } else {
-            Ok(())
+        if let Err(why) = check_ip(&self.ip) {
+            return refuse(why.to_owned());
         }
+        if self.port == 0 {
+            return refuse("the port is 0, and nobody could call it".to_owned());
+        }
+        if !(0.0..=MAX_WEIGHT).contains(&self.weight) {
+            return refuse("the weight is not within 0 and 10 000".to_owned());
+        }
+        // As Java counts.
+        let length = |text: &str| text.encode_utf16().count();
+        let metadata: usize =
+            self.metadata.iter().map(|(key, value)| length(key) + length(value)).sum();
+        if metadata > max_metadata {
+            return refuse(format!(
+                "its metadata has {metadata} characters in all keys and values, and servers take \
+                 {max_metadata}: if yours take more, say so with the option `max_metadata`"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Checks that `ip`, an address or the name of a host, is something that others could call.
+pub(crate) fn check_ip(ip: &str) -> Result<(), &'static str> {
+    if ip.trim().is_empty() {
+        return Err("the ip is empty, and nobody could call it");
+    }
+    if ip.trim() != ip {
+        return Err("the ip has a blank at one of its ends");
+    }
+    if ip.contains("://") {
+        return Err(
+            "the ip has a scheme in front of it: only the address or the host's name counts",
+        );
+    }
+    if ip.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#,;".contains(c)) {
+        return Err("this is neither an ip nor the name of a host");
+    }
+    // Some write one in brackets, for consumers that put a port behind it.
+    let bare = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+    let without_zone = |ip: &str| ip.split('%').next().unwrap_or_default().to_owned();
+    let address = match bare {
+        Some(bare) => match without_zone(bare).parse() {
+            Ok(address) => Some(IpAddr::V6(address)),
+            Err(_) => return Err("what stands in the brackets is no IPv6 address"),
+        },
+        None => without_zone(ip).parse().ok(),
+    };
+    match address.map(|address: IpAddr| address.to_canonical()) {
+        None if ip.contains([':', '[', ']']) => {
+            Err("the ip has a port in it, which is a value of its own, or is no IPv6 address")
+        }
+        Some(address) if address.is_unspecified() => {
+            Err("this is the address of no host, and nobody could call it")
+        }
+        Some(address) if address.is_multicast() => {
+            Err("this is a multicast address, and nobody could call it")
+        }
+        Some(IpAddr::V4(address)) if address.is_broadcast() => {
+            Err("this is the broadcast address, and nobody could call it")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -138,10 +194,77 @@ mod tests {
     }
 
     #[test]
+    fn ip_that_nobody_could_call_is_refused_with_the_rule() {
+        for ip in [
+            "10.0.0.1",
+            "::1",
+            "[::1]",
+            "fe80::1%eth0",
+            "127.0.0.1",
+            "169.254.0.1",
+            "orders",
+            "orders.default.svc.cluster.local",
+            "my_host",
+            "host-1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert_eq!(check_ip(ip), Ok(()), "{ip}");
+        }
+        for (ip, rule) in [
+            ("", "empty"),
+            ("  ", "empty"),
+            ("0.0.0.0", "of no host"),
+            ("::", "of no host"),
+            ("[::]", "of no host"),
+            ("::ffff:0.0.0.0", "of no host"),
+            ("0:0:0:0:0:0:0:0", "of no host"),
+            ("224.0.0.1", "multicast"),
+            ("239.255.255.255", "multicast"),
+            ("ff02::1", "multicast"),
+            ("[ff02::1]", "multicast"),
+            ("ff02::1%eth0", "multicast"),
+            ("255.255.255.255", "broadcast"),
+            ("10.0.0.1:80", "a port"),
+            ("orders:80", "a port"),
+            ("[::1]:80", "a port"),
+            ("[orders]", "no IPv6 address"),
+            ("http://10.0.0.1", "a scheme"),
+            ("tcp://10.0.0.1:80", "a scheme"),
+            (" 10.0.0.1", "a blank"),
+            ("10.0.0.1\n", "a blank"),
+            ("10.0.0.1 10.0.0.2", "neither"),
+            ("10.0.0.1,10.0.0.2", "neither"),
+            ("10.0.0.1/24", "neither"),
+            ("nacos@orders", "neither"),
+        ] {
+            let why = check_ip(ip).expect_err(ip);
+            assert!(why.contains(rule), "{ip:?}: {why}");
+            let error = Instance::new(ip, 80).check(1024).expect_err(ip);
+            assert_eq!(error.kind(), ErrorKind::InvalidOption);
+        }
+    }
+
+    #[test]
+    fn metadata_is_counted_in_characters_of_keys_and_values() {
+        let with = |key: usize, value: usize| {
+            Instance::new("h", 80).with_metadata("k".repeat(key), "\u{e9}".repeat(value))
+        };
+        assert!(with(24, 1000).check(1024).is_ok());
+        let error = with(24, 1001).check(1024).expect_err("too much");
+        let why = std::error::Error::source(&error).expect("a rule").to_string();
+        for part in ["1025", "1024", "`max_metadata`"] {
+            assert!(why.contains(part), "{why}");
+        }
+        assert!(with(24, 1001).check(2048).is_ok());
+        assert!(Instance::new("h", 80).check(0).is_ok());
+    }
+
+    #[test]
     fn instance_that_nobody_could_call_is_refused() {
-        assert!(Instance::new("  ", 80).check().is_err());
-        assert!(Instance::new("h", 80).with_weight(f64::NAN).check().is_err());
-        assert!(Instance::new("h", 80).with_weight(-1.0).check().is_err());
-        assert!(Instance::new("h", 80).with_weight(0.0).check().is_ok());
+        let check = |instance: Instance| instance.check(1024);
+        assert!(check(Instance::new("h", 0)).is_err());
+        assert!(check(Instance::new("h", 80).with_weight(f64::NAN)).is_err());
+        assert!(check(Instance::new("h", 80).with_weight(-1.0)).is_err());
+        assert!(check(Instance::new("h", 80).with_weight(0.0)).is_ok());
     }
 }

@@ -94,6 +94,7 @@ pub mod inspect;
 mod instance;
 mod key;
 pub mod lifecycle;
+mod link_variable;
 mod live;
 mod locator;
 mod naming;

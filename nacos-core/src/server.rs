@@ -1,5 +1,5 @@
 //! The address of one Nacos server.
-use std::fmt;
+use std::{fmt, net::Ipv6Addr};
 
 /// A Nacos server: its host and its two ports.
 ///
@@ -22,66 +22,42 @@ pub(crate) enum Scheme {
 }
 
 impl Server {
-    /// Reads a list of addresses, separated by `,` or `;`.
+    /// Reads a list of addresses, separated by `,` or `;`, none of which names a path.
     ///
     /// `grpc_offset` is what the gRPC port lies above the main port.
     pub(crate) fn parse_list(list: &str, grpc_offset: u16) -> Result<Vec<Self>, String> {
+        match Self::parse_with_path(list, grpc_offset)? {
+            (servers, None) => Ok(servers),
+            (_, Some(path)) => Err(format!("{list:?} names a path, `/{path}`")),
+        }
+    }
+
+    /// The same, and the path that the addresses name: it can only be the one below which servers
+    /// answer HTTP. Without slashes around it; none if none is named.
+    pub(crate) fn parse_with_path(
+        list: &str,
+        grpc_offset: u16,
+    ) -> Result<(Vec<Self>, Option<String>), String> {
         let addresses = list.split([',', ';']).map(str::trim).filter(|address| !address.is_empty());
         let mut servers = Vec::new();
+        let mut common: Option<String> = None;
         for address in addresses {
-            let server = Self::parse(address, grpc_offset)?;
+            let (server, path) = parse(address, grpc_offset)?;
+            if let Some(path) = path {
+                match &common {
+                    Some(other) if *other != path => {
+                        let why = format!("the addresses name two paths, `/{other}` and `/{path}`");
+                        return Err(why);
+                    }
+                    _ => common = Some(path),
+                }
+            }
             // Of two that differ in their scheme alone, the first is meant.
             if !servers.iter().any(|known: &Self| known.is_at(&server)) {
                 servers.push(server);
             }
         }
-        Ok(servers)
-    }
-
-    fn parse(address: &str, grpc_offset: u16) -> Result<Self, String> {
-        // What is shown must hold no password, and no token.
-        if address.contains(['@', '?']) {
-            return Err("a server address has neither a user nor a query".to_owned());
-        }
-        let refuse = |why: &str| Err(format!("server address {address:?}: {why}"));
-        let (scheme, bare) =
-            match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
-                (Some(bare), _) => (Some(Scheme::Https), bare),
-                (_, Some(bare)) => (Some(Scheme::Http), bare),
-                _ => (None, address),
-            };
-        let bare = bare.trim_end_matches('/');
-        let (host, port) = match bare.strip_prefix('[') {
-            Some(rest) => match rest.split_once(']') {
-                Some((host, "")) => (host, None),
-                Some((host, port)) => match port.strip_prefix(':') {
-                    Some(port) => (host, Some(port)),
-                    None => return refuse("something other than a port follows the bracket"),
-                },
-                None => return refuse("the bracket is not closed"),
-            },
-            None => match bare.rsplit_once(':') {
-                Some((host, _)) if host.contains(':') => {
-                    return refuse("an IPv6 address needs brackets");
-                }
-                Some((host, port)) => (host, Some(port)),
-                None => (bare, None),
-            },
-        };
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@?#".contains(c)) {
-            return refuse("this is no host name");
-        }
-        let port = match port {
-            None => DEFAULT_PORT,
-            Some(port) => match port.parse() {
-                Ok(port) if port > 0 => port,
-                _ => return refuse("the port is not a number within 1 and 65535"),
-            },
-        };
-        match port.checked_add(grpc_offset) {
-            Some(grpc_port) => Ok(Self { host: host.to_owned(), port, grpc_port, scheme }),
-            None => refuse("the gRPC port, computed from it, is above 65535"),
-        }
+        Ok((servers, common))
     }
 
     /// Whether it is the same server, however it is to be spoken to.
@@ -129,6 +105,131 @@ impl fmt::Display for Server {
     }
 }
 
+/// Reads one address, and the path behind it.
+fn parse(address: &str, grpc_offset: u16) -> Result<(Server, Option<String>), String> {
+    // What is shown must hold no password, and no token.
+    if address.contains(['@', '?']) {
+        return Err("a server address has neither a user nor a query".to_owned());
+    }
+    let refuse = |why: &str| Err(format!("server address {address:?}: {why}"));
+    if let Some(why) = odd(address) {
+        return refuse(&why);
+    }
+    let (scheme, bare) = match address.split_once("://") {
+        None => (None, address),
+        Some((scheme, bare)) if scheme.eq_ignore_ascii_case("http") => (Some(Scheme::Http), bare),
+        Some((scheme, bare)) if scheme.eq_ignore_ascii_case("https") => (Some(Scheme::Https), bare),
+        Some((scheme, _)) => {
+            return refuse(&format!(
+                "the scheme `{scheme}` is neither `http` nor `https`: leave it out"
+            ));
+        }
+    };
+    let (authority, path) = match bare.split_once('/') {
+        Some((authority, path)) => (authority, path.trim_matches('/')),
+        None => (bare, ""),
+    };
+    if ["http:", "https:", "http", "https"].iter().any(|it| authority.eq_ignore_ascii_case(it)) {
+        return refuse("behind a scheme stands `://`");
+    }
+    let is_page = path.to_ascii_lowercase().ends_with(".html");
+    if is_page || path.split('/').any(|part| matches!(part, "v1" | "v2" | "v3")) {
+        return refuse(
+            "this is the address of a page or a request: leave out what follows the port",
+        );
+    }
+    if format!("/{path}").parse::<http::Uri>().is_err() || path.contains("//") {
+        return refuse("what follows the port is no path");
+    }
+    let path = (!path.is_empty()).then(|| path.to_owned());
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let Some((host, rest)) = rest.split_once(']') else {
+                return refuse("the bracket is not closed");
+            };
+            if !is_ipv6(host) {
+                return refuse("what stands in the brackets is no IPv6 address");
+            }
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return refuse("something other than a port follows the bracket"),
+            }
+        }
+        None if is_ipv6(authority) => return refuse("an IPv6 address needs brackets"),
+        None => match authority.split_once(':') {
+            Some((_, port)) if port.contains(':') => return refuse("it has more than one port"),
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    if host.is_empty() {
+        return refuse("it names no host");
+    }
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !is_ipv6(host) && !host.chars().all(is_host) {
+        return refuse("this is no host name");
+    }
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some("") => return refuse("no port follows the colon"),
+        Some(port) => match port.parse::<u64>().map(u16::try_from) {
+            Ok(Ok(port)) if port > 0 => port,
+            Ok(_) => return refuse("the port is not within 1 and 65535"),
+            Err(_) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
+                return refuse("the port is not within 1 and 65535");
+            }
+            Err(_) => return refuse("the port is not a number"),
+        },
+    };
+    match port.checked_add(grpc_offset) {
+        Some(grpc_port) => Ok((Server { host: host.to_owned(), port, grpc_port, scheme }, path)),
+        None => refuse("the gRPC port, computed from it, is above 65535"),
+    }
+}
+
+/// What is wrong with a text before it is taken for an address.
+fn odd(address: &str) -> Option<String> {
+    if address.contains(char::is_whitespace) {
+        return Some(
+            "addresses are separated by `,` or `;`, and none has a blank in it".to_owned(),
+        );
+    }
+    if let Some(quote) =
+        address.chars().find(|c| "\"'`\u{201c}\u{201d}\u{2018}\u{2019}".contains(*c))
+    {
+        return Some(format!("the quote {quote} is part of the value: leave it out"));
+    }
+    let wide = |c: char| match c {
+        '\u{3002}' => Some('.'),
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        '\u{3001}' => Some(','),
+        _ => None,
+    };
+    if let Some((found, meant)) = address.chars().find_map(|c| Some((c, wide(c)?))) {
+        return Some(format!("it has the full-width `{found}` where `{meant}` is meant"));
+    }
+    if address.contains(['$', '{', '}', '<', '>', '(', ')']) {
+        return Some("this is a placeholder that nothing has been put in place of".to_owned());
+    }
+    if address.contains('#') {
+        return Some(
+            "this is the address of the console in a browser: leave out what follows the port"
+                .to_owned(),
+        );
+    }
+    if address.contains('\\') {
+        return Some("it has a backslash".to_owned());
+    }
+    None
+}
+
+/// With or without a zone.
+fn is_ipv6(text: &str) -> bool {
+    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    address.parse::<Ipv6Addr>().is_ok()
+}
+
 fn authority(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
@@ -156,6 +257,82 @@ mod tests {
         let schemes: Vec<_> = servers.iter().map(Server::scheme).collect();
         assert_eq!(schemes, [Some(Scheme::Https), Some(Scheme::Http), None]);
         assert_eq!(servers[0].to_string(), "a:8848");
+    }
+
+    #[test]
+    fn whatever_people_write_is_read_or_refused_for_its_true_cause() {
+        for (text, read) in [
+            ("a", "a:8848"),
+            (" a:1 \n", "a:1"),
+            ("a:1,", "a:1"),
+            ("a:1;b:2;", "a:1 b:2"),
+            ("a:1 , b:2", "a:1 b:2"),
+            ("a:1,\n\tb:2", "a:1 b:2"),
+            ("HTTP://a:1", "a:1"),
+            ("HttpS://a:1/", "a:1"),
+            ("http://a:1///", "a:1"),
+            ("[::1]", "[::1]:8848"),
+            ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1"),
+            ("my_host.example-1:1", "my_host.example-1:1"),
+            ("a:1/nacos", "a:1 /nacos"),
+            ("http://a/nacos/", "a:8848 /nacos"),
+            ("a:1/nacos,b:1/nacos/", "a:1 b:1 /nacos"),
+            ("a:1/nacos,b:1", "a:1 b:1 /nacos"),
+            ("[::1]:1/x/y", "[::1]:1 /x/y"),
+        ] {
+            let (servers, path) = Server::parse_with_path(text, 1000).expect(text);
+            let servers = servers.iter().map(Server::to_string);
+            let shown: Vec<_> = servers.chain(path.map(|path| format!("/{path}"))).collect();
+            assert_eq!(shown.join(" "), read, "{text:?}");
+        }
+        for (text, cause) in [
+            ("tcp://a:1", "`tcp`"),
+            ("grpc://a:1", "`grpc`"),
+            ("nacos://a:1", "`nacos`"),
+            ("://a", "neither `http` nor `https`"),
+            ("http:/a", "`://`"),
+            ("http//a", "`://`"),
+            ("http:a", "the port is not a number"),
+            ("http://", "no host"),
+            (":80", "no host"),
+            ("a:1 b:1", "separated by"),
+            ("a:1\tb:1", "separated by"),
+            ("a:1\nb:1", "separated by"),
+            ("\"a:1\"", "quote \""),
+            ("'a:1,b:1'", "quote '"),
+            ("\u{201c}a:1\u{201d}", "quote"),
+            ("a\u{ff1a}1", "`:` is meant"),
+            ("a:1\u{ff0c}b:1", "`,` is meant"),
+            ("10\u{3002}0.0.1", "`.` is meant"),
+            ("a:", "no port"),
+            ("a:0", "within 1 and 65535"),
+            ("a:65536", "within 1 and 65535"),
+            ("a:99999999999999999999999", "within 1 and 65535"),
+            ("a:-1", "not a number"),
+            ("a:http", "not a number"),
+            ("a:65000", "gRPC port"),
+            ("a:1:2", "more than one port"),
+            ("::1", "needs brackets"),
+            ("fe80::1%eth0", "needs brackets"),
+            ("::1:8848", "needs brackets"),
+            ("[::1", "not closed"),
+            ("[::1]x", "follows the bracket"),
+            ("[a]:1", "no IPv6 address"),
+            ("${NACOS_ADDR}", "placeholder"),
+            ("$(NACOS_SERVICE_HOST):8848", "placeholder"),
+            ("<host>:8848", "placeholder"),
+            ("http://a:8848/nacos/#/login", "console"),
+            ("http://a:8848/nacos/index.html", "page"),
+            ("http://a:8848/nacos/v1/cs/configs", "page or a request"),
+            ("a:1/nacos,b:1/other", "two paths"),
+            ("a\\b", "backslash"),
+            ("nacos:pass@a:1", "neither a user nor a query"),
+        ] {
+            let error = Server::parse_with_path(text, 1000).expect_err(text);
+            assert!(error.contains(cause), "{text:?}: {error}");
+        }
+        let error = Server::parse_list("a:1/nacos", 1000).expect_err("a path");
+        assert!(error.contains("names a path, `/nacos`"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The environment, read once, when a configuration is started. A layer of its own rather than
 //! figment's, which would turn `012345` into a number before the target type was asked.
-use std::{ffi::OsString, sync::Arc};
+use std::{ffi::OsString, net::SocketAddr, sync::Arc};
 
 use crate::{
     format::parse_json,
@@ -30,6 +30,11 @@ pub(crate) fn layer(
             let name = name.to_string_lossy();
             return Err(Box::new(Issue::new(format!("variable {name} is not UTF-8"))));
         };
+        if is_link(path, value) {
+            let name = name.to_string_lossy();
+            tracing::warn!(variable = %name, "not read: Kubernetes and Docker set this for a service");
+            continue;
+        }
         if path.split("__").any(|key| key.is_empty() || key.contains(['.', '['])) {
             let name = name.to_string_lossy();
             return Err(Box::new(Issue::new(format!("variable {name} names no key"))));
@@ -42,6 +47,15 @@ pub(crate) fn layer(
 
 fn rest<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     name.strip_prefix(prefix)?.strip_prefix("__")
+}
+
+/// Whether a platform says so where a service is: `ORDERS__DB_PORT=tcp://10.0.0.1:5432`, where there
+/// is a service `orders--db`. Under any other name such an address may well be meant.
+fn is_link(path: &str, value: &str) -> bool {
+    let Some((scheme, address)) = value.split_once("://") else { return false };
+    ["tcp", "udp", "sctp"].contains(&scheme)
+        && address.parse::<SocketAddr>().is_ok()
+        && (path.ends_with("_PORT") || path.contains("_PORT_"))
 }
 
 fn node(value: &str) -> Node {
@@ -87,6 +101,19 @@ mod tests {
         assert_eq!(max, "012");
         assert_eq!(figment.extract_inner_lossy::<u8>("db.max_connections").expect("a number"), 12);
         assert_eq!(figment.data().expect("data")[&figment::Profile::Default].len(), 1);
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_is_no_configuration() {
+        let layer = layer_of(&[
+            ("ORDERS__DB_PORT", "tcp://10.0.0.1:5432"),
+            ("ORDERS__DB_PORT_5432_TCP", "tcp://10.0.0.1:5432"),
+            ("ORDERS__BROKER", "tcp://10.0.0.1:1883"),
+            ("ORDERS__HTTP_PORT", "80"),
+        ]);
+        let layer = layer.expect("valid");
+        let keys: Vec<_> = layer.dict().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["broker", "http_port"]);
     }
 
     #[test]

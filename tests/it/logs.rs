@@ -1,11 +1,15 @@
 //! What a session leaves in the log: enough to see an outage, never enough to fill a disk.
 use std::{
+    error::Error,
     fmt,
+    future::{Future, IntoFuture},
+    io,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use nacos_core::{Client, Instance};
+use nacos_core::{Client, Instance, lifecycle};
 use nacos_testkit::Server;
 use tracing::{
     Dispatch, Event, Level, Metadata, Subscriber,
@@ -184,4 +188,48 @@ async fn thousands_of_refusals_and_unreadable_pushes_are_a_line_a_minute() {
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings.iter().any(|line| line.contains("public")), "no name: {warnings:?}");
     drop(guards);
+}
+
+/// A server that accepts nobody.
+struct Silent;
+
+impl lifecycle::Server for Silent {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::from(([127, 0, 0, 1], 80)))
+    }
+
+    async fn serve(
+        self,
+        _: lifecycle::Connections,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        stop.await;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn registration_is_a_line_that_names_the_namespace() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = crate::support::builder(&server).namespace("staging").connect().await;
+    let client = client.expect("there");
+    let bound = lifecycle::Bound::new(Silent)
+        // What Kubernetes sets for a service of that name.
+        .with_environment_ip(Some("tcp://10.0.0.1:80".to_owned()))
+        .with_nacos(&client, "orders");
+    let serving = tokio::spawn(bound.into_future());
+    soon(async {
+        while !log.at(Level::INFO).iter().any(|line| line.contains("message=registered")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let infos = log.at(Level::INFO);
+    let line = infos.iter().find(|line| line.contains("message=registered")).expect("just seen");
+    assert!(line.contains("staging/DEFAULT_GROUP@@orders"), "{line}");
+    let warnings = log.at(Level::WARN);
+    assert!(warnings.iter().any(|line| line.contains("NACOS_REGISTER_IP")), "{warnings:?}");
+    assert_eq!(server.instances("staging", "DEFAULT_GROUP", "orders")[0].ip, "127.0.0.1");
+    serving.abort();
 }

@@ -351,3 +351,42 @@ async fn registering_while_disconnected_registers_at_the_next_connection() {
     assert_eq!(held(&server, "orders"), ["10.0.0.1:80"]);
     assert!(held(&server, "gone").is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn instance_that_nobody_could_call_is_refused_at_every_door_before_anything_is_sent() {
+    let server = server().await;
+    let client = crate::support::builder(&server).max_metadata(10).connect().await;
+    let client = client.expect("the server is there");
+    let naming = client.naming();
+    let good = Instance::new("orders.example", 80).with_metadata("zone", "eu-1");
+    let mut registration =
+        naming.register("good", good.clone()).expect("valid").ready().await.expect("registered");
+    let sent = || {
+        server.requests("InstanceRequest")
+            + server.requests("BatchInstanceRequest")
+            + server.requests("PersistentInstanceRequest")
+    };
+    let before = sent();
+    for bad in [
+        Instance::new("0.0.0.0", 80),
+        Instance::new("::", 80),
+        Instance::new("224.0.0.1", 80),
+        Instance::new("10.0.0.1:80", 80),
+        Instance::new("http://10.0.0.1", 80),
+        Instance::new(" 10.0.0.1", 80),
+        good.clone().with_metadata("a", "bc"),
+    ] {
+        let persistent = naming.register_persistent("persistent", &bad).await;
+        let errors = [
+            naming.register("bad", bad.clone()).map(drop).expect_err("refused"),
+            registration.update(bad.clone()).expect_err("refused"),
+            persistent.expect_err("refused"),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::InvalidOption, "{bad:?}");
+            assert!(std::error::Error::source(&error).is_some(), "the rule is named: {error:?}");
+        }
+    }
+    assert_eq!(sent(), before);
+    assert_eq!(registration.instance(), &good);
+}

@@ -151,10 +151,12 @@ async fn names_that_are_refused_leave_the_session_alone() {
         assert!(client.configs().get("a b").await.is_err());
         assert!(client.naming().register("订单", Instance::new("10.0.0.1", 1)).is_err());
         assert!(client.naming().register("orders", Instance::new(" ", 1)).is_err());
-        // One that the client lets pass, and the server does not.
         let metadata = Instance::new("10.0.0.1", 1).with_metadata("k", "v".repeat(2000));
+        assert!(client.naming().register("orders", metadata).is_err());
+        // One that the client lets pass, and the server does not.
         server.answer_next("InstanceRequest", 400);
-        let guard = client.naming().register("orders", metadata).expect("valid");
+        let guard =
+            client.naming().register("orders", Instance::new("10.0.0.1", 1)).expect("valid");
         assert_eq!(guard.ready().await.expect_err("refused").kind(), ErrorKind::Refused);
     })
     .await;

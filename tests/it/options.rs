@@ -38,6 +38,38 @@ async fn misspelt_variable_is_warned_about_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_kubernetes_sets_for_a_service_is_warned_about_and_real_options_are_read() {
+    let variables = [
+        ("NACOS_ENDPOINT_PORT", "tcp://10.0.0.1:8080"),
+        ("NACOS_SERVER_ADDR", "10.0.0.9:8848"),
+        ("NACOS_PORT", "tcp://10.0.0.2:8848"),
+    ];
+    let printed = child("options::reads_its_environment", &variables).await.expect("it runs");
+    assert!(printed.contains("Ok(") && printed.contains("10.0.0.9:8848"), "{printed}");
+    let warnings: Vec<_> = printed.lines().filter(|line| line.starts_with("warning")).collect();
+    let [warning] = warnings.as_slice() else { panic!("{printed}") };
+    assert!(warning.contains("NACOS_ENDPOINT_PORT") && warning.contains("Kubernetes"), "{warning}");
+}
+
+#[tokio::test]
+async fn names_that_people_try_are_warned_about_unless_ours_is_set_too() {
+    let variables = [
+        ("NACOS_NAMESPACE_ID", "staging"),
+        ("NACOS_CLIENT_USERNAME", "hunter2"),
+        ("NACOS_SERVER_ADDRESS", "10.0.0.8:8848"),
+        ("NACOS_SERVER_ADDR", "10.0.0.9:8848"),
+    ];
+    let printed = child("options::reads_its_environment", &variables).await.expect("it runs");
+    let mut warnings: Vec<_> = printed.lines().filter(|line| line.starts_with("warning")).collect();
+    warnings.sort_unstable();
+    let [namespace, user] = warnings.as_slice() else { panic!("{printed}") };
+    assert!(user.contains("NACOS_CLIENT_USERNAME") && user.contains("is NACOS_USERNAME meant?"));
+    assert!(namespace.contains("NACOS_NAMESPACE_ID"), "{namespace}");
+    assert!(namespace.contains("is NACOS_NAMESPACE meant?"), "{namespace}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[tokio::test]
 async fn variable_that_cannot_be_read_is_an_error_that_names_it() {
     let variables = [("NACOS_REQUEST_TIMEOUT", "hunter2")];
     let printed = child("options::reads_its_environment", &variables).await.expect("it runs");

@@ -43,6 +43,7 @@ fn floors_of_core_point_downwards() {
             "store",
             "error",
             "file",
+            "link_variable",
             "server",
             "locator",
             "state",

@@ -46,6 +46,11 @@ impl Claimed {
         self.state.clone()
     }
 
+    /// How much metadata an instance may have.
+    pub(crate) fn max_metadata(&self) -> usize {
+        self.connection.options.max_metadata
+    }
+
     /// Claims `instance` in place of what this guard claimed. Readers of the former claim's state
     /// end.
     pub(crate) fn restate(&mut self, instance: Instance) {

@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) app: String,
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,
+    /// Characters of an instance's metadata.
+    pub(crate) max_metadata: usize,
     /// For all servers together.
     pub(crate) connect_timeout: std::time::Duration,
     /// For one request, its repetitions included.

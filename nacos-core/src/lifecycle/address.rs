@@ -6,7 +6,10 @@ use std::{
 
 use tokio::net::{UdpSocket, lookup_host};
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    instance::check_ip,
+};
 
 /// What is known about a server's ip before a Nacos server is.
 #[derive(Clone, Debug, Default)]
@@ -35,13 +38,16 @@ impl Wishes {
     ///
     /// # Errors
     ///
-    /// An unspecified address such as `0.0.0.0` was asked for: nobody could call it.
+    /// Something was asked for that nobody could call, such as `0.0.0.0`, or that is no ip.
     pub(super) fn ip(&self, bound: SocketAddr) -> Result<Option<(String, Source)>, Error> {
         let named = [(&self.ip, Source::Option), (&self.environment, Source::Environment)];
         for (ip, source) in named {
             if let Some(ip) = ip {
+                check_ip(ip).map_err(|why| {
+                    let doing = format!("register the ip {ip:?}");
+                    Error::new(ErrorKind::InvalidOption, doing).because(why)
+                })?;
                 return match ip.parse::<IpAddr>() {
-                    Ok(address) if address.is_unspecified() => Err(unspecified(ip)),
                     Ok(address) => Ok(Some((address.to_canonical().to_string(), source))),
                     // Servers take any text, and clients that resolve names exist.
                     Err(_) => Ok(Some((ip.clone(), source))),
@@ -77,11 +83,6 @@ async fn leaving_for(address: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-fn unspecified(ip: &str) -> Error {
-    let why = "this is the address of no host, and nobody could call it";
-    Error::new(ErrorKind::InvalidOption, format!("register the ip {ip}")).because(why)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +107,10 @@ mod tests {
         assert_eq!(wishes.ip(UNSPECIFIED).expect("valid"), None);
         wishes.environment = Some("0.0.0.0".to_owned());
         assert_eq!(wishes.ip(BOUND).expect_err("refused").kind(), ErrorKind::InvalidOption);
+        for ip in ["224.0.0.1", "10.0.0.1:80", "http://10.0.0.1", " 10.0.0.1"] {
+            let wishes = Wishes { ip: Some(ip.to_owned()), ..Wishes::default() };
+            assert_eq!(wishes.ip(BOUND).expect_err(ip).kind(), ErrorKind::InvalidOption, "{ip}");
+        }
     }
 
     #[test]

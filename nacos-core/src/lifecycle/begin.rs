@@ -115,7 +115,8 @@ impl Run {
         let mut session = self.client.state();
         loop {
             tokio::select! {
-                Some(claim) = claim.changed() => log(&self.service, &claim),
+                // By the name that tells the namespace, too.
+                Some(claim) = claim.changed() => log(registration.service(), &claim),
                 // A host whose address changes loses its connection first.
                 Some(state) = session.changed() => {
                     let is_routed = matches!(self.ip, Some((_, Source::Route)));

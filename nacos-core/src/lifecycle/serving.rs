@@ -9,11 +9,14 @@ use std::{
     time::Duration,
 };
 
+use tracing::warn;
+
 use super::{Connections, Lifecycle, LifecycleReport, Shutdown, address::Wishes, run};
 use crate::{
     error::Error,
     instance::Instance,
     key::{ClusterName, InvalidName, ServiceKey},
+    link_variable::is_link,
 };
 
 /// A framework's server on a listener that is bound.
@@ -51,10 +54,19 @@ impl<S: Server> Bound<S> {
         Self { server, environment_ip: None }
     }
 
-    /// The ip to register where the program names none, as the environment has it. For frameworks'
-    /// crates.
+    /// The ip to register where the program names none, as the environment has it. What Kubernetes sets
+    /// for a service, `tcp://10.0.0.1:80`, is none, and warned about. For frameworks' crates.
     pub fn with_environment_ip(mut self, ip: Option<String>) -> Self {
-        self.environment_ip = ip;
+        let is_link = |ip: &String| {
+            let is_link = is_link(ip);
+            if is_link {
+                warn!(
+                    "NACOS_REGISTER_IP is not read: Kubernetes and Docker set such for a service"
+                );
+            }
+            is_link
+        };
+        self.environment_ip = ip.filter(|ip| !is_link(ip));
         self
     }
 

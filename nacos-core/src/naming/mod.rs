@@ -60,7 +60,7 @@ impl Naming {
         InvalidName: From<K::Error>,
     {
         let key = self.resolve(service)?;
-        Registration::check(&instance)?;
+        Registration::check(&instance, self.connection.options.max_metadata)?;
         let claim = self.connection.register(key.clone(), instance.clone());
         Ok(Registration::new(key, claim, instance))
     }
@@ -160,7 +160,7 @@ impl Naming {
         InvalidName: From<K::Error>,
     {
         let key = self.resolve(service)?;
-        instance.check()?;
+        instance.check(self.connection.options.max_metadata)?;
         self.persistent(
             "register a persistent instance of",
             &key,

@@ -25,8 +25,8 @@ impl Registration {
         Self { key, claim, instance }
     }
 
-    pub(super) fn check(instance: &Instance) -> Result<(), Error> {
-        instance.check()?;
+    pub(super) fn check(instance: &Instance, max_metadata: usize) -> Result<(), Error> {
+        instance.check(max_metadata)?;
         if instance.ephemeral {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl Registration {
     ///
     /// As for [`Naming::register`](crate::Naming::register).
     pub fn update(&mut self, instance: Instance) -> Result<(), Error> {
-        Self::check(&instance)?;
+        Self::check(&instance, self.claim.max_metadata())?;
         self.claim.restate(instance.clone());
         self.instance = instance;
         Ok(())

@@ -35,10 +35,22 @@ pub(super) fn check(options: &ClientOptions) -> Result<Option<Arc<dyn Credential
     }
 }
 
-/// The path below which to log in, without slashes around it.
-pub(super) fn context_path(options: &ClientOptions) -> Result<Arc<str>, Error> {
-    let path = given(options.context_path.as_ref());
-    let path = path.as_deref().map_or(CONTEXT_PATH, |path| path.trim().trim_matches('/'));
+/// The path below which to log in, without slashes around it. `behind` is one that stands behind
+/// addresses, and the option in which they do.
+pub(super) fn context_path(
+    options: &ClientOptions,
+    behind: Option<(&str, String)>,
+) -> Result<Arc<str>, Error> {
+    let own = given(options.context_path.as_ref());
+    let own = own.as_deref().map(|path| path.trim().trim_matches('/'));
+    if let (Some(own), Some((option, behind))) = (own, &behind)
+        && own != behind
+    {
+        let why = format!("it is another path than `/{behind}`, which `{option}` names");
+        return Err(invalid("context_path", why));
+    }
+    let behind = behind.map(|(_, path)| path);
+    let path = own.or(behind.as_deref()).unwrap_or(CONTEXT_PATH);
     match format!("/{path}").parse::<http::Uri>() {
         Ok(uri) if uri.path().trim_start_matches('/') == path => Ok(path.into()),
         _ => Err(invalid("context_path", "it cannot be the path of a URL")),
@@ -277,9 +289,9 @@ mod tests {
         let path = |text: &str| {
             let mut options = ClientOptions::default();
             options.set("contextPath", Given::Text(text.to_owned())).expect("readable");
-            context_path(&options).map(|path| path.to_string())
+            context_path(&options, None).map(|path| path.to_string())
         };
-        let default = context_path(&ClientOptions::default());
+        let default = context_path(&ClientOptions::default(), None);
         assert_eq!(default.expect("valid").as_ref(), "nacos");
         for (given, read) in [("nacos", "nacos"), ("/a/b/", "a/b"), ("/", ""), (" env ", "env")] {
             assert_eq!(path(given).expect("valid"), read);

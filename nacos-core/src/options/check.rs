@@ -1,7 +1,11 @@
 //! Options that contradict each other are refused here, before anything is sent.
 use std::{sync::Arc, time::Duration};
 
-use super::{Certificates, ClientOptions, access, locate, tls};
+use super::{
+    Certificates, ClientOptions, access,
+    locate::{self, Place},
+    tls,
+};
 use crate::{
     client::LONGEST,
     connection,
@@ -28,7 +32,7 @@ pub(crate) fn prepare(
     own: Option<Arc<dyn Credentials>>,
 ) -> Result<(connection::Options, Option<Certificates>), Error> {
     let (config_namespace, naming_namespace) = namespaces(&options)?;
-    let (servers, locator) = locate::servers(&options, &naming_namespace)?;
+    let Place { servers, locator, path } = locate::servers(&options, &naming_namespace)?;
     let (dialer, certificates) = tls::dialer(&options, &servers, locator.as_ref())?;
     let options = connection::Options {
         dialer,
@@ -36,10 +40,11 @@ pub(crate) fn prepare(
         locator,
         config_namespace,
         naming_namespace,
-        context_path: access::context_path(&options)?,
+        context_path: access::context_path(&options, path)?,
         credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
+        max_metadata: options.max_metadata.unwrap_or(MAX_METADATA),
         connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
         request_timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT).min(LONGEST),
         dedicated_thread: options.dedicated_thread.unwrap_or(false),
@@ -78,6 +83,7 @@ fn namespaces(options: &ClientOptions) -> Result<(Namespace, Namespace), Error> 
 const DEFAULT: Patience = Patience::DEFAULT;
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_METADATA: usize = 1024;
 const MIN_BACKOFF_CAP: Duration = Duration::from_millis(250);
 const RECEIVE_LIMIT: usize = 64 * 1024 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,6 +129,23 @@ mod tests {
         assert_eq!(kind(&[local, ("namespace", "a b")]), ErrorKind::InvalidName);
         let both = options(&[local, ("username", "nacos"), ("password", "secret")]);
         assert!(check(both, None).is_ok());
+    }
+
+    #[test]
+    fn path_behind_an_address_is_the_context_path_and_contradicts_no_other() {
+        let path = |fields: &[(&str, &str)]| {
+            let checked = check(options(fields), None).map_err(|error| format!("{error:?}"))?;
+            Ok::<_, String>(checked.context_path.to_string())
+        };
+        let behind = ("server_addr", "http://a:8848/env/,b:8848");
+        assert_eq!(path(&[("server_addr", "a")]).expect("valid"), "nacos");
+        assert_eq!(path(&[behind]).expect("valid"), "env");
+        assert_eq!(path(&[behind, ("context_path", "/env")]).expect("valid"), "env");
+        assert_eq!(path(&[("server_dns", "a/env")]).expect("valid"), "env");
+        let error = path(&[behind, ("context_path", "nacos")]).expect_err("which one?");
+        for part in ["context_path", "server_addr", "`/env`"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

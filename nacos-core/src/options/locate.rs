@@ -11,29 +11,42 @@ use crate::{
     server::Server,
 };
 
+/// Where the servers are.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Those that are given; none if there is a locator.
+    pub(super) servers: Vec<Server>,
+    /// Where their list is read.
+    pub(super) locator: Option<Locator>,
+    /// The option whose addresses name the path below which servers answer HTTP, and that path.
+    pub(super) path: Option<(&'static str, String)>,
+}
+
 /// The servers that are given, or where their list is read.
-pub(super) fn servers(
-    options: &ClientOptions,
-    namespace: &Namespace,
-) -> Result<(Vec<Server>, Option<Locator>), Error> {
+pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<Place, Error> {
     let grpc_offset = options.grpc_port_offset.unwrap_or(GRPC_PORT_OFFSET);
     let given = |text| Option::as_deref(text).filter(|text: &&str| !text.trim().is_empty());
+    let mut path = None;
     let source =
         match (given(&options.server_addr), given(&options.endpoint), given(&options.server_dns)) {
             (Some(addresses), None, None) => {
                 without_details(options, "server_addr")?;
-                return Ok((named("server_addr", addresses, grpc_offset)?, None));
+                let (servers, path) = named("server_addr", addresses, grpc_offset)?;
+                return Ok(Place { servers, locator: None, path });
             }
             (None, Some(text), None) => Source::Endpoint(endpoint(text, options, namespace)?),
             (None, None, Some(text)) => {
                 without_details(options, "server_dns")?;
-                match named("server_dns", text, grpc_offset)?.as_slice() {
+                let (given, behind) = named("server_dns", text, grpc_offset)?;
+                path = behind;
+                match given.as_slice() {
                     [name] => Source::Name(name.clone()),
                     _ => return Err(invalid("server_dns", "it is more than one name")),
                 }
             }
             (None, None, None) => {
-                let why = "no server is named, nor is there an `endpoint` that lists them";
+                let why = "no server is named, nor is there an `endpoint` that lists them: set the \
+                           option, or the variable NACOS_SERVER_ADDR and use `from_env`";
                 return Err(invalid("server_addr", why));
             }
             (Some(_), Some(_), _) => return Err(both("server_addr", "endpoint")),
@@ -41,7 +54,8 @@ pub(super) fn servers(
             (None, Some(_), Some(_)) => return Err(both("endpoint", "server_dns")),
         };
     let refresh = options.endpoint_refresh.unwrap_or(REFRESH).clamp(MIN_REFRESH, LONGEST);
-    Ok((Vec::new(), Some(Locator { source, refresh, grpc_offset })))
+    let locator = Some(Locator { source, refresh, grpc_offset });
+    Ok(Place { servers: Vec::new(), locator, path })
 }
 
 /// What says more about an address server is a contradiction where `source` names the servers. That
@@ -63,12 +77,15 @@ fn both(one: &str, other: &str) -> Error {
     invalid(other, format!("it is given beside `{one}`, and only one of them can be meant"))
 }
 
-fn named(option: &str, addresses: &str, grpc_offset: u16) -> Result<Vec<Server>, Error> {
-    let servers = Server::parse_list(addresses, grpc_offset).map_err(|why| invalid(option, why))?;
+type Named = (Vec<Server>, Option<(&'static str, String)>);
+
+fn named(option: &'static str, addresses: &str, grpc_offset: u16) -> Result<Named, Error> {
+    let (servers, path) =
+        Server::parse_with_path(addresses, grpc_offset).map_err(|why| invalid(option, why))?;
     if servers.is_empty() {
         return Err(invalid(option, "no server is named"));
     }
-    Ok(servers)
+    Ok((servers, path.map(|path| (option, path))))
 }
 
 fn endpoint(text: &str, options: &ClientOptions, namespace: &Namespace) -> Result<Endpoint, Error> {
@@ -97,9 +114,10 @@ mod tests {
         for (name, value) in fields {
             options.set(name, super::super::Given::Text((*value).to_owned())).expect("readable");
         }
-        servers(&options, &"staging".parse().expect("valid")).map_err(|error| {
+        let place = servers(&options, &"staging".parse().expect("valid")).map_err(|error| {
             format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
-        })
+        })?;
+        Ok((place.servers, place.locator))
     }
 
     #[test]
@@ -126,7 +144,9 @@ mod tests {
             assert!(pair.iter().all(|name| error.contains(name)), "{error}");
         }
         let error = check(&[("server_addr", " ")]).expect_err("no source");
-        assert!(error.contains("server_addr") && error.contains("endpoint"), "{error}");
+        for name in ["server_addr", "endpoint", "NACOS_SERVER_ADDR"] {
+            assert!(error.contains(name), "{error}");
+        }
         assert!(check(&[("server_dns", "a,b")]).is_err());
     }
 

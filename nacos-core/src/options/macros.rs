@@ -71,6 +71,7 @@ macro_rules! options {
     (@type secret) => { crate::Secret };
     (@type port) => { u16 };
     (@type bytes) => { usize };
+    (@type count) => { usize };
     (@type time) => { std::time::Duration };
     (@type flag) => { bool };
     (@type tls_version) => { crate::TlsVersion };
@@ -82,6 +83,7 @@ macro_rules! options {
     (@shown secret) => { "text, a secret" };
     (@shown port) => { "number" };
     (@shown bytes) => { "bytes" };
+    (@shown count) => { "number" };
     (@shown time) => { "time: `500ms`, `5s`, `2m`, `1h`" };
     (@shown flag) => { "`true` or `false`" };
     (@shown tls_version) => { "`1.2` or `1.3`" };
@@ -96,6 +98,7 @@ macro_rules! options {
     (@read secret $given:ident) => { $given.secret() };
     (@read port $given:ident) => { $given.number() };
     (@read bytes $given:ident) => { $given.number() };
+    (@read count $given:ident) => { $given.number() };
     (@read time $given:ident) => { $given.time() };
     (@read flag $given:ident) => { $given.flag() };
     (@read tls_version $given:ident) => { $given.tls_version() };

@@ -3,7 +3,8 @@ use super::macros::options;
 
 options! {
     /// The servers: `host[:port]`, several separated by `,` or `;`. The port is the main (HTTP)
-    /// one, 8848 if it is left out; an IPv6 address stands in brackets.
+    /// one, 8848 if it is left out; an IPv6 address stands in brackets. A path behind an address is
+    /// the `context_path`.
     ///
     /// Several addresses of one name are one server: each is tried until one answers.
     server_addr: text, default "none; this, `endpoint` or `server_dns` is required",
@@ -152,6 +153,11 @@ options! {
 
     /// The largest message that is read. A larger one costs itself, not the session.
     receive_limit: bytes, default "64 MiB", also "nacos.remote.client.grpc.maxinbound.message.size";
+
+    /// How much metadata an instance may have: characters of all keys and values. More is refused
+    /// before anything is sent. Servers since 2.3 refuse more than 1024, unless they are told
+    /// otherwise (`nacos.naming.service.metadata.length`).
+    max_metadata: count, default "1024";
 
     /// Runs the session on a thread of its own, so that a runtime whose workers are all blocked
     /// costs neither the connection nor a registration.

@@ -12,15 +12,22 @@ pub(super) fn option(unknown: &str) -> Option<&'static str> {
 ///
 /// Less may differ than in a file, where every name is meant for us: for a service called `nacos`
 /// Kubernetes sets `NACOS_SERVICE_HOST` and `NACOS_PORT_8848_TCP`.
-pub(crate) fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str, value: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
-    if !upper.starts_with("NACOS") {
+    let is_ours = ["NACOS", "SPRING_CLOUD_NACOS", "SPRING.CLOUD.NACOS"];
+    if !is_ours.iter().any(|prefix| upper.starts_with(prefix)) {
         return None;
     }
     let also = |row: &Row| row.also.iter().map(|also| also.name.to_owned()).collect::<Vec<_>>();
     let known: Vec<_> =
         OPTIONS.iter().flat_map(|row| also(row).into_iter().chain([row.variable()])).collect();
-    if known.iter().any(|known| known == name) {
+    if known.iter().any(|known| known == name) || name == REGISTER_IP {
+        return None;
+    }
+    if let Some(ours) = tried(name, value) {
+        return Some(ours);
+    }
+    if !upper.starts_with("NACOS") {
         return None;
     }
     let distances = known.into_iter().map(|known| {
@@ -28,6 +35,44 @@ pub(crate) fn variable(name: &str) -> Option<String> {
         (distance, known)
     });
     nearest(distances, MOST_TYPOS_OF_A_VARIABLE)
+}
+
+/// Our variable for a name that people try, because others have it or one would guess it.
+fn tried(name: &str, value: &str) -> Option<String> {
+    let plain = plain(name);
+    let rest = PREFIXES.iter().find_map(|prefix| plain.strip_prefix(prefix))?;
+    let of_part = |part: &str| -> Option<&str> { rest.strip_prefix(part) };
+    // Documents and services have namespaces of their own, and nothing else.
+    for (part, ours) in [
+        ("config", "NACOS_CONFIG_NAMESPACE"),
+        ("naming", "NACOS_NAMING_NAMESPACE"),
+        ("discovery", "NACOS_NAMING_NAMESPACE"),
+    ] {
+        if of_part(part).is_some_and(|rest| NAMESPACE.contains(&rest)) {
+            return Some(ours.to_owned());
+        }
+    }
+    let parts = ["client", "config", "naming", "discovery"];
+    let bare = parts.iter().find_map(|part| of_part(part)).filter(|bare| !bare.is_empty());
+    for rest in [Some(rest), bare].into_iter().flatten() {
+        // A number that a platform does not set: that would be a URL.
+        if NUMBERS.iter().any(|(name, _)| *name == rest) && value.trim().parse::<u16>().is_err() {
+            continue;
+        }
+        let all = TRIED.iter().chain(NUMBERS);
+        if let Some((_, ours)) = all.clone().find(|(name, _)| *name == rest) {
+            return Some((*ours).to_owned());
+        }
+        // Ours, behind somebody else's prefix; what the server's own image is told is not that.
+        let row = OPTIONS.iter().find(|row| self::plain(row.name) == rest);
+        let said = self::plain(&row.map(Row::variable).unwrap_or_default());
+        if let Some(row) = row
+            && said != plain
+        {
+            return Some(row.variable());
+        }
+    }
+    None
 }
 
 fn nearest<T: Ord>(distances: impl Iterator<Item = (usize, T)>, most: usize) -> Option<T> {
@@ -48,6 +93,86 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
+/// Read where a server of ours is registered, by the crates of the frameworks.
+const REGISTER_IP: &str = "NACOS_REGISTER_IP";
+/// In front of what is tried.
+const PREFIXES: &[&str] = &["springcloudnacos", "nacos"];
+const NAMESPACE: &[&str] = &["namespace", "namespaceid", "tenant", "tenantid"];
+/// What people try, without its prefix, and ours.
+const TRIED: &[(&str, &str)] = &[
+    ("addr", "NACOS_SERVER_ADDR"),
+    ("address", "NACOS_SERVER_ADDR"),
+    ("addresses", "NACOS_SERVER_ADDR"),
+    ("addrs", "NACOS_SERVER_ADDR"),
+    ("host", "NACOS_SERVER_ADDR"),
+    ("hosts", "NACOS_SERVER_ADDR"),
+    ("server", "NACOS_SERVER_ADDR"),
+    ("serveraddress", "NACOS_SERVER_ADDR"),
+    ("serveraddresses", "NACOS_SERVER_ADDR"),
+    ("serveraddrs", "NACOS_SERVER_ADDR"),
+    ("serverhost", "NACOS_SERVER_ADDR"),
+    ("serverlist", "NACOS_SERVER_ADDR"),
+    ("serverurl", "NACOS_SERVER_ADDR"),
+    ("uri", "NACOS_SERVER_ADDR"),
+    ("url", "NACOS_SERVER_ADDR"),
+    ("endpointurl", "NACOS_ENDPOINT"),
+    ("namespaceid", "NACOS_NAMESPACE"),
+    ("namespacename", "NACOS_NAMESPACE"),
+    ("ns", "NACOS_NAMESPACE"),
+    ("tenant", "NACOS_NAMESPACE"),
+    ("tenantid", "NACOS_NAMESPACE"),
+    // What begins with `auth` is mostly the server's.
+    ("authuser", "NACOS_USERNAME"),
+    ("authusername", "NACOS_USERNAME"),
+    ("authpassword", "NACOS_PASSWORD"),
+    ("login", "NACOS_USERNAME"),
+    ("user", "NACOS_USERNAME"),
+    ("userid", "NACOS_USERNAME"),
+    ("pass", "NACOS_PASSWORD"),
+    ("passwd", "NACOS_PASSWORD"),
+    ("pwd", "NACOS_PASSWORD"),
+    ("userpassword", "NACOS_PASSWORD"),
+    ("bearertoken", "NACOS_ACCESS_TOKEN"),
+    ("tokenfile", "NACOS_ACCESS_TOKEN_FILE"),
+    ("accesskeyid", "NACOS_ACCESS_KEY"),
+    ("ak", "NACOS_ACCESS_KEY"),
+    ("accesskeysecret", "NACOS_SECRET_KEY"),
+    ("accesssecret", "NACOS_SECRET_KEY"),
+    ("sk", "NACOS_SECRET_KEY"),
+    ("region", "NACOS_SIGNATURE_REGION"),
+    ("regionid", "NACOS_SIGNATURE_REGION"),
+    ("application", "NACOS_APP"),
+    ("applicationname", "NACOS_APP"),
+    ("appname", "NACOS_APP"),
+    ("context", "NACOS_CONTEXT_PATH"),
+    ("servercontextpath", "NACOS_CONTEXT_PATH"),
+    ("connectiontimeout", "NACOS_CONNECT_TIMEOUT"),
+    ("timeout", "NACOS_REQUEST_TIMEOUT"),
+    ("timeoutms", "NACOS_REQUEST_TIMEOUT"),
+    ("enabletls", "NACOS_TLS"),
+    ("https", "NACOS_TLS"),
+    ("ssl", "NACOS_TLS"),
+    ("tlsenable", "NACOS_TLS"),
+    ("tlsenabled", "NACOS_TLS"),
+    ("usetls", "NACOS_TLS"),
+    ("cacert", "NACOS_TLS_CA_FILE"),
+    ("cafile", "NACOS_TLS_CA_FILE"),
+    ("tlsca", "NACOS_TLS_CA_FILE"),
+    ("tlscacert", "NACOS_TLS_CA_FILE"),
+    ("tlscert", "NACOS_TLS_CERT_FILE"),
+    ("tlskey", "NACOS_TLS_KEY_FILE"),
+    ("clientip", REGISTER_IP),
+    ("ip", REGISTER_IP),
+    ("localip", REGISTER_IP),
+    ("instanceip", REGISTER_IP),
+];
+/// The same, where Kubernetes sets the same name to something else.
+const NUMBERS: &[(&str, &str)] = &[
+    ("port", "NACOS_SERVER_ADDR"),
+    ("grpcport", "NACOS_GRPC_PORT_OFFSET"),
+    ("grpcoffset", "NACOS_GRPC_PORT_OFFSET"),
+    ("portoffset", "NACOS_GRPC_PORT_OFFSET"),
+];
 /// What differs by more is another word.
 const MOST_TYPOS: usize = 3;
 const MOST_TYPOS_OF_A_VARIABLE: usize = 2;
@@ -65,7 +190,49 @@ mod tests {
             ("NACOS_PASWORD", "NACOS_PASSWORD"),
             ("nacos_remote_client_rpc_tls_enabled", "nacos_remote_client_rpc_tls_enable"),
         ] {
-            assert_eq!(variable(misspelt).as_deref(), Some(meant), "{misspelt}");
+            assert_eq!(variable(misspelt, "v").as_deref(), Some(meant), "{misspelt}");
+        }
+    }
+
+    #[test]
+    fn name_that_people_try_has_ours_beside_it() {
+        for (tried, meant) in [
+            ("NACOS_NAMESPACE_ID", "NACOS_NAMESPACE"),
+            ("NACOS_CLIENT_NAMESPACE", "NACOS_NAMESPACE"),
+            ("NACOS_TENANT", "NACOS_NAMESPACE"),
+            ("NACOS_CONFIG_NAMESPACE_ID", "NACOS_CONFIG_NAMESPACE"),
+            ("NACOS_DISCOVERY_NAMESPACE", "NACOS_NAMING_NAMESPACE"),
+            ("SPRING_CLOUD_NACOS_DISCOVERY_NAMESPACE", "NACOS_NAMING_NAMESPACE"),
+            ("NACOS_CLIENT_USERNAME", "NACOS_USERNAME"),
+            ("NACOS_AUTH_USERNAME", "NACOS_USERNAME"),
+            ("NACOS_USER_NAME", "NACOS_USERNAME"),
+            ("NACOS_USER", "NACOS_USERNAME"),
+            ("NACOS_CLIENT_PASSWORD", "NACOS_PASSWORD"),
+            ("NACOS_PWD", "NACOS_PASSWORD"),
+            ("NACOS_SERVER_ADDRESS", "NACOS_SERVER_ADDR"),
+            ("NACOS_SERVER_ADDRESSES", "NACOS_SERVER_ADDR"),
+            ("NACOS_ADDR", "NACOS_SERVER_ADDR"),
+            ("NACOS_HOST", "NACOS_SERVER_ADDR"),
+            ("NACOS_SERVER", "NACOS_SERVER_ADDR"),
+            ("NACOS_URL", "NACOS_SERVER_ADDR"),
+            ("NACOS_CONFIG_SERVER_ADDR", "NACOS_SERVER_ADDR"),
+            ("SPRING_CLOUD_NACOS_CONFIG_SERVER_ADDR", "NACOS_SERVER_ADDR"),
+            ("spring.cloud.nacos.server-addr", "NACOS_SERVER_ADDR"),
+            ("nacos.server-addr", "NACOS_SERVER_ADDR"),
+            ("NACOS_APP_NAME", "NACOS_APP"),
+            ("NACOS_TIMEOUT", "NACOS_REQUEST_TIMEOUT"),
+            ("NACOS_CLIENT_IP", "NACOS_REGISTER_IP"),
+            ("NACOS_CLIENT_LOCAL_IP", "NACOS_REGISTER_IP"),
+            ("NACOS_TLS_ENABLED", "NACOS_TLS"),
+        ] {
+            assert_eq!(variable(tried, "v").as_deref(), Some(meant), "{tried}");
+        }
+        // Kubernetes sets this to a URL, people to a number.
+        assert_eq!(variable("NACOS_PORT", "8848").as_deref(), Some("NACOS_SERVER_ADDR"));
+        for (name, ours) in TRIED.iter().chain(NUMBERS) {
+            let known = OPTIONS.iter().any(|row| row.variable() == *ours) || *ours == REGISTER_IP;
+            assert!(known, "{ours} is no variable of ours");
+            assert!(OPTIONS.iter().all(|row| plain(row.name) != *name), "{name} is an option");
         }
     }
 
@@ -99,7 +266,7 @@ mod tests {
             "NACOS_AUTH_IDENTITY_VALUE",
             "NACOS_REGISTER_IP",
         ] {
-            assert_eq!(variable(name), None, "{name}");
+            assert_eq!(variable(name, "tcp://10.0.0.1:8848"), None, "{name}");
         }
     }
 }

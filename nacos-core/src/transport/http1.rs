@@ -190,7 +190,46 @@ const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
     use super::*;
+
+    /// An answer that is of no use and never ends.
+    #[tokio::test]
+    async fn endless_answer_lets_a_deadline_be_looked_at() {
+        for (head, piece) in [
+            ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+            ("HTTP/1.1 200 OK\r\n", "a: b\r\n"),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "a=b;"),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", "a: b\r\n"),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("bound").to_string();
+            let server = Server::parse_list(&address, 0).expect("valid").remove(0);
+            let dialer = Dialer::plain();
+            let form = Form::new([("username", "nacos")]);
+            let answer = post_form(&dialer, &server, "/login", form);
+            let endless = async {
+                let (mut socket, _) = listener.accept().await.expect("a client");
+                let many = piece.repeat(1000);
+                let _ = socket.write_all(head.as_bytes()).await;
+                while socket.write_all(many.as_bytes()).await.is_ok() {}
+                std::future::pending::<()>().await;
+            };
+            let others = async {
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                // Refused, or still read: either way others have their turn.
+                biased;
+                () = others => {}
+                answer = answer => assert!(answer.is_err(), "{piece} is no answer"),
+                () = endless => {}
+            }
+        }
+    }
 
     #[test]
     fn fields_are_encoded_and_never_shown() {

@@ -2,7 +2,7 @@
 
 mod client;
 
-use client::{Client, instance};
+use client::{Client, http, instance};
 use nacos_testkit::{Behaviour, Server};
 use serde_json::{Value, json};
 
@@ -140,6 +140,65 @@ async fn each_line_announces_its_abilities() {
         let expected: Value = expected.into_iter().map(|name| (name, true)).collect();
         assert_eq!(body["abilityTable"], expected, "{behaviour:?}");
     }
+}
+
+#[tokio::test]
+async fn operators_use_the_paths_that_their_server_has_left_them() {
+    for (behaviour, older, newer) in
+        [(Nacos2_3, 200, 404), (Nacos2_5, 200, 404), (Nacos3_0, 410, 200), (Nacos3_3, 404, 200)]
+    {
+        let server = started(behaviour).await;
+        server.register("", "g", "s", nacos_testkit::Instance::new("10.0.0.1", 80));
+        let change = "?serviceName=s&groupName=g&ip=10.0.0.1&port=80&weight=7";
+        for (family, expected) in [("v1", older), ("v3/admin", newer)] {
+            let path = format!("/nacos/{family}/ns/instance{change}");
+            let (status, body) = http(server.addr(), "PUT", &path, "").await.expect("answered");
+            assert_eq!(status, expected, "{behaviour:?} {family}: {body}");
+        }
+        let client = Client::set_up(&server).await;
+        let query = json!({ "namespace": "public", "serviceName": "s", "groupName": "g" });
+        let (_, body) = client.call("ServiceQueryRequest", &query).await.expect("answered");
+        assert_eq!(body["serviceInfo"]["hosts"][0]["weight"], 7.0, "{behaviour:?}");
+    }
+}
+
+#[tokio::test]
+async fn client_of_3_reads_and_lists_and_publishes_no_document_over_http() {
+    for behaviour in [Nacos3_0, Nacos3_3] {
+        let server = started(behaviour).await;
+        server.publish("", "g", "d", "x");
+        let path = "/nacos/v3/client/cs/config?dataId=d&groupName=g&namespaceId=public";
+        let (status, body) = http(server.addr(), "GET", path, "").await.expect("answered");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((status, &body["data"]["content"]), (200, &json!("x")));
+        let missing = path.replace("dataId=d", "dataId=e");
+        let (status, body) = http(server.addr(), "GET", &missing, "").await.expect("answered");
+        assert!(status == 404 && body.contains("20004"), "{body}");
+        let publish = http(server.addr(), "POST", path, "content=y").await.expect("answered");
+        assert_eq!(publish.0, 405);
+        let instance = "serviceName=s&groupName=g&ip=10.0.0.1&port=80";
+        let path = "/nacos/v3/client/ns/instance";
+        assert_eq!(http(server.addr(), "POST", path, instance).await.expect("answered").0, 200);
+        let path = format!("{path}/list?{instance}");
+        let (_, body) = http(server.addr(), "GET", &path, "").await.expect("answered");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(body["data"][0]["port"], 80, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn operators_of_3_log_in_though_clients_need_not() {
+    let builder = Server::builder().credentials("nacos", "secret").authentication(false);
+    let server = builder.start().await.expect("free ports");
+    let path = "/nacos/v3/admin/cs/config?dataId=d&groupName=g";
+    assert_eq!(http(server.addr(), "POST", path, "content=x").await.expect("answered").0, 403);
+    let path = format!("{path}&accessToken={}", server.issue_token());
+    assert_eq!(http(server.addr(), "POST", &path, "content=x").await.expect("answered").0, 200);
+    assert_eq!(server.document("", "g", "d").map(|it| it.content).as_deref(), Some("x"));
+    let open = "/nacos/v3/client/cs/config?dataId=d&groupName=g";
+    assert_eq!(http(server.addr(), "GET", open, "").await.expect("answered").0, 200);
+    let removed = http(server.addr(), "DELETE", &path, "").await.expect("answered");
+    assert_eq!((removed.0, server.document("", "g", "d")), (200, None));
 }
 
 async fn open(behaviour: Behaviour) -> (Server, Client) {

@@ -18,11 +18,28 @@ pub(crate) struct Check {
     pub(crate) captured: Option<fn(&Capture) -> Observation>,
     /// Whether other checks must not be under way meanwhile: it breaks what they stand on.
     pub(crate) alone: bool,
+    /// What it takes of a server that somebody else runs.
+    pub(crate) needs: Needs,
+}
+
+/// What a check needs of a server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// That it demands a login.
+    Login,
+    /// That it is the suite's own: it is restarted, set up for this, or changed as by an operator.
+    Own,
 }
 
 impl Check {
     pub(crate) const fn captured(mut self, by: fn(&Capture) -> Observation) -> Self {
         self.captured = Some(by);
+        self
+    }
+
+    pub(crate) const fn needs(mut self, needs: Needs) -> Self {
+        self.needs = needs;
         self
     }
 
@@ -40,6 +57,7 @@ macro_rules! check {
             run: |subject| Box::pin($run(subject)),
             captured: None,
             alone: false,
+            needs: $crate::check::Needs::Nothing,
         }
     };
 }

@@ -21,16 +21,20 @@ pub(crate) enum Column {
     RNacosTestkit,
     Captured,
     Nacos3_0,
+    Nacos2_5,
+    Nacos3_3,
 }
 
 impl Column {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Java,
         Self::Nacos2_3,
         Self::RNacos,
         Self::RNacosTestkit,
         Self::Captured,
         Self::Nacos3_0,
+        Self::Nacos2_5,
+        Self::Nacos3_3,
     ];
 
     fn title(self) -> &'static str {
@@ -41,15 +45,20 @@ impl Column {
             Self::RNacosTestkit => "`RNacos`",
             Self::Captured => "Java 3.0.3, captured",
             Self::Nacos3_0 => "`Nacos3_0`",
+            Self::Nacos2_5 => "`Nacos2_5`",
+            Self::Nacos3_3 => "`Nacos3_3`, *not seen*",
         }
     }
 
-    /// The real server that this column of the test server imitates.
+    /// The column that this one is shown beside: the real server that it imitates, or its neighbour
+    /// in the test server.
     fn model(self) -> Option<Self> {
         match self {
             Self::Nacos2_3 => Some(Self::Java),
             Self::RNacosTestkit => Some(Self::RNacos),
             Self::Nacos3_0 => Some(Self::Captured),
+            Self::Nacos2_5 => Some(Self::Nacos2_3),
+            Self::Nacos3_3 => Some(Self::Nacos3_0),
             Self::Java | Self::RNacos | Self::Captured => None,
         }
     }

@@ -4,7 +4,7 @@
 //! words what was observed. What our client promises everywhere it asserts. Each run compares what
 //! it has observed with the cell of `CONFORMANCE.md`; `NACOS_CONFORMANCE=write` writes the cells
 //! instead. The test server is checked in every run, on a paused clock; real servers where
-//! `NACOS_REAL=1` asks for them; the captures against the columns of the servers they are from.
+//! `NACOS_REAL=1` asks for them, and a running one that `NACOS_REAL_ADDR` names; the captures against the columns of the servers they are from.
 #[path = "../../nacos-testkit/tests/client/mod.rs"]
 mod client;
 
@@ -16,22 +16,33 @@ mod http;
 mod run;
 mod subject;
 mod themes;
+mod trace;
 mod wire;
 mod witness;
 
 use nacos_testkit::Behaviour;
-use servers::{Product, covers};
+use servers::{Given, Kind, Product, covers};
 
 use capture::Capture;
 use document::{Column, Document, write_asked_for};
 
 #[tokio::test(start_paused = true)]
-async fn test_server_like_nacos_2() {
+async fn test_server_like_nacos_2_3() {
     run::on_test_server(Behaviour::Nacos2_3).await.settle(Column::Nacos2_3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn test_server_like_nacos_3() {
+async fn test_server_like_nacos_2_5() {
+    run::on_test_server(Behaviour::Nacos2_5).await.settle(Column::Nacos2_5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn test_server_like_nacos_3_3() {
+    run::on_test_server(Behaviour::Nacos3_3).await.settle(Column::Nacos3_3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn test_server_like_nacos_3_0() {
     run::on_test_server(Behaviour::Nacos3_0).await.settle(Column::Nacos3_0);
 }
 
@@ -51,6 +62,22 @@ fn java_nacos() {
 fn r_nacos() {
     if covers(Product::RNacos) {
         run::on_real_server(Product::RNacos).settle(Column::RNacos);
+    }
+}
+
+/// One that somebody else runs: see `servers::Given`.
+#[test]
+fn given_server() {
+    if let Some(given) = Given::from_env() {
+        let observed = run::on_given_server(given);
+        observed.is_as_written(match given.kind() {
+            Kind::RNacos => Column::RNacos,
+            Kind::Nacos2_3 => Column::Java,
+            // Of these the test server's word is all there is.
+            Kind::Nacos2_5 => Column::Nacos2_5,
+            Kind::Nacos3_0 => Column::Nacos3_0,
+            Kind::Nacos3_3 => Column::Nacos3_3,
+        });
     }
 }
 

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use nacos_testkit::Behaviour;
-use servers::Product;
+use servers::{Given, Product};
 use tokio::{
     task::{LocalSet, spawn_local},
     time::timeout,
@@ -11,11 +11,13 @@ use tokio::{
 
 use crate::{
     capture::Capture,
-    check::Check,
+    check::{Check, Needs},
     document::{Column, Document, write_asked_for},
     hold::Accepted,
     subject::Subject,
     themes::checks,
+    trace,
+    wire::Wire,
     witness::{self, Payload},
 };
 
@@ -40,28 +42,51 @@ pub(crate) async fn on_test_server(behaviour: Behaviour) -> Observed {
 
 /// All checks at the same time, but for those that must be alone: most of them wait.
 pub(crate) fn on_real_server(product: Product) -> Observed {
-    let subject = Rc::new(Subject::real(product));
+    let observed = on_real(&Rc::new(Subject::real(product)), &chosen().collect::<Vec<_>>());
+    witness::keep(&format!("{}-{}", product.name(), product.version()), &observed.heard);
+    observed
+}
+
+/// The same on a server that somebody else runs, but for what only an operator may do; what is
+/// skipped is said, and what was written is removed.
+pub(crate) fn on_given_server(given: &'static Given) -> Observed {
+    println!("covered: {} on {}, under {}", given.kind(), given.addr(), given.prefix());
+    let subject = Rc::new(Subject::given(given));
+    let mut checks = Vec::new();
+    for check in chosen() {
+        match check.needs {
+            Needs::Own => println!("skipped {}: it needs a server of its own", check.what),
+            Needs::Login if given.credentials().is_none() => {
+                println!("skipped {}: no NACOS_REAL_USERNAME is given", check.what);
+            }
+            Needs::Login | Needs::Nothing => checks.push(check),
+        }
+    }
+    on_real(&subject, &checks)
+}
+
+fn on_real(subject: &Rc<Subject>, checks: &[Check]) -> Observed {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let all = async {
         let mut observed = Observed::default();
         // The last themes wait longest: they begin first.
-        let together: Vec<Check> = chosen().filter(|check| !check.alone).collect();
-        let together = together
-            .into_iter()
-            .rev()
-            .map(|check| observe(check, Rc::clone(&subject)).map(move |seen| (check, seen)));
+        let together = checks.iter().copied().rev().filter(|check| !check.alone);
+        let together =
+            together.map(|check| observe(check, Rc::clone(subject)).map(move |seen| (check, seen)));
         let mut together = futures_util::stream::iter(together).buffer_unordered(AT_ONCE);
         while let Some((check, seen)) = together.next().await {
             observed.note(check, seen);
         }
-        for check in chosen().filter(|check| check.alone) {
-            observed.note(check, observe(check, Rc::clone(&subject)).await);
+        for check in checks.iter().copied().filter(|check| check.alone) {
+            observed.note(check, observe(check, Rc::clone(subject)).await);
+        }
+        if subject.is_given() {
+            let removed = timeout(PATIENCE, trace::remove(&Wire::to(subject).await)).await;
+            println!("removed {} documents", removed.expect("a server removes what it is told to"));
         }
         observed
     };
-    let observed = LocalSet::new().block_on(&runtime.expect("a runtime"), all);
-    witness::keep(&format!("{}-{}", product.name(), product.version()), &observed.heard);
-    observed
+    LocalSet::new().block_on(&runtime.expect("a runtime"), all)
 }
 
 /// Runs one check as a task of its own: when it panics, the others go on.
@@ -81,7 +106,7 @@ impl Observed {
     fn note(&mut self, check: Check, seen: Result<(String, Vec<Payload>), String>) {
         match seen {
             Ok((seen, heard)) => {
-                self.seen.insert(check.what, seen);
+                self.seen.insert(check.what, trace::usual(&seen));
                 self.heard.insert(check.what, heard);
             }
             Err(why) => {
@@ -103,6 +128,12 @@ impl Observed {
             "checks of {column:?} that came to nothing: {:?}",
             self.failed
         );
+    }
+
+    /// Compares with this column of the document, and never writes; nothing may have failed.
+    pub(crate) fn is_as_written(&self, column: Column) {
+        Document::read().assert_column(column, &self.seen);
+        assert!(self.failed.is_empty(), "checks that came to nothing: {:?}", self.failed);
     }
 
     /// Compares with this column of the document, and never writes.

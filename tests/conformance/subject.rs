@@ -7,14 +7,22 @@ use std::{
 
 use nacos_core::{Client, ClientBuilder, SessionState};
 use nacos_testkit::{Behaviour, Server};
-use servers::{JavaNacos, Product, RNacos, Running};
+use servers::{Given, JavaNacos, Kind, Product, RNacos, Running};
+
+use crate::trace;
 
 /// A kind of server, twice: one that lets everybody in, and one that wants to know who asks.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) open: Host,
-    /// Its user and its password are `nacos`, its tokens live for [`TOKEN_TTL`].
+    /// Its user and its password are `nacos` unless it is [`given`](Self::given), its tokens live
+    /// for [`TOKEN_TTL`].
     pub(crate) guarded: Host,
+    /// The line of servers it is of, or imitates.
+    pub(crate) kind: Kind,
+    /// Who lets requests to the open server pass, where it is a given one that demands a login.
+    pub(crate) token: Option<String>,
+    given: Option<&'static Given>,
 }
 
 /// Short, so that one can be seen to expire.
@@ -23,6 +31,7 @@ pub(crate) const TOKEN_TTL: Duration = Duration::from_secs(20);
 /// One server.
 #[derive(Clone, Debug)]
 pub(crate) enum Host {
+    Given { addr: SocketAddr, grpc: SocketAddr },
     Testkit(Arc<Server>),
     Real { running: Arc<Mutex<Running>>, addr: SocketAddr, grpc: SocketAddr },
 }
@@ -30,10 +39,20 @@ pub(crate) enum Host {
 impl Subject {
     pub(crate) async fn testkit(behaviour: Behaviour) -> Self {
         let builder = Server::builder().behaviour(behaviour).observed_timing();
-        let guarded = builder.clone().credentials("nacos", "nacos").token_ttl(TOKEN_TTL);
+        let builder = builder.authentication(false);
+        let guarded = builder.clone().authentication(true).token_ttl(TOKEN_TTL);
         let open = builder.start().await.expect("free ports");
         let guarded = guarded.start().await.expect("free ports");
-        Self { open: Host::Testkit(Arc::new(open)), guarded: Host::Testkit(Arc::new(guarded)) }
+        let [open, guarded] = [open, guarded].map(|server| Host::Testkit(Arc::new(server)));
+        Self { open, guarded, kind: kind_of(behaviour), token: None, given: None }
+    }
+
+    /// One server for both, which somebody else runs.
+    pub(crate) fn given(given: &'static Given) -> Self {
+        let token = given.log_in().expect("its user may log in");
+        let host = Host::Given { addr: given.addr(), grpc: given.grpc_addr() };
+        let (open, guarded) = (host.clone(), host);
+        Self { open, guarded, kind: given.kind(), token, given: Some(given) }
     }
 
     /// Starts one after the other: two Java servers that start at the same time make both fail now
@@ -55,7 +74,20 @@ impl Subject {
         };
         let (open, guarded) = (start(false), start(true));
         println!("covered: {product}");
-        Self { open, guarded }
+        let kind = match product {
+            Product::RNacos => Kind::RNacos,
+            Product::JavaNacos => Kind::Nacos2_3,
+        };
+        Self { open, guarded, kind, token: None, given: None }
+    }
+
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Who may log in to the guarded server: a name and a password.
+    pub(crate) fn user(&self) -> (&'static str, &'static str) {
+        self.given.and_then(Given::credentials).unwrap_or(("nacos", "nacos"))
     }
 
     /// A client of ours, connected.
@@ -64,11 +96,31 @@ impl Subject {
     }
 
     pub(crate) fn builder(&self) -> ClientBuilder {
-        Client::builder().server_addr(self.open.addr().to_string())
+        let builder = builder_to(&self.open);
+        match self.given.and_then(Given::credentials) {
+            Some((user, password)) => builder.credentials(user, password),
+            None => builder,
+        }
     }
 
+    /// Of a client without credentials, to the server that demands them.
     pub(crate) fn guarded_builder(&self) -> ClientBuilder {
-        Client::builder().server_addr(self.guarded.addr().to_string())
+        builder_to(&self.guarded)
+    }
+}
+
+fn builder_to(host: &Host) -> ClientBuilder {
+    Client::builder().server_addr(host.addr().to_string()).namespace(trace::namespace())
+}
+
+fn kind_of(behaviour: Behaviour) -> Kind {
+    match behaviour {
+        Behaviour::Nacos2_3 => Kind::Nacos2_3,
+        Behaviour::Nacos2_5 => Kind::Nacos2_5,
+        Behaviour::Nacos3_0 => Kind::Nacos3_0,
+        Behaviour::Nacos3_3 => Kind::Nacos3_3,
+        Behaviour::RNacos => Kind::RNacos,
+        other => panic!("no column for {other:?}"),
     }
 }
 
@@ -90,20 +142,21 @@ impl Host {
     pub(crate) fn addr(&self) -> SocketAddr {
         match self {
             Self::Testkit(server) => server.addr(),
-            Self::Real { addr, .. } => *addr,
+            Self::Given { addr, .. } | Self::Real { addr, .. } => *addr,
         }
     }
 
     pub(crate) fn grpc_addr(&self) -> SocketAddr {
         match self {
             Self::Testkit(server) => server.grpc_addr(),
-            Self::Real { grpc, .. } => *grpc,
+            Self::Given { grpc, .. } | Self::Real { grpc, .. } => *grpc,
         }
     }
 
     /// Stops it and starts it again, with the same ports and the same data.
     pub(crate) async fn restart(&self) {
         match self {
+            Self::Given { .. } => panic!("it is not the suite's to restart"),
             Self::Testkit(server) => server.restart().await.expect("its ports are free"),
             Self::Real { running, .. } => {
                 let running = Arc::clone(running);

@@ -7,12 +7,9 @@ use tokio::time::{Interval, interval};
 use crate::{
     client::{Client, Down, Failure, setup},
     subject::Subject,
+    trace::{self, group},
     witness,
 };
-
-/// The group of everything that is asked over the bare wire; also that of the captures, so that a
-/// message that names it is the same.
-pub(crate) const GROUP: &str = "capture";
 
 /// A connection that a server has registered, and the token for it.
 pub(crate) struct Wire {
@@ -30,7 +27,7 @@ pub(crate) enum Answer {
 impl Wire {
     /// A connection to the server that lets everybody in.
     pub(crate) async fn to(subject: &Subject) -> Self {
-        Self::registered(subject.open.grpc_addr(), None, &setup()).await
+        Self::registered(subject.open.grpc_addr(), subject.token.clone(), &setup()).await
     }
 
     /// A connection to the server that wants to know who asks.
@@ -65,6 +62,7 @@ impl Wire {
 
     /// Asks with a body as it is.
     pub(crate) async fn ask_raw(&self, kind: &str, body: String) -> Answer {
+        trace::asked(kind, &body);
         let answer = self.call(kind, body).await;
         if let Answer::Message { kind, body } = &answer {
             witness::heard(kind, body);
@@ -271,12 +269,12 @@ fn asked(body: Value) -> String {
 
 /// What every request for a document begins with.
 pub(crate) fn document(data_id: &str) -> Value {
-    json!({ "dataId": data_id, "group": GROUP, "tenant": "" })
+    json!({ "dataId": data_id, "group": group(), "tenant": "" })
 }
 
 /// What every request for a service begins with.
 pub(crate) fn named(service: &str) -> Value {
-    json!({ "namespace": "public", "serviceName": service, "groupName": GROUP })
+    json!({ "namespace": "public", "serviceName": service, "groupName": group() })
 }
 
 pub(crate) fn query(service: &str) -> Value {

@@ -5,14 +5,14 @@ use std::{
 };
 
 use nacos_core::Instance;
-use servers::Request;
+use servers::{Given, Request};
 use tokio::runtime;
 
-use crate::common::{on_each, shared};
+use crate::common::{on_each_shared, shared};
 
 #[test]
 fn registration_outlives_a_runtime_that_is_blocked_for_30_seconds() {
-    on_each(|product| {
+    on_each_shared(|product| {
         let server = shared(product);
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
@@ -36,13 +36,14 @@ fn registration_outlives_a_runtime_that_is_blocked_for_30_seconds() {
         blocked.wait();
         // From here on nothing else runs on this runtime. A server sees an instance a moment after
         // it has acknowledged it; from then on all the time.
+        let request = list();
         let began = Instant::now();
         let (mut seen, mut missing) = (0, 0);
         while began.elapsed() < BLOCKED {
             // Leaves the server some room.
             let (_nobody, nothing) = mpsc::channel::<()>();
             let _ = nothing.recv_timeout(Duration::from_millis(50));
-            let there = is_there(&server);
+            let there = is_there(&server, &request);
             seen += usize::from(there);
             missing += usize::from(!there && seen > 0);
         }
@@ -53,10 +54,27 @@ fn registration_outlives_a_runtime_that_is_blocked_for_30_seconds() {
     });
 }
 
-fn is_there(server: &crate::common::Server) -> bool {
-    let request = Request::get("/nacos/v1/ns/instance/list").query("serviceName", "blocked");
-    let answer = request.send(server.addr, Duration::from_secs(5));
+fn is_there(server: &crate::common::Server, list: &Request) -> bool {
+    let answer = list.send(server.addr, Duration::from_secs(5));
     answer.is_ok_and(|answer| answer.body().contains("127.0.0.1"))
+}
+
+/// The question who is there, as the server understands it.
+fn list() -> Request {
+    let given = Given::from_env();
+    let path = if given.is_some_and(|given| given.kind().has_v3()) {
+        "/nacos/v3/client/ns/instance/list"
+    } else {
+        "/nacos/v1/ns/instance/list"
+    };
+    let mut request = Request::get(path).query("serviceName", "blocked");
+    if let Some(given) = given {
+        request = request.query("namespaceId", given.prefix());
+        if let Some(token) = given.log_in().expect("its user may log in") {
+            request = request.query("accessToken", &token);
+        }
+    }
+    request
 }
 
 const WORKERS: usize = 2;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nacos_core::{Client, ClientBuilder, DocumentState, Watch};
-use servers::{JavaNacos, Product, RNacos, Running, covers};
+use servers::{Given, JavaNacos, Product, RNacos, Running, covers};
 
 /// A server that runs, as far as a test has to know it.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Of a client of this server; of one that somebody else runs, in a namespace that nobody else
+    /// has.
     pub(crate) fn builder(&self) -> ClientBuilder {
-        Client::builder().server_addr(self.addr.to_string())
+        let builder = Client::builder().server_addr(self.addr.to_string());
+        let Some(given) = Given::from_env() else { return builder };
+        let builder = builder.namespace(given.prefix());
+        match given.credentials() {
+            Some((user, password)) => builder.credentials(user, password),
+            None => builder,
+        }
     }
 }
 
@@ -28,8 +36,21 @@ pub(crate) fn covered() -> Vec<Product> {
 
 /// Runs `test` for each product on a thread of its own, side by side: most of the time is waiting.
 pub(crate) fn on_each(test: impl Fn(Product) + Sync) {
+    side_by_side(&covered(), test);
+}
+
+/// The same with a test that does nothing to a server but what clients do: one that somebody else
+/// runs is as good.
+pub(crate) fn on_each_shared(test: impl Fn(Product) + Sync) {
+    match Given::from_env() {
+        Some(given) => side_by_side(&[given.kind().product()], test),
+        None => side_by_side(&covered(), test),
+    }
+}
+
+fn side_by_side(products: &[Product], test: impl Fn(Product) + Sync) {
     thread::scope(|scope| {
-        for product in covered() {
+        for product in products.iter().copied() {
             let test = &test;
             scope.spawn(move || test(product));
         }
@@ -59,10 +80,15 @@ pub(crate) fn started(product: Product) -> Running {
     running.expect("the server starts")
 }
 
-/// The server of this kind that all tests share. It takes up to half a minute to start.
+/// The server of this kind that all tests share: the given one, or else one that takes up to half a
+/// minute to start.
 pub(crate) fn shared(product: Product) -> Server {
     // Held by the process; the rig ends a server whose process has gone.
     static RUNNING: [OnceLock<Mutex<Running>>; 2] = [OnceLock::new(), OnceLock::new()];
+    if let Some(given) = Given::from_env() {
+        println!("covered: {} on {}, under {}", given.kind(), given.addr(), given.prefix());
+        return Server { addr: given.addr() };
+    }
     let place = match product {
         Product::RNacos => &RUNNING[0],
         Product::JavaNacos => &RUNNING[1],

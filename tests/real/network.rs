@@ -5,7 +5,9 @@ use nacos_core::{Client, Instance, Publish, Registration, Watch};
 use nacos_testkit::proxy::{Command, Direction, FaultProxy, Script};
 use servers::Product;
 
-use crate::common::{Server, connect, document_becomes, eventually, on_each, shared, soon, within};
+use crate::common::{
+    Server, connect, document_becomes, eventually, on_each_shared, shared, soon, within,
+};
 
 /// A client behind a proxy, with an instance and a document of one name; and one that goes to the
 /// server directly.
@@ -56,6 +58,7 @@ impl Behind {
     async fn leaves(self) {
         self.registration.deregister().await.expect("agreed");
         soon("the end of the instance", listed(&self.witness, self.name, 0)).await;
+        self.witness.configs().remove(self.name).await.expect("removed");
     }
 }
 
@@ -70,7 +73,7 @@ async fn listed(witness: &Client, name: &str, count: usize) {
 
 #[test]
 fn black_hole_is_left_in_whichever_direction_and_leaves_no_ghost() {
-    on_each(|product| {
+    on_each_shared(|product| {
         within(LIMIT, async {
             let behind = Behind::new(product, "black-hole").await;
             for (round, hole) in [
@@ -94,7 +97,7 @@ fn black_hole_is_left_in_whichever_direction_and_leaves_no_ghost() {
 
 #[test]
 fn connection_that_ends_is_replaced_with_its_claims_in_whichever_way_it_ends() {
-    on_each(|product| {
+    on_each_shared(|product| {
         within(LIMIT, async {
             let behind = Behind::new(product, "ended").await;
             let ends = [
@@ -116,7 +119,7 @@ fn connection_that_ends_is_replaced_with_its_claims_in_whichever_way_it_ends() {
 
 #[test]
 fn server_that_refuses_for_a_while_is_found_again() {
-    on_each(|product| {
+    on_each_shared(|product| {
         within(LIMIT, async {
             let behind = Behind::new(product, "refused").await;
             behind.apply(Command::refuse());
@@ -138,7 +141,7 @@ fn server_that_refuses_for_a_while_is_found_again() {
 
 #[test]
 fn large_document_over_a_slow_link_costs_no_connection() {
-    on_each(|product| {
+    on_each_shared(|product| {
         within(LIMIT, async {
             let behind = Behind::new(product, "slow").await;
             let large = "x".repeat(LARGE);
@@ -160,7 +163,7 @@ fn large_document_over_a_slow_link_costs_no_connection() {
 
 #[test]
 fn client_converges_after_any_faults_of_the_network() {
-    on_each(|product| {
+    on_each_shared(|product| {
         within(LIMIT, async {
             let behind = Behind::new(product, "any-faults").await;
             for seed in 0..SEEDS {

@@ -14,7 +14,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
-pub(crate) use access::{Denied, allowed};
+pub(crate) use access::{Denied, allowed, known};
 pub(crate) use config::publish_plainly;
 pub(crate) use instance::instance_id;
 pub(crate) use naming::service_info;
@@ -142,7 +142,7 @@ fn handle(
         return done(Err(Refusal::typed(500, "planned by the test: authentication failed")));
     }
     if route.needs == Needs::Access
-        && let Err(denied) = allowed(shared, state, |name| incoming.headers.get(name).cloned())
+        && let Err(denied) = allowed(shared, state, &|name| incoming.headers.get(name).cloned())
     {
         return done(Err(denied.into()));
     }

@@ -11,6 +11,10 @@ pub(super) fn configs(call: &Call<'_>) -> Reply {
         group: call.form.or("group", "DEFAULT_GROUP"),
         data_id: call.form.or("dataId", ""),
     };
+    act(call, key)
+}
+
+pub(super) fn act(call: &Call<'_>, key: ConfigKey) -> Reply {
     match call.method {
         Method::GET => query(call, &key),
         Method::POST => publish(call, key),

@@ -6,6 +6,7 @@ mod login;
 mod naming;
 mod reply;
 mod state;
+mod v3;
 mod zero;
 
 use std::{convert::Infallible, sync::Arc};
@@ -25,6 +26,7 @@ use crate::{
     answer::{Denied, allowed},
     line::{Gate, Line, LineEnd},
     shared::Shared,
+    state::State,
 };
 
 type Reply = Response<Full<Bytes>>;
@@ -116,18 +118,38 @@ fn route(call: &Call<'_>) -> Reply {
         "/v1/auth/users/login" | "/v1/auth/login" if behaviour.has_v1() => login::login(call),
         "/v3/auth/user/login" if behaviour.is_3() || !behaviour.is_java() => login::login(call),
         "/v1/cs/configs" if behaviour.has_v1() => guarded(call, config::configs),
+        // What was an operator's is switched off in 3.0, and named with its successor.
+        "/v1/ns/instance" | "/v1/ns/service" if behaviour.is_3() && call.method == Method::PUT => {
+            if behaviour.has_v1() {
+                gone(path)
+            } else {
+                text(StatusCode::NOT_FOUND, "")
+            }
+        }
         "/v1/ns/instance" if behaviour.has_v1() => guarded(call, naming::instance),
         "/v1/ns/service" if behaviour.has_v1() => guarded(call, naming::settings),
         "/v1/ns/instance/list" if behaviour.has_v1() => guarded(call, naming::list),
-        path => {
-            state::answer(call, path, behaviour).unwrap_or_else(|| text(StatusCode::NOT_FOUND, ""))
-        }
+        path => state::answer(call, path, behaviour)
+            .or_else(|| behaviour.is_3().then(|| v3::answer(call, path))?)
+            .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "")),
     }
 }
 
+/// An API that is switched off.
+fn gone(path: &str) -> Reply {
+    result(StatusCode::GONE, 40_000, "API deprecated", &path.into())
+}
+
 fn guarded(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply) -> Reply {
+    guarded_by(call, handle, allowed)
+}
+
+/// Who is let in, by what a request brings.
+type Guard = fn(&Shared, &State, &dyn Fn(&str) -> Option<String>) -> Result<(), Denied>;
+
+fn guarded_by(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply, guard: Guard) -> Reply {
     let given = |name: &str| call.form.text(name).or_else(|| call.header(name));
-    match call.shared.read(|state| allowed(call.shared, state, given)) {
+    match call.shared.read(|state| guard(call.shared, state, &given)) {
         Ok(()) => handle(call),
         Err(denied) => refused(call, denied),
     }

@@ -77,7 +77,7 @@ pub(super) fn list(call: &Call<'_>) -> Reply {
     as_json(StatusCode::OK, &info)
 }
 
-fn service(call: &Call<'_>) -> ServiceKey {
+pub(super) fn service(call: &Call<'_>) -> ServiceKey {
     let name = call.form.or("serviceName", "");
     let group = call.form.or("groupName", "");
     let namespace = call.form.or("namespaceId", "");

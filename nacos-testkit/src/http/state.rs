@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 
 use super::{
-    Call, Reply,
+    Call, Reply, gone,
     reply::{result, text},
 };
 use crate::Behaviour;
@@ -37,9 +37,7 @@ pub(super) fn answer(call: &Call<'_>, path: &str, behaviour: Behaviour) -> Optio
             Some(text(StatusCode::OK, "success"))
         }
         // The rest of v2 is switched off in 3.0, and has left 3.2.
-        (Behaviour::Nacos3_0, path) if path.starts_with("/v2/") => {
-            Some(result(StatusCode::GONE, 40_000, "API deprecated", &path.into()))
-        }
+        (Behaviour::Nacos3_0, path) if path.starts_with("/v2/") => Some(gone(path)),
         _ => None,
     }
 }

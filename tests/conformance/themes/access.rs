@@ -1,77 +1,98 @@
 //! Who is let in: login, its refusals, and tokens that expire.
 use std::{rc::Rc, time::Duration};
 
-use nacos_core::{ErrorKind, Instance, Publish};
+use nacos_core::{ClientBuilder, ErrorKind, Instance};
 use serde_json::{Value, json};
+use servers::Kind;
 use tokio::time::{Instant, interval};
 
 use crate::{
-    check::{Check, Observation, Theme, about, check},
+    check::{Check, Needs, Observation, Theme, about, check},
     http::{self, Reply},
     subject::{Host, Subject, TOKEN_TTL, connected},
+    trace::written,
     wire::{Wire, document, eventually_at, instance, named, with},
 };
 
 pub(crate) const THEME: Theme = Theme { title: "Access", checks: CHECKS };
 
 const CHECKS: &[Check] = &[
-    check!("login", login),
-    check!("login with a wrong password", wrong_password),
-    check!("login of an unknown user", unknown_user),
-    check!("login at the path of 3.x", third_generation),
-    check!("login by GET", by_get),
-    check!("query without a token", query).captured(|capture| capture.answer(NO_TOKEN, 0).said()),
+    check!("login", login).needs(Needs::Login),
+    check!("login with a wrong password", wrong_password).needs(Needs::Login),
+    check!("login of an unknown user", unknown_user).needs(Needs::Login),
+    check!("login at the path of 3.x", third_generation).needs(Needs::Login),
+    check!("login by GET", by_get).needs(Needs::Login),
+    check!("query without a token", query)
+        .needs(Needs::Login)
+        .captured(|capture| capture.answer(NO_TOKEN, 0).said()),
     check!("publish without a token", publish)
+        .needs(Needs::Login)
         .captured(|capture| capture.answer(NO_TOKEN, 1).said()),
     check!("registration without a token", register)
+        .needs(Needs::Login)
         .captured(|capture| capture.answer(NO_TOKEN, 2).said()),
     check!("query with a bad token", bad_token)
+        .needs(Needs::Login)
         .captured(|capture| capture.answer("bad token", 0).said()),
-    check!("query over HTTP without a token", over_http),
-    check!("token of 20 s, until it is refused", expiry),
-    check!("our client: user and password", ours),
-    check!("our client: wrong password", ours_wrong),
-    check!("our client: unknown user", ours_unknown),
-    check!("our client: no credentials", ours_without),
-    check!("our client: calls, when its first token has expired", ours_renewed),
+    check!("query over HTTP without a token", over_http).needs(Needs::Login),
+    check!("token of 20 s, until it is refused", expiry).needs(Needs::Own),
+    check!("our client: user and password", ours).needs(Needs::Login),
+    check!("our client: wrong password", ours_wrong).needs(Needs::Login),
+    check!("our client: unknown user", ours_unknown).needs(Needs::Login),
+    check!("our client: no credentials", ours_without).needs(Needs::Login),
+    check!("our client: calls, when its first token has expired", ours_renewed).needs(Needs::Own),
 ];
 
+const NOBODY: &str = "nobody";
 const NO_TOKEN: &str = "no token";
 /// Twenty seconds of asking.
 const SLOWLY: Duration = Duration::from_millis(250);
 
-const LOGIN: &str = "/nacos/v1/auth/users/login";
+/// The path of v1, where there is one.
+fn login_path(subject: &Subject) -> &'static str {
+    let older = Kind::Nacos2_3.login_path();
+    if subject.kind == Kind::Nacos3_3 { subject.kind.login_path() } else { older }
+}
 
 async fn login(subject: Rc<Subject>) -> Observation {
-    let reply = log_in(&subject.guarded, "POST", LOGIN, "nacos", "nacos").await;
+    let reply = log_in_rightly(&subject, "POST", login_path(&subject)).await;
     let body: Value = serde_json::from_str(&reply.body).expect("JSON");
     assert!(body["accessToken"].is_string(), "{body}");
-    format!("{}, `tokenTtl` {}", reply.status, body["tokenTtl"])
+    // That of a given server is its operator's choice.
+    let ttl =
+        if subject.is_given() { json!(TOKEN_TTL.as_secs()) } else { body["tokenTtl"].clone() };
+    format!("{}, `tokenTtl` {ttl}", reply.status)
 }
 
 async fn wrong_password(subject: Rc<Subject>) -> Observation {
-    said(&log_in(&subject.guarded, "POST", LOGIN, "nacos", "wrong").await)
+    let (user, _) = subject.user();
+    said(&log_in(&subject.guarded, "POST", login_path(&subject), user, "wrong").await)
 }
 
 async fn unknown_user(subject: Rc<Subject>) -> Observation {
-    said(&log_in(&subject.guarded, "POST", LOGIN, "nobody", "wrong").await)
+    said(&log_in(&subject.guarded, "POST", login_path(&subject), NOBODY, "wrong").await)
 }
 
 async fn third_generation(subject: Rc<Subject>) -> Observation {
-    let path = "/nacos/v3/auth/user/login";
-    format!("{}", log_in(&subject.guarded, "POST", path, "nacos", "nacos").await.status)
+    let path = Kind::Nacos3_0.login_path();
+    format!("{}", log_in_rightly(&subject, "POST", path).await.status)
 }
 
 async fn by_get(subject: Rc<Subject>) -> Observation {
-    format!("{}", log_in(&subject.guarded, "GET", LOGIN, "nacos", "nacos").await.status)
+    format!("{}", log_in_rightly(&subject, "GET", login_path(&subject)).await.status)
+}
+
+async fn log_in_rightly(subject: &Subject, method: &str, path: &str) -> Reply {
+    let (user, password) = subject.user();
+    log_in(&subject.guarded, method, path, user, password).await
 }
 
 async fn log_in(host: &Host, method: &str, path: &str, user: &str, password: &str) -> Reply {
     http::ask(host.addr(), method, path, &[("username", user), ("password", password)]).await
 }
 
-async fn token(host: &Host) -> String {
-    let reply = log_in(host, "POST", LOGIN, "nacos", "nacos").await;
+async fn token(subject: &Subject) -> String {
+    let reply = log_in_rightly(subject, "POST", login_path(subject)).await;
     let body: Value = serde_json::from_str(&reply.body).expect("JSON");
     body["accessToken"].as_str().expect("a token").to_owned()
 }
@@ -106,13 +127,14 @@ async fn bad_token(subject: Rc<Subject>) -> Observation {
 }
 
 async fn over_http(subject: Rc<Subject>) -> Observation {
-    let parameters = [("dataId", "x"), ("group", "g")];
-    let path = "/nacos/v1/cs/configs";
+    let parameters = [("dataId", "x"), ("group", "g"), ("groupName", "g")];
+    let is_newest = subject.kind == Kind::Nacos3_3;
+    let path = if is_newest { "/nacos/v3/client/cs/config" } else { "/nacos/v1/cs/configs" };
     said(&http::ask(subject.guarded.addr(), "GET", path, &parameters).await)
 }
 
 async fn expiry(subject: Rc<Subject>) -> Observation {
-    let token = token(&subject.guarded).await;
+    let token = token(&subject).await;
     let begun = Instant::now();
     let wire = Wire::to_guarded(&subject, Some(token)).await;
     wire.ask("ConfigQueryRequest", document("x")).await.said();
@@ -123,19 +145,24 @@ async fn expiry(subject: Rc<Subject>) -> Observation {
 }
 
 async fn ours(subject: Rc<Subject>) -> Observation {
-    let nacos = connected(subject.guarded_builder().credentials("nacos", "nacos")).await;
-    nacos.configs().publish(Publish::new("guarded", "1").expect("valid")).await.expect("published");
+    let nacos = connected(as_user(&subject)).await;
+    nacos.configs().publish(written("guarded", "1")).await.expect("published");
     let guard = nacos.naming().register("guarded", Instance::new("127.0.0.1", 1)).expect("valid");
     let _guard = guard.ready().await.expect("registered");
     "let in".to_owned()
 }
 
+fn as_user(subject: &Subject) -> ClientBuilder {
+    let (user, password) = subject.user();
+    subject.guarded_builder().credentials(user, password)
+}
+
 async fn ours_wrong(subject: Rc<Subject>) -> Observation {
-    denied(&subject, "nacos").await
+    denied(&subject, subject.user().0).await
 }
 
 async fn ours_unknown(subject: Rc<Subject>) -> Observation {
-    denied(&subject, "nobody").await
+    denied(&subject, NOBODY).await
 }
 
 async fn denied(subject: &Subject, user: &str) -> Observation {
@@ -160,9 +187,9 @@ async fn ours_without(subject: Rc<Subject>) -> Observation {
 
 /// A token that is younger than the client's shows when that must have expired.
 async fn ours_renewed(subject: Rc<Subject>) -> Observation {
-    let nacos = connected(subject.guarded_builder().credentials("nacos", "nacos")).await;
+    let nacos = connected(as_user(&subject)).await;
     let begun = Instant::now();
-    let younger = Wire::to_guarded(&subject, Some(token(&subject.guarded).await)).await;
+    let younger = Wire::to_guarded(&subject, Some(token(&subject).await)).await;
     let configs = nacos.configs();
     eventually_at(interval(SLOWLY), async || {
         configs.get("renewed").await.expect("at no moment without a good token");

@@ -1,13 +1,14 @@
 //! Documents: read, published, removed, and how they are named.
 use std::rc::Rc;
 
-use nacos_core::{ErrorKind, Publish};
+use nacos_core::ErrorKind;
 use serde_json::json;
 
 use crate::{
     check::{Check, Observation, Theme, check},
     subject::{Subject, connected},
-    wire::{Answer, GROUP, Wire, document, eventually, with},
+    trace::{apart, group, written},
+    wire::{Answer, Wire, document, eventually, with},
 };
 
 pub(crate) const THEME: Theme = Theme { title: "Documents", checks: CHECKS };
@@ -66,7 +67,7 @@ async fn missing(subject: Rc<Subject>) -> Observation {
 async fn round_trip(subject: Rc<Subject>) -> Observation {
     let nacos = subject.client().await;
     let (configs, name, content) = (nacos.configs(), "round-trip.yaml", "a: grüße 你好 🦀");
-    configs.publish(Publish::new(name, content).expect("valid")).await.expect("published");
+    configs.publish(written(name, content)).await.expect("published");
     eventually(async || configs.get(name).await.expect("an answer").is_some()).await;
     let document = configs.get(name).await.expect("an answer").expect("is there");
     assert_eq!(*document.content, *content);
@@ -146,10 +147,10 @@ async fn unchanged(subject: Rc<Subject>) -> Observation {
     let nacos = subject.client().await;
     let (configs, name) = (nacos.configs(), "unchanged");
     let content = async || configs.get(name).await.expect("an answer").map(|it| it.content);
-    configs.publish(Publish::new(name, "1").expect("valid")).await.expect("published");
+    configs.publish(written(name, "1")).await.expect("published");
     eventually(async || content().await.is_some()).await;
     let known = configs.get(name).await.expect("an answer").expect("is there");
-    let publish = Publish::new(name, "2").expect("valid").if_unchanged(&known);
+    let publish = written(name, "2").if_unchanged(&known);
     configs.publish(publish).await.expect("nobody has changed it");
     eventually(async || content().await.as_deref() == Some("2")).await;
     "published".to_owned()
@@ -158,11 +159,11 @@ async fn unchanged(subject: Rc<Subject>) -> Observation {
 async fn conflict(subject: Rc<Subject>) -> Observation {
     let nacos = subject.client().await;
     let configs = nacos.configs();
-    configs.publish(Publish::new("conflict", "1").expect("valid")).await.expect("published");
+    configs.publish(written("conflict", "1")).await.expect("published");
     eventually(async || configs.get("conflict").await.expect("an answer").is_some()).await;
     let mut stale = configs.get("conflict").await.expect("an answer").expect("is there");
     stale.md5 = nacos_core::digest("something else").into();
-    let publish = Publish::new("conflict", "2").expect("valid").if_unchanged(&stale);
+    let publish = written("conflict", "2").if_unchanged(&stale);
     match configs.publish(publish).await {
         Ok(()) => "published: the condition is ignored".to_owned(),
         Err(error) => {
@@ -238,7 +239,7 @@ async fn left_blank(subject: Rc<Subject>) -> Observation {
 async fn left_out(subject: Rc<Subject>) -> Observation {
     let wire = Wire::to(&subject).await;
     wire.publish("left-out", "x").await;
-    let without = json!({ "dataId": "left-out", "group": GROUP });
+    let without = json!({ "dataId": "left-out", "group": group() });
     let answer = wire.ask("ConfigQueryRequest", without).await;
     match answer.code() {
         200 | 300 => found_said(&answer),
@@ -257,14 +258,16 @@ fn found_said(answer: &Answer) -> Observation {
 async fn our_spelling(subject: Rc<Subject>) -> Observation {
     let writer = connected(subject.builder().namespace("public")).await;
     let reader = connected(subject.builder().namespace("")).await;
-    writer.configs().publish(Publish::new("ours", "x").expect("valid")).await.expect("published");
-    eventually(async || reader.configs().get("ours").await.expect("an answer").is_some()).await;
+    let name = apart("ours");
+    writer.configs().publish(written(&name, "x")).await.expect("published");
+    eventually(async || reader.configs().get(name.as_str()).await.expect("an answer").is_some())
+        .await;
     "one place".to_owned()
 }
 
 async fn unknown_namespace(subject: Rc<Subject>) -> Observation {
     let wire = Wire::to(&subject).await;
-    let body = json!({ "dataId": "d", "group": GROUP, "tenant": "nobody-made-it" });
+    let body = json!({ "dataId": "d", "group": group(), "tenant": apart("nobody-made-it") });
     let published = wire.ask("ConfigPublishRequest", with(&body, json!({ "content": "x" }))).await;
     if published.code() == 200 {
         eventually(async || {

@@ -10,6 +10,7 @@ use crate::{
     check::{Check, Observation, Theme, about, check},
     client::Down,
     subject::Subject,
+    trace,
     wire::{Answer, Wire, document, instance, named, pace, with},
 };
 
@@ -122,8 +123,10 @@ async fn afterwards(subject: Rc<Subject>) -> Observation {
 async fn registered(subject: &Subject, service: &str) -> (Wire, Subscription, Instant) {
     let seen = subscribed(subject, service).await;
     let wire = Wire::to(subject).await;
+    let namespace = || Some(trace::namespace()).filter(|it| !it.is_empty()).unwrap_or("public");
     let body = json!({
-        "groupName": "DEFAULT_GROUP", "type": "registerInstance", "instance": instance(1),
+        "namespace": namespace(), "groupName": "DEFAULT_GROUP", "type": "registerInstance",
+        "instance": instance(1),
     });
     let spoke = Instant::now();
     wire.ask("InstanceRequest", with(&named(service), body)).await.granted();

@@ -98,7 +98,7 @@ async fn of_pushes(subject: Rc<Subject>) -> Observation {
 
 async fn without_label(subject: Rc<Subject>) -> Observation {
     let setup = with(&setup(), json!({ "labels": { "source": "sdk" } }));
-    let wire = Wire::registered(subject.open.grpc_addr(), None, &setup).await;
+    let wire = Wire::registered(subject.open.grpc_addr(), subject.token.clone(), &setup).await;
     let said = wire.register("unlabelled", instance(1)).await.said();
     // Java names the connection; its id is another one each time.
     match (said.find("Client ["), said.find("] connection")) {

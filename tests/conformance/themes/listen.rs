@@ -1,12 +1,13 @@
 //! Listening to documents, over the bare wire and with our watches.
 use std::rc::Rc;
 
-use nacos_core::{DocumentState, Publish, Watch};
+use nacos_core::{DocumentState, Watch};
 use serde_json::{Value, json};
 
 use crate::{
     check::{Check, Observation, Theme, check},
     subject::Subject,
+    trace::written,
     wire::{Answer, Wire, document, with},
 };
 
@@ -161,7 +162,7 @@ async fn watch(subject: Rc<Subject>) -> Observation {
     let watch = reader.configs().watch("watched").expect("valid").ready().await.expect("an answer");
     assert_eq!(*watch.state(), DocumentState::Absent);
     let publish = async |content: &str| {
-        let publish = Publish::new("watched", content).expect("valid");
+        let publish = written("watched", content);
         writer.configs().publish(publish).await.expect("published");
         becomes(&watch, Some(content)).await;
     };

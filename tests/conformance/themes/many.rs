@@ -1,12 +1,13 @@
 //! Much at once: many documents, and large ones.
 use std::rc::Rc;
 
-use nacos_core::{ClaimState, DocumentState, Publish};
+use nacos_core::{ClaimState, DocumentState};
 use serde_json::json;
 
 use crate::{
     check::{Check, Observation, Theme, check},
     subject::Subject,
+    trace::written,
     wire::{Answer, Wire, document, eventually, with},
 };
 
@@ -47,7 +48,7 @@ async fn watched(subject: Rc<Subject>) -> Observation {
         claim.wait_for(|state| *state == ClaimState::Held).await.expect("listened to");
     }
     for n in [0, 1500, 3000] {
-        let publish = Publish::new(name(n).as_str(), name(n)).expect("valid");
+        let publish = written(&name(n), &name(n));
         nacos.configs().publish(publish).await.expect("published");
         let is_there = |state: &DocumentState| {
             state.document().is_some_and(|document| *document.content == *name(n))
@@ -89,7 +90,7 @@ async fn ours_watched(subject: Rc<Subject>) -> Observation {
     let watch = reader.configs().watch("large").expect("valid").ready().await.expect("an answer");
     for filling in ["x", "y"] {
         let large = filling.repeat(1024 * 1024);
-        let publish = Publish::new("large", large.as_str()).expect("valid");
+        let publish = written("large", large.as_str());
         writer.configs().publish(publish).await.expect("published");
         let whole = |state: &DocumentState| {
             state.document().is_some_and(|document| *document.content == *large)
@@ -103,8 +104,7 @@ async fn ours_watched(subject: Rc<Subject>) -> Observation {
 async fn ours(subject: Rc<Subject>) -> Observation {
     let nacos = subject.client().await;
     let huge = "x".repeat(12 * 1024 * 1024);
-    let published =
-        nacos.configs().publish(Publish::new("huge", huge.as_str()).expect("valid")).await;
+    let published = nacos.configs().publish(written("huge", huge.as_str())).await;
     let observed = match published {
         Ok(()) => {
             let length = async || {

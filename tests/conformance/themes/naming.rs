@@ -9,6 +9,7 @@ use crate::{
     check::{Check, Observation, Theme, check},
     client::Down,
     subject::{Subject, connected},
+    trace::apart,
     wire::{Wire, has, host, instance, instance_with, named, ports, query, with},
 };
 
@@ -304,15 +305,16 @@ async fn spelled(subject: Rc<Subject>) -> Observation {
 async fn our_spelling(subject: Rc<Subject>) -> Observation {
     let provider = connected(subject.builder().namespace("public")).await;
     let consumer = connected(subject.builder().namespace("")).await;
-    let _guard = registered(&provider, "our-spelling").await;
-    let seen = consumer.naming().subscribe("our-spelling").expect("valid");
+    let name = apart("our-spelling");
+    let _guard = registered(&provider, &name).await;
+    let seen = consumer.naming().subscribe(name.as_str()).expect("valid");
     seen.live().wait_for(|service| service.instances.len() == 1).await.expect("it came");
     "one place".to_owned()
 }
 
 async fn another_namespace(subject: Rc<Subject>) -> Observation {
     let here = subject.client().await;
-    let there = connected(subject.builder().namespace("elsewhere")).await;
+    let there = connected(subject.builder().namespace(apart("elsewhere"))).await;
     let _guard = registered(&there, "two-namespaces").await;
     let seen = there.naming().subscribe("two-namespaces").expect("valid");
     seen.live().wait_for(|service| service.instances.len() == 1).await.expect("it came");

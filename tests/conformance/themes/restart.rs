@@ -1,23 +1,25 @@
 //! A server that stops and comes back, with the same ports and the same data.
 use std::{rc::Rc, time::Duration};
 
-use nacos_core::{ClaimState, DocumentState, Instance, Publish};
+use nacos_core::{ClaimState, DocumentState, Instance};
 
 use crate::{
-    check::{Check, Observation, Theme, check},
+    check::{Check, Needs, Observation, Theme, check},
     subject::{Subject, connected},
+    trace::written,
     wire::eventually,
 };
 
 pub(crate) const THEME: Theme = Theme { title: "Restart", checks: CHECKS };
 
-const CHECKS: &[Check] = &[check!("our client: restart of its server", restart).alone()];
+const CHECKS: &[Check] =
+    &[check!("our client: restart of its server", restart).alone().needs(Needs::Own)];
 
 async fn restart(subject: Rc<Subject>) -> Observation {
     let builder = subject.builder().request_timeout(Duration::from_secs(30));
     let nacos = connected(builder).await;
     let (configs, naming) = (nacos.configs(), nacos.naming());
-    let publish = |content: &str| Publish::new("restarted", content).expect("valid");
+    let publish = |content: &str| written("restarted", content);
     configs.publish(publish("before")).await.expect("published");
     let watch = configs.watch("restarted").expect("valid").ready().await.expect("an answer");
     let says = |content: &'static str| {

@@ -47,7 +47,16 @@ impl Canary {
 
 /// Logs in and gives the token.
 pub(crate) fn log_in(to: SocketAddr, credentials: &Credentials) -> Result<String, Error> {
-    let answer = Request::post("/nacos/v1/auth/users/login")
+    log_in_at(to, credentials, "/nacos/v1/auth/users/login")
+}
+
+/// The same, at the path that a server has.
+pub(crate) fn log_in_at(
+    to: SocketAddr,
+    credentials: &Credentials,
+    path: &str,
+) -> Result<String, Error> {
+    let answer = Request::post(path)
         .form("username", &credentials.user)
         .form("password", &credentials.password)
         .send(to, PATIENCE)?;

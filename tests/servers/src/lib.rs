@@ -21,6 +21,8 @@
 //! [`Product::install`] or `cargo run -p servers -- install r-nacos`. What cannot be had on a
 //! machine is an [`ErrorKind::Unavailable`] that says why.
 //!
+//! Tests can also be pointed at a server that runs already: see [`Given`].
+//!
 //! Absent: anything about the Nacos protocol beyond what readiness needs, and Windows.
 
 mod cache;
@@ -29,6 +31,7 @@ mod cluster;
 mod error;
 mod folder;
 mod gate;
+mod given;
 mod http;
 mod install;
 mod java;
@@ -44,7 +47,8 @@ mod wait;
 
 pub use cluster::Cluster;
 pub use error::{Error, ErrorKind};
-pub use gate::covers;
+pub use gate::{covers, say_skipped};
+pub use given::{Given, Kind};
 pub use http::{Answer, Request};
 pub use java::{JavaNacos, JavaNacosBuilder};
 pub use product::Product;

@@ -1,0 +1,115 @@
+//! Where the suite writes, and what it has to remove again from a server that is not its own.
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use nacos_core::Publish;
+use serde_json::{Value, json};
+use servers::Given;
+
+use crate::wire::{Wire, eventually, with};
+
+/// The group of everything that is asked over the bare wire. That of the captures, so that a message
+/// that names it is the same; on a given server, one that nobody else has.
+pub(crate) fn group() -> &'static str {
+    Given::from_env().map_or(CAPTURED, Given::prefix)
+}
+
+/// The namespace of our clients: the default one, or one that nobody else has.
+pub(crate) fn namespace() -> &'static str {
+    Given::from_env().map_or("", Given::prefix)
+}
+
+/// A name that nobody else has, for what a check puts elsewhere.
+pub(crate) fn apart(name: &str) -> String {
+    Given::from_env().map_or_else(|| name.to_owned(), |given| format!("{}-{name}", given.prefix()))
+}
+
+/// What was observed, as it would be under the usual names.
+pub(crate) fn usual(observed: &str) -> String {
+    observed.replace(group(), CAPTURED)
+}
+
+/// What one of our clients publishes, in its own namespace or, under a name [`apart`], in the
+/// default one.
+pub(crate) fn written(name: &str, content: &str) -> Publish {
+    for tenant in [namespace(), ""] {
+        remember(tenant, "DEFAULT_GROUP", name);
+    }
+    Publish::new(name, content).expect("valid")
+}
+
+/// Notes what a request over the bare wire writes.
+pub(crate) fn asked(kind: &str, body: &str) {
+    if kind == "ConfigPublishRequest" {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let text = |name: &str| body[name].as_str().unwrap_or_default();
+        remember(text("tenant"), text("group"), text("dataId"));
+    }
+}
+
+fn remember(tenant: &str, group: &str, data_id: &str) {
+    if let Some(given) = Given::from_env() {
+        let ours = [tenant, group, data_id].iter().any(|it| it.starts_with(given.prefix()));
+        // Nothing else is ever removed.
+        if ours {
+            let place = [tenant, group, data_id].map(str::to_owned);
+            WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+        }
+    }
+}
+
+/// Removes what was written, and waits until it is gone; returns how much there was.
+pub(crate) async fn remove(wire: &Wire) -> usize {
+    let written = std::mem::take(&mut *WRITTEN.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut removed = 0;
+    for [tenant, group, data_id] in &written {
+        let document = json!({ "tenant": tenant, "group": group, "dataId": data_id });
+        if wire.ask("ConfigQueryRequest", document.clone()).await.code() != 200 {
+            continue;
+        }
+        removed += 1;
+        // Gray versions first: without the document they are not found, and still there.
+        for tag in ["beta", "blue", "tag_blue"] {
+            let version = with(&document, json!({ "tag": tag }));
+            wire.ask("ConfigRemoveRequest", version).await;
+        }
+        eventually(async || {
+            wire.ask("ConfigRemoveRequest", document.clone()).await;
+            wire.ask("ConfigQueryRequest", document.clone()).await.code() != 200
+        })
+        .await;
+    }
+    // Instances that outlive their connection; a check that failed may have left one.
+    for (namespace, group, service, port) in [
+        ("public", group(), "op-persistent", 41),
+        ("public", group(), "op-mixed", 41),
+        (namespace(), "DEFAULT_GROUP", "lasting", 4242),
+    ] {
+        let instance = json!({
+            "ip": "127.0.0.1", "port": port, "ephemeral": false, "clusterName": "DEFAULT",
+        });
+        let body = json!({
+            "namespace": namespace, "groupName": group, "serviceName": service,
+            "type": "deregisterInstance", "instance": instance,
+        });
+        // Refused where there is none, or where none can be.
+        wire.ask("PersistentInstanceRequest", body).await;
+    }
+    removed
+}
+
+static WRITTEN: Mutex<BTreeSet<[String; 3]>> = Mutex::new(BTreeSet::new());
+
+const CAPTURED: &str = "capture";
+
+#[test]
+fn whatever_a_check_publishes_is_remembered() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/themes");
+    for file in std::fs::read_dir(folder).expect("the themes") {
+        let path = file.expect("a theme").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        assert!(!text.contains("Publish::new("), "{}: `trace::written` does it", path.display());
+    }
+}

@@ -206,6 +206,7 @@ fn vitals_tree(vitals: &Vitals) -> Tree {
         ("clock_steps", vitals.clock_steps.into()),
         ("reasserted", vitals.reasserted.into()),
         ("held", vitals.held.into()),
+        ("unresponsive", vitals.unresponsive.into()),
         ("claims", vitals.claims.into()),
         ("unsettled", vitals.unsettled.into()),
         ("disconnects", Tree::List(vitals.disconnects.iter().map(disconnect_tree).collect())),

@@ -33,6 +33,7 @@
 //! | `suspect` | the server was silent, and another, or another connection, answered first |
 //! | `reset` | the server asked the client to move, and it has |
 //! | `left` | the server is not on the list any more, and another serves |
+//! | `unresponsive` | the server answered health checks and nothing else, and another serves |
 //! | `shutdown` | the client was shut down |
 //!
 //! Beside them, `tracing` has one span a session, `nacos`, with the application's name, and at level
@@ -95,6 +96,8 @@ pub(crate) enum Reason {
     Reset,
     /// The server left the list.
     Left,
+    /// The server answered health checks and nothing else.
+    Unresponsive,
     /// The client was shut down.
     Shutdown,
 }
@@ -109,6 +112,7 @@ impl Reason {
             Self::Suspect => "suspect",
             Self::Reset => "reset",
             Self::Left => "left",
+            Self::Unresponsive => "unresponsive",
             Self::Shutdown => "shutdown",
         }
     }

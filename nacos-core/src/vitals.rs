@@ -29,6 +29,9 @@ pub struct Vitals {
     pub reasserted: u64,
     /// Views of services at present that are [held](crate::Service::held).
     pub held: usize,
+    /// The servers answer health checks, and none of several requests in a row: others are tried, ever
+    /// more rarely. Over with the first answer.
+    pub unresponsive: bool,
     /// Claims at present: registered services, subscriptions, watched documents.
     pub claims: usize,
     /// Claims that are to be sent, or are under way: neither held by the server, nor refused.

@@ -63,6 +63,12 @@ impl Server {
         self.shared.change(|state| state.faults.always(message_type, code));
     }
 
+    /// Answers what keeps a connection, server checks and health checks, and nothing else, as a
+    /// server does whose workers hang. Requests that came meanwhile are never answered, nor done.
+    pub fn answer_health_checks_only(&self, on: bool) {
+        self.shared.change(|state| state.faults.is_mute = on);
+    }
+
     /// Makes every token worthless that was handed out so far.
     pub fn expire_tokens(&self) {
         self.shared.change(|state| state.tokens.expire());

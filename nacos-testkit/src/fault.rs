@@ -54,6 +54,8 @@ pub enum RawAnswer {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) withhold_setup_ack: bool,
+    /// Whether nothing but what keeps a connection is answered.
+    pub(crate) is_mute: bool,
     pub(crate) pushes: VecDeque<PushFault>,
     always: HashMap<String, i32>,
     answers: HashMap<String, VecDeque<Planned>>,
@@ -80,6 +82,9 @@ impl Faults {
 
     /// The planned answer to a request of this type; single ones come before standing ones.
     pub(crate) fn take(&mut self, message_type: &str) -> Option<Planned> {
+        if self.is_mute && !["ServerCheckRequest", "HealthCheckRequest"].contains(&message_type) {
+            return Some(Planned::Raw(RawAnswer::Silent));
+        }
         let next = self.answers.get_mut(message_type).and_then(VecDeque::pop_front);
         next.or_else(|| self.always.get(message_type).copied().map(Planned::Code))
     }

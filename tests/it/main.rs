@@ -35,4 +35,5 @@ mod support;
 mod telemetry;
 mod tidy;
 mod tls;
+mod unresponsive;
 mod user_code;

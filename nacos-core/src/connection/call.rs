@@ -72,6 +72,7 @@ impl Connection {
             let span = debug_span!("request", kind = R::TYPE, server = %serving.server);
             let call = serving.link.call(Caller::User, request.payload(), headers, limit);
             let answer = call.instrument(span).await;
+            self.heard(&serving, began, answer.as_ref().err());
             let answer = answer.map(|payload| wire::decode(&payload));
             telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
             let error = match answer {
@@ -145,6 +146,18 @@ impl Connection {
                 sleep_until(deadline.min(Instant::now() + pause)).await;
             }
             tries = tries.saturating_add(1);
+        }
+    }
+
+    /// Says whether the server is at work, as far as a request shows that was sent when it `began`.
+    fn heard(&self, serving: &Serving, began: Instant, error: Option<&CallError>) {
+        match error {
+            // One whose user gave it less says nothing about the server.
+            Some(CallError::Timeout) if Instant::now() >= began + PER_TRY => {
+                self.outbox.unanswered(serving.id);
+            }
+            Some(CallError::Timeout | CallError::NotSent(_) | CallError::Lost(_)) => {}
+            _ => serving.users.answered(),
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) enum Wanted {
 pub(super) struct Notices {
     /// Connections that users' requests found to be of no use any more.
     pub(super) losses: BTreeMap<LinkId, Loss>,
+    /// How many of users' requests were not answered, by connection.
+    pub(super) unanswered: BTreeMap<LinkId, u32>,
     /// What requests carried that were refused.
     pub(super) refused: Vec<Arc<Grant>>,
     /// Answers to users' requests that could not be read.
@@ -181,6 +183,15 @@ impl Outbox {
         drop(self.put(why, |waiting, why| {
             waiting.notices.losses.entry(link).or_insert(why);
         }));
+    }
+
+    /// A user's request was not answered on `link`.
+    pub(super) fn unanswered(&self, link: LinkId) {
+        // Once the driver has ended nobody counts.
+        let _ = self.put((), |waiting, ()| {
+            let count = waiting.notices.unanswered.entry(link).or_default();
+            *count = count.saturating_add(1);
+        });
     }
 
     /// The server refused a request that carried `grant`.

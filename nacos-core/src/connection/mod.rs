@@ -218,7 +218,11 @@ impl Connection {
     pub(crate) fn nobody_answered(&self, doing: impl std::fmt::Display) -> Error {
         match &*self.state.get() {
             SessionState::Connected { server, .. } => {
-                Error::new(ErrorKind::Timeout, doing).because(format!("{server} has not answered"))
+                let mute = "it answers health checks, and none of the last requests";
+                let mute = Some(mute).filter(|_| self.vitals.get().unresponsive);
+                let why = format!("{server} has not answered");
+                let why = mute.map_or_else(|| why.clone(), |mute| format!("{why}: {mute}"));
+                Error::new(ErrorKind::Timeout, doing).because(why)
             }
             SessionState::Closed => Error::new(ErrorKind::Closed, doing),
             SessionState::Denied { cause } => {

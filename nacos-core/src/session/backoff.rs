@@ -24,6 +24,16 @@ pub(crate) fn retry_delay(attempt: u32, jitter: f64) -> Duration {
     at_least_half(exponential(RETRY_FIRST, attempt, RETRY_CAP), jitter)
 }
 
+/// The delay before a server that serves is left for another, after `moves` in a row that were in
+/// vain: any part of a second, so that the clients of one server do not move together; then 2 s × 2ⁿ
+/// up to a minute, of which at least half is kept.
+pub(crate) fn move_delay(moves: u32, jitter: f64) -> Duration {
+    match moves {
+        0 => MOVE_WITHIN.mul_f64(jitter.clamp(0.0, 1.0)),
+        _ => at_least_half(exponential(MOVE_WITHIN, moves, MOVE_CAP), jitter),
+    }
+}
+
 /// The delay before a document that is just being replaced is asked for again: by each of the
 /// thousands that have heard of it at the same moment.
 pub(crate) fn conflict_delay(attempt: u32, jitter: f64) -> Duration {
@@ -62,6 +72,8 @@ const DENIED: Duration = Duration::from_secs(60);
 const EAGER: Duration = Duration::from_secs(75);
 const EAGER_CAP: Duration = Duration::from_millis(250);
 const FIRST: Duration = Duration::from_millis(50);
+const MOVE_CAP: Duration = Duration::from_secs(60);
+const MOVE_WITHIN: Duration = Duration::from_secs(1);
 const LOCATE_FIRST: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_secs(30);
 const RETRY_CAP: Duration = Duration::from_secs(60);
@@ -99,6 +111,14 @@ mod tests {
         assert!(spread(poll_delay) > 1.4);
         assert!(spread(denied_delay) > 1.1);
         assert_eq!(denied_delay(0.0), Duration::from_secs(60), "never earlier");
+    }
+
+    #[test]
+    fn moves_in_a_row_are_ever_rarer() {
+        let delays: Vec<_> = [0, 1, 2, 5, 6, u32::MAX].map(|moves| move_delay(moves, 0.0)).into();
+        let half_seconds = [0, 2, 4, 32, 60, 60].map(|n| n * Duration::from_millis(500));
+        assert_eq!(delays, half_seconds);
+        assert_eq!((move_delay(0, 1.0), move_delay(9, 1.0)), (MOVE_WITHIN, MOVE_CAP));
     }
 
     #[test]

@@ -9,9 +9,11 @@ use super::{
     Action, CallId, ClaimKey, Event, Lifetime, MoveReason, PlannedMove, Serving, Session,
     backoff::reconnect_delay,
     campaign::Campaign,
+    ledger::Standing,
     link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration},
     liveness::{Liveness, Verdict},
     redo::Pending,
+    responsiveness::Responsiveness,
 };
 use crate::{
     error::ErrorKind,
@@ -35,10 +37,15 @@ impl Session {
             self.next_campaign = None;
             let redirect = self.planned_move.as_mut().and_then(|planned| planned.redirect.take());
             let mut round = self.servers.round(redirect.as_ref());
-            let leaving = self.serving.as_ref().filter(|_| self.planned_move.is_some());
-            if let Some(link) = leaving.and_then(|serving| self.links.get(&serving.link)) {
-                // Also after a pass that failed, and where it is the one that was recommended.
-                round.sort_by_key(|server| *server == link.server);
+            let stays = self.must_not_be_dialled_anew();
+            if let Some(planned) = &mut self.planned_move {
+                planned.has_begun = true;
+                let serving = self.serving.as_ref();
+                if let Some(link) = serving.and_then(|serving| self.links.get(&serving.link)) {
+                    // Also after a pass that failed, and where it is the one that was recommended.
+                    round.sort_by_key(|server| *server == link.server);
+                    round.retain(|server| !stays || *server != link.server);
+                }
             }
             self.campaign = Some(Campaign::new(now, round, self.outage.attempts));
         }
@@ -229,17 +236,15 @@ impl Session {
         self.servers.taken(&link.server);
         self.campaign = None;
         self.next_campaign = None;
-        let reason = match self.planned_move.take().map(|planned| planned.reason) {
-            Some(MoveReason::Reset) => Reason::Reset,
-            Some(MoveReason::Left) => Reason::Left,
-            None => Reason::Suspect,
-        };
+        let planned = self.planned_move.take();
+        let reason = planned.map_or(Reason::Suspect, |planned| planned.reason.into());
         self.arrived();
         self.login.server_is_back(now);
         let serving = Serving {
             link: id,
             since: now,
             liveness: Liveness::new(now, self.options.patience, round_trip),
+            responsiveness: Responsiveness::default(),
             abilities: Arc::new(abilities),
         };
         if let Some(former) = self.serving.replace(serving)
@@ -253,6 +258,7 @@ impl Session {
             let why = match reason {
                 Reason::Reset => "the server asked the client to move",
                 Reason::Left => "the server is not on the list any more",
+                Reason::Unresponsive => "the server answered health checks and nothing else",
                 _ => "the server was silent, and another connection answered first",
             };
             self.events.push_back(former.ended(now, server, reason, why));
@@ -355,7 +361,10 @@ impl Session {
 
     fn look_for_another_if_suspect(&mut self, now: Instant) {
         let suspect = self.serving.as_ref().is_some_and(|serving| serving.liveness.is_suspect(now));
-        if suspect && self.campaign.is_none() && self.next_campaign.is_none() {
+        // A move that is put off does not wait any longer.
+        let put_off = self.planned_move.as_ref().is_some_and(|planned| !planned.has_begun);
+        let idle = self.next_campaign.is_none_or(|at| put_off && at > now);
+        if suspect && self.campaign.is_none() && idle {
             self.leave_what_serves(now);
             self.next_campaign = Some(now);
             self.search(now);
@@ -419,10 +428,58 @@ impl Session {
         if self.lifetime != Lifetime::Open || self.campaign.is_some() {
             return;
         }
-        self.plan_move(now, MoveReason::Reset);
+        let Some(since) = self.serving.as_ref().map(|serving| serving.since) else { return };
+        if self.planned_move.is_none() || self.next_campaign.is_none() {
+            let delay = self.moves.reset(now, since, (self.jitter)());
+            self.plan_move(now, MoveReason::Reset, delay);
+        }
+        // Whoever asks again changes where to, not when: or it would never come to that.
         if let Some(planned) = &mut self.planned_move {
+            planned.reason = MoveReason::Reset;
             planned.redirect = redirect;
         }
+    }
+
+    /// A request was answered on the connection that serves: the server is at work.
+    pub(super) fn answered(&mut self) {
+        if let Some(serving) = &mut self.serving {
+            serving.responsiveness.answered();
+        }
+        self.moves.answered();
+        let unresponsive = |planned: &mut PlannedMove| planned.reason == MoveReason::Unresponsive;
+        let calm = self.serving.as_ref().is_some_and(|serving| serving.liveness.is_calm());
+        if self.planned_move.take_if(unresponsive).is_some() && calm {
+            self.stop_looking();
+        }
+    }
+
+    /// Requests were not answered on the connection that serves, where health checks may be.
+    pub(super) fn unanswered(&mut self, now: Instant, count: u32) {
+        let Some(serving) = &mut self.serving else { return };
+        if self.lifetime != Lifetime::Open || !serving.responsiveness.unanswered(now, count) {
+            return;
+        }
+        let server = serving.link;
+        let others = |server| self.servers.list().iter().any(|other| other != server);
+        let alone = !self.links.get(&server).is_some_and(|link| others(&link.server));
+        let leaves = !(alone && self.holds_anything());
+        let first = !self.moves.is_unresponsive();
+        let delay = self.moves.unresponsive((self.jitter)());
+        let server = self.server_name(server);
+        self.events.push_back(Event::Unresponsive { server, leaves, first });
+        if leaves && self.planned_move.is_none() {
+            self.plan_move(now, MoveReason::Unresponsive, delay);
+        }
+    }
+
+    /// A new connection to the same server may lose what that one holds for us, and get nothing.
+    fn must_not_be_dialled_anew(&self) -> bool {
+        let reason = self.planned_move.as_ref().map(|planned| planned.reason);
+        reason == Some(MoveReason::Unresponsive) && self.holds_anything()
+    }
+
+    fn holds_anything(&self) -> bool {
+        self.claims.standings().any(|(_, standing)| standing == Standing::Held)
     }
 
     /// A search begins while one serves: after a good one from scratch.
@@ -435,20 +492,19 @@ impl Session {
     }
 
     /// Another server is to serve; until it does, this one goes on.
-    pub(super) fn plan_move(&mut self, now: Instant, reason: MoveReason) {
-        self.planned_move = Some(PlannedMove { reason, redirect: None });
+    ///
+    /// After a rolling restart operators move all clients at once: `delay` is not the same for all.
+    pub(super) fn plan_move(&mut self, now: Instant, reason: MoveReason, delay: Duration) {
+        self.planned_move = Some(PlannedMove { reason, redirect: None, has_begun: false });
         self.leave_what_serves(now);
         // A search beside a suspect finds another as well, and the next one begins after it.
         if self.campaign.is_none() {
-            // After a rolling restart operators move all clients at once: they do not move together.
-            self.next_campaign = Some(now + MOVE_WITHIN.mul_f64((self.jitter)()));
+            self.next_campaign = Some(now + delay);
         }
     }
 }
 
 /// The session itself gives a request of the handshake up before whoever sends it does.
 const BEYOND: u32 = 2;
-/// A planned move begins within this.
-const MOVE_WITHIN: Duration = Duration::from_secs(1);
 /// A connection that lasted this long was a good one: the next outage begins from scratch.
 const STABLE: Duration = Duration::from_secs(5);

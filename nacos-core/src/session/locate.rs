@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Lifetime, MoveReason, PlannedMove, Session,
-    backoff::{locate_delay, retry_delay},
+    backoff::{locate_delay, move_delay, retry_delay},
 };
 use crate::{error::ErrorKind, server::Server};
 
@@ -160,7 +160,8 @@ impl Session {
                 self.stop_looking();
             }
         } else if self.locate.is_gone(now) && self.planned_move.is_none() {
-            self.plan_move(now, MoveReason::Left);
+            let delay = move_delay(0, (self.jitter)());
+            self.plan_move(now, MoveReason::Left, delay);
         }
     }
 

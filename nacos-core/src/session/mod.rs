@@ -23,11 +23,13 @@ mod liveness;
 mod locate;
 mod login;
 mod metrics;
+mod moves;
 mod presence;
 mod publication;
 mod pushes;
 mod queue;
 mod redo;
+mod responsiveness;
 mod self_check;
 mod servers;
 mod setback;
@@ -63,8 +65,10 @@ use self::{
     liveness::Liveness,
     locate::Locate,
     login::Login,
+    moves::{MoveReason, Moves, PlannedMove},
     presence::Presence,
     redo::{Origin, Pending},
+    responsiveness::Responsiveness,
     servers::Servers,
 };
 use crate::{
@@ -79,7 +83,7 @@ use crate::{
     telemetry::Reason,
     transport::{CallError, Within},
     vitals::Disconnect,
-    wire::{Outgoing, Payload, push::Redirect},
+    wire::{Outgoing, Payload},
 };
 
 /// Names a request of the session's own. Never used twice.
@@ -128,6 +132,9 @@ pub(crate) enum Event {
     /// The server had lost instances of ours without a word; they are asserted again. `first` unless
     /// it was so before, and they have not been seen since.
     Lost { service: ServiceKey, first: bool },
+    /// The server answers health checks and nothing else. `leaves` unless there is nobody else, and
+    /// it holds what a new connection to it might lose; `first` unless that was so of the one before.
+    Unresponsive { server: Arc<str>, leaves: bool, first: bool },
     /// The server refused what is claimed under this key.
     Refused { key: ClaimKey, code: i32, message: Arc<str> },
     /// A message of the server's could not be read.
@@ -180,6 +187,7 @@ pub(crate) struct Session {
     next_campaign: Option<Instant>,
     /// The server asked us to move: the next search is for another than the one that serves.
     planned_move: Option<PlannedMove>,
+    moves: Moves,
     outage: Outage,
 
     claims: Claims,
@@ -223,6 +231,7 @@ struct Serving {
     link: LinkId,
     since: Instant,
     liveness: Liveness,
+    responsiveness: Responsiveness,
     abilities: Arc<BTreeMap<String, bool>>,
 }
 
@@ -241,22 +250,6 @@ impl Serving {
         };
         Event::Ended { reason, record }
     }
-}
-
-/// A move to another server while the one that serves still does.
-#[derive(Debug)]
-struct PlannedMove {
-    reason: MoveReason,
-    /// Where to, until that has been tried.
-    redirect: Option<Redirect>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum MoveReason {
-    /// The server asked for it.
-    Reset,
-    /// The server is not on the list any more.
-    Left,
 }
 
 /// How long nobody has served, and how often that was tried to be mended.
@@ -299,6 +292,7 @@ impl Session {
             serving: None,
             campaign: None,
             planned_move: None,
+            moves: Moves::default(),
             outage: Outage { since: now, attempts: 0, last_error: None, is_hasty: false },
             claims: Claims::new(),
             documents: Documents::new(),
@@ -384,7 +378,14 @@ impl Session {
             Pending::Probe => self.probe_answered(now, call.origin.link, id, answer),
             // What the session has sent over another connection counts no more.
             _ if self.serving_link() != Some(call.origin.link) => {}
-            pending => self.redo_answered(now, call.origin, pending, answer),
+            pending => {
+                match &answer {
+                    Err(CallError::Timeout) => self.unanswered(now, 1),
+                    Err(CallError::NotSent(_) | CallError::Lost(_)) => {}
+                    _ => self.answered(),
+                }
+                self.redo_answered(now, call.origin, pending, answer);
+            }
         }
         self.settle(now);
     }
@@ -424,6 +425,21 @@ impl Session {
     /// Users' requests were answered on `link`, the last one at `at`.
     pub(crate) fn handle_heard(&mut self, link: LinkId, at: Instant) {
         self.heard(at, link);
+    }
+
+    /// A user's request was answered on `link`.
+    pub(crate) fn handle_answered(&mut self, link: LinkId) {
+        if self.serving_link() == Some(link) {
+            self.answered();
+        }
+    }
+
+    /// `count` of users' requests were not answered on `link` for as long as one of ours may take.
+    pub(crate) fn handle_unanswered(&mut self, now: Instant, link: LinkId, count: u32) {
+        if self.serving_link() == Some(link) {
+            self.unanswered(now, count);
+        }
+        self.settle(now);
     }
 
     /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer,
@@ -612,6 +628,11 @@ impl Session {
     /// How many claims are not held right now.
     pub(crate) fn unsettled(&self) -> usize {
         self.claims.unsettled()
+    }
+
+    /// Whether servers answer health checks and nothing else.
+    pub(crate) fn is_unresponsive(&self) -> bool {
+        self.moves.is_unresponsive()
     }
 
     /// Whether a login is due or under way that may bring another token.

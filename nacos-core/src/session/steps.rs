@@ -4,6 +4,7 @@
 //! names one history and the promise that it once broke.
 mod listens;
 mod lists;
+mod moves;
 
 use std::time::{Duration, Instant};
 
@@ -866,6 +867,8 @@ struct Stage {
     locates: usize,
     /// What was sent and not answered yet, handshakes apart.
     calls: Vec<Sent>,
+    /// When each was sent, where that matters.
+    asked: HashMap<CallId, Instant>,
     events: Vec<Event>,
 }
 
@@ -923,6 +926,7 @@ impl Stage {
             logins: 0,
             locates: 0,
             calls: Vec::new(),
+            asked: HashMap::new(),
             events: Vec::new(),
         }
     }

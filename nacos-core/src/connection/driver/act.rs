@@ -101,7 +101,7 @@ impl Driver {
                 // The driver may have forgotten the connection, and then needs no reason.
                 let _ = alive.send(work.await);
             });
-            self.links.insert(id, Open::Up { link, work, users: Arc::new(()) });
+            self.links.insert(id, Open::Up { link, work, users: Arc::default() });
             self.jobs.push(Box::pin(async move {
                 let why = ended.await.unwrap_or_else(|_| "the connection was closed".to_owned());
                 Report::Ended(id, why)

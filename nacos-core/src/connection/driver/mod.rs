@@ -15,7 +15,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -58,13 +61,34 @@ pub(super) struct Current {
     pub(super) refusals: u64,
 }
 
+/// What users' requests on one connection have in common. As many hold it as there are of them.
+#[derive(Default)]
+pub(super) struct Users {
+    answered: AtomicBool,
+}
+
+impl Users {
+    /// One of them was answered.
+    pub(super) fn answered(&self) {
+        // Mostly it is known already, and a load costs the other cores nothing.
+        if !self.answered.load(Ordering::Relaxed) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether one was since this was last asked.
+    fn take_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed) && self.answered.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// The connection that serves.
 #[derive(Clone)]
 pub(super) struct Serving {
     pub(super) id: LinkId,
     pub(super) link: Link,
     /// Keeps the connection, for as long as it is held, when another serves.
-    _users: Arc<()>,
+    pub(super) users: Arc<Users>,
     /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
     pub(super) grant: Option<Arc<Grant>>,
     /// As it was named in the options, or in the list.
@@ -151,7 +175,7 @@ enum Open {
         link: Link,
         work: Task<()>,
         /// Held by each of users' requests on it, and by what they begin with while it serves.
-        users: Arc<()>,
+        users: Arc<Users>,
     },
 }
 
@@ -243,7 +267,12 @@ impl Driver {
     /// Takes in what handles want: many at once, so that claims made together are sent together.
     fn obey(&mut self) {
         let (notices, wishes) = self.inbox.take(WISHES_AT_ONCE);
-        let Notices { losses, refused, unread, questions, close } = notices;
+        let Notices { losses, unanswered, refused, unread, questions, close } = notices;
+        // An answer that came before counts before.
+        self.hear();
+        for (link, count) in unanswered {
+            self.session.handle_unanswered(now(), link, count);
+        }
         for (link, why) in losses {
             match why {
                 Loss::Unusable => self.session.handle_unusable(now(), link),
@@ -333,6 +362,7 @@ impl Driver {
         }
         self.vitals.claims = self.session.remaining();
         self.vitals.unsettled = self.session.unsettled();
+        self.vitals.unresponsive = self.session.is_unresponsive();
         self.meters.share.claims(self.vitals.claims, self.vitals.unsettled);
         self.vitals.held = self.views.services.held();
         self.meters.share.held(self.vitals.held);
@@ -345,6 +375,9 @@ impl Driver {
             let Open::Up { link, users, .. } = open else { continue };
             if self.serving == Some(*id) {
                 self.session.handle_heard(*id, link.last_heard().into_std());
+                if users.take_answered() {
+                    self.session.handle_answered(*id);
+                }
             } else if Arc::strong_count(users) > 1 {
                 self.session.handle_busy(now(), *id);
             }

@@ -62,6 +62,18 @@ impl Driver {
                     debug!(%service, reasserted, first, "registered again what is not shown");
                 }
             }
+            Event::Unresponsive { server, leaves, first } => {
+                let what = if leaves {
+                    "the server answers health checks and nothing else: others are tried"
+                } else {
+                    "the only server answers health checks and nothing else"
+                };
+                if first {
+                    warn!(%server, what);
+                } else {
+                    debug!(%server, what);
+                }
+            }
             Event::Unread { kind, about, why } => {
                 self.unread();
                 if self.skipped.allows(now()) {
@@ -108,7 +120,8 @@ impl Driver {
     fn ended(&mut self, reason: Reason, mut record: Disconnect) {
         telemetry::disconnected(reason);
         record.stall = self.meters.stall(now());
-        let replaced = matches!(reason, Reason::Suspect | Reason::Reset | Reason::Left);
+        let replaced =
+            matches!(reason, Reason::Suspect | Reason::Reset | Reason::Left | Reason::Unresponsive);
         let (server, reason) = (&record.server, record.reason);
         if replaced && self.moves.allows(now()) {
             info!(%server, reason, %record, "a server was left for another");
@@ -157,7 +170,7 @@ impl Driver {
                     Some(Open::Up { link, users, .. }) => Some(Serving {
                         id,
                         link: link.clone(),
-                        _users: Arc::clone(users),
+                        users: Arc::clone(users),
                         grant: self.grant.clone(),
                         server: Arc::clone(server),
                         abilities: Arc::clone(abilities),

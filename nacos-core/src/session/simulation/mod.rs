@@ -2,7 +2,7 @@
 //!
 //! Each seed is one history of faults: refused and silent connections, packets that are lost,
 //! setups that are never acknowledged, lost and late answers, answers that cannot be read, refusals,
-//! servers that pause, leave, restart, go down or lose a publication without a word, resets, lists
+//! servers that pause, answer health checks only, leave, restart, go down or lose a publication without a word, resets, lists
 //! out of order, clocks that step, logins that nobody answers, changes from outside. One in four ends
 //! in the middle of that; in the others the faults end, and once the session has had time to heal, the
 //! server must hold exactly what is claimed, and the client must know exactly what the server has.

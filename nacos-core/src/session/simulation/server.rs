@@ -19,6 +19,8 @@ pub(super) struct Server {
     pub(super) hosts: HashMap<LinkId, String>,
     pub(super) logins_down: bool,
     pub(super) paused: bool,
+    /// Answers what keeps a connection, and nothing else.
+    pub(super) mute: bool,
     pub(super) additive: bool,
     pub(super) negotiates: bool,
     pub(super) black_holes: BTreeSet<LinkId>,
@@ -61,6 +63,7 @@ impl Server {
             hosts: HashMap::new(),
             logins_down: false,
             paused: false,
+            mute: false,
             additive: false,
             negotiates: true,
             black_holes: BTreeSet::new(),
@@ -86,6 +89,7 @@ impl Server {
         self.come_up();
         self.logins_down = false;
         self.paused = false;
+        self.mute = false;
         self.black_holes.clear();
         self.list = self.list.or(Some("t"));
     }

@@ -299,6 +299,7 @@ impl World {
                 | Event::Settled(_)
                 | Event::Refused { .. }
                 | Event::Unread { .. }
+                | Event::Unresponsive { .. }
                 | Event::Withheld { .. } => {}
             }
         }
@@ -415,6 +416,9 @@ impl World {
         }
         let shakes_hands = request.kind() == "ServerCheckRequest";
         let odd = !shakes_hands && request.kind() != "HealthCheckRequest";
+        if odd && self.server.mute {
+            return;
+        }
         let answer = if !shakes_hands && self.happens(self.faults.not_sent) {
             Err(CallError::NotSent("the server leaves".to_owned()))
         } else if odd && self.happens(self.faults.odd_answer) {

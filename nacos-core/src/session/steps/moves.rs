@@ -1,0 +1,188 @@
+//! When a server that still serves is left: because it asks for that, or does nothing else.
+use super::*;
+
+#[test]
+fn server_that_answers_health_checks_only_is_left_and_that_is_said_once() {
+    let mut stage = Stage::connected("a,b");
+    stage.session.assert(subscription("stock"), GuardId(1), None);
+    stage.register(GuardId(2));
+    let former = stage.serving();
+    let mute = stage.dialled.pop().expect("it serves");
+    stage.dialled.clear();
+    stage.answer_health_checks_only(8);
+    assert_eq!(stage.unresponsive(), [], "it may be a pause");
+    stage.answer_health_checks_only(6);
+    assert_eq!(stage.unresponsive(), [(true, true)]);
+    assert_ne!(stage.serving(), former);
+    assert_ne!(stage.dialled, [mute]);
+    assert!(stage.session.is_unresponsive(), "nobody has answered yet");
+
+    for sent in std::mem::take(&mut stage.calls) {
+        stage.answer(&sent, &ok(&sent.request.kind().replace("Request", "Response")));
+    }
+    assert!(!stage.session.is_unresponsive());
+    let serving = stage.serving();
+    stage.answer_health_checks_only(30);
+    assert_eq!((stage.serving(), stage.unresponsive().len()), (serving, 1));
+}
+
+#[test]
+fn only_server_is_dialled_anew_ever_more_rarely_while_it_holds_nothing() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.dialled.clear();
+    stage.answer_health_checks_only(3600);
+    assert!((20..80).contains(&stage.dialled.len()), "{} in an hour", stage.dialled.len());
+    let firsts = stage.unresponsive().iter().filter(|(_, first)| *first).count();
+    assert_eq!(firsts, 1, "it is said once");
+}
+
+#[test]
+fn only_server_is_not_dialled_anew_where_that_could_lose_what_it_holds() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.session.assert(subscription("stock"), GuardId(2), None);
+    stage.settle();
+    let serving = stage.serving();
+    stage.answer_health_checks_only(600);
+    assert_eq!(stage.unresponsive(), [(false, true)], "and that is said once");
+    assert_eq!(stage.serving(), serving);
+}
+
+#[test]
+fn unresponsive_server_is_not_left_for_itself_by_who_has_something_there() {
+    let mut stage = Stage::connected("a,b");
+    let serving = stage.dialled.pop().expect("it serves");
+    stage.down = if serving == "a" { "b" } else { "a" };
+    stage.dialled.clear();
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.session.assert(subscription("stock"), GuardId(2), None);
+    stage.settle();
+    let link = stage.serving();
+    stage.answer_health_checks_only(120);
+    assert_eq!(stage.serving(), link);
+    assert!(!stage.dialled.contains(&serving) && !stage.dialled.is_empty());
+    // As soon as it answers, nobody else is looked for.
+    stage.answer_all(&ok("SubscribeServiceResponse"));
+    let dialled = stage.dialled.len();
+    stage.answer_health_checks_only(4);
+    assert_eq!(stage.dialled.len(), dialled);
+}
+
+#[test]
+fn requests_of_users_that_nobody_answers_count_like_our_own() {
+    let mut stage = Stage::connected("a,b");
+    let former = stage.serving();
+    for _ in 0..3 {
+        stage.answer_health_checks_only(3);
+        stage.session.handle_unanswered(stage.now, former, 1);
+        stage.perform();
+    }
+    stage.answer_health_checks_only(2);
+    assert_ne!(stage.serving(), former);
+    for _ in 0..9 {
+        stage.answer_health_checks_only(3);
+        let serving = stage.serving();
+        stage.session.handle_unanswered(stage.now, serving, 1);
+        stage.session.handle_answered(serving);
+        stage.perform();
+    }
+    assert_eq!(stage.unresponsive().len(), 1, "one that answers others is at work");
+}
+
+#[test]
+fn servers_that_ask_each_newcomer_to_leave_are_left_ever_more_rarely() {
+    // Anywhere, and back and forth between two.
+    for redirects in [false, true] {
+        let mut stage = Stage::connected("a,b");
+        stage.dialled.clear();
+        let mut asked = None;
+        for _ in 0..3600 {
+            if asked != Some(stage.serving()) {
+                asked = Some(stage.serving());
+                let there = stage.dialled.last().is_some_and(|host| host == "a");
+                let to = if there { "b" } else { "a" };
+                if redirects {
+                    stage.reset_to(&json!({"requestId": "1", "serverIp": to}));
+                } else {
+                    stage.reset();
+                }
+            }
+            stage.answer_health_checks_only(1);
+        }
+        let moves = stage.dialled.len();
+        assert!((40..140).contains(&moves), "{moves} in an hour; redirected: {redirects}");
+    }
+}
+
+#[test]
+fn server_that_asks_again_and_again_is_left_all_the_same() {
+    let mut stage = Stage::connected("a,b");
+    let former = stage.serving();
+    for _ in 0..20 {
+        if stage.serving() != former {
+            return;
+        }
+        stage.reset();
+        stage.advance(SECOND / 10);
+    }
+    panic!("it was put off each time");
+}
+
+#[test]
+fn dead_server_is_left_at_once_also_where_a_move_is_put_off() {
+    let mut stage = Stage::connected("a,b");
+    for _ in 0..9 {
+        let former = stage.serving();
+        stage.reset();
+        while stage.serving() == former {
+            stage.answer_health_checks_only(1);
+        }
+    }
+    let silent = stage.serving();
+    stage.reset();
+    stage.advance(Duration::from_millis(4900));
+    stage.advance(SECOND);
+    stage.perform();
+    assert_ne!(stage.serving(), silent, "six seconds, as ever");
+}
+
+impl Stage {
+    /// Lets so many seconds pass, in which nothing but health checks is answered; what else is asked
+    /// for, nobody waits for longer than three seconds for.
+    fn answer_health_checks_only(&mut self, seconds: u32) {
+        let end = self.now + seconds * SECOND;
+        while self.now < end {
+            for sent in &self.calls {
+                self.asked.entry(sent.call).or_insert(self.now);
+            }
+            let next = self.session.poll_timeout(self.now).unwrap_or(end);
+            let due = self.calls.iter().filter_map(|sent| self.asked.get(&sent.call)).min();
+            let due = due.map_or(end, |asked| *asked + 3 * SECOND);
+            let next = next.min(due).min(end).max(self.now);
+            self.advance(next - self.now);
+            for sent in std::mem::take(&mut self.calls) {
+                let asked = self.asked.get(&sent.call).copied().unwrap_or(self.now);
+                if sent.request.kind() == "HealthCheckRequest" {
+                    self.answer(&sent, &ok("HealthCheckResponse"));
+                } else if asked + 3 * SECOND <= self.now {
+                    self.answer(&sent, &Err(CallError::Timeout));
+                } else {
+                    self.calls.push(sent);
+                }
+            }
+        }
+    }
+
+    /// Each time that a server was found to be unresponsive: whether it is left, and whether that is
+    /// the first.
+    fn unresponsive(&self) -> Vec<(bool, bool)> {
+        let told = self.events.iter().filter_map(|event| match event {
+            Event::Unresponsive { leaves, first, .. } => Some((*leaves, *first)),
+            _ => None,
+        });
+        told.collect()
+    }
+}

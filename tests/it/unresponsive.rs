@@ -1,0 +1,96 @@
+//! Servers that keep a connection and do nothing else, or send whoever comes away again.
+use std::time::Duration;
+
+use nacos_core::{Client, ErrorKind, Instance};
+use nacos_testkit::{Server, within};
+use tokio::time::{Instant, timeout};
+
+use crate::support::{becomes, builder, chain, connected, server, soon};
+
+fn held(server: &Server) -> usize {
+    server.instances("", "DEFAULT_GROUP", "orders").len()
+}
+
+async fn among(servers: [&Server; 2]) -> Client {
+    let addresses = servers.map(|server| server.addr().to_string()).join(",");
+    Client::builder().server_addr(addresses).connect().await.expect("they are there")
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_answers_health_checks_only_is_left_for_one_that_works() {
+    let (one, other) = (server().await, server().await);
+    let client = among([&one, &other]).await;
+    let (mute, works) = if one.connections() == 1 { (one, other) } else { (other, one) };
+    mute.answer_health_checks_only(true);
+    let began = Instant::now();
+    let _guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    within(Duration::from_secs(60), works.until(|server| held(server) == 1)).await;
+    let took = Instant::now() - began;
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    becomes(&mut client.vitals(), |vitals| !vitals.unresponsive).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_users_are_enough_to_find_a_server_unresponsive() {
+    let (one, other) = (server().await, server().await);
+    for server in [&one, &other] {
+        server.publish("", "DEFAULT_GROUP", "d", "7");
+    }
+    let client = among([&one, &other]).await;
+    let mute = if one.connections() == 1 { &one } else { &other };
+    mute.answer_health_checks_only(true);
+    let asked = async { while client.configs().get("d").await.is_err() {} };
+    within(Duration::from_secs(60), asked).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_server_that_answers_nothing_is_named_as_such_and_not_dialled_in_a_loop() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.answer_health_checks_only(true);
+    let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    becomes(&mut client.vitals(), |vitals| vitals.unresponsive).await;
+    let error = client.configs().get("d").await.expect_err("nobody answers");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let other = client.naming().register("stock", Instance::new("10.0.0.1", 80)).expect("valid");
+    let error = other.ready().await.expect_err("nobody answers");
+    assert!(chain(&error).contains("answers health checks, and none"), "{}", chain(&error));
+    // Another is tried within the hour, some 50 times; nothing ends that wait.
+    let ever = server.until(|server| server.connects() > 100);
+    assert!(timeout(Duration::from_secs(3600), ever).await.is_err(), "{}", server.connects());
+    assert!(server.connects() > 10, "a new connection may help: {}", server.connects());
+
+    server.answer_health_checks_only(false);
+    soon(guard.ready()).await.map(drop).expect("done as soon as somebody works again");
+    assert!(!client.vitals().get().unresponsive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_send_each_other_whoever_comes_are_not_followed_in_a_loop() {
+    let (one, other) = (server().await, server().await);
+    let client = among([&one, &other]).await;
+    let mut vitals = client.vitals();
+    let send_away = async {
+        loop {
+            for (from, to) in [(&one, &other), (&other, &one)] {
+                from.reset_connections(Some(to.addr()));
+            }
+            let served = client.vitals().get().connects;
+            becomes(&mut vitals, |vitals| vitals.connects > served).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(1800), send_away).await.is_err());
+    let connects = client.vitals().get().connects;
+    assert!((10..70).contains(&connects), "{connects} connections in half an hour");
+    assert!(client.state().get().is_connected());
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_checks_alone_are_all_that_an_idle_client_wants() {
+    let server = server().await;
+    let client = builder(&server).connect().await.expect("the server is there");
+    server.answer_health_checks_only(true);
+    let more = server.until(|server| server.connects() > 1);
+    assert!(timeout(Duration::from_secs(600), more).await.is_err());
+    assert!(!client.vitals().get().unresponsive);
+}

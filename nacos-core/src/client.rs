@@ -169,6 +169,15 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("state", &self.state().get()).finish_non_exhaustive()
+        let state = self.state().get();
+        let mut debug = f.debug_struct("Client");
+        match &*state {
+            // Without its abilities: they are a list.
+            SessionState::Connected { server, .. } => {
+                debug.field("server", &format_args!("{server}"))
+            }
+            state => debug.field("state", state),
+        };
+        debug.finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use md5::{Digest, Md5};
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 /// The content of one data id.
 ///
@@ -100,6 +100,17 @@ pub enum DocumentState {
 }
 
 impl DocumentState {
+    /// Why it could not be asked for, as an error; `None` if it could be, or has not been yet.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        match self {
+            Self::Unreachable { why, cause, .. } => {
+                Some(Error::new(*why, "ask for the document").because(cause.to_string()))
+            }
+            Self::Pending | Self::Present(_) | Self::Absent => None,
+        }
+    }
+
     /// The newest content that is known, even if it cannot be confirmed right now.
     #[must_use]
     pub fn document(&self) -> Option<&Document> {

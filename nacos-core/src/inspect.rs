@@ -105,6 +105,83 @@ impl Tree {
     }
 }
 
+/// An outline: a part a line, what is below it further in. For logs, terminals and tests; programs
+/// read the tree itself, or serialize it (feature `serde`).
+///
+/// ```
+/// use nacos_core::inspect::Tree;
+///
+/// let state = Tree::branch([("name", Tree::from("connected"))]);
+/// let tree = Tree::branch([("state", state), ("connects", Tree::from(2_u64))]);
+/// assert_eq!(tree.to_string(), "state:\n  name: connected\nconnects: 2");
+/// ```
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.outline(f, 0)
+    }
+}
+
+impl Tree {
+    /// Where this does not fit on the line of its name, it begins on the next.
+    fn is_leaf(&self) -> bool {
+        match self {
+            Self::List(items) => items.is_empty(),
+            Self::Branch(parts) => parts.is_empty(),
+            _ => true,
+        }
+    }
+
+    fn outline(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+        let mut first = true;
+        let mut line = |f: &mut fmt::Formatter<'_>| {
+            let newline = if std::mem::take(&mut first) { "" } else { "\n" };
+            write!(f, "{newline}{:1$}", "", 2 * depth)
+        };
+        match self {
+            Self::Nothing => f.write_str("-"),
+            Self::Flag(flag) => f.write_str(if *flag { "yes" } else { "no" }),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Number(number) => write!(f, "{number}"),
+            // One line stays one: the rest would look like parts.
+            Self::Text(text) if text.contains(char::is_control) => {
+                write!(f, "{}", text.escape_debug())
+            }
+            Self::Text(text) => f.write_str(text),
+            Self::List(items) if items.is_empty() => f.write_str("none"),
+            Self::List(items) => items.iter().try_for_each(|item| {
+                line(f)?;
+                f.write_str(if item.is_leaf() { "- " } else { "-\n" })?;
+                item.outline(f, depth + 1)
+            }),
+            Self::Branch(parts) if parts.is_empty() => f.write_str("none"),
+            Self::Branch(parts) => parts.iter().try_for_each(|(name, part)| {
+                line(f)?;
+                write!(f, "{name}:{}", if part.is_leaf() { " " } else { "\n" })?;
+                part.outline(f, depth + 1)
+            }),
+        }
+    }
+}
+
+/// As JSON has it: `null`, booleans, numbers, strings, arrays, and objects in the order of their
+/// parts. With the feature `serde`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Tree {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nothing => serializer.serialize_unit(),
+            Self::Flag(flag) => serializer.serialize_bool(*flag),
+            Self::Count(count) => serializer.serialize_u64(*count),
+            Self::Number(number) => serializer.serialize_f64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Branch(parts) => {
+                serializer.collect_map(parts.iter().map(|(name, part)| (name, part)))
+            }
+        }
+    }
+}
+
 impl From<bool> for Tree {
     fn from(flag: bool) -> Self {
         Self::Flag(flag)
@@ -246,6 +323,33 @@ mod tests {
         }
         let error = Part.act(&Action::new("explode").with_argument("now")).expect_err("unknown");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    fn example() -> Tree {
+        let server = Tree::branch([("name", Tree::from("a:8848")), ("weight", Tree::Number(0.5))]);
+        Tree::branch([
+            ("state", Tree::from("connected")),
+            ("since", Tree::Nothing),
+            ("logs_in", Tree::from(true)),
+            ("words", Tree::from("two\nlines")),
+            ("empty", Tree::List(Vec::new())),
+            ("servers", Tree::List(vec![server, Tree::from("b:8848")])),
+        ])
+    }
+
+    #[test]
+    fn outline_has_a_part_a_line() {
+        let outline = "state: connected\nsince: -\nlogs_in: yes\nwords: two\\nlines\nempty: none\n\
+                       servers:\n  -\n    name: a:8848\n    weight: 0.5\n  - b:8848";
+        assert_eq!(example().to_string(), outline);
+        assert_eq!(Tree::from(7_u64).to_string(), "7");
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn tree_is_json_in_its_own_order() {
+        let json = r#"{"state":"connected","since":null,"logs_in":true,"words":"two\nlines","empty":[],"servers":[{"name":"a:8848","weight":0.5},"b:8848"]}"#;
+        assert_eq!(serde_json::to_string(&example()).expect("plain values"), json);
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Text that must not be seen.
-use std::fmt;
+use std::{fmt, hint::black_box};
 
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 /// A password, a token, a key: `Debug` does not show it, and its memory is overwritten when it is
 /// dropped.
+///
+/// It can be deserialized, as a part of a program's own options, and never serialized. Two are
+/// compared in a time that tells their lengths at most, not where they differ.
 ///
 /// ```
 /// let secret = nacos_core::Secret::new("hunter2");
 /// assert_eq!(format!("{secret:?}"), "[redacted]");
 /// assert_eq!(secret.expose(), "hunter2");
 /// ```
-#[derive(Clone, Default, Eq, PartialEq)]
+#[derive(Clone, Default)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
@@ -39,8 +43,49 @@ impl<T: Into<String>> From<T> for Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (self.0.as_bytes(), other.0.as_bytes());
+        // Every byte, whatever the ones before it were; the compiler may not stop sooner either.
+        let differing = |bits, (a, b): (&u8, &u8)| black_box(bits | (a ^ b));
+        one.len() == other.len() && one.iter().zip(other).fold(0, differing) == 0
+    }
+}
+
+impl Eq for Secret {}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_equal_only_as_a_whole() {
+        for (one, other) in [("", ""), ("hunter2", "hunter2"), ("ü", "ü")] {
+            assert_eq!(Secret::new(one), Secret::new(other));
+        }
+        for (one, other) in [("", "a"), ("hunter2", "hunter"), ("hunter2", "Hunter2"), ("aa", "ab")]
+        {
+            assert_ne!(Secret::new(one), Secret::new(other));
+        }
+    }
+
+    #[test]
+    fn secret_is_read_as_text_and_an_error_does_not_show_it() {
+        let secret: Secret = serde_json::from_str(r#""hunter2""#).expect("text");
+        assert_eq!(secret.expose(), "hunter2");
+        let several: Vec<Secret> = serde_json::from_str(r#"["hunter2"]"#).expect("text inside");
+        assert!(!format!("{several:?}").contains("hunter2"));
     }
 }

@@ -1,6 +1,8 @@
 //! The state of a client's session, as its user sees it.
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use crate::error::{Error, ErrorKind};
+
 /// How a client stands with its servers. Read it through [`Client::state`](crate::Client::state).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -44,6 +46,20 @@ impl SessionState {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         matches!(self, Self::Connected { .. })
+    }
+
+    /// What keeps it from being connected, as an error; `None` if nothing does, or nothing is known
+    /// of it yet.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        let kind = match self {
+            Self::Connected { .. } => return None,
+            Self::Closed => return Some(Error::new(ErrorKind::Closed, "use the session")),
+            Self::Denied { .. } => ErrorKind::Denied,
+            Self::Connecting { .. } | Self::Backoff { .. } => ErrorKind::Disconnected,
+        };
+        let cause = self.cause()?;
+        Some(Error::new(kind, "connect the session").because(cause.to_string()))
     }
 
     /// What keeps it from being connected, as far as that is known.

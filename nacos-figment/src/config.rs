@@ -194,6 +194,12 @@ impl<T> Clone for HotConfig<T> {
 /// Shows how it stands, never the value.
 impl<T> fmt::Debug for HotConfig<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HotConfig").field("status", &*self.status.get()).finish_non_exhaustive()
+        let status = self.status.get();
+        let rejection = status.rejection.as_ref();
+        f.debug_struct("HotConfig")
+            .field("generation", &status.generation)
+            .field("freshness", &status.freshness)
+            .field("rejected", &rejection.map(|rejection| rejection.stage))
+            .finish_non_exhaustive()
     }
 }

@@ -237,6 +237,12 @@ impl Inputs {
         self.documents.iter().filter(unknown).map(Followed::name)
     }
 
+    /// What the client says of a document that nothing is known of, if it says anything.
+    pub(crate) fn error(&self) -> Option<nacos_core::Error> {
+        let mut unknown = self.documents.iter().filter(|item| matches!(item.known, Known::Nothing));
+        unknown.find_map(|document| document.state.get().error())
+    }
+
     /// Waits until something may have changed; `false` once the client is shut down. Cancel safe.
     pub(crate) async fn changed(&mut self) -> bool {
         let again = self.documents.iter().filter_map(Followed::look_again_at).min();

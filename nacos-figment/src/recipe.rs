@@ -88,11 +88,20 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Recipe<T> {
             Ok(Err(Unknown::Closed)) => return Err(Error::new(ErrorKind::Closed, doing)),
             Ok(Err(Unknown::Unreachable(document, Unreachable { why, cause }))) => {
                 let doing = format!("{doing}: {document}: {why}");
-                return Err(Error::new(ErrorKind::Unreachable, doing).because(cause.to_string()));
+                let error = Error::new(ErrorKind::Unreachable, doing);
+                return Err(match inputs.error() {
+                    Some(source) => error.because(source),
+                    None => error.because(cause.to_string()),
+                });
             }
             Err(_elapsed) => {
                 let unknown = inputs.unknown().collect::<Vec<_>>().join(", ");
-                return Err(Error::new(ErrorKind::Timeout, format!("{doing}: {unknown}")));
+                let error = Error::new(ErrorKind::Timeout, format!("{doing}: {unknown}"));
+                let session = || client.as_ref().and_then(|client| client.state().get().error());
+                return Err(match inputs.error().or_else(session) {
+                    Some(source) => error.because(source),
+                    None => error,
+                });
             }
         }
         let collected = inputs.collect();

@@ -37,3 +37,4 @@ mod tidy;
 mod tls;
 mod unresponsive;
 mod user_code;
+mod words;

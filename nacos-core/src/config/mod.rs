@@ -2,7 +2,7 @@
 mod publish;
 mod watch;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 pub use self::{publish::Publish, watch::Watch};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The configuration service, through one client. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Configs {
     connection: Arc<Connection>,
 }
@@ -152,4 +152,11 @@ impl Configs {
 
 fn refused(verb: &str, key: &ConfigKey, refusal: Refusal) -> Error {
     Error::new(refusal.kind(), Doing(verb, key)).with_code(refusal.code).because(refusal)
+}
+
+impl fmt::Debug for Configs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespace = &self.connection.options.config_namespace;
+        f.debug_struct("Configs").field("namespace", namespace).finish_non_exhaustive()
+    }
 }

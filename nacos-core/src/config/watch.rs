@@ -1,5 +1,5 @@
 //! A document under watch.
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     connection::Claimed,
@@ -30,7 +30,6 @@ use crate::{
 /// assert_eq!(state.document().map(|document| &*document.content), Some("limit: 7"));
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "the watch ends as soon as this is dropped"]
 pub struct Watch {
     key: ConfigKey,
@@ -142,5 +141,16 @@ impl Watch {
     /// Asks for the document again. A hint: several at once are one query.
     pub fn refetch(&self) {
         self.claim.refetch();
+    }
+}
+
+/// Shows which document, and what is known of it; no content.
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("key", &format_args!("{}", self.key))
+            .field("state", &self.state.get())
+            .field("claim", &self.claim.state().get())
+            .finish_non_exhaustive()
     }
 }

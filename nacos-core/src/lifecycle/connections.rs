@@ -1,7 +1,7 @@
 //! The open connections of a server, and the switch that cuts them.
 use std::{
     collections::HashMap,
-    io,
+    fmt, io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -39,7 +39,7 @@ use tokio::{
 /// connections.closed().await;
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Connections {
     shared: Arc<Shared>,
 }
@@ -156,7 +156,6 @@ impl Switch {
 }
 
 /// A socket that is one of a server's [`Connections`].
-#[derive(Debug)]
 pub struct Tracked<Io> {
     io: Io,
     switch: Arc<Switch>,
@@ -226,6 +225,18 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Tracked<Io> {
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("open", &self.open()).finish_non_exhaustive()
+    }
+}
+
+impl<Io: fmt::Debug> fmt::Debug for Tracked<Io> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tracked").field(&self.io).finish()
     }
 }
 

@@ -258,7 +258,7 @@ impl<S> fmt::Debug for Bound<S> {
 impl<S> fmt::Debug for Serving<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serving")
-            .field("service", &self.service)
+            .field("service", &self.service.as_ref().map(ToString::to_string))
             .field("lifecycle", &self.lifecycle)
             .finish_non_exhaustive()
     }

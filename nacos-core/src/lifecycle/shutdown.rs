@@ -1,5 +1,5 @@
 //! The trigger that ends servers.
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 /// shutdown.begun().await;
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Shutdown {
     asked: Arc<watch::Sender<Asked>>,
 }
@@ -136,6 +136,12 @@ impl Triggers {
             () = self.common.hurried() => {}
             () = self.own.hurried() => self.common.hurry(),
         }
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").field("begun", &self.has_begun()).finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,7 @@
 mod registration;
 mod subscription;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 pub use self::{registration::Registration, subscription::Subscription};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The naming service, through one client. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Naming {
     connection: Arc<Connection>,
 }
@@ -230,4 +230,11 @@ pub struct ServicePage {
 
 fn refused(verb: &str, key: &ServiceKey, refusal: Refusal) -> Error {
     Error::new(refusal.kind(), Doing(verb, key)).with_code(refusal.code).because(refusal)
+}
+
+impl fmt::Debug for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespace = &self.connection.options.naming_namespace;
+        f.debug_struct("Naming").field("namespace", namespace).finish_non_exhaustive()
+    }
 }

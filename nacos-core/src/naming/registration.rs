@@ -1,4 +1,6 @@
 //! The guard of a registered instance.
+use std::fmt;
+
 use crate::{
     connection::Claimed,
     error::{Error, ErrorKind},
@@ -12,7 +14,6 @@ use crate::{
 ///
 /// Dropping it deregisters in the background, its own instance only;
 /// [`deregister`](Self::deregister) waits for the server to agree.
-#[derive(Debug)]
 #[must_use = "the instance is deregistered as soon as this is dropped"]
 pub struct Registration {
     key: ServiceKey,
@@ -105,5 +106,16 @@ impl Registration {
     #[must_use]
     pub fn claim(&self) -> Live<ClaimState> {
         self.claim.state()
+    }
+}
+
+/// Shows where it is registered, and as what; no metadata, which is the user's.
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("service", &format_args!("{}", self.key))
+            .field("instance", &format_args!("{}", self.instance.address()))
+            .field("claim", &self.claim.state().get())
+            .finish()
     }
 }

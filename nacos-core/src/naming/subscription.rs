@@ -1,5 +1,5 @@
 //! A service under subscription.
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     connection::Claimed,
@@ -30,7 +30,6 @@ use crate::{
 /// assert_eq!(change.added[0].address(), "127.0.0.1:8080");
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "the subscription ends as soon as this is dropped"]
 pub struct Subscription {
     claim: Claimed,
@@ -147,5 +146,18 @@ impl Subscription {
     #[must_use]
     pub fn claim(&self) -> Live<ClaimState> {
         self.claim.state()
+    }
+}
+
+/// Shows which service, and how many instances it has.
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let service = self.view.get();
+        f.debug_struct("Subscription")
+            .field("service", &format_args!("{}", service.key))
+            .field("known", &service.known)
+            .field("instances", &service.instances.len())
+            .field("claim", &self.claim.state().get())
+            .finish_non_exhaustive()
     }
 }

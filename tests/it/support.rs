@@ -1,18 +1,26 @@
 //! What several tests begin with.
-use std::{error::Error as _, process::Command, time::Duration};
+use std::{cell::RefCell, error::Error as _, process::Command, time::Duration};
 
 use nacos_core::{Client, ClientBuilder, Live, SessionState};
-use nacos_testkit::{Behaviour, Server};
+use nacos_testkit::{Behaviour, Server, TimeLimit};
 
 /// Each kind of server that the test server can be.
 pub(crate) const BEHAVIOURS: [Behaviour; 3] =
     [Behaviour::Nacos3_0, Behaviour::Nacos2_3, Behaviour::RNacos];
 
+thread_local! {
+    /// Of the test that runs on this thread, for as long as it does.
+    static LIMIT: RefCell<Option<TimeLimit>> = const { RefCell::new(None) };
+}
+
+/// The server of a test that cannot hang for ever from here on, whatever blocks or spins in it.
 pub(crate) async fn server() -> Server {
+    LIMIT.replace(Some(TimeLimit::start()));
     Server::start().await.expect("ports on loopback")
 }
 
 pub(crate) async fn server_like(behaviour: Behaviour) -> Server {
+    LIMIT.replace(Some(TimeLimit::start()));
     Server::builder().behaviour(behaviour).start().await.expect("ports on loopback")
 }
 

@@ -141,6 +141,7 @@ mod tests {
 
     #[test]
     fn pass_follows_a_change_of_the_cluster() {
+        let _limit = nacos_testkit::TimeLimit::start();
         let start = Instant::now();
         let list = |text| Server::parse_list(text, 1000).expect("valid");
         let mut campaign = Campaign::new(start, list("a,b,c"), 0);

@@ -294,6 +294,7 @@ mod tests {
 
     #[test]
     fn hidden_instance_is_asserted_again_ever_more_rarely() {
+        let _limit = nacos_testkit::TimeLimit::start();
         let (mut presence, mut now) = asking();
         let start = now;
         let mut assertions = Vec::new();

@@ -8,6 +8,7 @@ mod moves;
 
 use std::time::{Duration, Instant};
 
+use nacos_testkit::TimeLimit;
 use serde_json::{Value, json};
 
 use super::*;
@@ -849,6 +850,8 @@ fn documents_are_not_asked_for_while_it_closes() {
 
 /// A session with servers that take it at once, and leave every other request to the test.
 struct Stage {
+    /// Time that does not go on is not waited for for ever.
+    _limit: TimeLimit,
     session: Session,
     now: Instant,
     /// The hosts, of one letter each, that refuse connections.
@@ -914,6 +917,7 @@ impl Stage {
         };
         let servers = Server::parse_list(servers, 1000).expect("valid");
         Self {
+            _limit: TimeLimit::start(),
             now,
             session: Session::new(now, servers, options, Box::new(move || jitter)),
             down: "",

@@ -170,6 +170,7 @@ const QUOTED: usize = 20;
 #[cfg(test)]
 mod tests {
     use std::env;
+    use std::io::{BufRead, BufReader};
 
     use super::*;
     use crate::folder::Folder;
@@ -223,6 +224,39 @@ mod tests {
         drop(process.guard.stdin.take());
         until(Instant::now() + PATIENCE, || process.exited()).expect("killed");
         until(Instant::now() + PATIENCE, || (!folder.path().exists()).then_some(())).expect("gone");
+    }
+
+    /// Run by the next test, in a process of its own.
+    #[test]
+    #[ignore = "waits for its end"]
+    fn process_that_is_killed() {
+        let folder = Folder::create(&env::temp_dir(), "process").expect("a directory");
+        let server = shell(&folder, "while :; do sleep 0.1; done");
+        println!("server {} in {}", server.child.id(), folder.path().display());
+        // No longer than whoever kills it would wait.
+        std::thread::park_timeout(PATIENCE);
+    }
+
+    #[test]
+    fn server_ends_with_a_process_of_tests_that_is_killed() {
+        let name = "process::tests::process_that_is_killed";
+        let mut command = Command::new(env::current_exe().expect("it runs"));
+        command.args(["--exact", name, "--ignored", "--nocapture"]).stdout(Stdio::piped());
+        let mut tests = command.spawn().expect("it starts");
+        let mut printed = BufReader::new(tests.stdout.take().expect("piped")).lines();
+        let (id, folder) = printed
+            .find_map(|line| {
+                let line = line.expect("text");
+                let (id, folder) = line.split_once("server ")?.1.split_once(" in ")?;
+                Some((id.parse::<u32>().expect("a number"), PathBuf::from(folder)))
+            })
+            .expect("it has started a server");
+        assert!(is_alive(id));
+        // As the system does when memory is short: nothing of it is dropped.
+        end(&mut tests);
+        let deadline = Instant::now() + PATIENCE;
+        until(deadline, || (!is_alive(id)).then_some(())).expect("the server is gone, too");
+        until(deadline, || (!folder.exists()).then_some(())).expect("and its directory");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A Nacos, and servers for it.
 use std::{error::Error as StdError, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use nacos_testkit::Server as Nacos;
+use nacos_testkit::{Server as Nacos, TimeLimit, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) nacos: Client,
     pub(super) lifecycle: Lifecycle,
     pub(super) shutdown: Shutdown,
+    /// What does not come here is not waited for for ever.
+    _limit: TimeLimit,
 }
 
 impl World {
@@ -30,11 +32,12 @@ impl World {
     }
 
     pub(super) async fn with(builder: nacos_testkit::Builder) -> Self {
+        let limit = TimeLimit::start();
         let server = builder.start().await.expect("ports");
         let builder = Client::builder().server_addr(server.addr().to_string());
         let nacos = builder.connect().await.expect("connects");
         let lifecycle = Lifecycle::of(&nacos);
-        Self { server, nacos, lifecycle, shutdown: Shutdown::new() }
+        Self { server, nacos, lifecycle, shutdown: Shutdown::new(), _limit: limit }
     }
 
     pub(super) async fn bound(&self) -> (Line, SocketAddr) {
@@ -54,9 +57,10 @@ impl World {
 
     pub(super) async fn registered(&self, count: usize) {
         let instances = |server: &Nacos| server.instances("", "DEFAULT_GROUP", "orders").len();
-        self.server.until(|server| instances(server) == count).await;
+        within(LONG, self.server.until(|server| instances(server) == count)).await;
         if count > 0 {
-            self.lifecycle.readiness().wait_for(|now| now.is_ready()).await.expect("alive");
+            let mut readiness = self.lifecycle.readiness();
+            within(LONG, readiness.wait_for(|now| now.is_ready())).await.expect("alive");
         }
     }
 }
@@ -121,7 +125,7 @@ pub(super) fn run(serving: Serving<Line>) -> Ended {
 }
 
 pub(super) async fn finish(ended: Ended) -> LifecycleReport {
-    ended.await.expect("no panic").expect("ends well")
+    within(LONG, ended).await.expect("no panic").expect("ends well")
 }
 
 pub(super) async fn ask(address: SocketAddr, question: u8) -> io::Result<u8> {
@@ -141,3 +145,6 @@ pub(super) fn outcome(report: &LifecycleReport, step: Step) -> Outcome {
 pub(super) fn took(report: &LifecycleReport, step: Step) -> Duration {
     report.step(step).expect("taken").took
 }
+
+/// More than any life here takes.
+const LONG: Duration = Duration::from_secs(3600);

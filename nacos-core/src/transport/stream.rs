@@ -1,12 +1,11 @@
 //! The stream of a server's pushes, and the acknowledgements that go back on it.
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, client::ResponseFuture};
 
 use super::{
@@ -42,9 +41,9 @@ pub(crate) struct Pushes {
     response: Option<ResponseFuture>,
     body: Option<RecvStream>,
     send: SendStream<Bytes>,
-    /// Acknowledgements that the server has not made room for yet.
-    queue: VecDeque<Bytes>,
-    queued: usize,
+    /// Acknowledgements that the server has not made room for yet, one after the other: those that
+    /// wait go out together.
+    queue: BytesMut,
     reader: FrameReader,
     data: Bytes,
     pulse: Arc<Pulse>,
@@ -61,8 +60,7 @@ impl Pushes {
             response: Some(response),
             body: None,
             send,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: BytesMut::new(),
             reader,
             data: Bytes::new(),
             pulse,
@@ -84,9 +82,7 @@ impl Pushes {
 
     /// Answers a push on the stream that it came on, as soon as [`next`](Self::next) is polled.
     pub(crate) fn answer(&mut self, answer: &Payload) {
-        let frame = frame::encode(answer);
-        self.queued += frame.len();
-        self.queue.push_back(frame);
+        self.queue.extend_from_slice(&frame::encode(answer));
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Push, CallError>> {
@@ -95,7 +91,7 @@ impl Pushes {
         if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
             return Poll::Ready(Err(error));
         }
-        if self.queued > MAX_QUEUED {
+        if self.queue.len() > MAX_QUEUED {
             let why = "the server takes no acknowledgements".to_owned();
             return Poll::Ready(Err(CallError::Lost(why)));
         }
@@ -169,9 +165,10 @@ impl Pushes {
 
     /// Sends what the server has room for.
     fn poll_acknowledge(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        while let Some(ack) = self.queue.front() {
-            if self.send.capacity() < ack.len() {
-                self.send.reserve_capacity(ack.len());
+        while !self.queue.is_empty() {
+            self.send.reserve_capacity(self.queue.len());
+            let room = self.send.capacity().min(self.queue.len());
+            if room == 0 {
                 match std::task::ready!(self.send.poll_capacity(cx)) {
                     Some(Ok(_)) => continue,
                     Some(Err(error)) => return Poll::Ready(Err(ended(&lost(&error)))),
@@ -182,11 +179,9 @@ impl Pushes {
                     }
                 }
             }
-            if let Some(ack) = self.queue.pop_front() {
-                self.queued -= ack.len();
-                telemetry::sent(ack.len());
-                self.send.send_data(ack, false).map_err(|error| ended(&lost(&error)))?;
-            }
+            let acks = self.queue.split_to(room).freeze();
+            telemetry::sent(acks.len());
+            self.send.send_data(acks, false).map_err(|error| ended(&lost(&error)))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -194,7 +189,7 @@ impl Pushes {
 
 impl std::fmt::Debug for Pushes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pushes").field("queued", &self.queued).finish_non_exhaustive()
+        f.debug_struct("Pushes").field("queued", &self.queue.len()).finish_non_exhaustive()
     }
 }
 
@@ -210,7 +205,13 @@ const MAX_QUEUED: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use nacos_testkit::within;
+    use tokio::{
+        net::{TcpListener, TcpStream},
+        sync::oneshot,
+    };
 
     use super::*;
     use crate::{
@@ -266,5 +267,83 @@ mod tests {
         };
         assert!(error.to_string().contains("takes no acknowledgements"), "{error}");
         assert!(read > 0);
+    }
+
+    #[tokio::test]
+    async fn acknowledgements_that_wait_go_out_together() {
+        const PUSHES: usize = 1000;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let socket = TcpStream::connect(&address).await.expect("connects");
+        let (peer, _) = listener.accept().await.expect("a client");
+        let server = Server::parse_list(&address, 0).expect("valid").remove(0);
+        let link = Link::open(Socket::Plain(socket), &server, 1024 * 1024).await;
+        let (link, work) = link.expect("nothing is waited for");
+        let (all, come) = oneshot::channel();
+        let pushing = async {
+            let mut settings = h2::server::Builder::new();
+            let peer = settings.initial_window_size(0).handshake(peer).await;
+            let mut peer = peer.expect("HTTP/2");
+            let (request, mut respond) = peer.accept().await.expect("a stream").expect("opened");
+            let mut head = http::Response::new(());
+            let kind = http::HeaderValue::from_static("application/grpc");
+            head.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+            let mut stream = respond.send_response(head, false).expect("open");
+            for id in 0..PUSHES {
+                let push = format!(r#"{{"requestId": "{id}", "dataId": "d", "group": "g"}}"#);
+                let push = Payload::new("ConfigChangeNotifyRequest", push.into_bytes());
+                stream.send_data(frame::encode(&push), false).expect("open");
+            }
+            tokio::select! {
+                come = come => come.expect("all are read"),
+                _ = peer.accept() => panic!("another stream"),
+            }
+            peer.set_initial_window_size(1024 * 1024).expect("no other change is under way");
+            let mut body = request.into_body();
+            let reading = async {
+                let (mut bytes, mut pieces) = (BytesMut::new(), 0);
+                // The setup, and then as many acknowledgements.
+                let mut messages = 0;
+                while messages < PUSHES + 1 {
+                    let piece = body.data().await.expect("more").expect("open");
+                    let room = body.flow_control().release_capacity(piece.len());
+                    room.expect("it was taken up");
+                    bytes.extend_from_slice(&piece);
+                    pieces += 1;
+                    while let Some(head) = bytes.first_chunk::<5>() {
+                        let [_, length @ ..] = *head;
+                        let whole = 5 + u32::from_be_bytes(length) as usize;
+                        if bytes.len() < whole {
+                            break;
+                        }
+                        drop(bytes.split_to(whole));
+                        messages += 1;
+                    }
+                }
+                pieces
+            };
+            tokio::select! {
+                pieces = reading => pieces,
+                _ = peer.accept() => panic!("another stream"),
+            }
+        };
+        let reading = async {
+            let mut pushes = link.open_stream(Payload::default()).await.expect("opens");
+            for _ in 0..PUSHES {
+                pushes.next().await.expect("a push");
+            }
+            all.send(()).expect("awaited");
+            // Sends what there is room for.
+            pushes.next().await.map(drop)
+        };
+        let counting = Box::pin(async {
+            tokio::select! {
+                pieces = pushing => pieces,
+                outcome = reading => panic!("{outcome:?}"),
+                why = work => panic!("{why}"),
+            }
+        });
+        let pieces = within(Duration::from_secs(60), counting).await;
+        assert!(pieces < PUSHES / 10, "{pieces} pieces");
     }
 }

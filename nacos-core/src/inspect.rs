@@ -286,6 +286,7 @@ fn vitals_tree(vitals: &Vitals) -> Tree {
         ("unresponsive", vitals.unresponsive.into()),
         ("claims", vitals.claims.into()),
         ("unsettled", vitals.unsettled.into()),
+        ("proxy", vitals.proxy.as_deref().map_or(Tree::Nothing, Tree::from)),
         ("disconnects", Tree::List(vitals.disconnects.iter().map(disconnect_tree).collect())),
         ("lag_ms", u64::try_from(vitals.lag.as_millis()).unwrap_or(u64::MAX).into()),
     ])

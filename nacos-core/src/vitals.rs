@@ -39,6 +39,9 @@ pub struct Vitals {
     /// How late the session's last timer was. Long after the workers of its runtime were blocked:
     /// see [`dedicated_thread`](crate::ClientBuilder::dedicated_thread).
     pub lag: Duration,
+    /// What a proxy that knows HTTP/2 was seen to do to the connections, in words that say what to
+    /// change; stays once it was seen.
+    pub proxy: Option<Arc<str>>,
     /// How the last connections that served have ended, the newest last; eight at most.
     pub disconnects: Arc<[Disconnect]>,
 }

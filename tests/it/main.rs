@@ -15,6 +15,7 @@ mod credentials;
 mod dedicated;
 mod disconnects;
 mod grace;
+mod http2_proxies;
 mod large_push;
 mod least_privilege;
 mod leaving;

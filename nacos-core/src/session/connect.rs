@@ -143,7 +143,10 @@ impl Session {
         };
         if matches!(pending, Pending::ServerCheck) {
             match wire::decode::<ServerCheckResponse>(&answer) {
-                Ok(check) => self.set_up(now, id, check.support_ability_negotiation),
+                Ok(check) => {
+                    self.names_link(id, &check.connection_id);
+                    self.set_up(now, id, check.support_ability_negotiation);
+                }
                 Err(failure) => self.drop_link(now, id, &failure.to_string()),
             }
         } else {
@@ -158,9 +161,42 @@ impl Session {
         }
     }
 
+    /// Server checks after the first health check, or in the handshake after an odd answer: see
+    /// [`proxied`]. Not before there was an answer: who is silent is asked nothing more.
+    ///
+    /// [`proxied`]: super::proxied
+    fn ask_name(&mut self, id: LinkId) {
+        if self.lifetime != Lifetime::Open {
+            return;
+        }
+        let Some(link) = self.links.get_mut(&id).filter(|link| !link.is_named) else { return };
+        link.is_named = true;
+        // Two: of a proxy that takes turns, one goes another way than the first check.
+        for _ in 0..2 {
+            self.call(id, ServerCheckRequest::new().outgoing(), Pending::Name);
+        }
+    }
+
+    pub(super) fn named(&mut self, id: LinkId, answer: &Result<Payload, CallError>) {
+        // Whatever else it says, or if nothing: the question was asked by the way.
+        if let Ok(Ok(check)) = answer.as_ref().map(wire::decode::<ServerCheckResponse>) {
+            self.names_link(id, &check.connection_id);
+        }
+    }
+
+    fn names_link(&mut self, id: LinkId, name: &str) {
+        let links = &self.links;
+        if let Some(finding) = self.names.named(id, name, |other| links.contains_key(&other)) {
+            self.events.push_back(Event::Proxied { server: self.server_name(id), finding });
+        }
+    }
+
     /// The server takes us: registers the connection.
     fn set_up(&mut self, now: Instant, id: LinkId, announced: bool) {
         let Some(within) = self.links.get(&id).map(|link| link.within) else { return };
+        if self.names.is_doubtful {
+            self.ask_name(id);
+        }
         let setup = ConnectionSetupRequest::new(&self.options.tenant, &self.options.app).payload();
         self.actions.push_back(Action::OpenStream { link: id, setup, timeout: within });
         let registration = if announced {
@@ -304,10 +340,17 @@ impl Session {
             let server = link.server.to_string().into();
             self.events.push_back(serving.ended(now, server, reason, why));
             self.events.push_back(Event::Serving(None));
+            let is_good = now.saturating_duration_since(serving.since) >= STABLE;
+            if reason == Reason::Unusable {
+                self.names.is_doubtful = true;
+            } else if is_good {
+                self.names.forget();
+            }
+            let why = self.names.explain(why);
             self.outage.last_error = Some(format!("{}: {why}", link.server).into());
             self.outage.is_hasty = false;
             // A server that takes us and drops us at once must not be asked in a hot loop.
-            if now.saturating_duration_since(serving.since) >= STABLE {
+            if is_good {
                 self.outage.attempts = 0;
                 self.outage.since = now;
             } else {
@@ -319,7 +362,8 @@ impl Session {
         } else if link.is_candidate()
             && let Some(campaign) = &mut self.campaign
         {
-            campaign.failed(now, &link.server, why, link.is_late(now));
+            let why = self.names.explain(why);
+            campaign.failed(now, &link.server, &why, link.is_late(now));
             self.search(now);
         }
     }
@@ -390,7 +434,9 @@ impl Session {
         };
         if answer.is_ok() {
             serving.liveness.answered(now, call);
+            self.ask_name(id);
         }
+        let Some(serving) = &self.serving else { return };
         match answer {
             Ok(answer) => match wire::decode::<HealthCheckResponse>(&answer) {
                 Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {

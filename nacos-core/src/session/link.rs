@@ -23,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) within: Duration,
     /// How long the server check was under way.
     pub(crate) round_trip: Option<Duration>,
+    /// Whether the server was asked once more how it names the connection.
+    pub(crate) is_named: bool,
 }
 
 /// How far a connection has come. What is only known in one phase lives in that phase.
@@ -62,7 +64,13 @@ pub(crate) enum Registration {
 impl Link {
     /// A connection that is being dialled.
     pub(crate) fn dialling(server: Server, now: Instant, within: Duration) -> Self {
-        Self { server, phase: Phase::Dialling { late: now + within }, within, round_trip: None }
+        Self {
+            server,
+            phase: Phase::Dialling { late: now + within },
+            within,
+            round_trip: None,
+            is_named: false,
+        }
     }
 
     /// When this connection has to be looked after.

@@ -25,6 +25,7 @@ mod login;
 mod metrics;
 mod moves;
 mod presence;
+mod proxied;
 mod publication;
 mod pushes;
 mod queue;
@@ -67,6 +68,7 @@ use self::{
     login::Login,
     moves::{MoveReason, Moves, PlannedMove},
     presence::Presence,
+    proxied::{Finding, Names},
     redo::{Origin, Pending},
     responsiveness::Responsiveness,
     servers::Servers,
@@ -142,6 +144,8 @@ pub(crate) enum Event {
     /// A list of a service is older than the one before it, by its server's clock: it was overtaken,
     /// and dropped, or is applied because the clock has stepped back.
     Older { service: ServiceKey, by: Duration, is_applied: bool },
+    /// A proxy does to this server's connections what they do not bear.
+    Proxied { server: Arc<str>, finding: Finding },
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },
 }
@@ -189,6 +193,7 @@ pub(crate) struct Session {
     planned_move: Option<PlannedMove>,
     moves: Moves,
     outage: Outage,
+    names: Names,
 
     claims: Claims,
     documents: Documents,
@@ -293,6 +298,7 @@ impl Session {
             campaign: None,
             planned_move: None,
             moves: Moves::default(),
+            names: Names::default(),
             outage: Outage { since: now, attempts: 0, last_error: None, is_hasty: false },
             claims: Claims::new(),
             documents: Documents::new(),
@@ -375,6 +381,7 @@ impl Session {
             Pending::ServerCheck | Pending::SetupProbe => {
                 self.handshake_answered(now, call.origin.link, id, &call.pending, answer);
             }
+            Pending::Name => self.named(call.origin.link, &answer),
             Pending::Probe => self.probe_answered(now, call.origin.link, id, answer),
             // What the session has sent over another connection counts no more.
             _ if self.serving_link() != Some(call.origin.link) => {}

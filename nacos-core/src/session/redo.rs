@@ -35,6 +35,8 @@ use crate::{
 pub(super) enum Pending {
     ServerCheck,
     SetupProbe,
+    /// How the server names the connection now.
+    Name,
     Probe,
     /// Towards what a service's guards want to have registered.
     Step {
@@ -139,7 +141,7 @@ impl Session {
         answer: Result<Payload, CallError>,
     ) {
         match pending {
-            Pending::ServerCheck | Pending::SetupProbe | Pending::Probe => {}
+            Pending::ServerCheck | Pending::SetupProbe | Pending::Name | Pending::Probe => {}
             Pending::Step { claim, wanted, step } => {
                 self.step_answered(now, origin, claim, wanted, &step, answer);
             }

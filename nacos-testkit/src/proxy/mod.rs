@@ -37,6 +37,7 @@ mod command;
 mod connection;
 mod flight;
 mod front;
+mod http2;
 mod link;
 mod pace;
 mod pump;
@@ -56,6 +57,7 @@ use front::{Front, free_port};
 use shared::Shared;
 
 pub use command::{Command, Direction};
+pub use http2::{HttpProxy, Upstreams};
 pub use script::Script;
 
 /// A TCP proxy on 127.0.0.1, in front of one server.

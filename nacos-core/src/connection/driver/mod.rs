@@ -152,6 +152,8 @@ pub(super) struct Driver {
     /// views that are held, and those that are not any more,
     holds: Seldom,
     gone: Seldom,
+    /// proxies that are in the way,
+    proxies: Seldom,
     /// connections that were replaced.
     moves: Seldom,
     closing: Option<Closing>,
@@ -222,6 +224,7 @@ impl Driver {
             stepped: Seldom::every(WARNING_EVERY),
             holds: Seldom::every(WARNING_EVERY),
             gone: Seldom::every(WARNING_EVERY),
+            proxies: Seldom::every(WARNING_EVERY),
             moves: Seldom::every(WARNING_EVERY),
             closing: None,
             meters: Meters::new(options.dedicated_thread),

@@ -1,5 +1,5 @@
 //! What the session has to show, shown to users.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tracing::{debug, info, warn};
 
@@ -74,6 +74,7 @@ impl Driver {
                     debug!(%server, what);
                 }
             }
+            Event::Proxied { server, finding } => self.proxied(&server, finding.to_string()),
             Event::Unread { kind, about, why } => {
                 self.unread();
                 if self.skipped.allows(now()) {
@@ -131,7 +132,26 @@ impl Driver {
         let former = self.vitals.disconnects.iter();
         let kept = former.skip((self.vitals.disconnects.len() + 1).saturating_sub(RECORDS));
         self.vitals.disconnects = kept.cloned().chain([record.clone()]).collect();
-        self.chronicle.ended(record);
+        let limit = age_limit(&self.vitals.disconnects);
+        self.chronicle.ended(record.clone());
+        if let Some(age) = limit {
+            let what = format!(
+                "something before the server ends streams {age:.0?} after they began: a proxy's \
+                 limit (nginx `grpc_read_timeout`, Envoy `idle_timeout`); raise it, or let the proxy \
+                 forward the gRPC port as plain TCP"
+            );
+            self.proxied(&record.server, what);
+        }
+    }
+
+    /// A proxy stands before the server, and does what connections do not bear.
+    fn proxied(&mut self, server: &str, what: String) {
+        if self.proxies.allows(now()) {
+            warn!(server, what, "a proxy is in the way");
+        } else {
+            debug!(server, what, "a proxy is in the way");
+        }
+        self.vitals.proxy = Some(what.into());
     }
 
     /// Looks at the views whose grace is over.
@@ -189,6 +209,16 @@ impl Driver {
             refusals: self.refusals,
         });
     }
+}
+
+/// The age at which the last three connections ended, if it was the same for all.
+fn age_limit(records: &[Disconnect]) -> Option<Duration> {
+    let ended = records.last_chunk::<3>()?;
+    let by_peer = ended.iter().all(|record| ["stream", "connection"].contains(&record.reason));
+    let [one, two, three] = ended.each_ref().map(|record| record.served);
+    let (least, most) = (one.min(two).min(three), one.max(two).max(three));
+    let alike = most <= least.mul_f64(1.05);
+    (by_peer && alike && least >= Duration::from_secs(10)).then_some(most)
 }
 
 /// Ends of connections that are kept for who looks.

@@ -281,6 +281,7 @@ impl World {
                 }
                 Event::Document(key, state) => drop(self.documents.insert(key, state)),
                 Event::Service(key, service) => drop(self.services.listed(self.now, &key, service)),
+                Event::Proxied { .. } => panic!("there is no proxy"),
                 Event::Ended { .. } => {
                     self.services.lost();
                     self.held_since.clear();

@@ -1,0 +1,156 @@
+//! Whether a proxy that knows HTTP/2 stands before the server, by how the server names what reaches it.
+//!
+//! For a server the connection that reaches it is the client, and a server check tells its name. Two
+//! names on one connection of ours mean that a proxy shares our calls out over several of its own;
+//! one name on two of ours, that it carries both over one. Neither can be put right from here.
+use std::{collections::VecDeque, fmt};
+
+use super::LinkId;
+
+/// What a proxy does to a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Finding {
+    /// Calls of one connection reach the server over several.
+    Split,
+    /// Several connections reach the server over one.
+    Pooled,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Split => "an HTTP/2 proxy before the server splits one connection over several",
+            Self::Pooled => {
+                "an HTTP/2 proxy before the server carries several connections over one"
+            }
+        })?;
+        f.write_str(
+            ", and the server takes each of its own for a client: let the proxy forward the gRPC \
+             port as plain TCP (nginx `stream`, HAProxy `mode tcp`, Istio port name `tcp-`)",
+        )
+    }
+}
+
+/// How servers have named the last connections.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    known: VecDeque<(LinkId, String)>,
+    found: Option<Finding>,
+    /// A server did not know a connection that it had just registered.
+    pub(super) is_doubtful: bool,
+}
+
+impl Names {
+    /// The server calls `link` by `name`. Says what is new about that.
+    ///
+    /// r-nacos names a connection by its address alone, which another may have had before: there, only
+    /// two that are open tell.
+    pub(super) fn named(
+        &mut self,
+        link: LinkId,
+        name: &str,
+        is_open: impl Fn(LinkId) -> bool,
+    ) -> Option<Finding> {
+        // A server that gives none, and one whose names are nobody's business to remember.
+        if name.is_empty() || name.len() > MAX_NAME {
+            return None;
+        }
+        let same_link = self.known.iter().find(|(other, _)| *other == link);
+        let finding = match same_link {
+            Some((_, known)) if known != name => Some(Finding::Split),
+            Some(_) => return None,
+            None => {
+                let is_unique = has_time(name);
+                let shared = |(other, known): &(LinkId, String)| {
+                    known == name && (is_unique || is_open(*other))
+                };
+                let shared = self.known.iter().any(shared);
+                self.known.truncate(REMEMBERED - 1);
+                self.known.push_front((link, name.to_owned()));
+                shared.then_some(Finding::Pooled)
+            }
+        };
+        self.found = finding.or(self.found);
+        finding
+    }
+
+    /// Why a connection was lost, with what explains it.
+    pub(super) fn explain(&self, why: &str) -> String {
+        match self.found {
+            Some(finding) => format!("{why}; {finding}"),
+            None => why.to_owned(),
+        }
+    }
+
+    /// A connection was a good one: whatever was found is over.
+    pub(super) fn forget(&mut self) {
+        (self.found, self.is_doubtful) = (None, false);
+    }
+}
+
+/// Whether a name begins with a time in milliseconds, as Java Nacos has it.
+fn has_time(name: &str) -> bool {
+    name.bytes().take_while(u8::is_ascii_digit).count() >= DIGITS_OF_A_TIME
+}
+
+const DIGITS_OF_A_TIME: usize = 12;
+/// Connections of which the names are remembered.
+const REMEMBERED: usize = 8;
+/// Those of servers have some 40 characters.
+const MAX_NAME: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: fn(LinkId) -> bool = |_| false;
+    const JAVA: &str = "1795392095873_127.0.0.1_58454";
+
+    #[test]
+    fn address_that_another_connection_had_before_is_no_pool() {
+        let mut names = Names::default();
+        assert_eq!(names.named(LinkId(1), "1_127.0.0.1:45974", NONE), None);
+        assert_eq!(names.named(LinkId(2), "1_127.0.0.1:45974", NONE), None);
+        let both = |_| true;
+        assert_eq!(names.named(LinkId(3), "1_127.0.0.1:45974", both), Some(Finding::Pooled));
+    }
+
+    #[test]
+    fn two_names_on_one_connection_are_a_split() {
+        let mut names = Names::default();
+        assert_eq!(names.named(LinkId(1), JAVA, NONE), None);
+        assert_eq!(names.named(LinkId(1), JAVA, NONE), None);
+        assert_eq!(names.named(LinkId(1), "b", NONE), Some(Finding::Split));
+        assert!(names.explain("lost").starts_with("lost; an HTTP/2 proxy"));
+        names.forget();
+        assert_eq!(names.explain("lost"), "lost");
+    }
+
+    #[test]
+    fn one_name_on_two_connections_is_a_pool() {
+        let mut names = Names::default();
+        assert_eq!(names.named(LinkId(1), JAVA, NONE), None);
+        assert_eq!(names.named(LinkId(2), JAVA, NONE), Some(Finding::Pooled));
+        assert_eq!(names.named(LinkId(2), JAVA, NONE), None, "once a connection");
+        assert_eq!(names.named(LinkId(3), JAVA, NONE), Some(Finding::Pooled));
+    }
+
+    #[test]
+    fn connections_without_a_name_and_long_ago_say_nothing() {
+        let mut names = Names::default();
+        for link in 1..=100 {
+            assert_eq!(names.named(LinkId(link), "", NONE), None);
+            assert_eq!(names.named(LinkId(link), &"x".repeat(MAX_NAME + 1), NONE), None);
+            assert_eq!(names.named(LinkId(link), &link.to_string(), NONE), None);
+        }
+        assert_eq!(names.known.len(), REMEMBERED);
+        assert_eq!(names.named(LinkId(101), "1", NONE), None);
+    }
+
+    #[test]
+    fn finding_says_what_to_do() {
+        for finding in [Finding::Split, Finding::Pooled] {
+            assert!(finding.to_string().contains("nginx `stream`"));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Behind proxies that know HTTP/2: what is recognised, what is said of it, and what goes on.
+use std::time::Duration;
+
+use nacos_core::{ClaimState, Client, Instance, SessionState, inspect::Tree};
+use nacos_testkit::{
+    Server,
+    proxy::{HttpProxy, Upstreams},
+};
+use tokio::time::sleep;
+use tracing::Level;
+
+use crate::{
+    logs::Log,
+    support::{BEHAVIOURS, becomes, server, server_like, soon},
+};
+
+async fn behind(server: &Server, upstreams: Upstreams) -> HttpProxy {
+    HttpProxy::nacos(server.addr(), upstreams).await.expect("ports on loopback")
+}
+
+fn lazy(proxy: &HttpProxy) -> Client {
+    Client::builder().server_addr(proxy.addr().to_string()).connect_lazy().expect("valid")
+}
+
+fn proxy_of(client: &Client) -> Option<Tree> {
+    let report = client.inspected().remove(0).report();
+    report.get("vitals").and_then(|vitals| vitals.get("proxy")).cloned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn proxy_that_splits_calls_is_recognised_and_named_in_state_log_and_report() {
+    for behaviour in BEHAVIOURS {
+        let (log, _guard) = Log::keep();
+        let server = server_like(behaviour).await;
+        let proxy = behind(&server, Upstreams::Split).await;
+        let client = lazy(&proxy);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        let guard = guard.expect("valid");
+        becomes(&mut client.vitals(), |vitals| vitals.proxy.is_some()).await;
+        let vitals = client.vitals().get();
+        let words = vitals.proxy.as_deref().unwrap_or_default();
+        assert!(words.contains("splits") && words.contains("nginx `stream`"), "{words}");
+        assert_eq!(proxy_of(&client), Some(Tree::from(words)));
+        // The state says so, too, as soon as nobody serves.
+        let said = |state: &SessionState| format!("{state:?}").contains("splits");
+        becomes(&mut client.state(), said).await;
+        sleep(Duration::from_secs(30)).await;
+        let warnings = log.at(Level::WARN);
+        let about = warnings.iter().filter(|line| line.contains("a proxy is in the way")).count();
+        assert_eq!(about, 1, "{warnings:?}");
+        // Not in a hot loop: at most every quarter of a second, two connections each.
+        assert!(proxy.upstreams() < 800, "{}", proxy.upstreams());
+        drop(guard);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn proxy_that_pools_is_recognised_when_a_second_connection_has_the_name_of_the_first() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let proxy = behind(&server, Upstreams::Pooled).await;
+    let client = lazy(&proxy);
+    becomes(&mut client.state(), SessionState::is_connected).await;
+    assert_eq!(client.vitals().get().proxy, None);
+    server.reset_connections(None);
+    becomes(&mut client.vitals(), |vitals| vitals.proxy.is_some()).await;
+    let words = client.vitals().get().proxy.clone().unwrap_or_default();
+    assert!(words.contains("carries several connections over one"), "{words}");
+    assert_eq!(proxy.upstreams(), 1);
+    let warnings = log.at(Level::WARN).join("\n");
+    assert!(warnings.contains("carries several"), "{warnings}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_a_proxy_resets_when_it_is_silent_is_back_at_once_and_its_limit_is_named() {
+    for behaviour in BEHAVIOURS {
+        let (log, _guard) = Log::keep();
+        let server = server_like(behaviour).await;
+        let limit = Duration::from_secs(60);
+        let proxy = HttpProxy::with_idle_limit(server.addr(), limit).await;
+        let proxy = proxy.expect("ports on loopback");
+        let client = lazy(&proxy);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        let guard = guard.expect("valid").ready().await.expect("registered");
+        for connects in 1..=3 {
+            becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+            becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+            soon(server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1))
+                .await;
+        }
+        let vitals = client.vitals().get();
+        for record in &*vitals.disconnects {
+            assert_eq!(record.reason, "stream", "{record}");
+            assert!((58..63).contains(&record.served.as_secs()), "{record}");
+        }
+        let words = vitals.proxy.as_deref().unwrap_or_default();
+        assert!(words.contains("60s") && words.contains("grpc_read_timeout"), "{words}");
+        let warnings = log.at(Level::WARN).join("\n");
+        assert!(warnings.contains("a proxy is in the way"), "{warnings}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_without_a_proxy_before_it_is_never_taken_for_one() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let own = behind(&server, Upstreams::Own).await;
+        for address in [server.addr(), own.addr()] {
+            let client = Client::builder().server_addr(address.to_string());
+            let client = client.connect().await.expect("there");
+            for connects in 1..=4 {
+                sleep(Duration::from_secs(7)).await;
+                server.drop_connections();
+                becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+            }
+            server.answer_next("HealthCheckRequest", 301);
+            becomes(&mut client.vitals(), |vitals| vitals.connects > 5).await;
+            sleep(Duration::from_secs(20)).await;
+            assert_eq!(client.vitals().get().proxy, None, "{behaviour:?}");
+            assert_eq!(client.vitals().get().connects, 6);
+        }
+    }
+}

@@ -17,7 +17,6 @@ use crate::{
     subject::Subject,
     themes::checks,
     trace,
-    wire::Wire,
     witness::{self, Payload},
 };
 
@@ -81,7 +80,7 @@ fn on_real(subject: &Rc<Subject>, checks: &[Check]) -> Observed {
             observed.note(check, observe(check, Rc::clone(subject)).await);
         }
         if subject.is_given() {
-            let removed = timeout(PATIENCE, trace::remove(&Wire::to(subject).await)).await;
+            let removed = timeout(PATIENCE, trace::remove(subject)).await;
             println!("removed {} documents", removed.expect("a server removes what it is told to"));
         }
         observed

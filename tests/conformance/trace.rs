@@ -8,7 +8,11 @@ use nacos_core::Publish;
 use serde_json::{Value, json};
 use servers::Given;
 
-use crate::wire::{Wire, eventually, with};
+use crate::{
+    http,
+    subject::Subject,
+    wire::{Wire, eventually, with},
+};
 
 /// The group of everything that is asked over the bare wire. That of the captures, so that a message
 /// that names it is the same; on a given server, one that nobody else has.
@@ -61,23 +65,29 @@ fn remember(tenant: &str, group: &str, data_id: &str) {
 }
 
 /// Removes what was written, and waits until it is gone; returns how much there was.
-pub(crate) async fn remove(wire: &Wire) -> usize {
+///
+/// Services are not written: what nobody holds any more, servers forget after a minute.
+pub(crate) async fn remove(subject: &Subject) -> usize {
+    let wire = &Wire::to(subject).await;
     let written = std::mem::take(&mut *WRITTEN.lock().unwrap_or_else(PoisonError::into_inner));
     let mut removed = 0;
     for [tenant, group, data_id] in &written {
         let document = json!({ "tenant": tenant, "group": group, "dataId": data_id });
-        if wire.ask("ConfigQueryRequest", document.clone()).await.code() != 200 {
-            continue;
-        }
-        removed += 1;
-        // Gray versions first: without the document they are not found, and still there.
+        let is_there =
+            async || wire.ask("ConfigQueryRequest", document.clone()).await.code() == 200;
+
+        removed += usize::from(is_there().await);
+        // Gray versions too: without the document they are not found, and still there.
         for tag in ["beta", "blue", "tag_blue"] {
             let version = with(&document, json!({ "tag": tag }));
             wire.ask("ConfigRemoveRequest", version).await;
         }
+        if !subject.kind.has_v3() {
+            end_beta(subject, tenant, group, data_id).await;
+        }
         eventually(async || {
             wire.ask("ConfigRemoveRequest", document.clone()).await;
-            wire.ask("ConfigQueryRequest", document.clone()).await.code() != 200
+            !is_there().await
         })
         .await;
     }
@@ -98,6 +108,15 @@ pub(crate) async fn remove(wire: &Wire) -> usize {
         wire.ask("PersistentInstanceRequest", body).await;
     }
     removed
+}
+
+/// 2.x ends a beta over HTTP only, and keeps one whose document is gone. A server that has none
+/// says so, and r-nacos takes it for a removal, which comes next anyway.
+async fn end_beta(subject: &Subject, tenant: &str, group: &str, data_id: &str) {
+    let mut parameters =
+        vec![("beta", "true"), ("tenant", tenant), ("group", group), ("dataId", data_id)];
+    parameters.extend(subject.token.as_deref().map(|token| ("accessToken", token)));
+    http::ask(subject.open.addr(), "DELETE", "/nacos/v1/cs/configs", &parameters).await;
 }
 
 static WRITTEN: Mutex<BTreeSet<[String; 3]>> = Mutex::new(BTreeSet::new());

@@ -217,7 +217,7 @@ mod tests {
                 std::future::pending::<()>().await;
             };
             let others = async {
-                for _ in 0..20 {
+                for _ in 0..5 {
                     tokio::task::yield_now().await;
                 }
             };

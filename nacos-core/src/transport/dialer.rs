@@ -334,8 +334,12 @@ mod tests {
                 open.push(socket);
             }
         };
+        let began = Instant::now();
         tokio::select! {
-            answer = ask => assert_eq!(answer.expect("one of them answers"), 7),
+            answer = ask => {
+                assert_eq!(answer.expect("one of them answers"), 7);
+                assert!(Instant::now() - began < 2 * BESIDE_ANSWER);
+            }
             () = answering => {}
             () = reset(&resets) => {}
         }

@@ -29,7 +29,12 @@ impl Connect for Connector {
         socket.set_nodelay(true)?;
         let (executor, jobs) = executor();
         let mut builder = http2::Builder::new(executor);
-        builder.timer(TokioTimer::new()).keep_alive_interval(self.keep_alive);
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(self.keep_alive)
+            // Answers that still come on streams that were reset are no fault of the instance's,
+            // however many there are in the life of a connection.
+            .max_local_error_reset_streams(None);
         let (sender, connection) = builder.handshake::<_, Body>(TokioIo::new(socket)).await?;
         let (over, ended) = watch::channel(false);
         let driver = tasks::spawn(drive(connection, jobs, over));

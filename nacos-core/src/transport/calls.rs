@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::stream::{FuturesUnordered, Stream as _};
 use h2::client::SendRequest;
 use http::Request;
 use tokio::{
@@ -26,6 +26,7 @@ use super::{
     exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
     pace::Pace,
     pulse::{Limit, Pulse},
+    stream::Reading,
 };
 
 /// Who wants something called.
@@ -45,6 +46,13 @@ pub(super) struct Call {
     pub(super) caller: Caller,
 }
 
+/// What there is to do on a connection.
+pub(super) enum Job {
+    Call(Call),
+    /// Here, too, so that pushes and answers are told in the order in which they came.
+    Reading(Reading),
+}
+
 /// What the calls of one connection share.
 pub(super) struct Calls {
     pub(super) pulse: Arc<Pulse>,
@@ -54,12 +62,12 @@ pub(super) struct Calls {
     room: Arc<Semaphore>,
     receive_limit: usize,
     pace: Mutex<Pace>,
-    queue: mpsc::UnboundedSender<Call>,
+    queue: mpsc::UnboundedSender<Job>,
 }
 
 impl Calls {
     /// Calls that are carried out by [`carry_out`], which takes them from the queue.
-    pub(super) fn new(receive_limit: usize) -> (Self, mpsc::UnboundedReceiver<Call>) {
+    pub(super) fn new(receive_limit: usize) -> (Self, mpsc::UnboundedReceiver<Job>) {
         // Unbounded: each request under way has one, and is gone when whoever wants it is.
         let (queue, inbox) = mpsc::unbounded_channel();
         let calls = Self {
@@ -73,12 +81,22 @@ impl Calls {
         (calls, inbox)
     }
 
-    /// Hands a call over to whoever carries it out; says whether there is somebody.
-    pub(super) fn hand_over(&self, call: Call) -> bool {
-        self.queue.send(call).is_ok()
+    /// Hands a job over to whoever carries it out; says whether there is somebody.
+    pub(super) fn hand_over(&self, job: Job) -> bool {
+        self.queue.send(job).is_ok()
     }
 
-    async fn carry_out(&self, mut h2: SendRequest<Bytes>, call: Call) {
+    async fn carry_out(&self, h2: SendRequest<Bytes>, job: Job) {
+        match job {
+            Job::Call(call) => self.carry_out_call(h2, call).await,
+            Job::Reading(reading) => {
+                drop(h2);
+                reading.carry_out().await;
+            }
+        }
+    }
+
+    async fn carry_out_call(&self, mut h2: SendRequest<Bytes>, call: Call) {
         let Call { head, body, limit, mut outcome, caller } = call;
         let begun = tokio::select! {
             biased;
@@ -151,7 +169,7 @@ pub(super) async fn work<T>(
     connection: h2::client::Connection<T, Bytes>,
     h2: SendRequest<Bytes>,
     calls: &Calls,
-    mut inbox: mpsc::UnboundedReceiver<Call>,
+    mut inbox: mpsc::UnboundedReceiver<Job>,
     tell: impl Fn(String),
 ) where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -166,8 +184,8 @@ pub(super) async fn work<T>(
             for begun in 0..=CALLS_AT_ONCE {
                 if begun == CALLS_AT_ONCE {
                     cx.waker().wake_by_ref();
-                } else if let Poll::Ready(Some(call)) = inbox.poll_recv(cx) {
-                    under_way.push(calls.carry_out(h2.clone(), call));
+                } else if let Poll::Ready(Some(job)) = inbox.poll_recv(cx) {
+                    under_way.push(calls.carry_out(h2.clone(), job));
                 } else {
                     break;
                 }
@@ -193,7 +211,8 @@ pub(super) async fn work<T>(
     .await;
     // What has not begun was not sent.
     inbox.close();
-    while let Ok(call) = inbox.try_recv() {
+    while let Ok(job) = inbox.try_recv() {
+        let Job::Call(call) = job else { continue };
         let _ = call.outcome.send(Err(CallError::NotSent(ENDED.to_owned())));
     }
 }

@@ -20,11 +20,11 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     CallError,
     answer::{decode, lost, not_sent},
-    calls::{self, Call, Caller, Calls, NONE_YET, USERS},
+    calls::{self, Call, Caller, Calls, Job, NONE_YET, USERS},
     frame::{self, FrameReader},
     pulse::Limit,
     socket::Socket,
-    stream::Pushes,
+    stream::{Pushes, Reading},
 };
 use crate::{server::Server, telemetry, wire::Payload};
 
@@ -147,7 +147,7 @@ impl Link {
         let body = frame::encode(&self.addressed(request, headers));
         let head = self.head(&self.shared.unary);
         let (outcome, waiting) = oneshot::channel();
-        if !calls.hand_over(Call { head, body, limit, outcome, caller }) {
+        if !calls.hand_over(Job::Call(Call { head, body, limit, outcome, caller })) {
             return Err(CallError::NotSent(self.why_ended()));
         }
         match waiting.await {
@@ -180,7 +180,12 @@ impl Link {
         telemetry::sent(body.len());
         send.send_data(body, false).map_err(|error| lost(&error))?;
         let reader = FrameReader::new(self.shared.receive_limit);
-        Ok(Pushes::new(response, send, reader, Arc::clone(&self.shared.calls.pulse)))
+        let pulse = Arc::clone(&self.shared.calls.pulse);
+        let (reading, pushes) = Reading::new(response, send, reader, pulse);
+        if !self.shared.calls.hand_over(Job::Reading(reading)) {
+            return Err(CallError::NotSent(self.why_ended()));
+        }
+        Ok(pushes)
     }
 
     /// Whether it has answered anything, now and later.

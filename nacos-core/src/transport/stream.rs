@@ -7,6 +7,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, client::ResponseFuture};
+use tokio::sync::mpsc;
 
 use super::{
     CallError,
@@ -31,12 +32,83 @@ pub(crate) enum Push {
     },
 }
 
-/// The pushes of one connection.
+/// The pushes of one connection, in the order in which they and the answers to calls came.
 ///
-/// Each is acknowledged on this very stream before it is handed out, whether it can be read or not,
+/// Each is acknowledged on its very stream before it is handed out, whether it can be read or not,
 /// known or unknown: what happens to it later cannot delay that. Only a question is left for whoever
 /// reads it to [answer](Self::answer).
+#[derive(Debug)]
 pub(crate) struct Pushes {
+    pushes: mpsc::Receiver<Result<Push, CallError>>,
+    answers: mpsc::UnboundedSender<Payload>,
+}
+
+impl Pushes {
+    /// The next push.
+    ///
+    /// # Errors
+    ///
+    /// The end of the stream, and with it of the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no push is lost, and none is acknowledged twice.
+    pub(crate) async fn next(&mut self) -> Result<Push, CallError> {
+        let ended = || Err(CallError::Lost("the stream has ended".to_owned()));
+        self.pushes.recv().await.unwrap_or_else(ended)
+    }
+
+    /// Answers a push on the stream that it came on.
+    pub(crate) fn answer(&mut self, answer: Payload) {
+        // The only error is that the stream has ended, which `next` will tell.
+        let _ = self.answers.send(answer);
+    }
+}
+
+/// What the task of the connection does for [`Pushes`].
+pub(super) struct Reading {
+    stream: Stream,
+    pushes: mpsc::Sender<Result<Push, CallError>>,
+    answers: mpsc::UnboundedReceiver<Payload>,
+}
+
+impl Reading {
+    pub(super) fn new(
+        response: ResponseFuture,
+        send: SendStream<Bytes>,
+        reader: FrameReader,
+        pulse: Arc<Pulse>,
+    ) -> (Self, Pushes) {
+        let (pushes, received) = mpsc::channel(PUSHES_AT_ONCE);
+        // At most one for each push that was received.
+        let (answering, answers) = mpsc::unbounded_channel();
+        let stream = Stream::new(response, send, reader, pulse);
+        let handle = Pushes { pushes: received, answers: answering };
+        (Self { stream, pushes, answers }, handle)
+    }
+
+    /// Reads until the stream has ended, or nobody wants the pushes any more.
+    pub(super) async fn carry_out(self) {
+        let Self { mut stream, pushes, mut answers } = self;
+        loop {
+            let push = tokio::select! {
+                biased;
+                () = pushes.closed() => return,
+                Some(answer) = answers.recv() => {
+                    stream.answer(&answer);
+                    continue;
+                }
+                push = poll_fn(|cx| stream.poll_next(cx)) => push,
+            };
+            let has_ended = push.is_err();
+            if pushes.send(push).await.is_err() || has_ended {
+                return;
+            }
+        }
+    }
+}
+
+struct Stream {
     /// Until the server's first answer, which may come with its first push only.
     response: Option<ResponseFuture>,
     body: Option<RecvStream>,
@@ -49,8 +121,8 @@ pub(crate) struct Pushes {
     pulse: Arc<Pulse>,
 }
 
-impl Pushes {
-    pub(super) fn new(
+impl Stream {
+    fn new(
         response: ResponseFuture,
         send: SendStream<Bytes>,
         reader: FrameReader,
@@ -67,21 +139,7 @@ impl Pushes {
         }
     }
 
-    /// The next push.
-    ///
-    /// # Errors
-    ///
-    /// The end of the stream, and with it of the connection.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no push is lost, and none is acknowledged twice.
-    pub(crate) async fn next(&mut self) -> Result<Push, CallError> {
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    /// Answers a push on the stream that it came on, as soon as [`next`](Self::next) is polled.
-    pub(crate) fn answer(&mut self, answer: &Payload) {
+    fn answer(&mut self, answer: &Payload) {
         self.queue.extend_from_slice(&frame::encode(answer));
     }
 
@@ -187,12 +245,6 @@ impl Pushes {
     }
 }
 
-impl std::fmt::Debug for Pushes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pushes").field("queued", &self.queue.len()).finish_non_exhaustive()
-    }
-}
-
 /// Whatever ends the stream ends the connection: a stream is never opened a second time.
 fn ended(error: &CallError) -> CallError {
     CallError::Lost(format!("the stream ended: {error}"))
@@ -200,6 +252,8 @@ fn ended(error: &CallError) -> CallError {
 
 /// Pieces of a message that are read before others get their turn.
 const PIECES_AT_ONCE: usize = 64;
+/// Pushes that may wait for the session; those behind them wait in the stream's window.
+const PUSHES_AT_ONCE: usize = 64;
 /// Bytes of acknowledgements that may wait: some ten thousand of them.
 const MAX_QUEUED: usize = 1024 * 1024;
 

@@ -67,7 +67,7 @@ impl Driver {
         match outcome {
             Ok(Push::Whole(payload)) => {
                 if let Some(answer) = self.session.answer(&payload) {
-                    pushes.answer(&answer);
+                    pushes.answer(answer);
                 }
                 self.read_on(id, pushes);
                 self.session.handle_push(now, id, &payload);

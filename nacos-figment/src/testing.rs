@@ -63,7 +63,9 @@ pub(crate) async fn status<T: DeserializeOwned + Send + Sync + 'static>(
     config: &HotConfig<T>,
     condition: impl FnMut(&Status) -> bool,
 ) -> Status {
-    (*config.status().wait_for(condition).await.expect("the engine lives")).clone()
+    let mut status = config.status();
+    let status = nacos_testkit::within(LONG, status.wait_for(condition)).await;
+    (*status.expect("the engine lives")).clone()
 }
 
 /// Texts by name, for the pipeline alone.
@@ -80,3 +82,6 @@ pub(crate) fn texts(texts: &[(&str, &str)]) -> Vec<Text> {
     };
     texts.iter().map(text).collect()
 }
+
+/// More than any retry takes.
+const LONG: std::time::Duration = std::time::Duration::from_secs(24 * 3600);

@@ -1,12 +1,23 @@
 //! What a server can do to its clients: die, freeze, come late.
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use nacos_core::{ClaimState, Client, DocumentState, ErrorKind, Instance, Publish, SessionState};
+use futures_util::FutureExt;
+use nacos_core::{
+    ClaimState, Client, DocumentState, ErrorKind, Instance, Live, Publish, Service, SessionState,
+    Vitals,
+};
 use servers::{Product, Running};
-use tokio::{task::block_in_place, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::block_in_place,
+    time::timeout,
+};
 
 use crate::common::{
     Server, connect, document_becomes, eventually, on_each, soon, started, within,
@@ -67,6 +78,93 @@ fn killed_and_restarted_server_has_everything_back() {
 }
 
 #[test]
+fn consumers_lose_no_call_while_the_only_server_is_killed_and_comes_back() {
+    on_a_server_of_its_own(&async |running: &mut Running| {
+        // Two providers that live all the time, each with a client of its own.
+        let mut providers = Vec::new();
+        for _ in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("bound").port();
+            let nacos = connect(&client_of(running)).await;
+            let guard = nacos.naming().register("lasting", Instance::new("127.0.0.1", port));
+            let guard = guard.expect("valid").ready().await.expect("registered");
+            let accepts = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+            providers.push((nacos, guard, accepts));
+        }
+        let nacos = connect(&client_of(running)).await;
+        let orders = nacos.naming().subscribe("lasting").expect("valid").ready().await;
+        let orders = orders.expect("an answer");
+        let is_whole = |service: &Service| service.instances.len() == 2 && !service.held;
+        soon("both providers", orders.live().wait_for(is_whole)).await.expect("it lives");
+        let made = Arc::new(AtomicU32::new(0));
+        let calls = call_without_end(orders.live(), orders.raw(), Arc::clone(&made));
+        let calls = tokio::spawn(calls);
+        for round in 1..=RESTARTS {
+            block_in_place(|| {
+                running.kill().expect("killed");
+                running.restart().expect("it comes back");
+            });
+            for client in providers.iter().map(|(client, ..)| client).chain([&nacos]) {
+                let mut vitals = client.vitals();
+                let is_back = |vitals: &Vitals| vitals.connects > round && vitals.unsettled == 0;
+                soon("every claim", vitals.wait_for(is_back)).await.expect("the client lives");
+            }
+            soon("both providers", orders.raw().wait_for(is_whole)).await.expect("it lives");
+            soon("both providers", orders.live().wait_for(is_whole)).await.expect("it lives");
+            // Longer than a push takes.
+            let enough = made.load(Ordering::Relaxed) + 75;
+            soon("calls", eventually(async || made.load(Ordering::Relaxed) > enough)).await;
+        }
+        // They end with the subscription.
+        drop(orders);
+        let calls = calls.await.expect("no panic");
+        println!("{}: {calls:?} in {RESTARTS} restarts", running.product());
+        assert_eq!(calls.lost, 0, "{calls:?}");
+        for (_, _, accepts) in providers {
+            accepts.abort();
+        }
+    });
+}
+
+/// Calls of a consumer that takes any instance that is listed, and tries no second one.
+#[derive(Debug, Default)]
+struct Calls {
+    made: u32,
+    lost: u32,
+    /// How many found no instance in what the server listed then.
+    lost_without_grace: u32,
+}
+
+/// Fifty calls a second, until the subscription ends.
+async fn call_without_end(
+    mut view: Live<Service>,
+    raw: Live<Service>,
+    made: Arc<AtomicU32>,
+) -> Calls {
+    let mut calls = Calls::default();
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        pace.tick().await;
+        while let Some(change) = view.changed().now_or_never() {
+            if change.is_none() {
+                return calls;
+            }
+        }
+        let turn = usize::try_from(calls.made).expect("few");
+        calls.made += 1;
+        made.store(calls.made, Ordering::Relaxed);
+        calls.lost_without_grace += u32::from(raw.get().callable().next().is_none());
+        let service = view.get();
+        let callable: Vec<_> = service.callable().collect();
+        let answered = match callable.get(turn % callable.len().max(1)) {
+            Some(instance) => TcpStream::connect(instance.address()).await.is_ok(),
+            None => false,
+        };
+        calls.lost += u32::from(!answered);
+    }
+}
+
+#[test]
 fn client_that_was_there_before_the_server_finds_it() {
     on_a_server_of_its_own(&async |running: &mut Running| {
         block_in_place(|| running.stop().expect("stopped"));
@@ -99,6 +197,8 @@ fn call_to_a_frozen_server_ends_by_itself() {
 }
 
 const DEADLINE: Duration = Duration::from_secs(4);
+/// Five of six lost calls before empty lists were doubted.
+const RESTARTS: u64 = 4;
 
 /// A restart of a Java server on a machine that does other things too.
 const LIMIT: Duration = Duration::from_secs(400);

@@ -87,6 +87,15 @@ impl Server {
         self.shared.change(|state| state.rights = rights);
     }
 
+    /// Lists these namespaces, each with its display name, beside the default one, to everybody who asks
+    /// over HTTP, where the imitated server does; `None`, as at the start, lists none to anybody.
+    pub fn list_namespaces(&self, namespaces: Option<&[(&str, &str)]>) {
+        let owned = |(id, name): &(&str, &str)| ((*id).to_owned(), (*name).to_owned());
+        let namespaces =
+            namespaces.map(|namespaces| namespaces.iter().map(owned).collect::<Vec<_>>());
+        self.shared.change(|state| state.namespaces = namespaces);
+    }
+
     /// Hands out a token as a login does, without one: for clients that have obtained theirs
     /// elsewhere.
     #[must_use]

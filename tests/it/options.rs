@@ -1,10 +1,15 @@
 //! Options as users give them: in the environment of a process, and in files that somebody else reads.
+use std::time::Duration;
+
 use nacos_core::{Client, ClientOptions};
 use nacos_figment::figment::{Figment, providers::Serialized};
 use serde_json::json;
 use tracing::Level;
 
-use crate::{logs::Log, support::child};
+use crate::{
+    logs::Log,
+    support::{BEHAVIOURS, builder, child, server_like},
+};
 
 #[test]
 #[ignore = "another test runs it, in an environment of its own"]
@@ -90,6 +95,33 @@ async fn namespaces_that_differ_are_warned_about_with_both_names() {
     assert!(warning.contains("common") && warning.contains("services"), "{warning}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn namespace_that_the_server_does_not_list_is_told_once_where_it_says_so() {
+    for behaviour in BEHAVIOURS {
+        let (log, _guard) = Log::keep();
+        let server = server_like(behaviour).await;
+        let told = || log.at(Level::WARN).iter().filter(|it| it.contains("does not list")).count();
+        let look = async |builder: nacos_core::ClientBuilder| {
+            let client = builder.connect().await.expect("the server is there");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            server.drop_connections();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(client.state().get().is_connected());
+            told()
+        };
+        let builder = || builder(&server).namespace("staging");
+        assert_eq!(look(builder()).await, 0, "nobody says which there are");
+        server.list_namespaces(Some(&[("0f3a", "staging")]));
+        assert_eq!(look(builder().check_namespaces(false)).await, 0);
+        assert_eq!(look(builder().namespace("0f3a")).await, 0);
+        assert_eq!(look(builder().namespace("public")).await, 0);
+        assert_eq!(look(builder()).await, 1);
+        let warnings = log.at(Level::WARN);
+        let line = warnings.iter().find(|it| it.contains("does not list")).expect("just counted");
+        assert!(line.contains("namespace=staging") && line.contains("0f3a"), "{line}");
+    }
+}
+
 #[test]
 fn figment_fills_options_and_its_layers_are_merged() {
     let file = json!({ "nacos": { "server-addr": "file", "connect_timeout": "2s", "tls": false } });
@@ -97,8 +129,8 @@ fn figment_fills_options_and_its_layers_are_merged() {
     let figment = Figment::from(Serialized::defaults(file)).merge(Serialized::defaults(site));
     let options: ClientOptions = figment.extract_inner("nacos").expect("readable");
     assert_eq!(options.server_addr.as_deref(), Some("site"));
-    assert_eq!(options.connect_timeout, Some(std::time::Duration::from_secs(2)));
-    assert_eq!(options.health_check_interval, Some(std::time::Duration::from_secs(3)));
+    assert_eq!(options.connect_timeout, Some(Duration::from_secs(2)));
+    assert_eq!(options.health_check_interval, Some(Duration::from_secs(3)));
     assert_eq!(options.tls, Some(false));
 }
 

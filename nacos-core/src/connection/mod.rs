@@ -6,6 +6,7 @@ mod driver;
 mod grace;
 mod inbox;
 mod locate;
+mod namespaces;
 mod services;
 
 use std::sync::{
@@ -23,6 +24,7 @@ pub(crate) use self::{call::Repeat, claimed::Claimed, grace::GRACE, services::Se
 use self::{
     driver::{Current, Driver},
     inbox::{Outbox, inbox},
+    namespaces::Look,
 };
 use crate::{
     credentials::Credentials,
@@ -65,6 +67,10 @@ pub(crate) struct Options {
     pub(crate) request_timeout: std::time::Duration,
     pub(crate) backoff_cap: std::time::Duration,
     pub(crate) patience: Patience,
+    /// The server is asked once whether it lists the namespaces.
+    pub(crate) checks_namespaces: bool,
+    /// What requests carry came over HTTP from the servers.
+    pub(crate) logs_in_over_http: bool,
     /// The session has a thread of its own.
     pub(crate) dedicated_thread: bool,
 }
@@ -121,14 +127,20 @@ impl Connection {
                 services: Arc::clone(&services),
             },
         );
+        let look = Look::new(&options, readers.clone(), servers.clone());
+        // On the session's runtime, in a task that ends with it.
+        let running = async move {
+            let _look = look.map(|look| tasks::spawn(look.run()));
+            driver.run().await;
+        };
         // A root: the span in which a client happens to be made may be over long before it.
         let span = tracing::info_span!(parent: None, "nacos", app = %options.app);
         let driver = if options.dedicated_thread {
-            tasks::spawn_on_thread("nacos", span, driver.run()).map_err(|error| {
+            tasks::spawn_on_thread("nacos", span, running).map_err(|error| {
                 Error::new(ErrorKind::InvalidOption, "give the session a thread").because(error)
             })?
         } else {
-            tasks::spawn_in(span, driver.run())
+            tasks::spawn_in(span, running)
         };
         Ok(Arc::new(Self {
             options,

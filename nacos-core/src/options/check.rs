@@ -32,6 +32,7 @@ pub(crate) fn prepare(
     own: Option<Arc<dyn Credentials>>,
 ) -> Result<(connection::Options, Option<Certificates>), Error> {
     let (config_namespace, naming_namespace) = namespaces(&options)?;
+    let logs_in_over_http = own.is_none() && options.username.is_some();
     let Place { servers, locator, path } = locate::servers(&options, &naming_namespace)?;
     let (dialer, certificates) = tls::dialer(&options, &servers, locator.as_ref())?;
     let options = connection::Options {
@@ -47,6 +48,8 @@ pub(crate) fn prepare(
         max_metadata: options.max_metadata.unwrap_or(MAX_METADATA),
         connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
         request_timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT).min(LONGEST),
+        checks_namespaces: options.check_namespaces.unwrap_or(true),
+        logs_in_over_http,
         dedicated_thread: options.dedicated_thread.unwrap_or(false),
         patience: Patience {
             quiet: (options.health_check_interval.unwrap_or(DEFAULT.quiet))

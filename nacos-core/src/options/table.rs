@@ -56,6 +56,12 @@ options! {
     /// The namespace of services, if it is another than that of documents.
     naming_namespace: text, default "`namespace`";
 
+    /// Whether the server is asked once, after the first connection and beside it, which namespaces it
+    /// has: one that it does not list is warned about. Asked over HTTP at the main port, with the token
+    /// of the login if there was one. Servers of the 3.x line tell administrators only; where nothing
+    /// is said, nothing is warned about.
+    check_namespaces: flag, default "`true`";
+
     /// How far the gRPC port lies above the main port.
     grpc_port_offset: port, default "1000", also "nacos.server.grpc.port.offset";
 

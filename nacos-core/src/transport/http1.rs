@@ -94,6 +94,32 @@ pub(crate) async fn post_form(
     answer.await.map_err(|error| failed(&error))?
 }
 
+/// Gets what stands at `path` of the server's main port, with one more header. The caller gives the
+/// deadline.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket.
+pub(crate) async fn get(
+    dialer: &Dialer,
+    server: &Server,
+    path: &str,
+    more: Option<(&str, &str)>,
+) -> Result<(StatusCode, Body), HttpError> {
+    let mut request = Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header(header::HOST, server.to_string())
+        .header(header::ACCEPT, "application/json")
+        .header(header::CONNECTION, "close");
+    if let Some((name, value)) = more {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::default()).map_err(|error| failed(&error))?;
+    let answer = dialer.http(server, |socket| attempt(socket, request.clone()));
+    answer.await.map_err(|error| failed(&error))?
+}
+
 /// Gets the list from the address server. The caller gives the deadline.
 ///
 /// # Cancel safety

@@ -30,7 +30,7 @@ pub(crate) use self::{
     dial::Within,
     dialer::{Dialer, Work},
     error::CallError,
-    http1::{Form, HttpError, get_list, post_form},
+    http1::{Form, HttpError, get, get_list, post_form},
     link::{Headers, Link},
     pulse::Limit,
     stream::{Push, Pushes},

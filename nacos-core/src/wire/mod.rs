@@ -11,6 +11,7 @@ mod golden;
 pub(crate) mod label;
 pub(crate) mod login;
 pub(crate) mod metrics;
+pub(crate) mod namespaces;
 pub(crate) mod naming;
 pub(crate) mod payload;
 mod peek;

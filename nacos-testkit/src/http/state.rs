@@ -10,6 +10,18 @@ use crate::Behaviour;
 
 /// The answer of that server at that path; `None` where it has nothing.
 pub(super) fn answer(call: &Call<'_>, path: &str, behaviour: Behaviour) -> Option<Reply> {
+    let lists = match behaviour {
+        Behaviour::Nacos3_0 | Behaviour::Nacos3_3 => path == "/v3/admin/core/namespace/list",
+        Behaviour::Nacos2_3 | Behaviour::Nacos2_5 | Behaviour::RNacos => {
+            matches!(path, "/v1/console/namespaces" | "/v2/console/namespace/list")
+        }
+    };
+    if lists && let Some(namespaces) = call.shared.read(|state| state.namespaces.clone()) {
+        let default = if behaviour.is_3() { "public" } else { "" };
+        let all = [(default.to_owned(), "public".to_owned())].into_iter().chain(namespaces);
+        let item = |(id, name)| serde_json::json!({"namespace": id, "namespaceShowName": name});
+        return Some(result(StatusCode::OK, 0, "success", &all.map(item).collect()));
+    }
     let ok = || result(StatusCode::OK, 0, "success", &"ok".into());
     match (behaviour, path) {
         (

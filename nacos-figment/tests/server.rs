@@ -117,7 +117,7 @@ async fn encrypted_document_is_an_error_that_says_so_wherever_it_is_imported() {
         let started = HotConfig::<AppConfig>::builder(&nacos).import(import).start().await;
         for error in [fetched, started.expect_err("encrypted")] {
             assert_eq!(error.kind(), ErrorKind::Unreachable);
-            let cause = std::error::Error::source(&error).expect("a cause").to_string();
+            let cause = causes(&error);
             assert!(cause.contains("encrypted") && cause.contains("cipher-"), "{cause}");
             let shown = format!("{error} {error:?}");
             assert!(shown.contains("nacos://public/ORDER_GROUP/"), "{shown}");
@@ -133,7 +133,7 @@ async fn user_with_rights_on_one_group_is_told_which_is_missing_and_may_poll() {
     server.limit_rights(Some(&["public:ORDER_GROUP:config/*"]));
     let builder = || HotConfig::<AppConfig>::builder(&nacos).import(app());
     let error = builder().start().await.expect_err("it could not be followed");
-    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    let cause = causes(&error);
     assert!(
         cause.contains("`public:*:config/*`") && cause.contains("poll_when_refused"),
         "{cause}"
@@ -247,3 +247,9 @@ async fn fetched_documents_are_a_frozen_provider_that_names_them() {
 
 /// Far longer than anything takes: reached only if it never comes.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why it is so, down to the last reason.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

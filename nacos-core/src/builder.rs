@@ -11,6 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     options::{self, ClientOptions},
     secret::Secret,
+    session::ABOUT_LOGIN,
     state::SessionState,
     tasks,
 };
@@ -104,8 +105,13 @@ impl ClientBuilder {
     /// [`connect_timeout`](Self::connect_timeout), within which a slow one is given ever more time,
     /// and within which files of certificates are read too, beside the runtime. The error's source
     /// names every address that was tried, and why it failed; or the address server, and why it has
-    /// no list. [`ErrorKind::Denied`] for a wrong password, [`ErrorKind::InvalidOption`] and
-    /// [`ErrorKind::InvalidName`] before anything is sent.
+    /// no list. [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is sent.
+    ///
+    /// [`ErrorKind::Denied`] for a refused login, and where there are no credentials and the servers
+    /// demand a login, which one request finds out. A server that has just started refuses a right
+    /// password as it does a wrong one, so the login is tried again after 1, 2 and 4 s within the
+    /// timeout, and the error names both causes. Servers that refuse the login and demand none are
+    /// connected to: see [`Access::WithoutLogin`](crate::Access::WithoutLogin).
     ///
     /// # Panics
     ///
@@ -128,28 +134,45 @@ impl ClientBuilder {
             };
             outcome?;
         }
+        let asks_who = options.credentials.is_some();
         let client = Client::start(options)?;
+        if !asks_who {
+            // Somewhat earlier: that the answer is late is no reason not to be connected.
+            client.knock(deadline - (deadline - Instant::now()) / 10);
+        }
         let mut state = client.state();
-        let settled = |state: &SessionState| !matches!(state, SessionState::Connecting { .. });
-        let state = timeout_at(deadline, state.wait_for(settled)).await;
-        let disconnected = |cause: Option<String>| {
-            let cause = cause.unwrap_or_else(|| "no server answered in time".to_owned());
-            let hint = "a client talks to the main port + 1000 (gRPC), logs in at the main port, \
-                        and speaks TLS only if told to (`tls`)";
-            Error::new(ErrorKind::Disconnected, &doing).because(format!("{cause}; {hint}"))
+        // A server that is starting refuses the right password, too: its tries are waited for.
+        let settled = |state: &SessionState| match state {
+            SessionState::Connecting { .. } => false,
+            SessionState::Denied { .. } => state.is_refused(),
+            _ => true,
         };
-        match state.as_ref().map(Option::as_deref) {
-            Ok(Some(SessionState::Connected { .. })) => Ok(client),
-            Ok(Some(SessionState::Denied { cause })) => {
+        let settled = timeout_at(deadline, state.wait_for(settled)).await;
+        let (state, is_late) = match settled {
+            Ok(settled) => (settled, false),
+            Err(_) => (Some(client.state().get()), true),
+        };
+        let disconnected = |cause: &str| {
+            // What HTTP was answered with has nothing to do with gRPC's port.
+            let hint =
+                if cause.starts_with(ABOUT_LOGIN) || client.knows_no_server() { "" } else { HINT };
+            Error::new(ErrorKind::Disconnected, &doing).because(format!("{cause}{hint}"))
+        };
+        match state.as_deref() {
+            Some(SessionState::Connected { .. }) => Ok(client),
+            Some(SessionState::Denied { cause, .. }) => {
                 Err(Error::new(ErrorKind::Denied, &doing).because(cause.to_string()))
             }
-            Ok(Some(state)) => Err(disconnected(state.cause().map(ToString::to_string))),
-            Ok(None) => Err(disconnected(None)),
-            // A pass that has failed tells of every server, one under way of some.
-            Err(_) => match client.state().get().cause() {
-                Some(cause) => Err(disconnected(Some(cause.to_string()))),
-                None => Err(disconnected(client.explain().await)),
+            Some(state) => match state.cause() {
+                // A pass that has failed tells of every server, one under way of some.
+                Some(cause) => Err(disconnected(cause)),
+                None if is_late => {
+                    let cause = client.explain().await;
+                    Err(disconnected(cause.as_deref().unwrap_or(NOBODY)))
+                }
+                None => Err(disconnected(NOBODY)),
             },
+            None => Err(disconnected(NOBODY)),
         }
     }
 
@@ -174,6 +197,11 @@ impl ClientBuilder {
         options::check(self.options.or(*self.environment), self.credentials)
     }
 }
+
+/// What is often overlooked where no connection comes up.
+const HINT: &str = "; a client talks to the main port + 1000 (gRPC), logs in at the main port, and \
+     speaks TLS only if told to (`tls`)";
+const NOBODY: &str = "no server answered in time";
 
 #[cfg(test)]
 mod tests {

@@ -147,6 +147,16 @@ impl Client {
         inspectors.push(Arc::downgrade(part));
     }
 
+    /// See [`Connection::knock`].
+    pub(crate) fn knock(&self, until: Instant) {
+        self.shared.connection.knock(until);
+    }
+
+    /// Whether nobody has listed the servers yet.
+    pub(crate) fn knows_no_server(&self) -> bool {
+        self.shared.connection.servers().get().is_empty()
+    }
+
     /// What keeps it from being connected right now.
     pub(crate) async fn explain(&self) -> Option<String> {
         self.shared.connection.explain().await

@@ -15,7 +15,7 @@ use crate::{
     connection::Connection,
     error::{Error, ErrorKind},
     live::Live,
-    state::SessionState,
+    state::{Access, Denial, SessionState},
     vitals::{Disconnect, Vitals},
 };
 
@@ -264,10 +264,27 @@ fn state_tree(state: &SessionState) -> Tree {
         SessionState::Closed => "closed",
     };
     let mut parts = vec![("name".to_owned(), Tree::from(name))];
-    if let SessionState::Connected { server, abilities, .. } = state {
+    if let SessionState::Connected { server, abilities, access, .. } = state {
+        let access = match access {
+            Access::Anonymous => "anonymous",
+            Access::Granted => "granted",
+            Access::WithoutLogin { cause } => {
+                parts.push(("login_refused".to_owned(), (&**cause).into()));
+                "without login"
+            }
+        };
+        parts.push(("access".to_owned(), access.into()));
         parts.push(("server".to_owned(), (&**server).into()));
         let abilities = abilities.iter().map(|(name, on)| (name.as_str(), Tree::from(*on)));
         parts.push(("abilities".to_owned(), Tree::branch(abilities)));
+    }
+    if let SessionState::Denied { likely, .. } = state {
+        let likely = match likely {
+            Denial::NotReady => "not ready",
+            Denial::Wrong => "wrong",
+            Denial::Missing => "missing",
+        };
+        parts.push(("likely".to_owned(), likely.into()));
     }
     parts.extend(state.cause().map(|cause| ("cause".to_owned(), (&**cause).into())));
     Tree::Branch(parts)

@@ -129,6 +129,6 @@ pub use naming::{Naming, Registration, ServicePage, Subscription};
 pub use options::ClientOptions;
 pub use secret::Secret;
 pub use service::{Change, Service};
-pub use state::{ClaimState, SessionState};
+pub use state::{Access, ClaimState, Denial, SessionState};
 pub use transport::TlsVersion;
 pub use vitals::{Disconnect, Vitals};

@@ -15,7 +15,7 @@ pub enum SessionState {
         /// Why the last one failed, or the last connection ended: every address and its cause.
         last_error: Option<Arc<str>>,
     },
-    /// Registered with a server, and logged in if there are credentials.
+    /// Registered with a server, and let in by it.
     Connected {
         /// The server, as it was named in the options.
         server: Arc<str>,
@@ -23,6 +23,8 @@ pub enum SessionState {
         since: Instant,
         /// What the server can do beyond the basics; empty for r-nacos and servers before 2.3.
         abilities: Arc<BTreeMap<String, bool>>,
+        /// As whom.
+        access: Access,
     },
     /// Between two attempts, the last of which has failed.
     Backoff {
@@ -31,10 +33,12 @@ pub enum SessionState {
         /// Why the last one failed: every address and its cause.
         cause: Arc<str>,
     },
-    /// The server refused the credentials. Tried again once a minute; a user that it does not know
-    /// sooner, from a quarter of a second to a minute after: some servers read theirs late.
+    /// The servers do not let this client in. The client goes on trying by itself; what `likely` is
+    /// the cause says how soon.
     Denied {
-        /// What the server said.
+        /// What it is likely to mean.
+        likely: Denial,
+        /// What the servers said, what it may mean, and what helps.
         cause: Arc<str>,
     },
     /// The client was shut down.
@@ -62,14 +66,72 @@ impl SessionState {
         Some(Error::new(kind, "connect the session").because(cause.to_string()))
     }
 
+    /// Whether it is connected although servers have refused its login: see
+    /// [`Access::WithoutLogin`].
+    #[must_use]
+    pub fn is_without_login(&self) -> bool {
+        matches!(self, Self::Connected { access: Access::WithoutLogin { .. }, .. })
+    }
+
+    /// Whether it is denied, and waiting for a few seconds is not likely to help.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Denied { likely: Denial::Wrong | Denial::Missing, .. })
+    }
+
     /// What keeps it from being connected, as far as that is known.
     pub(crate) fn cause(&self) -> Option<&Arc<str>> {
         match self {
             Self::Connecting { last_error, .. } => last_error.as_ref(),
-            Self::Backoff { cause, .. } | Self::Denied { cause } => Some(cause),
+            Self::Backoff { cause, .. } | Self::Denied { cause, .. } => Some(cause),
             Self::Connected { .. } | Self::Closed => None,
         }
     }
+}
+
+/// As whom a client is let in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Access {
+    /// There are no credentials, and none were asked for yet.
+    Anonymous,
+    /// With what the credentials have granted: a token, a header, a signature.
+    Granted,
+    /// There are credentials, servers have refused the login, and let this client in all the same:
+    /// authentication is off there, as it is by default before Nacos 3.3, and the user is unknown.
+    ///
+    /// The client says so once, in a warning, and tries the login again every minute. Requests
+    /// carry no token meanwhile. The Java client behaves like this, too: whoever can answer in the
+    /// place of a server is believed, as by every client of a server without authentication.
+    /// Documents are read from a server that has not asked who reads them, and so cannot keep
+    /// anybody else from reading or writing them. Where that must not be, the option `require_login`
+    /// ([`ClientBuilder::require_login`](crate::ClientBuilder::require_login)) forbids it; and TLS
+    /// says who the server is, which a login never does.
+    WithoutLogin {
+        /// What servers said to the login, and what it may mean.
+        cause: Arc<str>,
+    },
+}
+
+/// What it is likely to mean that servers do not let a client in.
+///
+/// They answer the same to a wrong password and, in the first seconds after their start, to a right
+/// one: Java Nacos 3.x opens its port before it has read its users.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Denial {
+    /// The server is starting, and does not know its users yet. The login is tried again within
+    /// seconds; requests wait for that within their timeout.
+    ///
+    /// A credential that has worked in this client is taken for right for a minute, and tried again
+    /// after 1, 2, 4, 5, 5 … s (± 20 %); one that never has is given three tries, after 1, 2 and
+    /// 4 s. An unknown user of Nacos 2.3 counts as not read yet for 30 s.
+    NotReady,
+    /// The user or the password is wrong, or the user may not log in. The login is tried again as
+    /// above, and once a minute after that; requests fail at once.
+    Wrong,
+    /// There are no credentials, and the servers demand a login. Whether they still do is asked once
+    /// a minute; requests fail at once.
+    Missing,
 }
 
 /// How much of a guard's claim the server knows.

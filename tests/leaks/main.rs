@@ -88,7 +88,9 @@ mod lives {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let server = Server::builder().credentials("nacos", "right").start().await;
+            // Which denies a wrong password at once.
+            let server = Server::builder().behaviour(nacos_testkit::Behaviour::Nacos2_3);
+            let server = server.credentials("nacos", "right").start().await;
             let server = server.expect("ports on loopback");
             for life in [
                 Life::Dropped,

@@ -6,7 +6,8 @@ use tokio::{sync::Mutex, time::timeout};
 use crate::{
     credentials::{Cause, Credentials, Grant, GrantContext, GrantError},
     resource::Resource,
-    session::LoginFailure,
+    session::{LoginFailure, Tried},
+    state::Denial,
     tasks::{self, Task},
     transport::{CallError, Headers},
 };
@@ -18,14 +19,14 @@ pub(super) async fn log_in(
     context: GrantContext,
     alone: bool,
     place: Arc<Mutex<()>>,
-) -> Result<Grant, LoginFailure> {
+) -> Result<Grant, (Tried, LoginFailure)> {
+    let nobody = |why: &str| Err((Tried::default(), LoginFailure::Unreachable(why.to_owned())));
     let Some(credentials) = credentials else {
-        return Err(LoginFailure::Unreachable("there are no credentials".to_owned()));
+        return nobody("there are no credentials");
     };
     // What blocks its thread is not ended by its deadline.
     let Ok(place) = place.try_lock_owned() else {
-        let why = "the credentials are still busy with the last time they were asked";
-        return Err(LoginFailure::Unreachable(why.to_owned()));
+        return nobody("the credentials are still busy with the last time they were asked");
     };
     let asked = foreign(alone, async move {
         let _place = place;
@@ -36,10 +37,15 @@ pub(super) async fn log_in(
         Ok(None) => Err(GrantError::unavailable("whoever was asked for credentials panicked")),
         Err(_) => Err(GrantError::unavailable("the credentials gave no answer in time")),
     };
-    outcome.map_err(|GrantError { cause, why }| match cause {
-        Cause::Denied => LoginFailure::Denied(why),
-        Cause::Unknown => LoginFailure::UnknownUser(why),
-        Cause::Unavailable => LoginFailure::Unreachable(why),
+    outcome.map_err(|GrantError { cause, why, tried }| {
+        let failure = match cause {
+            Cause::Denied => LoginFailure::Denied(why),
+            Cause::Refused => LoginFailure::Refused { likely: Denial::NotReady, why },
+            Cause::Failed => LoginFailure::Refused { likely: Denial::Wrong, why },
+            Cause::Unknown => LoginFailure::UnknownUser(why),
+            Cause::Unavailable => LoginFailure::Unreachable(why),
+        };
+        (tried, failure)
     })
 }
 
@@ -73,7 +79,7 @@ fn foreign<T: Send + 'static>(
 }
 
 /// For one login, however many servers are asked.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 const SIGNER_PANICKED: &str = "the request was not sent: whoever was to sign it panicked";
 
 #[cfg(test)]
@@ -96,15 +102,20 @@ mod tests {
         let place = Arc::new(Mutex::new(()));
         let ask = || {
             let (servers, dialer, context_path) = (Vec::new(), Dialer::plain(), "nacos".into());
-            let context = GrantContext { servers, dialer, refused: false, context_path };
+            let within = Duration::from_secs(5);
+            let context = GrantContext { servers, dialer, refused: false, context_path, within };
             log_in(Some(Arc::new(Silent)), context, false, Arc::clone(&place))
         };
         for _ in 0..2 {
             let asked = tasks::spawn(ask());
             tokio::task::yield_now().await;
-            let Err(LoginFailure::Unreachable(why)) = ask().await else { panic!("it is taken") };
+            let Err((_, LoginFailure::Unreachable(why))) = ask().await else {
+                panic!("it is taken")
+            };
             assert!(why.contains("still busy"), "{why}");
-            let Some(Err(LoginFailure::Unreachable(why))) = asked.await else { panic!("silent") };
+            let Some(Err((_, LoginFailure::Unreachable(why)))) = asked.await else {
+                panic!("silent")
+            };
             assert!(why.contains("no answer in time"), "{why}");
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    session::{conflict_delay, reconnect_delay},
+    session::{DEMANDED, conflict_delay, reconnect_delay},
     state::SessionState,
     telemetry,
     transport::{CallError, Caller, Limit},
@@ -88,17 +88,17 @@ impl Connection {
                     }
                     wire::DENIED if !denied => {
                         denied = true;
-                        if let Some(grant) = &serving.grant {
-                            self.outbox.refused(Arc::clone(grant));
-                            match timeout_at(deadline, renewed(&mut current, &serving)).await {
-                                Ok(true) => continue,
-                                Err(_) if current.borrow().serving.is_none() => {
-                                    return Err(self.nobody_answered(&doing));
-                                }
-                                Ok(false) | Err(_) => {}
-                            }
+                        self.outbox.refused(serving.grant.clone());
+                        if self.options.credentials.is_none() {
+                            return Ok(Err(demanding(refusal)));
                         }
-                        return Ok(Err(refusal));
+                        return match timeout_at(deadline, renewed(&mut current, &serving)).await {
+                            Ok(true) => continue,
+                            Err(_) if current.borrow().serving.is_none() => {
+                                Err(self.nobody_answered(&doing))
+                            }
+                            Ok(false) | Err(_) => Ok(Err(refusal)),
+                        };
                     }
                     // Neither read nor done: the server is just writing it down.
                     _ if refusal.says_being_modified() => {
@@ -176,6 +176,14 @@ impl Connection {
     }
 }
 
+/// What a client without credentials is told that was refused for want of them.
+fn demanding(refusal: Refusal) -> Refusal {
+    if !refusal.demands_login() {
+        return refusal;
+    }
+    Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
+}
+
 /// How a try ended, as a label.
 fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
     match answer {
@@ -200,7 +208,10 @@ async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unse
             }
             match &current.state {
                 SessionState::Closed => return Err(Unserved::Closed),
-                SessionState::Denied { cause } => return Err(Unserved::Denied(cause.to_string())),
+                // A server that is starting lets us in soon.
+                state @ SessionState::Denied { cause, .. } if state.is_refused() => {
+                    return Err(Unserved::Denied(cause.to_string()));
+                }
                 _ => {}
             }
         }
@@ -220,7 +231,7 @@ async fn renewed(current: &mut watch::Receiver<Current>, with: &Serving) -> bool
             !current.renewing && current.refusals > with.refusals || has_another(serving)
         }
         // Not yet: a connection that is lost meanwhile says nothing about the token.
-        (None, state) => matches!(state, SessionState::Denied { .. } | SessionState::Closed),
+        (None, state) => state.is_refused() || matches!(state, SessionState::Closed),
     };
     match current.wait_for(decided).await {
         Ok(current) => match &current.serving {

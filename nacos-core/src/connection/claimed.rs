@@ -103,9 +103,8 @@ impl Claimed {
     ) -> Result<(), Error> {
         let mut claim = self.state();
         let mut session = self.connection.state();
-        let hopeless = |state: &SessionState| {
-            matches!(state, SessionState::Denied { .. } | SessionState::Closed)
-        };
+        let hopeless =
+            |state: &SessionState| state.is_refused() || matches!(state, SessionState::Closed);
         let refused = |state: &ClaimState| match state {
             // A right that is missing is asked for again, too, but not before somebody's help.
             ClaimState::Refused { retrying, .. } => {

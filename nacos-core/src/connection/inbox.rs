@@ -58,8 +58,10 @@ pub(super) struct Notices {
     pub(super) losses: BTreeMap<LinkId, Loss>,
     /// How many of users' requests were not answered, by connection.
     pub(super) unanswered: BTreeMap<LinkId, u32>,
-    /// What requests carried that were refused.
-    pub(super) refused: Vec<Arc<Grant>>,
+    /// What requests carried that were refused, if they carried something.
+    pub(super) refused: Vec<Option<Arc<Grant>>>,
+    /// Whoever connects wants to know whether a login is needed, and waits that long for it.
+    pub(super) knock: Option<Instant>,
     /// Answers to users' requests that could not be read.
     pub(super) unread: u64,
     /// What keeps it from being connected right now?
@@ -194,11 +196,17 @@ impl Outbox {
         });
     }
 
-    /// The server refused a request that carried `grant`.
-    pub(super) fn refused(&self, grant: Arc<Grant>) {
+    /// Whoever connects wants to know whether a login is needed, and waits until then for it.
+    pub(super) fn knock(&self, until: Instant) {
+        // Once the driver has ended nobody connects.
+        let _ = self.put((), |waiting, ()| waiting.notices.knock = Some(until));
+    }
+
+    /// The server refused a request that carried `grant`, or nothing.
+    pub(super) fn refused(&self, grant: Option<Arc<Grant>>) {
         drop(self.put(grant, |waiting, grant| {
             let refused = &mut waiting.notices.refused;
-            if refused.iter().any(|other| Arc::ptr_eq(other, &grant)) {
+            if refused.iter().any(|other| is_same(other.as_ref(), grant.as_ref())) {
                 return Some(grant);
             }
             refused.push(grant);
@@ -322,6 +330,14 @@ impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // A panic under the lock cannot leave it half-changed: only maps are changed there.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether two requests carried the same grant, or none.
+pub(super) fn is_same(one: Option<&Arc<Grant>>, other: Option<&Arc<Grant>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 

@@ -45,6 +45,7 @@ use crate::{
 };
 
 /// What a connection is made of.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// None if there is a locator.
@@ -54,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) config_namespace: Namespace,
     pub(crate) naming_namespace: Namespace,
     pub(crate) credentials: Option<Arc<dyn Credentials>>,
+    /// A server that refuses the login is not used without one.
+    pub(crate) require_login: bool,
     /// Where to log in; without slashes around it.
     pub(crate) context_path: Arc<str>,
     pub(crate) app: String,
@@ -203,6 +206,12 @@ impl Connection {
         Claimed::new(Arc::clone(self), key, guard, state)
     }
 
+    /// Lets the session find out, before it counts as connected, whether it needs a login; until
+    /// then at the latest.
+    pub(crate) fn knock(&self, until: Instant) {
+        self.outbox.knock(until);
+    }
+
     /// What keeps it from being connected right now, as far as the search under way has come.
     pub(crate) async fn explain(&self) -> Option<String> {
         let (told, why) = oneshot::channel();
@@ -237,7 +246,7 @@ impl Connection {
                 Error::new(ErrorKind::Timeout, doing).because(why)
             }
             SessionState::Closed => Error::new(ErrorKind::Closed, doing),
-            SessionState::Denied { cause } => {
+            SessionState::Denied { cause, .. } => {
                 Error::new(ErrorKind::Denied, doing).because(cause.to_string())
             }
             SessionState::Backoff { until, cause } => {

@@ -136,6 +136,7 @@ mod tests {
             dialer: Dialer::plain(),
             refused: false,
             context_path: "nacos".into(),
+            within: std::time::Duration::from_secs(5),
         }
     }
 

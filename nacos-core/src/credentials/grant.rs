@@ -9,7 +9,7 @@ use std::{
 use super::Resource;
 #[cfg(feature = "ram")]
 use super::sign::Key;
-use crate::{secret::Secret, transport::Headers};
+use crate::{secret::Secret, session::Tried, transport::Headers};
 
 /// What requests carry so that servers let them in, and for how long that is good.
 ///
@@ -29,6 +29,7 @@ pub struct Grant {
     headers: Vec<(String, Secret)>,
     lifetime: Option<Duration>,
     signer: Option<Signer>,
+    tried: Tried,
 }
 
 /// Who signs each request.
@@ -100,6 +101,16 @@ impl Grant {
         self
     }
 
+    /// The credential that this was granted for.
+    pub(super) fn granted_for(mut self, tried: Tried) -> Self {
+        self.tried = tried;
+        self
+    }
+
+    pub(crate) fn tried(&self) -> Tried {
+        self.tried
+    }
+
     pub(crate) fn expires_after(&self) -> Option<Duration> {
         self.lifetime
     }
@@ -155,7 +166,7 @@ impl fmt::Debug for Grant {
             .field("headers", &names)
             .field("lifetime", &self.lifetime)
             .field("signs", &self.signer.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,6 +191,8 @@ impl fmt::Debug for RequestHeaders<'_> {
 pub struct GrantError {
     pub(crate) cause: Cause,
     pub(crate) why: String,
+    /// The credential that it is about.
+    pub(crate) tried: Tried,
 }
 
 /// What can be done about it.
@@ -187,7 +200,11 @@ pub struct GrantError {
 pub(crate) enum Cause {
     /// Nothing, until somebody changes something.
     Denied,
-    /// Perhaps nothing: servers read their users some time after their start.
+    /// Perhaps nothing: servers say the same until they have read their users.
+    Refused,
+    /// Most likely nothing: servers say the same of a wrong password, and when they fail.
+    Failed,
+    /// Perhaps nothing: 2.3 reads its users some time after its start.
     Unknown,
     /// Ask again.
     Unavailable,
@@ -196,16 +213,26 @@ pub(crate) enum Cause {
 impl GrantError {
     /// The secret is wrong, or the user may not log in: asking again would change nothing.
     pub fn denied(why: impl fmt::Display) -> Self {
-        Self { cause: Cause::Denied, why: why.to_string() }
+        Self::with(Cause::Denied, why)
+    }
+
+    /// The secret is wrong, or whoever was asked does not know it yet, as servers that are starting:
+    /// asking again soon may help.
+    pub fn refused(why: impl fmt::Display) -> Self {
+        Self::with(Cause::Refused, why)
     }
 
     /// Nobody could be asked: it may be granted later.
     pub fn unavailable(why: impl fmt::Display) -> Self {
-        Self { cause: Cause::Unavailable, why: why.to_string() }
+        Self::with(Cause::Unavailable, why)
     }
 
-    pub(super) fn unknown(why: impl fmt::Display) -> Self {
-        Self { cause: Cause::Unknown, why: why.to_string() }
+    pub(super) fn with(cause: Cause, why: impl fmt::Display) -> Self {
+        Self { cause, why: why.to_string(), tried: Tried::default() }
+    }
+
+    pub(super) fn about(self, tried: Tried) -> Self {
+        Self { tried, ..self }
     }
 }
 

@@ -17,6 +17,19 @@
 //! at most 64 KiB; one line break at the end does not count. They are read beside the session, so
 //! that a disk that hangs delays a renewal and nothing else.
 //!
+//! # When servers refuse
+//!
+//! A login that is refused is tried again by itself: [`Denial`](crate::Denial) says how soon, and
+//! what it is likely to mean. It is the credential that counts, not the client: a password that was
+//! replaced in its file and has never worked is a new one. Where servers demand no login, a refused
+//! one keeps nobody out, unless `require_login` says so: see [`Access`](crate::Access).
+//!
+//! Tokens from elsewhere, headers and signatures are asked of nobody, so that nothing can be refused
+//! before a request is. A request that is, is answered [`ErrorKind::Denied`](crate::ErrorKind); the
+//! credentials are asked again, once a minute at most, for what may stand in the files by now. What
+//! guards claim is claimed again by itself: ever more rarely in the first minute of a connection, in
+//! which a server may not know its users' rights yet, and every 30 to 60 s after that.
+//!
 //! # What is kept secret
 //!
 //! Passwords, tokens and keys are [`Secret`](crate::Secret)s: no `Debug`, log line or error shows
@@ -31,7 +44,7 @@ mod password;
 mod sign;
 mod source;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 #[cfg(feature = "ram")]
 pub use self::access_key::AccessKey;
@@ -109,8 +122,10 @@ pub trait Credentials: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`GrantError::denied`] if asking again would change nothing: requests then fail with
-    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied), and the client asks again after a minute.
-    /// [`GrantError::unavailable`] otherwise: the client asks again soon, ever more slowly, and a
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied), and the client asks again after 1, 2 and
+    /// 4 s, then once a minute. [`GrantError::refused`] if it may pass: meanwhile requests wait
+    /// ([`Denial::NotReady`](crate::Denial)). After a grant, either is asked again after 1, 2, 4, 5,
+    /// 5 … s for a minute. [`GrantError::unavailable`] otherwise: the client asks again soon, ever more slowly, and a
     /// former grant serves on. Either is shown in logs and errors: a message never quotes a secret.
     ///
     /// # Cancel safety
@@ -128,6 +143,8 @@ pub struct GrantContext {
     pub(crate) refused: bool,
     /// Without slashes around it; empty for none.
     pub(crate) context_path: Arc<str>,
+    /// For one server.
+    pub(crate) within: Duration,
 }
 
 impl GrantContext {

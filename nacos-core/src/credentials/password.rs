@@ -1,5 +1,8 @@
 //! Logging in with user and password, over the main port of any server.
-use std::{fmt, future::pending, path::PathBuf, time::Duration};
+use std::{
+    collections::hash_map::RandomState, fmt, future::pending, hash::BuildHasher, path::PathBuf,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
@@ -9,6 +12,7 @@ use super::{Credentials, Grant, GrantContext, GrantError, GrantFuture, Source, g
 use crate::{
     secret::Secret,
     server::Server,
+    session::Tried,
     transport::{Form, HttpError, post_form},
     wire::login::LoginAnswer,
 };
@@ -17,7 +21,8 @@ use crate::{
 ///
 /// Both go into the body of the login and nowhere else. Any server of the list grants a token for
 /// all of them: they are asked in a random order, the next one beside a slow one, at the path of 3.x
-/// first.
+/// first. One that refuses may have started a moment ago and not know its users yet, so others are
+/// asked as well, up to three that refuse.
 ///
 /// ```
 /// use nacos_core::{Client, credentials::UserPassword};
@@ -29,50 +34,83 @@ use crate::{
 pub struct UserPassword {
     username: String,
     password: Source,
+    /// By which a password is told from another one.
+    hasher: RandomState,
 }
 
 impl UserPassword {
     /// This user with this password.
     pub fn new(username: impl Into<String>, password: impl Into<Secret>) -> Self {
-        Self { username: username.into(), password: Source::Given(password.into()) }
+        Self::from_source(username.into(), Source::Given(password.into()))
     }
 
     /// This user with the password that stands in a file, read again at each login.
     pub fn with_password_file(username: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        Self { username: username.into(), password: Source::File(path.into()) }
+        Self::from_source(username.into(), Source::File(path.into()))
     }
 
     pub(crate) fn from_source(username: String, password: Source) -> Self {
-        Self { username, password }
+        Self { username, password, hasher: RandomState::new() }
     }
 
-    /// Asks the servers until one grants a token or denies the user: the next one when one has
-    /// failed, or beside one that is slow.
     async fn log_in(&self, context: &GrantContext) -> Result<Grant, GrantError> {
         let password = self.password.read().await?;
+        let tried = Tried::named(self.hasher.hash_one((&self.username, password.expose())));
         let fields = [("username", self.username.as_str()), ("password", password.expose())];
-        let mut waiting = context.servers.iter();
-        let mut asked = FuturesUnordered::new();
-        let mut causes = Vec::new();
-        loop {
-            asked.extend(waiting.next().map(|server| log_in_to(context, server, fields)));
-            let beside = async {
-                if waiting.len() == 0 {
-                    pending::<()>().await;
-                } else {
-                    sleep(BESIDE).await;
-                }
-            };
-            tokio::select! {
-                answer = asked.next() => match answer {
-                    Some(Err(GrantError { cause: Cause::Unavailable, why })) => causes.push(why),
-                    Some(outcome) => return outcome,
-                    None => return Err(GrantError::unavailable(causes.join("; "))),
-                },
-                () = beside => {}
-            }
+        match ask_all(context, fields).await {
+            Ok(grant) => Ok(grant.granted_for(tried)),
+            Err(error) => Err(error.about(tried)),
         }
     }
+}
+
+/// Asks the servers until one grants a token: the next one when one has failed or refused, or beside
+/// one that is slow.
+async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Grant, GrantError> {
+    let mut waiting = context.servers.iter();
+    let mut asked = FuturesUnordered::new();
+    let (mut refusals, mut causes) = (Vec::new(), Vec::new());
+    while refusals.len() < ENOUGH_REFUSALS {
+        asked.extend(waiting.next().map(|server| log_in_to(context, server, fields)));
+        let beside = async {
+            if waiting.len() == 0 {
+                pending::<()>().await;
+            } else {
+                sleep(BESIDE).await;
+            }
+        };
+        tokio::select! {
+            answer = asked.next() => match answer {
+                Some(Err(error)) if error.cause == Cause::Unavailable => causes.push(error.why),
+                // Nobody means anything else by that.
+                Some(Err(error)) if error.cause == Cause::Denied => return Err(explained(error)),
+                Some(Err(error)) => refusals.push(error),
+                Some(Ok(grant)) => return Ok(grant),
+                None => break,
+            },
+            () = beside => {}
+        }
+    }
+    // One that may be starting gives hope, whatever the others say.
+    refusals.sort_by_key(|error| error.cause != Cause::Refused);
+    let Some(first) = refusals.first() else {
+        return Err(GrantError::unavailable(causes.join("; ")));
+    };
+    let cause = first.cause;
+    causes.splice(0..0, refusals.into_iter().map(|error| error.why));
+    Err(explained(GrantError::with(cause, causes.join("; "))))
+}
+
+/// With what it may mean, and what helps.
+fn explained(error: GrantError) -> GrantError {
+    let meaning = match error.cause {
+        Cause::Denied => PASSWORD_IS_WRONG,
+        Cause::Refused => NOT_READY_OR_WRONG,
+        Cause::Failed => WRONG_OR_FAILING,
+        Cause::Unknown => NOT_KNOWN_YET,
+        Cause::Unavailable => return error,
+    };
+    GrantError { why: format!("{}: {meaning}", error.why), ..error }
 }
 
 impl Credentials for UserPassword {
@@ -93,10 +131,10 @@ async fn log_in_to(
     server: &Server,
     fields: [(&str, &str); 2],
 ) -> Result<Grant, GrantError> {
-    let answer = timeout(PER_SERVER, ask(context, server, fields)).await;
-    let answer = answer.unwrap_or_else(|_| Err(GrantError::unavailable("no answer in time")));
-    answer
-        .map_err(|GrantError { cause, why }| GrantError { cause, why: format!("{server}: {why}") })
+    let answer = timeout(context.within, ask(context, server, fields)).await;
+    let late = || GrantError::unavailable(format!("no answer within {:?}", context.within));
+    let answer = answer.unwrap_or_else(|_| Err(late()));
+    answer.map_err(|error| GrantError { why: format!("{server}: {}", error.why), ..error })
 }
 
 async fn ask(
@@ -110,39 +148,48 @@ async fn ask(
         let (status, body) = match post_form(&context.dialer, server, &path, form).await {
             Ok(answer) => answer,
             // What Java Nacos 2.3 makes of a wrong password (seen: `HTTP/1.1 0`).
-            Err(HttpError::StatusZero) => return Err(wrong_password()),
+            Err(HttpError::StatusZero) => {
+                return Err(GrantError::denied("the login was answered with the status 0"));
+            }
             Err(HttpError::Failed(why)) => return Err(GrantError::unavailable(why)),
         };
-        match status {
-            StatusCode::OK => {
-                let granted: LoginAnswer = serde_json::from_slice(&body)
-                    .map_err(|_| GrantError::unavailable("the answer to the login is no JSON"))?;
-                let token = granted.access_token.filter(|token| !token.is_empty());
-                let token =
-                    token.ok_or_else(|| GrantError::unavailable("the login granted no token"))?;
-                let ttl = Duration::from_secs(granted.token_ttl.unwrap_or(DEFAULT_TTL));
-                return Ok(Grant::access_token(token).lifetime(ttl));
-            }
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
-                return Err(wrong_password());
-            }
-            // And of a user that it does not know, or not yet: it reads them every 15 s (seen).
-            StatusCode::INTERNAL_SERVER_ERROR if mentions_user(&body) => {
-                return Err(GrantError::unknown("the user is not known there"));
-            }
-            // Servers before 3.0 lack the first path; later ones may switch the second off.
-            StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED | StatusCode::GONE => {}
-            status => {
-                let why = format!("the login was answered with {status}");
-                return Err(GrantError::unavailable(why));
-            }
+        if status == StatusCode::OK {
+            return granted(&body);
+        }
+        // Servers before 3.0 lack the first path; later ones may switch the second off.
+        if ![StatusCode::NOT_FOUND, StatusCode::NOT_IMPLEMENTED, StatusCode::GONE].contains(&status)
+        {
+            let why = format!("the login was answered with {status}");
+            return Err(GrantError::with(meaning(status, &body), why));
         }
     }
     Err(GrantError::unavailable("no login path is known there"))
 }
 
-fn wrong_password() -> GrantError {
-    GrantError::denied("the user or the password was refused")
+fn granted(body: &[u8]) -> Result<Grant, GrantError> {
+    let granted: LoginAnswer = serde_json::from_slice(body)
+        .map_err(|_| GrantError::unavailable("the answer to the login is no JSON"))?;
+    let token = granted.access_token.filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| GrantError::unavailable("the login granted no token"))?;
+    let ttl = Duration::from_secs(granted.token_ttl.unwrap_or(DEFAULT_TTL));
+    Ok(Grant::access_token(token).lifetime(ttl))
+}
+
+/// What the answer to a login means that grants nothing.
+fn meaning(status: StatusCode, body: &[u8]) -> Cause {
+    match status {
+        // Of a wrong password, of an unknown user, and of both of one that is right, for as long as
+        // the server has not read its users: 3.x does that after its port has opened (seen: 0.4 to
+        // 15 s).
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Cause::Refused,
+        // What 2.3 says of a user that it does not know, or not yet: it reads them every 15 s (seen).
+        StatusCode::INTERNAL_SERVER_ERROR if mentions_user(body) => Cause::Unknown,
+        // What 3.0 and 3.1 say of a wrong password, at either path (seen), and of any other
+        // exception that has no text.
+        StatusCode::INTERNAL_SERVER_ERROR if says_nothing(body) => Cause::Failed,
+        // Any other one is an authentication plugin that fails.
+        _ => Cause::Unavailable,
+    }
 }
 
 fn mentions_user(body: &[u8]) -> bool {
@@ -150,17 +197,68 @@ fn mentions_user(body: &[u8]) -> bool {
     text.contains("User ") && text.contains("not found")
 }
 
+fn says_nothing(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    text.contains("No message available") || text.contains("Handle API Compatibility failed")
+}
+
 const PATHS: [&str; 2] = ["/v3/auth/user/login", "/v1/auth/users/login"];
 /// A server that has not answered by then gets company.
 const BESIDE: Duration = Duration::from_millis(250);
-/// For dialling, sending and the answer, both paths together.
-const PER_SERVER: Duration = Duration::from_secs(2);
+/// A password that is wrong is asked of no more servers.
+const ENOUGH_REFUSALS: usize = 3;
+/// What refusals mean, and what helps.
+const PASSWORD_IS_WRONG: &str =
+    "the password of this user is wrong (`password`, `password_file`, NACOS_PASSWORD)";
+const NOT_READY_OR_WRONG: &str = "either the server has just started and does not know its users \
+     yet, which passes by itself, or the user or the password is wrong (`username`, `password`, \
+     `password_file`; NACOS_USERNAME, NACOS_PASSWORD)";
+const WRONG_OR_FAILING: &str = "either the password is wrong, of which servers 3.0 and 3.1 say no \
+     more than that (`password`, `password_file`; NACOS_PASSWORD), or authentication fails inside \
+     the server, whose log says why";
+const NOT_KNOWN_YET: &str = "the user is not known there: either the server has not read it yet, \
+     which it does every 15 s, or it is wrong (`username`; NACOS_USERNAME)";
 /// What servers grant unless told otherwise, in seconds.
 const DEFAULT_TTL: u64 = 18_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_can_mean_nothing_else_is_taken_for_it() {
+        let page = |message: &str| format!(r#"{{"status":500,"message":"{message}"}}"#);
+        for (status, body, cause) in [
+            (403, "Access Denied".to_owned(), Cause::Refused),
+            (403, "user not found!".to_owned(), Cause::Refused),
+            (403, r#"{"code":10001,"message":"access denied"}"#.to_owned(), Cause::Refused),
+            (401, String::new(), Cause::Refused),
+            (500, page("No message available"), Cause::Failed),
+            (500, "caused: Handle API Compatibility failed;".to_owned(), Cause::Failed),
+            (500, "caused: User ann not found;".to_owned(), Cause::Unknown),
+            (500, page("plugin crashed"), Cause::Unavailable),
+            (500, String::new(), Cause::Unavailable),
+            (502, "<html>".to_owned(), Cause::Unavailable),
+            (503, "User ann not found".to_owned(), Cause::Unavailable),
+            (302, String::new(), Cause::Unavailable),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(meaning(status, body.as_bytes()), cause, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn both_causes_and_both_remedies_are_named_where_there_are_two() {
+        for (cause, named) in [
+            (Cause::Refused, ["started", "passes by itself", "NACOS_USERNAME", "NACOS_PASSWORD"]),
+            (Cause::Failed, ["password is wrong", "NACOS_PASSWORD", "inside the server", "log"]),
+            (Cause::Unknown, ["not read it yet", "every 15 s", "`username`", "NACOS_USERNAME"]),
+        ] {
+            let error = explained(GrantError::with(cause, "a:8848: no"));
+            assert!(error.why.starts_with("a:8848: no: "), "{error}");
+            assert!(named.iter().all(|text| error.why.contains(text)), "{error}");
+        }
+    }
 
     #[test]
     fn debug_shows_no_secret() {

@@ -79,8 +79,7 @@ impl Run {
         let mut state = self.client.state();
         let settled = state.wait_for(|state| match state {
             SessionState::Connected { .. } | SessionState::Closed => true,
-            SessionState::Denied { .. } => !is_lazy,
-            _ => false,
+            state => state.is_refused() && !is_lazy,
         });
         let settled = if is_lazy {
             settled.await

@@ -42,6 +42,7 @@ pub(crate) fn prepare(
         config_namespace,
         naming_namespace,
         context_path: access::context_path(&options, path)?,
+        require_login: options.require_login.unwrap_or(false),
         credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),

@@ -77,6 +77,11 @@ options! {
     /// The path below which servers answer HTTP, and so the login; `/` if they do so at the root.
     context_path: text, default "`nacos`";
 
+    /// Whether a client whose login is refused uses no server. Without this it uses one that demands
+    /// no login, as the Java client does, marks that in its state, warns once, and tries the login
+    /// again every minute. Means nothing where there are no credentials.
+    require_login: flag, default "`false`";
+
     /// A token that was obtained elsewhere, in place of a login.
     access_token: secret, default "none";
 

@@ -51,6 +51,13 @@ pub(crate) fn denied_delay(jitter: f64) -> Duration {
     DENIED + (DENIED / 5).mul_f64(jitter.clamp(0.0, 1.0))
 }
 
+/// The delay before a login that was refused, and may be granted soon, is tried again: 1, 2, 4, 5,
+/// 5 … s, give or take a fifth.
+pub(crate) fn refused_delay(attempt: u32, jitter: f64) -> Duration {
+    let delay = exponential(REFUSED_FIRST, attempt, REFUSED_CAP);
+    delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+}
+
 /// The least delay between two times at which the list of servers is asked for in an outage, before
 /// number `attempt` (from 0): 1 s × 2ⁿ up to `every`.
 ///
@@ -76,6 +83,8 @@ const MOVE_CAP: Duration = Duration::from_secs(60);
 const MOVE_WITHIN: Duration = Duration::from_secs(1);
 const LOCATE_FIRST: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_secs(30);
+const REFUSED_CAP: Duration = Duration::from_secs(5);
+const REFUSED_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 
@@ -110,6 +119,7 @@ mod tests {
         assert!(spread(|jitter| conflict_delay(u32::MAX, jitter)) > 1.9);
         assert!(spread(poll_delay) > 1.4);
         assert!(spread(denied_delay) > 1.1);
+        assert!(spread(|jitter| refused_delay(u32::MAX, jitter)) > 1.4);
         assert_eq!(denied_delay(0.0), Duration::from_secs(60), "never earlier");
     }
 

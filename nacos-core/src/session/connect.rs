@@ -83,7 +83,7 @@ impl Session {
             return Some(campaign.causes(self.missing()));
         }
         let list = || (!self.locate.is_known()).then_some("the list of servers has not come yet");
-        let login = || (!self.login.is_ready()).then_some("the login has not ended yet");
+        let login = || (!self.is_let_in()).then_some("the login has not ended yet");
         list().or_else(login).map(str::to_owned)
     }
 
@@ -197,7 +197,11 @@ impl Session {
         if self.names.is_doubtful {
             self.ask_name(id);
         }
-        let setup = ConnectionSetupRequest::new(&self.options.tenant, &self.options.app).payload();
+        let setup = ConnectionSetupRequest::new(
+            self.options.config_namespace.as_tenant(),
+            &self.options.app,
+        )
+        .payload();
         self.actions.push_back(Action::OpenStream { link: id, setup, timeout: within });
         let registration = if announced {
             Registration::Announced
@@ -276,6 +280,7 @@ impl Session {
         let reason = planned.map_or(Reason::Suspect, |planned| planned.reason.into());
         self.arrived();
         self.login.server_is_back(now);
+        self.admission_on_another();
         let serving = Serving {
             link: id,
             since: now,

@@ -56,10 +56,12 @@ impl Life {
         let now = Instant::now();
         let locates = data.get(2).is_some_and(|byte| byte % 2 == 0);
         let options = Options {
-            tenant: String::new(),
+            config_namespace: "".parse().expect("valid"),
+            naming_namespace: "".parse().expect("valid"),
             app: "fuzzed".to_owned(),
             client_id: "fuzzed".to_owned(),
             has_credentials: data.first().is_some_and(|byte| byte % 3 == 0),
+            require_login: data.first().is_some_and(|byte| byte % 2 == 0),
             backoff_cap: CAP,
             patience: Patience::DEFAULT,
             request_timeout: Duration::from_secs(10),
@@ -128,7 +130,10 @@ impl Life {
             }
             17 => {
                 let ttl = Duration::from_secs(input.number());
-                let outcome = match input.below(5) {
+                let likely = if input.byte() < 128 { Denial::NotReady } else { Denial::Wrong };
+                let tried = Tried::named(u64::from(input.byte() % 3));
+                let outcome = match input.below(6) {
+                    5 => Err(LoginFailure::Refused { likely, why: "no".to_owned() }),
                     0 => Err(LoginFailure::Denied("no".to_owned())),
                     1 => Err(LoginFailure::UnknownUser("no".to_owned())),
                     2 => Err(LoginFailure::Unreachable("no".to_owned())),
@@ -137,7 +142,7 @@ impl Life {
                 };
                 if self.logins > 0 {
                     self.logins -= 1;
-                    self.session.handle_login(now, outcome);
+                    self.session.handle_login(now, tried, outcome);
                 }
             }
             18..=20 => self.claim(input),
@@ -149,6 +154,9 @@ impl Life {
                 self.session.settle(now);
             }
             22 => {
+                if input.byte() < 128 {
+                    self.session.knock(now + Duration::from_secs(input.number() % 10));
+                }
                 self.session.token_refused(now);
                 self.session.refetch(&document(input));
                 self.session.settle(now);
@@ -278,7 +286,7 @@ impl Life {
         }
         if self.logins > 0 {
             self.logins -= 1;
-            return self.session.handle_login(self.now, Ok(lease(60)));
+            return self.session.handle_login(self.now, Tried::named(1), Ok(lease(60)));
         }
         if self.locates > 0 {
             self.locates -= 1;
@@ -388,7 +396,7 @@ impl Life {
         self.session.handle_lost(self.now, link, "late");
         self.session.handle_dialled(self.now, link, Ok(()));
         self.session.handle_servers(self.now, Ok(list("d")));
-        self.session.handle_login(self.now, Ok(lease(1)));
+        self.session.handle_login(self.now, Tried::named(1), Ok(lease(1)));
         self.session.handle_push(
             self.now,
             link,

@@ -87,10 +87,11 @@ impl Session {
             }
             // It may be one of them that the server fails at: the halves are not asked for together.
             Setback::Refused(_) | Setback::Unreadable { .. } => {
-                let jitter = (self.jitter)();
+                let (jitter, fresh) = ((self.jitter)(), self.is_fresh(now));
                 for (later, half) in (0..).zip(halves()) {
-                    let delay =
-                        |tries: u32| setback.retry_after(tries.saturating_add(later), jitter);
+                    let delay = |tries: u32| {
+                        setback.retry_after(tries.saturating_add(later), fresh, jitter)
+                    };
                     self.setback_after(now, origin, half, setback, delay);
                 }
             }

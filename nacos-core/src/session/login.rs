@@ -3,11 +3,15 @@
 //! ```text
 //!   Due ──begin──▶ UnderWay ──granted──▶ Granted ──refresh time, denied──▶ Due
 //!    ▲                 │
-//!    └── retry time ── Failed ◀── wrong password, or nobody answers
+//!    └── retry time ── Failed ◀── refused, or nobody answers
 //! ```
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
-use super::backoff::{denied_delay, retry_delay};
+use super::backoff::{denied_delay, refused_delay, retry_delay};
+use crate::state::Denial;
 
 /// The client's standing with the servers' authentication.
 #[derive(Debug)]
@@ -15,13 +19,38 @@ pub(crate) struct Login {
     state: State,
     /// A token that may still be good is in use.
     has_token: bool,
+    /// How many logins in a row nobody has answered.
     failures: u32,
+    /// The refusals in a row, if there are any: they are remembered while the next login is asked.
+    refusals: Option<Refusals>,
+    /// The credential that was granted a token last.
+    proven: Option<Tried>,
+    /// Servers let us in without a token: there is no hurry.
+    is_relaxed: bool,
     /// How many different tokens there have been.
     grants: u64,
     /// When a refused token last caused a login: at most one a minute.
     forced: Option<Instant>,
     /// A token was refused while, or so that, another one is on its way.
     refused: bool,
+}
+
+/// Names the credential that a login was asked with, among those of one client: a password that was
+/// replaced in its file is another one. Says nothing about what it is.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+pub(crate) struct Tried(Option<u64>);
+
+impl Tried {
+    /// The credential with this keyed hash.
+    pub(crate) fn named(hash: u64) -> Self {
+        Self(Some(hash))
+    }
+}
+
+impl fmt::Debug for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tried")
+    }
 }
 
 /// What a login brought.
@@ -46,34 +75,50 @@ enum State {
     },
     Failed {
         retry_at: Instant,
-        why: LoginFailure,
+        /// Why nobody has answered; nothing if the login was refused.
+        unreachable: Option<String>,
     },
+}
+
+/// Logins that were refused, one after the other.
+#[derive(Debug)]
+struct Refusals {
+    with: Tried,
+    since: Instant,
+    count: u32,
+    likely: Denial,
+    /// What the last one said.
+    why: String,
 }
 
 /// Why there is no token.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum LoginFailure {
-    /// The server knows no such user with that password.
+    /// Refused, by somebody who means just that.
     Denied(String),
-    /// The server knows no such user, perhaps not yet: after its start it reads them late.
+    /// Refused, which may pass by itself; `likely` is the likelier of the causes for a credential
+    /// that has never worked.
+    Refused { likely: Denial, why: String },
+    /// The server knows no such user, perhaps not yet: some read theirs every 15 s.
     UnknownUser(String),
     /// No server answered, or not as a Nacos server would.
     Unreachable(String),
 }
 
-impl LoginFailure {
-    /// The same in words.
-    pub(crate) fn why(&self) -> &str {
-        match self {
-            Self::Denied(why) | Self::UnknownUser(why) | Self::Unreachable(why) => why,
-        }
-    }
-}
-
 impl Login {
     pub(crate) fn new(has_credentials: bool, now: Instant) -> Self {
         let state = if has_credentials { State::Due { at: now } } else { State::Anonymous };
-        Self { state, has_token: false, failures: 0, grants: 0, forced: None, refused: false }
+        Self {
+            state,
+            has_token: false,
+            failures: 0,
+            refusals: None,
+            proven: None,
+            is_relaxed: false,
+            grants: 0,
+            forced: None,
+            refused: false,
+        }
     }
 
     /// Whether to log in now; if so, it counts as begun.
@@ -96,7 +141,7 @@ impl Login {
     /// It is renewed at a random point of its last tenth, so that a thousand clients that logged
     /// in together do not do so again. Lifetimes below five seconds count as five: a server that
     /// grants nothing is asked politely all the same.
-    pub(crate) fn granted(&mut self, now: Instant, lease: Lease, jitter: f64) -> bool {
+    pub(crate) fn granted(&mut self, now: Instant, with: Tried, lease: Lease, jitter: f64) -> bool {
         let share = 0.9 + 0.08 * jitter.clamp(0.0, 1.0);
         let lifetime = lease.lifetime.map(|lifetime| lifetime.clamp(SHORTEST, LONGEST));
         let refresh_at = lifetime.map(|lifetime| now + lifetime.mul_f64(share));
@@ -104,24 +149,54 @@ impl Login {
         self.state = State::Granted { refresh_at };
         self.grants += u64::from(lease.changed);
         self.failures = 0;
+        self.refusals = None;
+        self.proven = Some(with);
+        self.is_relaxed = false;
         std::mem::take(&mut self.refused) || lease.changed || had_none
     }
 
-    /// It did not work.
-    pub(crate) fn failed(&mut self, now: Instant, why: LoginFailure, jitter: f64) {
-        let delay = match why {
-            LoginFailure::Denied(_) => {
-                self.has_token = false;
-                denied_delay(jitter)
+    /// It did not work, with the credential `with`.
+    pub(crate) fn failed(&mut self, now: Instant, with: Tried, why: LoginFailure, jitter: f64) {
+        let (delay, unreachable) = match why {
+            LoginFailure::Unreachable(why) => {
+                let delay = retry_delay(self.failures, jitter);
+                self.failures = self.failures.saturating_add(1);
+                (delay, Some(why))
             }
-            LoginFailure::UnknownUser(_) => {
-                self.has_token = false;
-                retry_delay(self.failures, jitter)
-            }
-            LoginFailure::Unreachable(_) => retry_delay(self.failures, jitter),
+            refused => (self.refused(now, with, refused, jitter), None),
         };
-        self.failures = self.failures.saturating_add(1);
-        self.state = State::Failed { retry_at: now + delay, why };
+        self.state = State::Failed { retry_at: now + delay, unreachable };
+    }
+
+    /// A server refused the credential. Returns when to try it again.
+    fn refused(&mut self, now: Instant, with: Tried, why: LoginFailure, jitter: f64) -> Duration {
+        let proven = self.proven == Some(with);
+        let first = |refusals: &Refusals| (refusals.since, refusals.count);
+        let same = self.refusals.as_ref().filter(|refusals| refusals.with == with);
+        let (since, count) = same.map_or((now, 0), first);
+        let lasted = now.saturating_duration_since(since);
+        let soon = if proven { lasted < PROVEN_FOR } else { count < UNPROVEN_TRIES };
+        let delay = match &why {
+            _ if self.is_relaxed => denied_delay(jitter),
+            LoginFailure::UnknownUser(_) if !(proven && soon) => retry_delay(count, jitter),
+            _ if soon => refused_delay(count, jitter),
+            _ => denied_delay(jitter),
+        };
+        let (likely, why) = match why {
+            LoginFailure::Refused { why, .. } if soon && proven => (Denial::NotReady, why),
+            LoginFailure::Refused { likely, why } if soon => (likely, why),
+            LoginFailure::UnknownUser(why) if lasted < LOADED_WITHIN => (Denial::NotReady, why),
+            LoginFailure::Denied(why)
+            | LoginFailure::Refused { why, .. }
+            | LoginFailure::UnknownUser(why)
+            | LoginFailure::Unreachable(why) => (Denial::Wrong, why),
+        };
+        // While the server is likely to be starting, the token that it granted before is good.
+        self.has_token &= proven && likely == Denial::NotReady && !self.refused;
+        self.failures = 0;
+        let count = count.saturating_add(1);
+        self.refusals = Some(Refusals { with, since, count, likely, why });
+        delay
     }
 
     /// A server refused the token: it may have changed its secret, or forgotten us.
@@ -130,16 +205,38 @@ impl Login {
     /// It begins at once: users' requests wait for it, and clients meet a new secret of the servers
     /// whenever each of them next asks for something, not together.
     pub(crate) fn token_refused(&mut self, now: Instant) {
-        let recently = self.forced.is_some_and(|at| now < at + FORCED_EVERY);
-        let renewable = matches!(
-            self.state,
-            State::Granted { .. } | State::Failed { why: LoginFailure::Unreachable(_), .. }
-        );
-        if renewable && !recently {
+        match self.state {
+            State::Granted { .. } | State::Failed { unreachable: Some(_), .. } => self.force(now),
+            // The one that was granted before is no good, and no other is granted.
+            State::Failed { unreachable: None, .. } => self.has_token = false,
+            State::Anonymous | State::Due { .. } | State::UnderWay => {}
+        }
+        self.refused |= self.is_renewing();
+    }
+
+    /// Servers let us in without a token, and one of them does so no more: a login is worth a try.
+    pub(crate) fn is_demanded(&mut self, now: Instant) {
+        if matches!(self.state, State::Failed { .. }) {
+            self.force(now);
+        }
+    }
+
+    fn force(&mut self, now: Instant) {
+        if self.forced.is_none_or(|at| now >= at + FORCED_EVERY) {
             self.forced = Some(now);
             self.state = State::Due { at: now };
         }
-        self.refused |= self.is_renewing();
+    }
+
+    /// Whether servers let us in without a token: then a refused login is tried again by the minute.
+    pub(crate) fn relax(&mut self, now: Instant, is_relaxed: bool, jitter: f64) {
+        if let State::Failed { retry_at, unreachable: None } = &mut self.state
+            && is_relaxed
+            && !self.is_relaxed
+        {
+            *retry_at = now + denied_delay(jitter);
+        }
+        self.is_relaxed = is_relaxed;
     }
 
     /// Whether the login that is due or under way is to replace a token that was refused.
@@ -149,9 +246,20 @@ impl Login {
 
     /// A server has taken us: a login that failed because none was there is tried again at once.
     pub(crate) fn server_is_back(&mut self, now: Instant) {
-        if matches!(self.state, State::Failed { why: LoginFailure::Unreachable(_), .. }) {
+        if matches!(self.state, State::Failed { unreachable: Some(_), .. }) {
             self.state = State::Due { at: now };
             self.failures = 0;
+        }
+        // One that has just started refuses for a while what it knew before.
+        if let Some(refusals) = &mut self.refusals
+            && self.proven == Some(refusals.with)
+            && now.saturating_duration_since(refusals.since) >= PROVEN_FOR
+        {
+            refusals.since = now;
+            refusals.count = 0;
+            if let State::Failed { retry_at, unreachable: None } = &mut self.state {
+                *retry_at = (*retry_at).min(now + FIRST_AGAIN);
+            }
         }
     }
 
@@ -160,9 +268,14 @@ impl Login {
         self.grants
     }
 
-    /// Whether requests may go out: there is a token, or there are no credentials.
-    pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Anonymous) || self.has_token
+    /// Whether nobody logs in: there are no credentials.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        matches!(self.state, State::Anonymous)
+    }
+
+    /// Whether there is a token.
+    pub(crate) fn has_token(&self) -> bool {
+        self.has_token
     }
 
     /// Whether a login is due or under way that may bring another token.
@@ -170,12 +283,24 @@ impl Login {
         matches!(self.state, State::Due { .. } | State::UnderWay)
     }
 
-    /// Why there is no token, if the last login failed.
-    pub(crate) fn failure(&self) -> Option<&LoginFailure> {
+    /// Why no server has answered the last login, if that is why there is no token.
+    pub(crate) fn unreachable(&self) -> Option<&str> {
         match &self.state {
-            State::Failed { why, .. } if !self.has_token => Some(why),
+            State::Failed { unreachable: Some(why), .. } if !self.has_token => Some(why),
             _ => None,
         }
+    }
+
+    /// What servers said when they refused the last login, and what that is likely to mean, if there
+    /// is no token.
+    pub(crate) fn denial(&self) -> Option<(Denial, &str)> {
+        self.refusal().filter(|_| self.unreachable().is_none())
+    }
+
+    /// The same, though nobody may have answered since.
+    pub(crate) fn refusal(&self) -> Option<(Denial, &str)> {
+        let refusals = self.refusals.as_ref().filter(|_| !self.has_token)?;
+        Some((refusals.likely, &refusals.why))
     }
 
     /// When [`begin`](Self::begin) will say yes.
@@ -191,6 +316,14 @@ impl Login {
 
 /// A refused token is not replaced sooner than the last one that was.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
+/// A credential that has worked is tried again soon for so long.
+const PROVEN_FOR: Duration = Duration::from_secs(60);
+/// One that never has: so many times.
+const UNPROVEN_TRIES: u32 = 3;
+/// Twice the time in which 2.3 reads its users.
+const LOADED_WITHIN: Duration = Duration::from_secs(30);
+/// The first of the delays after a refusal.
+const FIRST_AGAIN: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const SHORTEST: Duration = Duration::from_secs(5);
 
@@ -202,12 +335,34 @@ mod tests {
         Lease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
     }
 
+    fn not_ready() -> LoginFailure {
+        LoginFailure::Refused { likely: Denial::NotReady, why: "403".to_owned() }
+    }
+
+    /// The delays in ms, and what each refusal is likely to mean, of `count` refusals in a row.
+    fn refusals(
+        login: &mut Login,
+        mut now: Instant,
+        with: Tried,
+        (why, count): (&LoginFailure, usize),
+    ) -> Vec<(u128, Denial)> {
+        let refuse = |_| {
+            login.failed(now, with, why.clone(), 0.5);
+            let next = login.next_timeout().expect("a time");
+            let delay = (next - now).as_millis();
+            now = next;
+            (delay, login.denial().expect("denied").0)
+        };
+        (0..count).map(refuse).collect()
+    }
+
     #[test]
     fn token_without_an_end_is_replaced_only_when_it_is_refused() {
         let now = Instant::now();
         let mut login = Login::new(true, now);
         assert!(login.begin(now));
-        assert!(login.granted(now, Lease { lifetime: None, changed: true }, 0.5));
+        let endless = Lease { lifetime: None, changed: true };
+        assert!(login.granted(now, Tried::default(), endless, 0.5));
         assert_eq!(login.next_timeout(), None);
         assert!(!login.begin(now + LONGEST));
         login.token_refused(now);
@@ -220,13 +375,14 @@ mod tests {
         let same = Lease { lifetime: None, changed: false };
         let mut login = Login::new(true, now);
         assert!(login.begin(now));
-        login.granted(now, lease(20), 0.0);
+        login.granted(now, Tried::default(), lease(20), 0.0);
         let later = now + Duration::from_secs(18);
         assert!(login.begin(later) && !login.is_refused());
-        assert!(!login.granted(later, same, 0.0), "looked at, and as it was");
+        assert!(!login.granted(later, Tried::default(), same, 0.0), "looked at, and as it was");
         login.token_refused(later);
         assert!(login.begin(later));
-        assert!(login.granted(later, same, 0.0), "whoever was refused has to be told");
+        let told = login.granted(later, Tried::default(), same, 0.0);
+        assert!(told, "whoever was refused has to be told");
         assert_eq!(login.grants(), 1);
         login.token_refused(later);
         assert!(!login.is_renewing() && !login.is_refused(), "once a minute");
@@ -238,23 +394,97 @@ mod tests {
         for (jitter, seconds) in [(0.0, 18.0), (1.0, 19.6)] {
             let mut login = Login::new(true, now);
             assert!(login.begin(now));
-            login.granted(now, lease(20), jitter);
+            login.granted(now, Tried::default(), lease(20), jitter);
             let refresh = login.next_timeout().expect("a time") - now;
             assert!((refresh.as_secs_f64() - seconds).abs() < 1e-6, "{refresh:?}");
         }
     }
 
     #[test]
-    fn wrong_password_is_never_tried_in_a_hot_loop() {
+    fn credential_that_never_worked_is_tried_again_three_times_and_then_by_the_minute() {
+        let now = Instant::now();
+        let minute = 66_000;
+        for (why, at_first) in [
+            (not_ready(), Denial::NotReady),
+            (LoginFailure::Refused { likely: Denial::Wrong, why: "500".into() }, Denial::Wrong),
+            (LoginFailure::Denied("status 0".into()), Denial::Wrong),
+        ] {
+            let mut login = Login::new(true, now);
+            let first = [(1000, at_first), (2000, at_first), (4000, at_first)];
+            let then = [(minute, Denial::Wrong); 5];
+            let seen = refusals(&mut login, now, Tried::named(1), (&why, 8));
+            assert_eq!(seen, [&first[..], &then[..]].concat(), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn credential_that_has_worked_is_tried_again_for_a_minute_soon_and_then_by_the_minute() {
         let now = Instant::now();
         let mut login = Login::new(true, now);
-        assert!(login.begin(now));
-        login.failed(now, LoginFailure::Denied("user not found".to_owned()), 0.0);
-        assert!(!login.begin(now + Duration::from_millis(59_999)));
-        assert!(login.begin(now + Duration::from_secs(60)));
-        login.failed(now, LoginFailure::Denied("user not found".to_owned()), 1.0);
-        assert!(!login.begin(now + Duration::from_millis(71_999)), "nor with all the others");
-        assert!(login.begin(now + Duration::from_secs(72)));
+        login.granted(now, Tried::named(1), lease(20), 0.0);
+        login.token_refused(now);
+        let seen = refusals(&mut login, now, Tried::named(1), (&not_ready(), 20));
+        let delays: Vec<_> = seen.iter().map(|(delay, _)| *delay).collect();
+        let after_60_s = seen.iter().position(|(_, likely)| *likely == Denial::Wrong);
+        assert_eq!(after_60_s, Some(14));
+        assert_eq!(delays[..5], [1000, 2000, 4000, 5000, 5000]);
+        assert!(delays[3..14].iter().all(|delay| *delay == 5000), "{delays:?}");
+        assert!(delays[14..].iter().all(|delay| *delay == 66_000), "{delays:?}");
+    }
+
+    #[test]
+    fn password_that_was_replaced_and_never_worked_counts_as_new() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        login.granted(now, Tried::named(1), lease(20), 0.0);
+        login.token_refused(now);
+        refusals(&mut login, now, Tried::named(1), (&not_ready(), 20));
+        let seen = refusals(&mut login, now, Tried::named(2), (&not_ready(), 4));
+        let delays: Vec<_> = seen.iter().map(|(delay, _)| *delay).collect();
+        assert_eq!(delays, [1000, 2000, 4000, 66_000]);
+    }
+
+    #[test]
+    fn refusals_spread_and_never_come_in_a_hot_loop() {
+        let now = Instant::now();
+        for (jitter, millis) in [(0.0, 800), (1.0, 1200)] {
+            let mut login = Login::new(true, now);
+            login.failed(now, Tried::default(), not_ready(), jitter);
+            let delay = login.next_timeout().expect("a time") - now;
+            assert_eq!(delay.as_millis(), millis);
+        }
+    }
+
+    #[test]
+    fn server_that_is_back_is_given_its_minute_again_by_a_credential_that_it_knew() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        login.granted(now, Tried::named(1), lease(20), 0.0);
+        login.token_refused(now);
+        refusals(&mut login, now, Tried::named(1), (&not_ready(), 20));
+        let later = now + Duration::from_secs(430);
+        login.server_is_back(later);
+        assert_eq!(login.next_timeout(), Some(later + FIRST_AGAIN));
+        let seen = refusals(&mut login, later, Tried::named(1), (&not_ready(), 2));
+        assert_eq!(seen, [(1000, Denial::NotReady), (2000, Denial::NotReady)]);
+        // A connection that flaps is no restart each time.
+        let before = login.next_timeout();
+        login.server_is_back(later + Duration::from_secs(3));
+        assert_eq!(login.next_timeout(), before);
+    }
+
+    #[test]
+    fn token_serves_on_while_a_server_that_granted_it_refuses_to_renew_it() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        login.granted(now, Tried::named(1), lease(20), 0.0);
+        assert!(login.begin(now + Duration::from_secs(18)));
+        login.failed(now, Tried::named(1), not_ready(), 0.5);
+        assert!(login.has_token());
+        assert_eq!(login.denial(), None);
+        // Until it is refused itself.
+        login.token_refused(now);
+        assert_eq!(login.denial(), Some((Denial::NotReady, "403")));
     }
 
     #[test]
@@ -263,10 +493,26 @@ mod tests {
         let mut login = Login::new(true, now);
         let mut delays = Vec::new();
         for _ in 0..9 {
-            login.failed(now, LoginFailure::UnknownUser("nobody".to_owned()), 0.0);
+            let unknown = LoginFailure::UnknownUser("nobody".to_owned());
+            login.failed(now, Tried::default(), unknown, 0.0);
             delays.push((login.next_timeout().expect("a time") - now).as_millis());
         }
         assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn where_no_token_is_needed_a_refused_login_is_tried_by_the_minute() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        login.failed(now, Tried::default(), not_ready(), 0.0);
+        login.relax(now, true, 0.0);
+        assert_eq!(login.next_timeout(), Some(now + Duration::from_secs(60)));
+        login.is_demanded(now);
+        assert!(login.begin(now), "unless one wants a token after all");
+        login.failed(now, Tried::default(), not_ready(), 0.0);
+        assert_eq!(login.next_timeout(), Some(now + Duration::from_secs(60)));
+        login.is_demanded(now);
+        assert!(!login.begin(now), "and that once a minute");
     }
 
     #[test]
@@ -279,7 +525,7 @@ mod tests {
             login.token_refused(now);
             if login.begin(now) {
                 logins += 1;
-                login.granted(now, lease(18_000), 0.5);
+                login.granted(now, Tried::default(), lease(18_000), 0.5);
             }
         }
         assert_eq!(logins, 3, "the first one, and one in each minute");
@@ -290,11 +536,12 @@ mod tests {
         let now = Instant::now();
         let mut login = Login::new(true, now);
         assert!(login.begin(now));
-        login.granted(now, lease(20), 0.0);
+        login.granted(now, Tried::default(), lease(20), 0.0);
         assert!(login.begin(now + Duration::from_secs(18)));
-        login.failed(now, LoginFailure::Unreachable("refused".to_owned()), 0.0);
-        assert!(login.is_ready());
-        assert_eq!(login.failure(), None);
+        let nobody = LoginFailure::Unreachable("refused".to_owned());
+        login.failed(now, Tried::default(), nobody, 0.0);
+        assert!(login.has_token());
+        assert_eq!(login.unreachable(), None);
     }
 
     #[test]
@@ -302,11 +549,12 @@ mod tests {
         let now = Instant::now();
         let mut login = Login::new(true, now);
         for _ in 0..9 {
-            login.failed(now, LoginFailure::Unreachable("refused".to_owned()), 1.0);
+            let nobody = LoginFailure::Unreachable("refused".to_owned());
+            login.failed(now, Tried::default(), nobody, 1.0);
         }
         login.server_is_back(now);
         assert!(login.begin(now));
-        login.failed(now, LoginFailure::Denied("no".to_owned()), 1.0);
+        login.failed(now, Tried::default(), LoginFailure::Denied("no".to_owned()), 1.0);
         login.server_is_back(now);
         assert!(!login.begin(now), "a wrong password is none the better for it");
     }
@@ -316,7 +564,8 @@ mod tests {
         let now = Instant::now();
         for ttl in [Duration::ZERO, Duration::MAX] {
             let mut login = Login::new(true, now);
-            login.granted(now, Lease { lifetime: Some(ttl), changed: true }, 0.0);
+            let lease = Lease { lifetime: Some(ttl), changed: true };
+            login.granted(now, Tried::default(), lease, 0.0);
             let refresh = login.next_timeout().expect("a time") - now;
             assert!(refresh >= Duration::from_secs(4) && refresh <= LONGEST);
         }

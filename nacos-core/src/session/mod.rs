@@ -7,6 +7,7 @@
 //!
 //! What happens where: [`connect`] gets and changes connections, [`redo`] sends claims and queries
 //! over the one that serves; the small machines beside them decide one thing each.
+mod admission;
 mod backoff;
 mod campaign;
 mod claims;
@@ -47,16 +48,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use self::{
-    backoff::{conflict_delay, reconnect_delay},
-    claims::{ClaimKey, GuardId},
-    ledger::Standing,
-    link::LinkId,
-    liveness::Patience,
-    login::{Lease, LoginFailure},
-    queue::Queue,
-};
 use self::{
+    admission::Admission,
     campaign::Campaign,
     claims::Claims,
     documents::{Cause, Documents},
@@ -73,15 +66,25 @@ use self::{
     responsiveness::Responsiveness,
     servers::Servers,
 };
+pub(crate) use self::{
+    admission::DEMANDED,
+    backoff::{conflict_delay, reconnect_delay},
+    claims::{ClaimKey, GuardId},
+    ledger::Standing,
+    link::LinkId,
+    liveness::Patience,
+    login::{Lease, LoginFailure, Tried},
+    queue::Queue,
+};
 use crate::{
     document::DocumentState,
     error::ErrorKind,
     instance::Instance,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, Namespace, ServiceKey},
     resource::Resource,
     server::Server,
     service::Service,
-    state::{ClaimState, SessionState},
+    state::{Access, ClaimState, Denial, SessionState},
     telemetry::Reason,
     transport::{CallError, Within},
     vitals::Disconnect,
@@ -153,14 +156,18 @@ pub(crate) enum Event {
 /// What a session is made of, beside its servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// The namespace of documents, as servers spell it in the setup message.
-    pub(crate) tenant: String,
+    /// The namespace of documents, which the setup message names.
+    pub(crate) config_namespace: Namespace,
+    /// The namespace of services.
+    pub(crate) naming_namespace: Namespace,
     /// The application's name, shown in servers' consoles.
     pub(crate) app: String,
     /// Names this client among those of its host.
     pub(crate) client_id: String,
     /// Whether there is somebody to log in.
     pub(crate) has_credentials: bool,
+    /// Whether a server that refuses the login is not to be used without one.
+    pub(crate) require_login: bool,
     /// The longest delay between two attempts to connect.
     pub(crate) backoff_cap: Duration,
     /// How long a server's silence is borne.
@@ -181,6 +188,7 @@ pub(crate) struct Session {
     servers: Servers,
     locate: Locate,
     login: Login,
+    admission: Admission,
 
     links: BTreeMap<LinkId, Link>,
     /// The connection that serves.
@@ -288,6 +296,7 @@ impl Session {
         Self {
             servers,
             login: Login::new(options.has_credentials, now),
+            admission: Admission::new(),
             // Without a list there is nothing to search.
             next_campaign: locate.is_known().then_some(now),
             locate,
@@ -340,6 +349,7 @@ impl Session {
             let refused = self.login.is_refused();
             self.actions.push_back(Action::Login { refused });
         }
+        self.admission_due(now);
         self.search(now);
         self.advance_links(now);
         self.check_pulse(now);
@@ -383,6 +393,7 @@ impl Session {
             }
             Pending::Name => self.named(call.origin.link, &answer),
             Pending::Probe => self.probe_answered(now, call.origin.link, id, answer),
+            Pending::Admission(question) => self.admission_answered(now, id, question, answer),
             // What the session has sent over another connection counts no more.
             _ if self.serving_link() != Some(call.origin.link) => {}
             pending => {
@@ -468,24 +479,34 @@ impl Session {
         self.settle(now);
     }
 
-    /// A login ended: a grant, or why there is none.
-    pub(crate) fn handle_login(&mut self, now: Instant, outcome: Result<Lease, LoginFailure>) {
+    /// A login with the credential `with` ended: a grant, or why there is none.
+    pub(crate) fn handle_login(
+        &mut self,
+        now: Instant,
+        with: Tried,
+        outcome: Result<Lease, LoginFailure>,
+    ) {
         if self.lifetime == Lifetime::Closed {
             return;
         }
         let jitter = (self.jitter)();
         match outcome {
             Ok(lease) => {
-                if self.login.granted(now, lease, jitter) {
+                self.admitted_by_token();
+                if self.login.granted(now, with, lease, jitter) {
                     self.claims.retry_refused(crate::wire::DENIED);
                     self.documents.retry_failed();
                 }
             }
             Err(why) => {
-                self.login.failed(now, why, jitter);
-                // A token that is still good serves on while its renewal fails.
-                if !self.login.is_ready() {
-                    self.tell_waiting(self.login_failure_kind());
+                let refused = !matches!(why, LoginFailure::Unreachable(_));
+                self.login.failed(now, with, why, jitter);
+                if refused {
+                    self.login_refused();
+                    self.tell_not_let_in();
+                } else if !self.is_let_in() {
+                    // A token that is still good serves on while its renewal fails.
+                    self.tell_waiting(ErrorKind::Disconnected);
                 }
             }
         }
@@ -562,9 +583,13 @@ impl Session {
         }
     }
 
-    /// A user's request was denied with the token in use.
+    /// A request was denied with the token in use, or without one if there is none.
     pub(crate) fn token_refused(&mut self, now: Instant) {
-        self.login.token_refused(now);
+        if self.login.has_token() {
+            self.login.token_refused(now);
+        } else {
+            self.refused_without_token(now);
+        }
     }
 
     /// Asks for a document again.
@@ -611,6 +636,7 @@ impl Session {
             pulse,
             refused,
             self.login.next_timeout().filter(|_| self.locate.is_known()),
+            self.admission.next_timeout().filter(|_| self.serving.is_some()),
             self.locate.next_timeout().filter(|_| self.lifetime == Lifetime::Open),
             self.next_campaign,
             self.campaign.as_ref().map(|campaign| campaign.next_timeout(now)),
@@ -642,9 +668,15 @@ impl Session {
         self.moves.is_unresponsive()
     }
 
-    /// Whether a login is due or under way that may bring another token.
+    /// Whether something is due or under way that may let in who was refused: a login, or the
+    /// question whether one is needed.
     pub(crate) fn is_renewing(&self) -> bool {
-        self.login.is_renewing()
+        self.login.is_renewing() || !self.login.is_anonymous() && self.admission.is_asking()
+    }
+
+    /// Whether requests are to carry what the last login brought.
+    pub(crate) fn has_token(&self) -> bool {
+        self.login.has_token()
     }
 
     /// Every claimed key, and how much of it the server knows.
@@ -656,6 +688,7 @@ impl Session {
 
     /// The end of every input: sends what can be sent, closes what is done, shows what changed.
     pub(crate) fn settle(&mut self, now: Instant) {
+        self.ask_admission();
         self.send_due(now);
         if matches!(self.lifetime, Lifetime::Closing { .. })
             && (self.claims.remaining() == 0 || !self.can_send())
@@ -673,35 +706,73 @@ impl Session {
         if self.lifetime == Lifetime::Closed {
             return SessionState::Closed;
         }
-        match (&self.serving, self.login.failure()) {
-            (_, Some(LoginFailure::Denied(cause) | LoginFailure::UnknownUser(cause))) => {
-                SessionState::Denied { cause: cause.as_str().into() }
-            }
-            (Some(serving), None) if self.login.is_ready() => SessionState::Connected {
-                server: self.server_name(serving.link),
-                since: serving.since,
-                abilities: Arc::clone(&serving.abilities),
-            },
-            (Some(_), Some(LoginFailure::Unreachable(cause))) => SessionState::Backoff {
-                until: self.login.next_timeout().unwrap_or(now),
-                cause: format!("login: {cause}").into(),
-            },
-            (Some(_), None) => SessionState::Connecting {
-                attempt: self.outage.attempts,
-                last_error: self.outage.last_error.clone(),
-            },
-            (None, _) => {
-                match (self.next_campaign.or(self.locate.retry_at()), &self.outage.last_error) {
-                    // What was only too slow for the first try has not failed yet.
-                    (Some(until), Some(cause)) if !self.outage.is_hasty => {
-                        SessionState::Backoff { until, cause: Arc::clone(cause) }
-                    }
-                    (_, last_error) => SessionState::Connecting {
-                        attempt: self.outage.attempts,
-                        last_error: last_error.clone(),
-                    },
+        if let Some((likely, cause)) = self.denied() {
+            return SessionState::Denied { likely, cause: cause.into() };
+        }
+        match &self.serving {
+            Some(serving) if self.is_let_in() && !self.admission.is_awaited() => {
+                SessionState::Connected {
+                    server: self.server_name(serving.link),
+                    since: serving.since,
+                    abilities: Arc::clone(&serving.abilities),
+                    access: self.access(),
                 }
             }
+            Some(_) => match self.login.unreachable() {
+                Some(cause) => SessionState::Backoff {
+                    until: self.login.next_timeout().unwrap_or(now),
+                    cause: format!("{ABOUT_LOGIN}{cause}").into(),
+                },
+                None => SessionState::Connecting {
+                    attempt: self.outage.attempts,
+                    last_error: self.outage.last_error.clone(),
+                },
+            },
+            None => self.searching(),
+        }
+    }
+
+    /// The state of a session that nobody serves.
+    fn searching(&self) -> SessionState {
+        let with_login = |cause: &Arc<str>| match self.login.refusal() {
+            // What is wrong with both is told at once: each hides the other.
+            Some((_, refused)) => format!("{cause}; {ABOUT_LOGIN}{refused}").into(),
+            None => Arc::clone(cause),
+        };
+        match (self.next_campaign.or(self.locate.retry_at()), &self.outage.last_error) {
+            // What was only too slow for the first try has not failed yet.
+            (Some(until), Some(cause)) if !self.outage.is_hasty => {
+                SessionState::Backoff { until, cause: with_login(cause) }
+            }
+            (_, last_error) => SessionState::Connecting {
+                attempt: self.outage.attempts,
+                last_error: last_error.as_ref().map(with_login),
+            },
+        }
+    }
+
+    /// What the servers' refusal of this client is likely to mean, and what they said, if that is
+    /// how it stands.
+    fn denied(&self) -> Option<(Denial, &str)> {
+        if self.login.is_anonymous() {
+            let demanded = self.serving.is_some() && self.admission.is_demanded();
+            return demanded.then_some((Denial::Missing, DEMANDED));
+        }
+        let denial = self.login.denial()?;
+        if self.options.require_login {
+            return Some(denial);
+        }
+        let undecided = self.admission.is_asking() && !self.admission.is_demanded();
+        let refused = self.serving.is_some() && !self.admission.is_open() && !undecided;
+        refused.then_some(denial)
+    }
+
+    /// How it is let in.
+    fn access(&self) -> Access {
+        match self.login.refusal() {
+            _ if self.login.is_anonymous() => Access::Anonymous,
+            Some((_, cause)) => Access::WithoutLogin { cause: cause.into() },
+            None => Access::Granted,
         }
     }
 
@@ -756,7 +827,16 @@ impl Session {
     }
 
     fn can_send(&self) -> bool {
-        self.serving.is_some() && self.login.is_ready() && self.lifetime != Lifetime::Closed
+        self.serving.is_some() && self.is_let_in() && self.lifetime != Lifetime::Closed
+    }
+
+    /// Whether requests may go out: there is a token, or none is needed as far as is known.
+    fn is_let_in(&self) -> bool {
+        if self.login.is_anonymous() {
+            !self.admission.is_demanded()
+        } else {
+            self.login.has_token() || self.admission.is_open()
+        }
     }
 
     /// Whoever closes has withdrawn everything, and wants to know nothing any more.
@@ -770,20 +850,15 @@ impl Session {
 
     /// Tells whoever waits for a first answer why there is none.
     fn tell_waiting(&mut self, kind: ErrorKind) {
-        let text = match (self.login.failure(), &self.outage.last_error) {
-            (Some(failure), _) => failure.why().into(),
-            (None, Some(error)) => Arc::clone(error),
+        let login = self.denied().map(|(_, why)| why).or(self.login.unreachable());
+        let text = match (login, &self.outage.last_error) {
+            (Some(why), _) if self.serving.is_some() || kind == ErrorKind::Denied => why.into(),
+            (_, Some(error)) => Arc::clone(error),
+            (Some(why), None) => why.into(),
             (None, None) => "no server answered".into(),
         };
         let told = self.documents.unreachable(&Cause { kind, text });
         self.events.extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
-    }
-
-    fn login_failure_kind(&self) -> ErrorKind {
-        match self.login.failure() {
-            Some(LoginFailure::Denied(_) | LoginFailure::UnknownUser(_)) => ErrorKind::Denied,
-            _ => ErrorKind::Disconnected,
-        }
     }
 
     fn audit_after(&mut self, now: Instant) -> Instant {
@@ -806,6 +881,8 @@ impl fmt::Debug for Session {
     }
 }
 
+/// What a cause begins with that is about the login, not about a connection.
+pub(crate) const ABOUT_LOGIN: &str = "login: ";
 /// For one answer to a request of the session's own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Every listen is confirmed this often, give or take a fifth.

@@ -6,6 +6,7 @@ use std::{
 
 use super::{
     CallId, ClaimKey, Event, Lifetime, LinkId, Session,
+    admission::{DEMANDED, Question},
     backoff::{conflict_delay, poll_delay, retry_delay},
     claims::Claim,
     documents::Ticket,
@@ -38,6 +39,8 @@ pub(super) enum Pending {
     /// How the server names the connection now.
     Name,
     Probe,
+    /// Whether we are let in without a token.
+    Admission(Question),
     /// Towards what a service's guards want to have registered.
     Step {
         claim: Claimed,
@@ -141,7 +144,11 @@ impl Session {
         answer: Result<Payload, CallError>,
     ) {
         match pending {
-            Pending::ServerCheck | Pending::SetupProbe | Pending::Name | Pending::Probe => {}
+            Pending::ServerCheck
+            | Pending::SetupProbe
+            | Pending::Name
+            | Pending::Probe
+            | Pending::Admission(_) => {}
             Pending::Step { claim, wanted, step } => {
                 self.step_answered(now, origin, claim, wanted, &step, answer);
             }
@@ -232,7 +239,7 @@ impl Session {
         ticket: Ticket,
         answer: Result<Payload, CallError>,
     ) {
-        let jitter = (self.jitter)();
+        let (jitter, fresh) = ((self.jitter)(), self.is_fresh(now));
         let found = self.read::<ConfigQueryResponse>(answer);
         let documents = &mut self.documents;
         let poll_at = now + poll_delay(jitter);
@@ -259,7 +266,7 @@ impl Session {
                 // Nobody may read or listen: that is not asked of thousands of documents every minute.
                 let is_denied = cause.kind == ErrorKind::Denied && self.documents.is_denied(key);
                 let retry_at = |tries: u32| {
-                    let delay = setback.retry_after(tries, jitter)?;
+                    let delay = setback.retry_after(tries, fresh, jitter)?;
                     Some(now + if is_denied { delay * (1 + tries.min(9)) } else { delay })
                 };
                 let state = self.documents.failed(key, ticket, &cause, retry_at);
@@ -306,8 +313,8 @@ impl Session {
         claims: &[Claimed],
         setback: &Setback,
     ) {
-        let jitter = (self.jitter)();
-        let delay = |tries| setback.retry_after(tries, jitter);
+        let (jitter, fresh) = ((self.jitter)(), self.is_fresh(now));
+        let delay = |tries| setback.retry_after(tries, fresh, jitter);
         self.setback_after(now, origin, claims, setback, delay);
     }
 
@@ -329,6 +336,9 @@ impl Session {
                     self.claims.release(&claim.key, claim.revision);
                 }
                 return;
+            }
+            Setback::Refused(refusal) if refusal.demands_login() && self.login.is_anonymous() => {
+                (refusal.code, format!("{}; {DEMANDED}", refusal.message).into())
             }
             Setback::Refused(refusal) => (refusal.code, refusal.message.as_str().into()),
             Setback::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),
@@ -380,9 +390,15 @@ impl Session {
             return false;
         }
         if token == self.login.grants() {
-            self.login.token_refused(now);
+            self.token_refused(now);
         }
-        token < self.login.grants() || self.login.is_renewing()
+        token < self.login.grants() || self.is_renewing()
+    }
+
+    /// Whether the server has served for so short a time that it may not know its users' rights yet.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        let serving = self.serving.as_ref();
+        serving.is_some_and(|serving| now.saturating_duration_since(serving.since) < FRESH)
     }
 
     pub(super) fn tell_guards(&mut self, key: &ClaimKey, state: &ClaimState) {
@@ -405,6 +421,8 @@ impl Claimed {
     }
 }
 
+/// Java reads users and their rights within 15 s of its start.
+const FRESH: Duration = Duration::from_secs(60);
 /// Queries under way at once: a change of thousands of documents does not starve everything else.
 const MAX_QUERIES: usize = 64;
 /// Requests of the session's own under way at once.

@@ -22,12 +22,14 @@ pub(super) enum Setback {
 }
 
 impl Setback {
-    /// When to send it again; never, if only a change can help.
-    pub(super) fn retry_after(&self, tries: u32, jitter: f64) -> Option<Duration> {
+    /// When to send it again; never, if only a change can help. A server that is `fresh` may refuse
+    /// what it allows once it has read its users.
+    pub(super) fn retry_after(&self, tries: u32, fresh: bool, jitter: f64) -> Option<Duration> {
         let tries = match self {
             Self::Refused(refusal) => match refusal.kind() {
                 ErrorKind::Refused | ErrorKind::Unsupported | ErrorKind::Conflict => return None,
                 // A new token retries at once; this is for rights that are granted meanwhile.
+                ErrorKind::Denied if fresh => tries,
                 ErrorKind::Denied => u32::MAX,
                 _ => tries,
             },
@@ -65,7 +67,7 @@ impl Session {
     }
 }
 
-fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
+pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
     match answer {
         Ok(payload) => match wire::decode(&payload) {
             Ok(answer) => Ok(answer),

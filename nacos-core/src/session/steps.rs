@@ -344,7 +344,9 @@ fn login_that_ends_after_the_session_shows_nothing() {
 fn closing_while_denied_ends_at_once() {
     let mut stage = Stage::new("a", true, 0.5);
     stage.begin();
-    stage.session.handle_login(stage.now, Err(LoginFailure::Denied("no".to_owned())));
+    stage.session.options.require_login = true;
+    let denied = Err(LoginFailure::Denied("no".to_owned()));
+    stage.session.handle_login(stage.now, Tried::default(), denied);
     stage.register(GuardId(1));
     stage.close();
     assert!(stage.session.is_closed());
@@ -371,6 +373,7 @@ fn closing_does_not_wait_for_a_withdrawal_that_was_refused_before() {
     stage.withdraw(GuardId(1));
     stage.answer_all(&refused(DENIED));
     stage.close();
+    stage.calls.retain(|sent| sent.request.kind() == "InstanceRequest");
     assert_eq!(stage.calls.len(), 1, "it is tried once more, now");
     stage.answer_all(&refused(DENIED));
     assert!(stage.session.is_closed());
@@ -536,6 +539,7 @@ fn denied_claims_cause_one_login_together_and_one_a_minute_after() {
         if std::mem::take(&mut stage.login_under_way) {
             stage.session.handle_login(
                 stage.now,
+                Tried::default(),
                 Ok(Lease { lifetime: Some(10_000 * SECOND), changed: true }),
             );
             stage.perform();
@@ -878,6 +882,7 @@ struct Stage {
 /// What a server that takes us says.
 enum Taking {
     Check(CallId),
+    Question(CallId),
     Ack(LinkId),
 }
 
@@ -906,10 +911,12 @@ impl Stage {
     fn with(servers: &str, has_credentials: bool, jitter: f64, refresh: Option<Duration>) -> Self {
         let now = Instant::now();
         let options = Options {
-            tenant: String::new(),
+            config_namespace: "".parse().expect("valid"),
+            naming_namespace: "".parse().expect("valid"),
             app: "steps".to_owned(),
             client_id: "c0".to_owned(),
             has_credentials,
+            require_login: false,
             backoff_cap: CAP,
             patience: Patience::DEFAULT,
             request_timeout: Duration::from_secs(10),
@@ -968,14 +975,14 @@ impl Stage {
         self.perform();
         assert!(std::mem::take(&mut self.login_under_way), "nobody logs in");
         let lease = Lease { lifetime: Some(100 * SECOND), changed: true };
-        self.session.handle_login(self.now, Ok(lease));
+        self.session.handle_login(self.now, Tried::default(), Ok(lease));
         self.perform();
     }
 
     fn fail_login(&mut self) {
         if std::mem::take(&mut self.login_under_way) {
             let outcome = Err(LoginFailure::Unreachable("refused".to_owned()));
-            self.session.handle_login(self.now, outcome);
+            self.session.handle_login(self.now, Tried::default(), outcome);
             self.perform();
         }
     }
@@ -1060,6 +1067,10 @@ impl Stage {
                     let answer = Ok(message("ServerCheckResponse", &check));
                     self.session.handle_answer(self.now, call, answer);
                 }
+                Taking::Question(call) => {
+                    let answer = ok("QueryServiceResponse");
+                    self.session.handle_answer(self.now, call, answer);
+                }
                 Taking::Ack(link) => {
                     let ack = message("SetupAckRequest", &json!({"abilityTable": {}}));
                     self.session.handle_push(self.now, link, &ack);
@@ -1084,6 +1095,10 @@ impl Stage {
                 }
                 Action::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
                     self.taking.push((self.now + self.check_takes, Taking::Check(call)));
+                }
+                // Servers of these tests let everybody in.
+                Action::Call { call, request, .. } if asks_for_nobody(&request) => {
+                    self.taking.push((self.now, Taking::Question(call)));
                 }
                 Action::OpenStream { link, .. } => {
                     self.taking.push((self.now + self.ack_takes, Taking::Ack(link)));
@@ -1118,6 +1133,11 @@ impl Stage {
         let key = instances("orders");
         self.events.iter().any(|event| matches!(event, Event::Settled(done) if *done == key))
     }
+}
+
+fn asks_for_nobody(request: &Payload) -> bool {
+    request.kind() == "ServiceQueryRequest"
+        && String::from_utf8_lossy(request.json()).contains(admission::NOBODY)
 }
 
 fn instances(name: &str) -> ClaimKey {

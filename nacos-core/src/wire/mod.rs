@@ -187,6 +187,17 @@ impl Refusal {
         }
     }
 
+    /// The server is content with who asks, or that nobody says so, and does not allow it all the same:
+    /// a right is missing, no login.
+    pub(crate) fn says_forbidden(&self) -> bool {
+        self.code == DENIED && self.message.contains("authorization failed")
+    }
+
+    /// The server demands to know who asks.
+    pub(crate) fn demands_login(&self) -> bool {
+        self.code == DENIED && !self.says_forbidden()
+    }
+
     /// The typed answer to a query: there is no such document.
     pub(crate) fn says_absent(&self) -> bool {
         self.typed && self.code == NO_SUCH_DOCUMENT
@@ -311,6 +322,24 @@ mod tests {
         }
         let failure = decode::<ProbeResponse>(&payload("Other", "{}")).expect_err("another type");
         assert_eq!(failure.to_string(), "\"Other\" in place of ProbeResponse");
+    }
+
+    /// What 2.3.2, 3.0.3 and r-nacos were seen to say.
+    #[test]
+    fn missing_right_and_missing_login_are_told_apart() {
+        let refusal = |message: &str| Refusal { code: 403, message: message.into(), typed: true };
+        for login in [
+            "Code: 401, Message: User not found! Please check user exist or password is right!.",
+            "Code: 401, Message: token expired!.",
+            "user not found!",
+            "unknown user!",
+            "",
+        ] {
+            assert!(refusal(login).demands_login(), "{login}");
+        }
+        for right in ["Code: 403, Message: authorization failed!.", "authorization failed!"] {
+            assert!(refusal(right).says_forbidden() && !refusal(right).demands_login(), "{right}");
+        }
     }
 
     #[test]

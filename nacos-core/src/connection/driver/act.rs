@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::{
-    super::access::{headers, log_in},
+    super::access::{LOGIN_TIMEOUT, headers, log_in},
     Driver, Open, Report, now,
 };
 use crate::{
@@ -80,13 +80,21 @@ impl Driver {
                 let mut servers = (*self.views.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
                 let context_path = Arc::clone(&self.context_path);
-                let context = GrantContext { servers, dialer, refused, context_path };
+                let within = self.login_within();
+                let context = GrantContext { servers, dialer, refused, context_path, within };
                 let (alone, place) = (self.meters.dedicated_thread, Arc::clone(&self.asking));
                 self.jobs.push(Box::pin(async move {
                     Report::LoggedIn(log_in(credentials, context, alone, place).await)
                 }));
             }
         }
+    }
+
+    /// How long one server is waited for: at first as long as `connect` is, and twice as long after
+    /// each login that nobody answered. Machines that start together are slow together.
+    fn login_within(&self) -> Duration {
+        let first = self.connect_timeout.max(LOGIN_AT_LEAST);
+        first.saturating_mul(2_u32.saturating_pow(self.slow_logins)).min(LOGIN_TIMEOUT)
     }
 
     pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<(Link, Work), String>) {
@@ -118,6 +126,8 @@ impl Driver {
     }
 }
 
+/// For one server, however little time there is to connect.
+const LOGIN_AT_LEAST: Duration = Duration::from_secs(2);
 /// For one request of the session's own whose answer keeps arriving: a list or a document may be
 /// large, and the network slow.
 const CALL_DEADLINE: Duration = Duration::from_secs(60);

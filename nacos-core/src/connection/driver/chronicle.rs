@@ -10,7 +10,10 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use crate::{state::SessionState, vitals::Disconnect};
+use crate::{
+    state::{Access, SessionState},
+    vitals::Disconnect,
+};
 
 /// What has been said of the session's states.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Chronicle {
     /// A session that flaps is a matter of one warning a minute.
     warnings: Seldom,
     details: Seldom,
+    /// It was said that there is no login, and there has been none since.
+    without_login: bool,
 }
 
 /// A time during which nobody serves.
@@ -35,6 +40,7 @@ struct Outage {
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Line {
     Connected { server: Arc<str> },
+    WithoutLogin { server: Arc<str>, cause: Arc<str> },
     Again { server: Arc<str>, outage: Duration, said: bool },
     Outage { cause: Arc<str> },
     Denied { cause: Arc<str> },
@@ -48,6 +54,7 @@ impl Chronicle {
             ended: None,
             warnings: Seldom::every(WARNING_EVERY),
             details: Seldom::every(DETAIL_EVERY),
+            without_login: false,
         }
     }
 
@@ -61,6 +68,11 @@ impl Chronicle {
         match self.line(now, state) {
             None => {}
             Some(Line::Connected { server }) => info!(%server, "connected"),
+            Some(Line::WithoutLogin { server, cause }) => warn!(
+                %server, %cause,
+                "connected without a login, which the server refused and does not demand: \
+                 `require_login` forbids that"
+            ),
             Some(Line::Again { server, outage, said: true }) => {
                 info!(%server, ?outage, "connected again");
             }
@@ -77,9 +89,17 @@ impl Chronicle {
     }
 
     fn line(&mut self, now: Instant, state: &SessionState) -> Option<Line> {
-        if let SessionState::Connected { server, .. } = state {
+        if let SessionState::Connected { server, access, .. } = state {
             let server = Arc::clone(server);
-            return Some(match self.outage.take() {
+            let outage = self.outage.take();
+            if let Access::WithoutLogin { cause } = access {
+                if !std::mem::replace(&mut self.without_login, true) {
+                    return Some(Line::WithoutLogin { server, cause: Arc::clone(cause) });
+                }
+            } else {
+                self.without_login = false;
+            }
+            return Some(match outage {
                 None => Line::Connected { server },
                 Some(Outage { began, warned, .. }) => {
                     let outage = now.saturating_duration_since(began);
@@ -133,6 +153,7 @@ const DETAIL_EVERY: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Denial;
 
     #[test]
     fn outage_is_said_once_and_its_end_with_its_length() {
@@ -186,7 +207,7 @@ mod tests {
     #[test]
     fn wrong_password_is_said_once_until_it_is_right() {
         let (mut chronicle, start) = (Chronicle::new(), Instant::now());
-        let denied = SessionState::Denied { cause: "no".into() };
+        let denied = SessionState::Denied { likely: Denial::Wrong, cause: "no".into() };
         let waiting = SessionState::Connecting { attempt: 0, last_error: None };
         let mut said = 0;
         for minute in 0..60 {
@@ -201,8 +222,30 @@ mod tests {
         assert_eq!(again, Some(Line::Denied { cause: "no".into() }));
     }
 
+    #[test]
+    fn connection_without_a_login_is_said_once_until_there_is_one() {
+        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let access = Access::WithoutLogin { cause: "refused".into() };
+        let without = entered(start, access);
+        let mut said = 0;
+        for minute in 0..60 {
+            for state in [&without, &backoff(start)] {
+                let line = chronicle.line(start + minute * 60 * SECOND, state);
+                said += usize::from(matches!(line, Some(Line::WithoutLogin { .. })));
+            }
+        }
+        assert_eq!(said, 1);
+        chronicle.line(start, &connected(start));
+        let again = chronicle.line(start, &without);
+        assert!(matches!(again, Some(Line::WithoutLogin { .. })), "{again:?}");
+    }
+
     fn connected(since: Instant) -> SessionState {
-        SessionState::Connected { server: "a".into(), since, abilities: Arc::default() }
+        entered(since, Access::Granted)
+    }
+
+    fn entered(since: Instant, access: Access) -> SessionState {
+        SessionState::Connected { server: "a".into(), since, abilities: Arc::default(), access }
     }
 
     fn backoff(until: Instant) -> SessionState {

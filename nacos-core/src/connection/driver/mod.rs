@@ -34,7 +34,7 @@ use self::meters::Meters;
 use self::report::Report;
 use super::{
     Options, Services,
-    inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, push_awaited},
+    inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, is_same, push_awaited},
 };
 use crate::{
     credentials::{Credentials, Grant},
@@ -55,7 +55,7 @@ use crate::{
 pub(super) struct Current {
     pub(super) serving: Option<Serving>,
     pub(super) state: SessionState,
-    /// A login is due or under way that may bring another token.
+    /// Something is due or under way that may let in who was refused.
     pub(super) renewing: bool,
     /// How often a token has been reported as refused.
     pub(super) refusals: u64,
@@ -135,6 +135,8 @@ pub(super) struct Driver {
     serving: Option<LinkId>,
     grant: Option<Arc<Grant>>,
     refusals: u64,
+    /// How many logins in a row nobody has answered.
+    slow_logins: u32,
     vitals: Vitals,
     chronicle: Chronicle,
     /// What may happen to each of thousands, said once a minute: registrations that were lost,
@@ -165,6 +167,7 @@ pub(super) struct Driver {
     /// Held while the credentials are asked.
     asking: Arc<Mutex<()>>,
     context_path: Arc<str>,
+    connect_timeout: Duration,
     receive_limit: usize,
 }
 
@@ -193,10 +196,12 @@ type Job = Pin<Box<dyn Future<Output = Report> + Send>>;
 impl Driver {
     pub(super) fn new(options: &Options, inbox: Inbox, views: Views) -> Self {
         let session_options = session::Options {
-            tenant: options.config_namespace.as_tenant().to_owned(),
+            config_namespace: options.config_namespace.clone(),
+            naming_namespace: options.naming_namespace.clone(),
             app: options.app.clone(),
             client_id: format!("{:016x}", fastrand::u64(..)),
             has_credentials: options.credentials.is_some(),
+            require_login: options.require_login,
             backoff_cap: options.backoff_cap,
             patience: options.patience,
             request_timeout: options.request_timeout,
@@ -214,6 +219,7 @@ impl Driver {
             serving: None,
             grant: None,
             refusals: 0,
+            slow_logins: 0,
             vitals: Vitals::default(),
             chronicle: Chronicle::new(),
             losses: Seldom::every(WARNING_EVERY),
@@ -233,6 +239,7 @@ impl Driver {
             credentials: options.credentials.clone(),
             asking: Arc::default(),
             context_path: Arc::clone(&options.context_path),
+            connect_timeout: options.connect_timeout,
             receive_limit: options.receive_limit,
         }
     }
@@ -270,7 +277,7 @@ impl Driver {
     /// Takes in what handles want: many at once, so that claims made together are sent together.
     fn obey(&mut self) {
         let (notices, wishes) = self.inbox.take(WISHES_AT_ONCE);
-        let Notices { losses, unanswered, refused, unread, questions, close } = notices;
+        let Notices { losses, unanswered, refused, knock, unread, questions, close } = notices;
         // An answer that came before counts before.
         self.hear();
         for (link, count) in unanswered {
@@ -290,10 +297,14 @@ impl Driver {
         for grant in refused {
             self.refusals += 1;
             // One that has been replaced meanwhile needs no login.
-            if self.grant.as_ref().is_some_and(|now| Arc::ptr_eq(now, &grant)) {
+            if is_same(self.grant.as_ref(), grant.as_ref()) {
                 self.session.token_refused(now());
+                self.session.settle(now());
             }
             self.show_current();
+        }
+        if let Some(until) = knock {
+            self.session.knock(until.into_std());
         }
         for _ in 0..unread {
             self.unread();
@@ -351,11 +362,16 @@ impl Driver {
 
     /// Does everything that the session asks for, and shows everything that it has to show.
     fn perform(&mut self) {
+        // What was refused for good is carried no further, also where nothing is demanded.
+        if !self.session.has_token() {
+            self.grant = None;
+        }
         let mut moved = false;
         while let Some(event) = self.session.poll_event() {
             moved |= matches!(event, Event::Serving(_) | Event::State(_));
             self.show(event);
         }
+        moved |= self.views.current.borrow().renewing != self.session.is_renewing();
         // After all of them: a connection is never shown with the abilities of another.
         if moved {
             self.show_current();

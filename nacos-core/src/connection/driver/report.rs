@@ -5,7 +5,7 @@ use super::{Driver, Open, now};
 use crate::{
     credentials::Grant,
     locator::Listing,
-    session::{CallId, Lease, LinkId, LoginFailure},
+    session::{CallId, Lease, LinkId, LoginFailure, Tried},
     telemetry,
     transport::{CallError, Link, Push, Pushes, Work},
     wire::{Payload, label},
@@ -18,7 +18,7 @@ pub(super) enum Report {
     StreamOpened(LinkId, Result<Pushes, CallError>),
     Pushed(LinkId, Pushes, Result<Push, CallError>),
     Ended(LinkId, String),
-    LoggedIn(Result<Grant, LoginFailure>),
+    LoggedIn(Result<Grant, (Tried, LoginFailure)>),
     Located(Result<Listing, String>),
 }
 
@@ -43,6 +43,9 @@ impl Driver {
             Report::Located(outcome) => self.located(outcome),
             Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
             Report::LoggedIn(outcome) => {
+                let unanswered = matches!(outcome, Err((_, LoginFailure::Unreachable(_))));
+                self.slow_logins = if unanswered { self.slow_logins.saturating_add(1) } else { 0 };
+                let tried = outcome.as_ref().map_or_else(|(tried, _)| *tried, Grant::tried);
                 let outcome = outcome.map(|grant| {
                     let lifetime = grant.expires_after();
                     let changed = !self.grant.as_ref().is_some_and(|now| now.is_same(&grant));
@@ -52,7 +55,8 @@ impl Driver {
                     }
                     Lease { lifetime, changed }
                 });
-                self.session.handle_login(now, outcome);
+                let outcome = outcome.map_err(|(_, failure)| failure);
+                self.session.handle_login(now, tried, outcome);
                 self.show_current();
             }
         }

@@ -41,12 +41,15 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
     world.trace = traced.then(Vec::new);
     world.server.additive = dice.bool();
     world.server.negotiates = dice.bool();
+    if dice.bool() {
+        world.session.knock(world.now + Duration::from_secs(5));
+    }
     let mut guards = 0;
     let mut live = Vec::new();
     for _ in 0..dice.u32(5..40) {
         guards += 1;
         let name = format!("n{}", dice.u32(0..3));
-        match dice.u32(0..24) {
+        match dice.u32(0..27) {
             0..=2 => {
                 world.register(&name, GuardId(guards), any_instance(&mut dice));
                 live.push((service(&name, true), GuardId(guards)));
@@ -84,6 +87,9 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
             16 => world.server.lose(&name),
             23 => world.server.mute = !world.server.mute,
             22 => world.server.step_clock(dice.i64(-20_000..20_000)),
+            26 => world.server.users_loaded = !world.server.users_loaded,
+            24 => world.server.guards = !world.server.guards,
+            25 => world.server.knows_user = !world.server.knows_user,
             17 => world.sleep(Duration::from_secs(dice.u64(0..3600))),
             _ => {}
         }
@@ -96,6 +102,9 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
         return world.trace.unwrap_or_default();
     }
     world.server.heal();
+    // Whoever can log in needs to, or not; nobody else does.
+    world.server.knows_user = dice.bool();
+    world.server.guards = world.has_credentials && world.server.knows_user && dice.bool();
     world.faults = Faults::none();
     if world.server.has_stepped {
         // Lists from before a step may come out of order here, as on no stream, and their times tell

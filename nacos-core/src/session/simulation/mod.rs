@@ -3,10 +3,11 @@
 //! Each seed is one history of faults: refused and silent connections, packets that are lost,
 //! setups that are never acknowledged, lost and late answers, answers that cannot be read, refusals,
 //! servers that pause, answer health checks only, leave, restart, go down or lose a publication without a word, resets, lists
-//! out of order, clocks that step, logins that nobody answers, changes from outside. One in four ends
-//! in the middle of that; in the others the faults end, and once the session has had time to heal, the
-//! server must hold exactly what is claimed, and the client must know exactly what the server has.
-//! Whatever happens, no minute may cost more than its [`budget`]. A failing seed is named;
+//! out of order, clocks that step, logins that nobody answers or that are refused for a while,
+//! authentication that is switched on and off with and without a user, changes from outside. One in
+//! four ends in the middle of that; in the others the faults end, and once the session has had time to
+//! heal, the server must hold exactly what is claimed, and the client must know exactly what the
+//! server has. Whatever happens, no minute may cost more than its [`budget`]. A failing seed is named;
 //! `SIMULATED_SEED=n` runs it alone, and `SIMULATED_SEEDS=n` runs the first n.
 //!
 //! [`history`] makes a history out of a seed, [`scenarios`] and [`storms`] tell one each.

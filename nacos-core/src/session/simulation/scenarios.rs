@@ -95,8 +95,73 @@ fn wrong_password_is_shown_and_never_tried_in_a_hot_loop() {
     world.register("orders", GuardId(1), Instance::new("a", 1));
     world.run(Duration::from_secs(300));
     assert!(matches!(world.states.last(), Some(SessionState::Denied { .. })));
-    assert!(world.logins <= 6, "{} logins in five minutes", world.logins);
+    assert!(world.logins <= 9, "{} logins in five minutes", world.logins);
     assert_eq!(world.server.held_addresses("orders"), Vec::<String>::new());
+}
+
+/// A server that was restarted opens its ports before it has read its users, and holds nothing.
+#[test]
+fn claims_are_back_soon_after_a_restarted_server_has_read_its_users() {
+    for (seed, seconds) in (0..60).map(|seed| (seed * 3, seed % 16)) {
+        let mut world = World::new(seed, Faults::none());
+        world.register("orders", GuardId(1), Instance::new("a", 1));
+        world.watch("limits", GuardId(2));
+        world.run(Duration::from_secs(30));
+        world.server.go_down();
+        world.lose_links();
+        world.run(Duration::from_secs(2));
+        world.server.users_loaded = false;
+        world.server.come_up();
+        // Tokens are good no more, and a login is refused.
+        world.session.token_refused(world.now);
+        world.session.settle(world.now);
+        world.run(Duration::from_secs(seconds));
+        world.server.users_loaded = true;
+        // Six seconds between two tries at most.
+        world.run(Duration::from_millis(6500));
+        world.assert_consistent();
+        let wrong = |state: &SessionState| state.is_refused();
+        assert!(!world.states.iter().any(wrong), "{:?}", world.states);
+    }
+}
+
+#[test]
+fn server_that_knows_no_user_and_demands_none_is_used_without_a_login() {
+    let mut world = World::new(3, Faults::none());
+    (world.server.guards, world.server.knows_user) = (false, false);
+    world.register("orders", GuardId(1), Instance::new("a", 1));
+    world.run(Duration::from_secs(1));
+    world.assert_consistent();
+    assert!(world.states.last().is_some_and(SessionState::is_without_login));
+    let before = world.logins;
+    world.run(Duration::from_secs(600));
+    assert!((8..=10).contains(&(world.logins - before)), "{} in ten minutes", world.logins);
+    // There is a user from now on.
+    (world.server.guards, world.server.knows_user) = (true, true);
+    world.run(Duration::from_secs(75));
+    world.assert_consistent();
+    let state = world.states.last().expect("states");
+    assert!(state.is_connected() && !state.is_without_login(), "{state:?}");
+}
+
+#[test]
+fn server_that_is_told_to_demand_a_login_denies_who_has_none() {
+    for seed in [3, 4] {
+        let mut world = World::new(seed, Faults::none());
+        (world.server.guards, world.server.knows_user) = (false, false);
+        world.register("orders", GuardId(1), Instance::new("a", 1));
+        world.run(Duration::from_secs(1));
+        world.assert_consistent();
+        world.server.guards = true;
+        world.watch("limits", GuardId(2));
+        world.run(Duration::from_secs(2));
+        let denied = matches!(world.states.last(), Some(SessionState::Denied { .. }));
+        assert!(denied, "{:?}", world.states);
+        assert_eq!(world.server.held_addresses("orders"), ["a:1"], "what is there stays there");
+        world.server.guards = false;
+        world.run(Duration::from_secs(75));
+        world.assert_consistent();
+    }
 }
 
 #[test]

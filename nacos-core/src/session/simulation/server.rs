@@ -18,6 +18,12 @@ pub(super) struct Server {
     /// Where each connection leads.
     pub(super) hosts: HashMap<LinkId, String>,
     pub(super) logins_down: bool,
+    /// Requests need a token.
+    pub(super) guards: bool,
+    /// Logins are refused until it is so.
+    pub(super) users_loaded: bool,
+    /// There is such a user at all.
+    pub(super) knows_user: bool,
     pub(super) paused: bool,
     /// Answers what keeps a connection, and nothing else.
     pub(super) mute: bool,
@@ -57,11 +63,14 @@ pub(super) struct Held {
 }
 
 impl Server {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(guards: bool) -> Self {
         Self {
             down: BTreeSet::new(),
             hosts: HashMap::new(),
             logins_down: false,
+            guards,
+            users_loaded: true,
+            knows_user: true,
             paused: false,
             mute: false,
             additive: false,
@@ -88,6 +97,7 @@ impl Server {
     pub(super) fn heal(&mut self) {
         self.come_up();
         self.logins_down = false;
+        self.users_loaded = true;
         self.paused = false;
         self.mute = false;
         self.black_holes.clear();

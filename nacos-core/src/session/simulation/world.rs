@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 
 use crate::{connection::Services, live::Live};
 
-use super::{budget::Budget, faults::Faults, server::Server, *};
+use super::{
+    budget::Budget,
+    faults::Faults,
+    server::{Server, error},
+    *,
+};
 
 pub(super) enum Input {
     Dialled(LinkId, Result<(), String>),
@@ -28,6 +33,9 @@ pub(super) struct World {
     pub(super) trace: Option<Vec<(Duration, String)>>,
     pub(super) session: Session,
     pub(super) server: Server,
+    pub(super) has_credentials: bool,
+    /// Requests that were sent without a token.
+    without_token: BTreeSet<CallId>,
     pub(super) faults: Faults,
     pub(super) dice: fastrand::Rng,
     /// What is on its way, by time and order.
@@ -81,11 +89,14 @@ impl World {
     ) -> Self {
         let now = Instant::now();
         let mut jitter = fastrand::Rng::with_seed(seed ^ 0x5eed);
+        let has_credentials = faults.denies_login || seed.is_multiple_of(3);
         let options = Options {
-            tenant: String::new(),
+            config_namespace: "".parse().expect("valid"),
+            naming_namespace: "".parse().expect("valid"),
             app: "simulated".to_owned(),
             client_id: "c0".to_owned(),
-            has_credentials: faults.denies_login || seed.is_multiple_of(3),
+            has_credentials,
+            require_login: false,
             backoff_cap: Duration::from_secs(10),
             patience: Patience::DEFAULT,
             request_timeout: Duration::from_secs(10),
@@ -96,7 +107,9 @@ impl World {
             now,
             trace: None,
             session: Session::new(now, servers, options, Box::new(move || jitter.f64())),
-            server: Server::new(),
+            server: Server::new(has_credentials),
+            has_credentials,
+            without_token: BTreeSet::new(),
             faults,
             dice: fastrand::Rng::with_seed(seed),
             queue: BinaryHeap::new(),
@@ -333,6 +346,9 @@ impl World {
                 }
             }
             Action::Call { link, call, request, timeout, .. } => {
+                if !self.session.has_token() {
+                    self.without_token.insert(call);
+                }
                 // The driver's own deadline.
                 self.later(timeout, Input::Answer(call, Err(CallError::Timeout)));
                 if self.open.contains(&link) {
@@ -351,6 +367,9 @@ impl World {
                     Err(LoginFailure::Denied("no".to_owned()))
                 } else if self.server.logins_down || self.happens(self.faults.refused) {
                     Err(LoginFailure::Unreachable("refused".to_owned()))
+                } else if !self.server.users_loaded || !self.server.knows_user {
+                    let why = "403".to_owned();
+                    Err(LoginFailure::Refused { likely: Denial::NotReady, why })
                 } else {
                     Ok(Lease { lifetime: Some(Duration::from_secs(20)), changed: true })
                 };
@@ -375,7 +394,9 @@ impl World {
         match input {
             Input::Dialled(link, outcome) => self.session.handle_dialled(self.now, link, outcome),
             Input::Answer(call, answer) => self.session.handle_answer(self.now, call, answer),
-            Input::Login(outcome) => self.session.handle_login(self.now, outcome),
+            Input::Login(outcome) => {
+                self.session.handle_login(self.now, Tried::named(1), outcome);
+            }
             Input::Located(outcome) => self.session.handle_servers(self.now, outcome),
             Input::Push(link, _) if !self.open.contains(&link) => {}
             // What has been written comes once something comes again.
@@ -415,6 +436,7 @@ impl World {
         if !self.open.contains(&link) || self.server.is_down(link) || self.server.is_silent(link) {
             return;
         }
+        let without_token = self.without_token.remove(&call);
         let shakes_hands = request.kind() == "ServerCheckRequest";
         let odd = !shakes_hands && request.kind() != "HealthCheckRequest";
         if odd && self.server.mute {
@@ -424,6 +446,8 @@ impl World {
             Err(CallError::NotSent("the server leaves".to_owned()))
         } else if odd && self.happens(self.faults.odd_answer) {
             Ok(self.odd_answer())
+        } else if odd && without_token && self.server.guards {
+            Ok(error(403))
         } else {
             let answer = self.server.answer(self.now, link, request);
             if odd && self.happens(self.faults.unreadable) { self.unreadable() } else { Ok(answer) }

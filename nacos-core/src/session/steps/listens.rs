@@ -41,7 +41,7 @@ fn refused_namespace_does_not_hold_back_the_others() {
     let Some(ClaimState::Refused { code: DENIED, message, .. }) = stage.claim(GuardId(2)) else {
         panic!("refused")
     };
-    assert_eq!(&*message, "no", "nothing is said of a right where reading is refused, too");
+    assert!(message.starts_with("no"), "nothing is said of a right where reading is refused, too");
 }
 
 #[test]

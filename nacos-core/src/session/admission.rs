@@ -1,0 +1,298 @@
+//! Whether servers let us in without a token: asked where that is not known, and worth knowing.
+//!
+//! Connections are not guarded, requests are. So one is sent that needs a user and changes nothing:
+//! a query of a service that nobody has. Where that is refused, a query of a document decides, so
+//! that a rule about services alone keeps nobody out. Asked are those questions
+//!
+//! - without credentials, when `connect` wants to know, and when a request was refused: a session
+//!   that is refused both is `Denied`, and asks again by the minute;
+//! - with credentials, when the login was refused: a server that lets us in all the same is used
+//!   without a login, unless the option `require_login` forbids that.
+use std::time::{Duration, Instant};
+
+use super::{
+    CallId, ErrorKind, Lifetime, Reason, Session,
+    backoff::denied_delay,
+    redo::Pending,
+    setback::{Setback, read},
+};
+use crate::{
+    key::{ConfigKey, ServiceKey},
+    state::Denial,
+    transport::CallError,
+    wire::{
+        self, Payload, Request,
+        config::{ConfigQueryRequest, ConfigQueryResponse},
+        naming::{QueryServiceResponse, ServiceQueryRequest},
+    },
+};
+
+/// What is known of it.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    verdict: Verdict,
+    asking: Asking,
+    /// Somebody waits for the first verdict before anything else, and for how long.
+    awaited_until: Option<Instant>,
+    /// When a refused request last caused it to be asked.
+    forced: Option<Instant>,
+    /// When it is asked again, if nobody wants to know before.
+    again: Option<Instant>,
+}
+
+/// What the servers' last answer means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Unknown,
+    Open,
+    Demanded,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Asking {
+    No,
+    /// As soon as somebody serves.
+    Wanted,
+    UnderWay(CallId),
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Question {
+    Service,
+    Document,
+}
+
+impl Admission {
+    pub(crate) fn new() -> Self {
+        Self {
+            verdict: Verdict::Unknown,
+            asking: Asking::No,
+            awaited_until: None,
+            forced: None,
+            again: None,
+        }
+    }
+
+    /// Servers let us in without a token.
+    pub(crate) fn is_open(&self) -> bool {
+        self.verdict == Verdict::Open
+    }
+
+    /// Servers let nobody in without a token.
+    pub(crate) fn is_demanded(&self) -> bool {
+        self.verdict == Verdict::Demanded
+    }
+
+    /// The question is asked, or about to be.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.asking != Asking::No
+    }
+
+    /// Nothing is to be said of the session before the answer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited_until.is_some()
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.again.into_iter().chain(self.awaited_until).min()
+    }
+
+    fn want(&mut self) {
+        self.again = None;
+        if self.asking == Asking::No {
+            self.asking = Asking::Wanted;
+        }
+    }
+
+    /// Nobody wants to know any more.
+    fn forget(&mut self) {
+        *self = Self { forced: self.forced, ..Self::new() };
+    }
+
+    /// A request was refused: asks what that means, once a minute at most.
+    fn force(&mut self, now: Instant) {
+        match self.forced.map(|at| at + FORCED_EVERY) {
+            Some(next) if now < next => self.again = Some(next),
+            _ => {
+                self.forced = Some(now);
+                self.want();
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Somebody wants to know, before anything else and until then, whether this session needs a
+    /// login.
+    pub(crate) fn knock(&mut self, until: Instant) {
+        if self.login.is_anonymous() {
+            self.admission.awaited_until = Some(until);
+            self.admission.want();
+        }
+    }
+
+    /// A request that carried no token was refused.
+    pub(crate) fn refused_without_token(&mut self, now: Instant) {
+        if self.login.is_anonymous() {
+            if !self.admission.is_demanded() {
+                self.admission.force(now);
+            }
+        } else if self.admission.is_open() {
+            // Authentication has been switched on, it seems: whether that is so is asked once a
+            // login has been refused again.
+            self.login.is_demanded(now);
+        } else {
+            // It carried a token that is none any more.
+            self.login.token_refused(now);
+        }
+    }
+
+    /// Whether the time has come to ask again.
+    pub(super) fn admission_due(&mut self, now: Instant) {
+        if self.admission.again.is_some_and(|at| at <= now) {
+            self.admission.want();
+        }
+        self.admission.awaited_until.take_if(|until| *until <= now);
+    }
+
+    /// The login was refused: a server that wants none may let us in all the same.
+    pub(super) fn login_refused(&mut self) {
+        if !self.options.require_login && !self.login.has_token() {
+            self.admission.want();
+        }
+    }
+
+    /// There is a token, so the question is none any more.
+    pub(super) fn admitted_by_token(&mut self) {
+        self.admission.forget();
+    }
+
+    /// Another server serves, which may think otherwise.
+    pub(super) fn admission_on_another(&mut self) {
+        let was_asking = self.admission.is_asking();
+        self.admission.asking = Asking::No;
+        let by_refusal = self.login.refusal().is_some() && !self.options.require_login;
+        if by_refusal {
+            self.admission.verdict = Verdict::Unknown;
+        }
+        if was_asking || by_refusal || self.admission.is_demanded() {
+            self.admission.want();
+        }
+    }
+
+    /// Asks, if that is wanted and somebody serves.
+    pub(super) fn ask_admission(&mut self) {
+        if self.admission.asking == Asking::Wanted && self.lifetime == Lifetime::Open {
+            self.ask(Question::Service);
+        }
+    }
+
+    fn ask(&mut self, question: Question) {
+        let Some(link) = self.serving_link() else { return };
+        let pending = Pending::Admission(question);
+        let call = match question {
+            Question::Service => {
+                let Ok(nobody) = ServiceKey::try_from(NOBODY) else { return };
+                let nobody = nobody.resolve(&self.options.naming_namespace);
+                let request = ServiceQueryRequest::new(&nobody).outgoing();
+                self.call_within(ANSWERED_WITHIN, link, request, pending)
+            }
+            Question::Document => {
+                let Ok(nothing) = ConfigKey::try_from(NOBODY) else { return };
+                let nothing = nothing.resolve(&self.options.config_namespace);
+                let request = ConfigQueryRequest::new(&nothing).outgoing();
+                self.call_within(ANSWERED_WITHIN, link, request, pending)
+            }
+        };
+        self.admission.asking = Asking::UnderWay(call);
+    }
+
+    /// One of the two questions was answered, or will not be.
+    pub(super) fn admission_answered(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        question: Question,
+        answer: Result<Payload, CallError>,
+    ) {
+        if self.admission.asking != Asking::UnderWay(call) {
+            return;
+        }
+        let outcome = match question {
+            Question::Service => read::<QueryServiceResponse>(answer).map(drop),
+            Question::Document => read::<ConfigQueryResponse>(answer).map(drop),
+        };
+        let verdict = match outcome {
+            Ok(()) => Verdict::Open,
+            Err(Setback::Refused(refusal)) if refusal.says_absent() => Verdict::Open,
+            // So who asks is known well enough.
+            Err(Setback::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
+            Err(Setback::Refused(refusal)) if refusal.demands_login() => match question {
+                Question::Service if self.lifetime == Lifetime::Open => {
+                    return self.ask(Question::Document);
+                }
+                Question::Service => Verdict::Unknown,
+                Question::Document => Verdict::Demanded,
+            },
+            Err(Setback::Gone(reason, why)) => {
+                self.admission.asking = Asking::Wanted;
+                return self.lost_while_asking(now, reason, &why);
+            }
+            // Overloaded, a failing plug-in, no answer, or one that cannot be read: says nothing.
+            Err(_) => Verdict::Unknown,
+        };
+        self.decided(now, verdict);
+    }
+
+    fn lost_while_asking(&mut self, now: Instant, reason: Reason, why: &str) {
+        if let Some(link) = self.serving_link() {
+            self.lose_link(now, link, reason, why);
+        }
+    }
+
+    fn decided(&mut self, now: Instant, verdict: Verdict) {
+        self.admission.asking = Asking::No;
+        self.admission.awaited_until = None;
+        let jitter = (self.jitter)();
+        let is_anonymous = self.login.is_anonymous();
+        let before = self.admission.verdict;
+        match verdict {
+            // What was demanded is so until somebody lets us in.
+            Verdict::Unknown if before == Verdict::Demanded || !is_anonymous => {}
+            verdict => self.admission.verdict = verdict,
+        }
+        if is_anonymous {
+            let again = self.admission.is_demanded().then(|| now + denied_delay(jitter));
+            self.admission.again = again;
+        } else {
+            self.login.relax(now, self.admission.is_open(), jitter);
+        }
+        let was_shut =
+            if is_anonymous { Verdict::Demanded == before } else { before != Verdict::Open };
+        if self.admission.is_open() && was_shut {
+            self.claims.retry_refused(wire::DENIED);
+            self.documents.retry_failed();
+        }
+        self.tell_not_let_in();
+    }
+
+    /// Tells whoever waits for a first answer why there is none, if waiting does not help.
+    pub(super) fn tell_not_let_in(&mut self) {
+        if self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady) {
+            self.tell_waiting(ErrorKind::Denied);
+        }
+    }
+}
+
+/// What nobody has, by its name, which servers may log.
+pub(super) const NOBODY: &str = "nacos-core.is-login-needed";
+/// Whoever connects does not wait longer for it: it is a question of words.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// Refused requests cause it no more often.
+const FORCED_EVERY: Duration = Duration::from_secs(60);
+/// Why a client without credentials is refused, and what helps.
+pub(crate) const DEMANDED: &str = "this server demands a login, and there are no credentials: set \
+     `username` and `password` (NACOS_USERNAME, NACOS_PASSWORD), or `access_token` \
+     (NACOS_ACCESS_TOKEN), or what else nacos_core::credentials lists; if it demands none, a rule \
+     there, or of a proxy, refuses this client";

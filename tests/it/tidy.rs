@@ -75,6 +75,55 @@ fn floors_of_core_point_downwards() {
 }
 
 #[test]
+fn no_public_item_goes_with_a_feature() {
+    for krate in CRATES {
+        for source in sources(&format!("{krate}/src")) {
+            // What stands in place of a feature is for the crate itself.
+            for (at, _) in source.text.match_indices("#[cfg(not(feature") {
+                let item = source.text[at..].lines().find(|line| !line.trim().starts_with("#["));
+                let item = item.unwrap_or_default().trim();
+                assert!(!item.starts_with("pub "), "{}: `{item}` goes with a feature", source.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_invariant_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("text");
+    let section = text.split("\n## What must stay true\n").nth(1).expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let invariants: Vec<_> = section
+        .split("\n\n")
+        .filter(|block| block.starts_with("1. "))
+        .flat_map(str::lines)
+        .fold(Vec::new(), |mut invariants: Vec<String>, line| {
+            match invariants.last_mut().filter(|_| line.starts_with(' ')) {
+                Some(invariant) => invariant.push_str(line),
+                None => invariants.push(line.to_owned()),
+            }
+            invariants
+        });
+    assert!(invariants.len() >= 16, "only {} invariants were found", invariants.len());
+
+    let mut files = Vec::new();
+    for folder in CRATES.into_iter().chain(["tests", "examples"]) {
+        collect(&root().join(folder), &mut files);
+    }
+    let text = |path| fs::read_to_string(path).expect("text");
+    let code = files.into_iter().map(text).collect::<Vec<_>>().join("\n");
+    for invariant in invariants {
+        // A name of a test is a sentence.
+        let quoted = invariant.split('`').skip(1).step_by(2);
+        let tests: Vec<_> = quoted.filter(|name| name.matches('_').count() >= 2).collect();
+        assert!(!tests.is_empty(), "no test is named by: {invariant}");
+        for test in tests {
+            assert!(code.contains(&format!("fn {test}()")), "there is no test `{test}`");
+        }
+    }
+}
+
+#[test]
 fn tasks_are_spawned_in_one_file_of_each_crate() {
     for krate in CRATES {
         let spawning: Vec<_> = sources(&format!("{krate}/src"))

@@ -248,7 +248,8 @@ impl Login {
     pub(crate) fn server_is_back(&mut self, now: Instant) {
         if matches!(self.state, State::Failed { unreachable: Some(_), .. }) {
             self.state = State::Due { at: now };
-            self.failures = 0;
+            // A server that comes and goes is not asked more often each time.
+            self.failures = self.failures.min(1);
         }
         // One that has just started refuses for a while what it knew before.
         if let Some(refusals) = &mut self.refusals
@@ -557,6 +558,23 @@ mod tests {
         login.failed(now, Tried::default(), LoginFailure::Denied("no".to_owned()), 1.0);
         login.server_is_back(now);
         assert!(!login.begin(now), "a wrong password is none the better for it");
+    }
+
+    #[test]
+    fn server_that_comes_and_goes_is_not_asked_for_logins_in_a_burst_each_time() {
+        let now = Instant::now();
+        let mut login = Login::new(true, now);
+        let fail = |login: &mut Login| {
+            assert!(login.begin(now), "at once");
+            let nobody = LoginFailure::Unreachable("refused".to_owned());
+            login.failed(now, Tried::default(), nobody, 1.0);
+            login.next_timeout().expect("it is tried again") - now
+        };
+        assert_eq!(fail(&mut login), Duration::from_millis(500));
+        for _ in 0..10 {
+            login.server_is_back(now);
+            assert_eq!(fail(&mut login), Duration::from_secs(1));
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Service {
     }
 
     /// The same view, kept though the server lists no instance any more.
-    pub(crate) fn held(self) -> Self {
+    pub(crate) fn into_held(self) -> Self {
         Self { held: true, ..self }
     }
 

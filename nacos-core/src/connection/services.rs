@@ -153,7 +153,7 @@ impl Services {
                 (true, false) => turns.push(Turn::Gone),
                 _ => {}
             }
-            let next = if is_held { view.shown.clone().held() } else { list.clone() };
+            let next = if is_held { view.shown.clone().into_held() } else { list.clone() };
             view.show(next, &mut publications);
         }
         drop(entries);

@@ -20,7 +20,7 @@ pub struct Document {
     pub content_type: Arc<str>,
     /// When the server stored it. Informational: servers' clocks differ, so it orders nothing.
     pub last_modified: Option<SystemTime>,
-    /// The encrypted data key, for a document that a client-side plug-in encrypted.
+    /// The encrypted data key, for a document that a client-side plugin encrypted.
     pub encrypted_data_key: Option<Arc<str>>,
     /// Its data id says that it holds cipher text.
     pub(crate) is_cipher: bool,

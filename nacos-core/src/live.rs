@@ -60,7 +60,7 @@ impl<T> Live<T> {
             if condition(&value) {
                 return Some(value);
             }
-            // Nobody keeps a value for as long as he waits for the next.
+            // A value is not kept while the next one is waited for.
             drop(value);
             self.rx.changed().await.ok()?;
         }

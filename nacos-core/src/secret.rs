@@ -1,7 +1,10 @@
 //! Text that must not be seen.
 use std::{fmt, hint::black_box};
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
 use zeroize::Zeroizing;
 
 /// A password, a token, a key: `Debug` does not show it, and its memory is overwritten when it is
@@ -56,8 +59,69 @@ impl Eq for Secret {}
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        if deserializer.is_human_readable() {
+            // What is no text is shown in the error of a format that is asked for text.
+            deserializer.deserialize_any(Text)
+        } else {
+            deserializer.deserialize_string(Text)
+        }
     }
+}
+
+/// Reads text. A number or a boolean, which a password without quotes may look like, is refused
+/// without being shown: what serde says by itself quotes it.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a secret, as text in quotes")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
+        Ok(Secret::new(text))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Secret, E> {
+        Ok(Secret::new(text))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+        Err(unquoted())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+        Err(unquoted())
+    }
+
+    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Secret, E> {
+        Err(unquoted())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+        Err(unquoted())
+    }
+
+    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Secret, E> {
+        Err(unquoted())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+        Err(unquoted())
+    }
+
+    fn visit_char<E: de::Error>(self, text: char) -> Result<Secret, E> {
+        Ok(Secret::new(text))
+    }
+
+    fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<Secret, E> {
+        Err(unquoted())
+    }
+}
+
+fn unquoted<E: de::Error>() -> E {
+    E::custom("a secret is text: it needs quotes")
 }
 
 impl fmt::Debug for Secret {
@@ -87,5 +151,11 @@ mod tests {
         assert_eq!(secret.expose(), "hunter2");
         let several: Vec<Secret> = serde_json::from_str(r#"["hunter2"]"#).expect("text inside");
         assert!(!format!("{several:?}").contains("hunter2"));
+        for (unquoted, shown) in
+            [("12345", "12345"), ("-77", "77"), ("1.57", "1.57"), ("true", "true")]
+        {
+            let error = serde_json::from_str::<Secret>(unquoted).expect_err("no text").to_string();
+            assert!(error.contains("quotes") && !error.contains(shown), "{error}");
+        }
     }
 }

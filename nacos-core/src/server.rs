@@ -38,6 +38,10 @@ impl Server {
         list: &str,
         grpc_offset: u16,
     ) -> Result<(Vec<Self>, Option<String>), String> {
+        // What is shown must hold no password, and no token; a part of one may stand in any address.
+        if list.contains(['@', '?']) {
+            return Err("a server address has neither a user nor a query".to_owned());
+        }
         let addresses = list.split([',', ';']).map(str::trim).filter(|address| !address.is_empty());
         let mut servers = Vec::new();
         let mut common: Option<String> = None;
@@ -107,10 +111,6 @@ impl fmt::Display for Server {
 
 /// Reads one address, and the path behind it.
 fn parse(address: &str, grpc_offset: u16) -> Result<(Server, Option<String>), String> {
-    // What is shown must hold no password, and no token.
-    if address.contains(['@', '?']) {
-        return Err("a server address has neither a user nor a query".to_owned());
-    }
     let refuse = |why: &str| Err(format!("server address {address:?}: {why}"));
     if let Some(why) = odd(address) {
         return refuse(&why);

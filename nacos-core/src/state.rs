@@ -23,7 +23,7 @@ pub enum SessionState {
         since: Instant,
         /// What the server can do beyond the basics; empty for r-nacos and servers before 2.3.
         abilities: Arc<BTreeMap<String, bool>>,
-        /// As whom.
+        /// As whom the client is let in.
         access: Access,
     },
     /// Between two attempts, the last of which has failed.
@@ -36,7 +36,7 @@ pub enum SessionState {
     /// The servers do not let this client in. The client goes on trying by itself; what `likely` is
     /// the cause says how soon.
     Denied {
-        /// What it is likely to mean.
+        /// The likely cause.
         likely: Denial,
         /// What the servers said, what it may mean, and what helps.
         cause: Arc<str>,

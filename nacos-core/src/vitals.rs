@@ -57,9 +57,9 @@ pub struct Disconnect {
     pub server: Arc<str>,
     /// The kind of the end, as [`telemetry`](crate::telemetry) lists them.
     pub reason: &'static str,
-    /// In words: what the socket, HTTP/2 or the server said.
+    /// What the socket, HTTP/2 or the server said, in words.
     pub cause: Arc<str>,
-    /// When.
+    /// When it ended.
     pub at: Instant,
     /// For how long it had served.
     pub served: Duration,

@@ -117,7 +117,7 @@ impl Server {
         self.shared.change(|state| state.guard.knows_nobody = !loaded);
     }
 
-    /// Lets the authentication plug-in fail: logins and requests that need a user are answered 500.
+    /// Lets the authentication plugin fail: logins and requests that need a user are answered 500.
     pub fn crash_authentication(&self, on: bool) {
         self.shared.change(|state| state.guard.crashes = on);
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Asks the credentials, in a task of its own: they may be somebody else's code, which can delay
-/// the session by no means, nor end it. Whoever asks takes the `place` of whoever is asking.
+/// the session by no means, nor end it. `place` is held while they are asked: nobody asks a second time meanwhile.
 pub(super) async fn log_in(
     credentials: Option<Arc<dyn Credentials>>,
     context: GrantContext,

@@ -37,7 +37,8 @@ impl Connection {
     ///
     /// Waits for a connection if there is none, goes on to the next one if this one is lost, logs
     /// in again once if the token is refused; all within the request timeout, and each try within
-    /// three seconds. A document that is just being replaced is asked for again. Nothing is sent to a server that lacks the ability which the request needs.
+    /// three seconds. A document that is just being replaced is asked for again. Nothing is sent to
+    /// a server that lacks the ability which the request needs.
     pub(crate) async fn call<R: Request>(
         &self,
         doing: impl Display,
@@ -100,8 +101,8 @@ impl Connection {
                             Ok(false) | Err(_) => Ok(Err(refusal)),
                         };
                     }
-                    // Neither read nor done: the server is just writing it down.
-                    _ if refusal.says_being_modified() => {
+                    // Not read: the server is just writing it down.
+                    _ if refusal.says_being_modified() && repeat == Repeat::Freely => {
                         let pause = conflict_delay(conflicts, fastrand::f64());
                         conflicts = conflicts.saturating_add(1);
                         last_error = Some(

@@ -102,9 +102,9 @@ impl Hold {
 
 /// How long an empty list is doubted, unless a subscription says otherwise.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
-/// Clients are back within this after a server's restart: as long as lists are doubted after it.
+/// For how long lists are doubted after a connection serves again: clients are back by then.
 const RETURN: Duration = Duration::from_secs(30);
-/// A query is answered, or has failed twice.
+/// Within this a query was answered, or has failed twice.
 const DECISION: Duration = Duration::from_secs(5);
 /// For ever, in terms of a program; clocks can still be added to it.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -51,7 +51,7 @@ pub(super) enum Wanted {
     },
 }
 
-/// What is of no guard.
+/// Everything that belongs to no guard.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     /// Connections that users' requests found to be of no use any more.
@@ -60,7 +60,7 @@ pub(super) struct Notices {
     pub(super) unanswered: BTreeMap<LinkId, u32>,
     /// What requests carried that were refused, if they carried something.
     pub(super) refused: Vec<Option<Arc<Grant>>>,
-    /// Whoever connects wants to know whether a login is needed, and waits that long for it.
+    /// Until when `connect` waits to learn whether a login is needed.
     pub(super) knock: Option<Instant>,
     /// Answers to users' requests that could not be read.
     pub(super) unread: u64,
@@ -85,13 +85,13 @@ pub(super) struct Close {
     pub(super) waiting: Vec<oneshot::Sender<ShutdownReport>>,
 }
 
-/// Where handles put what they want.
+/// The handles' end, into which they put what they want.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
     shared: Arc<Shared>,
 }
 
-/// Where the driver finds it. When this is dropped, everything that is in it or is put there is.
+/// The driver's end. Dropping it drops everything in it, and everything that is put there later.
 #[derive(Debug)]
 pub(super) struct Inbox {
     shared: Arc<Shared>,
@@ -196,7 +196,7 @@ impl Outbox {
         });
     }
 
-    /// Whoever connects wants to know whether a login is needed, and waits until then for it.
+    /// `connect` wants to know whether a login is needed, and waits for that until `until`.
     pub(super) fn knock(&self, until: Instant) {
         // Once the driver has ended nobody connects.
         let _ = self.put((), |waiting, ()| waiting.notices.knock = Some(until));

@@ -23,7 +23,7 @@ pub(super) struct Look {
     wanted: Vec<Namespace>,
     dialer: Dialer,
     context_path: std::sync::Arc<str>,
-    /// What the login brought over this very port goes over it again; nothing else does.
+    /// Whether the token may be sent: it came over this very port.
     shows_token: bool,
     current: watch::Receiver<Current>,
     servers: Live<Vec<Server>>,
@@ -49,7 +49,7 @@ impl Look {
         })
     }
 
-    /// Waits for the first connection, and asks its server. Whatever goes wrong is nobody's business.
+    /// Waits for the first connection, and asks its server. No failure of this affects the session.
     pub(super) async fn run(mut self) {
         let Some((server, token)) = self.connected().await else { return };
         let known = self.servers.get();

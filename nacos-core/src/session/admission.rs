@@ -2,7 +2,7 @@
 //!
 //! Connections are not guarded, requests are. So one is sent that needs a user and changes nothing:
 //! a query of a service that nobody has. Where that is refused, a query of a document decides, so
-//! that a rule about services alone keeps nobody out. Asked are those questions
+//! that a rule about services alone keeps nobody out. These questions are asked
 //!
 //! - without credentials, when `connect` wants to know, and when a request was refused: a session
 //!   that is refused both is `Denied`, and asks again by the minute;
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What is known of it.
+/// What is known of whether servers let us in without a token.
 #[derive(Debug)]
 pub(crate) struct Admission {
     verdict: Verdict,
@@ -226,7 +226,7 @@ impl Session {
         let verdict = match outcome {
             Ok(()) => Verdict::Open,
             Err(Setback::Refused(refusal)) if refusal.says_absent() => Verdict::Open,
-            // So who asks is known well enough.
+            // Whoever lacks a right is known: no login is missing.
             Err(Setback::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
             Err(Setback::Refused(refusal)) if refusal.demands_login() => match question {
                 Question::Service if self.lifetime == Lifetime::Open => {
@@ -239,7 +239,7 @@ impl Session {
                 self.admission.asking = Asking::Wanted;
                 return self.lost_while_asking(now, reason, &why);
             }
-            // Overloaded, a failing plug-in, no answer, or one that cannot be read: says nothing.
+            // Overloaded, a failing plugin, no answer, or one that cannot be read: says nothing.
             Err(_) => Verdict::Unknown,
         };
         self.decided(now, verdict);
@@ -285,9 +285,9 @@ impl Session {
     }
 }
 
-/// What nobody has, by its name, which servers may log.
+/// A name that no service and no document has; telling, because servers may log it.
 pub(super) const NOBODY: &str = "nacos-core.is-login-needed";
-/// Whoever connects does not wait longer for it: it is a question of words.
+/// `connect` does not wait longer: the answer decides only what is said.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// Refused requests cause it no more often.
 const FORCED_EVERY: Duration = Duration::from_secs(60);

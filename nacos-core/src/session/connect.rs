@@ -484,7 +484,7 @@ impl Session {
             let delay = self.moves.reset(now, since, (self.jitter)());
             self.plan_move(now, MoveReason::Reset, delay);
         }
-        // Whoever asks again changes where to, not when: or it would never come to that.
+        // Asking again changes the target and not the time: else a move could be put off for ever.
         if let Some(planned) = &mut self.planned_move {
             planned.reason = MoveReason::Reset;
             planned.redirect = redirect;

@@ -54,7 +54,7 @@ struct Entry {
     state: DocumentState,
     standing: Standing,
     failures: u32,
-    /// The server of this connection lets us not listen, for want of a right.
+    /// Set if the server of this connection does not let us listen, for want of a right.
     denial: Option<Denial>,
     /// Who wants it to be asked for regularly as long as that is so.
     pollers: BTreeSet<GuardId>,
@@ -158,7 +158,7 @@ impl Documents {
         Some(if (*readable)? { missing_right(key, message, polled) } else { Arc::clone(message) })
     }
 
-    /// Whether the server lets us not listen to `key`.
+    /// Whether the server does not let us listen to `key`.
     pub(crate) fn is_denied(&self, key: &ConfigKey) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.denial.is_some())
     }

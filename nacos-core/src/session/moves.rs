@@ -69,5 +69,5 @@ impl Moves {
     }
 }
 
-/// Who asks to be left before that has hardly let us in.
+/// A server that asks to be left within this time after it began to serve sends newcomers away.
 const SOON: Duration = Duration::from_secs(60);

@@ -854,7 +854,7 @@ fn documents_are_not_asked_for_while_it_closes() {
 
 /// A session with servers that take it at once, and leave every other request to the test.
 struct Stage {
-    /// Time that does not go on is not waited for for ever.
+    /// Ends a test on whose clock time does not go on.
     _limit: TimeLimit,
     session: Session,
     now: Instant,

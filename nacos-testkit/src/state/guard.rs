@@ -9,7 +9,7 @@ pub(crate) struct Guard {
     pub(crate) demands: Option<bool>,
     /// The users have not been read yet.
     pub(crate) knows_nobody: bool,
-    /// The plug-in that decides fails.
+    /// The plugin that decides fails.
     pub(crate) crashes: bool,
     /// How long each login takes.
     pub(crate) slow: Duration,

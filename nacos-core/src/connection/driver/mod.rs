@@ -1,8 +1,9 @@
 //! The task of a client: feeds the session what happens, and does what it asks for.
 //!
-//! It runs no user code, waits for nobody, and ends when the session is closed, or is ended when the
-//! last handle goes, whichever comes first. What it sends for the session runs side by side in one set of
-//! futures; ending the task drops them all, and with them every socket.
+//! It runs no user code but the log's subscriber, the recorder of metrics and wakers, and waits for
+//! nobody. It ends when the session is closed, or is ended when the last handle goes, whichever
+//! comes first. What it sends for the session runs side by side in one set of futures; ending the
+//! task drops them all, and with them every socket.
 mod act;
 mod chronicle;
 mod locate;

@@ -136,15 +136,15 @@ impl Driver {
         self.chronicle.ended(record.clone());
         if let Some(age) = limit {
             let what = format!(
-                "something before the server ends streams {age:.0?} after they began: a proxy's \
-                 limit (nginx `grpc_read_timeout`, Envoy `idle_timeout`); raise it, or let the proxy \
-                 forward the gRPC port as plain TCP"
+                "the last three streams ended {age:.0?} after they began. If the server was not \
+                 restarted each time, that is a proxy's limit (nginx `grpc_read_timeout`, Envoy \
+                 `idle_timeout`): raise it, or let the proxy forward the gRPC port as plain TCP"
             );
             self.proxied(&record.server, what);
         }
     }
 
-    /// A proxy stands before the server, and does what connections do not bear.
+    /// A proxy before the server splits or pools connections, which breaks them.
     fn proxied(&mut self, server: &str, what: String) {
         if self.proxies.allows(now()) {
             warn!(server, what, "a proxy is in the way");
@@ -211,15 +211,17 @@ impl Driver {
     }
 }
 
-/// The age at which the last three connections ended, if it was the same for all.
+/// The age at which the streams of the last three connections to one server ended, if it was the same
+/// for all. A server that dies or is restarted ends more than the stream.
 fn age_limit(records: &[Disconnect]) -> Option<Duration> {
     let ended = records.last_chunk::<3>()?;
-    let by_peer = ended.iter().all(|record| ["stream", "connection"].contains(&record.reason));
+    let alone = ended.iter().all(|record| record.reason == "stream");
+    let same = ended.iter().all(|record| record.server == ended[0].server);
     let [one, two, three] = ended.each_ref().map(|record| record.served);
     let (least, most) = (one.min(two).min(three), one.max(two).max(three));
     let alike = most <= least.mul_f64(1.05);
-    (by_peer && alike && least >= Duration::from_secs(10)).then_some(most)
+    (alone && same && alike && least >= Duration::from_secs(10)).then_some(most)
 }
 
-/// Ends of connections that are kept for who looks.
+/// How many ends of connections are remembered.
 const RECORDS: usize = 8;

@@ -22,7 +22,7 @@ pub(super) struct World {
     pub(super) nacos: Client,
     pub(super) lifecycle: Lifecycle,
     pub(super) shutdown: Shutdown,
-    /// What does not come here is not waited for for ever.
+    /// Ends a test that waits for what never comes.
     _limit: TimeLimit,
 }
 

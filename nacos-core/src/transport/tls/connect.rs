@@ -164,7 +164,7 @@ impl Shared {
                 let former = loaded.configs.replace(configs.clone());
                 loaded.print = print;
                 loaded.complaint = None;
-                // Whoever reads the log is no code of ours.
+                // Not under the lock: the log's subscriber is a user's code.
                 drop(loaded);
                 if former.is_some() {
                     info!("certificates have changed: new connections are made with them");

@@ -43,6 +43,24 @@ async fn requests_of_users_are_enough_to_find_a_server_unresponsive() {
     within(Duration::from_secs(60), asked).await;
 }
 
+/// So many that some find no place to be sent, which says nothing about the server.
+#[tokio::test(start_paused = true)]
+async fn crowd_of_users_does_not_hide_that_a_server_is_unresponsive() {
+    let (one, other) = (server().await, server().await);
+    for server in [&one, &other] {
+        server.publish("", "DEFAULT_GROUP", "d", "7");
+    }
+    let client = among([&one, &other]).await;
+    let mute = if one.connections() == 1 { &one } else { &other };
+    mute.answer_health_checks_only(true);
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..600 {
+        let configs = client.configs();
+        crowd.spawn(async move { while configs.get("d").await.is_err() {} });
+    }
+    within(Duration::from_secs(60), crowd.join_all()).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_server_that_answers_nothing_is_named_as_such_and_not_dialled_in_a_loop() {
     let server = server().await;

@@ -1,4 +1,4 @@
-//! Users' requests: from the caller's task straight to the connection that serves.
+//! Users' requests: prepared on the caller's task, carried out by the connection that serves.
 use std::{fmt::Display, sync::Arc};
 
 use tokio::{
@@ -157,7 +157,10 @@ impl Connection {
             Some(CallError::Timeout) if Instant::now() >= began + PER_TRY => {
                 self.outbox.unanswered(serving.id);
             }
-            Some(CallError::Timeout | CallError::NotSent(_) | CallError::Lost(_)) => {}
+            // Nothing was heard of the server, or nothing was sent to it.
+            Some(
+                CallError::Timeout | CallError::Busy | CallError::NotSent(_) | CallError::Lost(_),
+            ) => {}
             _ => serving.users.answered(),
         }
     }

@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 use h2::client::SendRequest;
 use http::Request;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot},
     task::coop::unconstrained,
     time::Instant,
 };
@@ -39,11 +39,47 @@ pub(crate) enum Caller {
 
 /// A call that somebody waits for.
 pub(super) struct Call {
-    pub(super) head: Request<()>,
-    pub(super) body: Bytes,
-    pub(super) limit: Limit,
-    pub(super) outcome: oneshot::Sender<Result<Answer, CallError>>,
-    pub(super) caller: Caller,
+    caller: Caller,
+    head: Request<()>,
+    body: Bytes,
+    limit: Limit,
+    waiting: Waiting,
+    /// Its place in the queue, if it is a user's.
+    queued: Option<OwnedSemaphorePermit>,
+}
+
+type Outcome = Result<Answer, CallError>;
+
+/// Where somebody waits for a call that has not begun: if it is dropped, nothing was sent.
+struct Waiting(Option<oneshot::Sender<Outcome>>);
+
+impl Waiting {
+    /// Waits until nobody waits any more.
+    async fn closed(&mut self) {
+        if let Some(outcome) = &mut self.0 {
+            outcome.closed().await;
+        }
+    }
+
+    /// The call has begun: from now on its end is nobody's but the server's.
+    fn begun(mut self) -> Option<oneshot::Sender<Outcome>> {
+        self.0.take()
+    }
+
+    fn fail(mut self, error: CallError) {
+        if let Some(outcome) = self.0.take() {
+            // Whoever asked may have stopped waiting.
+            let _ = outcome.send(Err(error));
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.0.take() {
+            let _ = outcome.send(Err(CallError::NotSent(ENDED.to_owned())));
+        }
+    }
 }
 
 /// What there is to do on a connection.
@@ -62,13 +98,16 @@ pub(super) struct Calls {
     room: Arc<Semaphore>,
     receive_limit: usize,
     pace: Mutex<Pace>,
+    /// Places in the queue for users' calls: one that is dropped leaves the queue only when the
+    /// connection has its turn.
+    queued: Arc<Semaphore>,
     queue: mpsc::UnboundedSender<Job>,
 }
 
 impl Calls {
     /// Calls that are carried out by [`carry_out`], which takes them from the queue.
     pub(super) fn new(receive_limit: usize) -> (Self, mpsc::UnboundedReceiver<Job>) {
-        // Unbounded: each request under way has one, and is gone when whoever wants it is.
+        // Bounded by what the session asks for at once, and by the places for users' calls.
         let (queue, inbox) = mpsc::unbounded_channel();
         let calls = Self {
             pulse: Arc::new(Pulse::new()),
@@ -76,6 +115,7 @@ impl Calls {
             room: Arc::new(Semaphore::new(ROOM.max(receive_limit).div_ceil(SMALL))),
             receive_limit,
             pace: Mutex::default(),
+            queued: Arc::new(Semaphore::new(QUEUED)),
             queue,
         };
         (calls, inbox)
@@ -84,6 +124,38 @@ impl Calls {
     /// Hands a job over to whoever carries it out; says whether there is somebody.
     pub(super) fn hand_over(&self, job: Job) -> bool {
         self.queue.send(job).is_ok()
+    }
+
+    /// Hands a call over, and returns where its outcome is to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was sent: the connection has ended, or there was no place in time.
+    pub(super) async fn begin(
+        &self,
+        caller: Caller,
+        head: Request<()>,
+        body: Bytes,
+        limit: Limit,
+    ) -> Result<oneshot::Receiver<Outcome>, CallError> {
+        let queued = match caller {
+            Caller::Session => None,
+            Caller::User => Some(self.queue_up(limit).await?),
+        };
+        let (outcome, answered) = oneshot::channel();
+        let waiting = Waiting(Some(outcome));
+        // If nobody takes it, dropping it says so.
+        self.hand_over(Job::Call(Call { caller, head, body, limit, waiting, queued }));
+        Ok(answered)
+    }
+
+    async fn queue_up(&self, limit: Limit) -> Result<OwnedSemaphorePermit, CallError> {
+        let queued = Arc::clone(&self.queued).acquire_owned();
+        match self.pulse.next(limit, queued).await {
+            Ok(Ok(queued)) => Ok(queued),
+            Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
+            Err(_) => Err(CallError::Busy),
+        }
     }
 
     async fn carry_out(&self, h2: SendRequest<Bytes>, job: Job) {
@@ -97,25 +169,27 @@ impl Calls {
     }
 
     async fn carry_out_call(&self, mut h2: SendRequest<Bytes>, call: Call) {
-        let Call { head, body, limit, mut outcome, caller } = call;
+        let Call { caller, head, body, limit, mut waiting, queued } = call;
+        drop(queued);
         let begun = tokio::select! {
             biased;
             // Nobody waits for it any more, and nobody has heard of it yet.
-            () = outcome.closed() => return,
+            () = waiting.closed() => return,
             place = self.place(caller, limit) => place,
         };
         // Kept until the stream has ended.
         let place = match begun {
             Ok(place) => place,
-            Err(error) => return drop(outcome.send(Err(error))),
+            Err(error) => return waiting.fail(error),
         };
         let room = place.as_ref().map(|_| &self.room);
         let begun = Exchange::begin(&mut h2, head, body, self.receive_limit);
         drop(h2);
         let mut exchange = match begun {
             Ok(exchange) => exchange,
-            Err(error) => return drop(outcome.send(Err(not_sent(&error)))),
+            Err(error) => return waiting.fail(not_sent(&error)),
         };
+        let Some(mut outcome) = waiting.begun() else { return };
         let answer = tokio::select! {
             biased;
             answer = exchange.answer(&self.pulse, limit, room) => Some(answer),
@@ -209,12 +283,7 @@ pub(super) async fn work<T>(
         ended.map(drop)
     })
     .await;
-    // What has not begun was not sent.
-    inbox.close();
-    while let Ok(job) = inbox.try_recv() {
-        let Job::Call(call) = job else { continue };
-        let _ = call.outcome.send(Err(CallError::NotSent(ENDED.to_owned())));
-    }
+    // What has not begun was not sent, which dropping it says.
 }
 
 /// Whether the peer has said its first words.
@@ -250,12 +319,44 @@ const OWN: usize = 72;
 /// fill it.
 pub(super) const ROOM: usize = if cfg!(test) { 4 } else { 256 } * 1024 * 1024;
 const ENDED: &str = "the connection has ended";
+/// Users' calls in the queue of a connection.
+const QUEUED: usize = 256;
 /// Calls that are begun before the connection gets its turn.
 const CALLS_AT_ONCE: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn calls_that_are_dropped_before_the_connection_has_its_turn_fill_no_queue() {
+        let (calls, inbox) = Calls::new(1024);
+        let minute = Duration::from_secs(60);
+        for _ in 0..10 * QUEUED {
+            let limit = Limit { idle: minute, deadline: Instant::now() + minute };
+            let begun = calls.begin(Caller::User, Request::new(()), Bytes::new(), limit);
+            drop(unconstrained(begun).now_or_never());
+        }
+        assert_eq!(inbox.len(), QUEUED);
+    }
+
+    #[tokio::test]
+    async fn call_that_has_not_begun_when_its_connection_is_dropped_was_not_sent() {
+        let (calls, inbox) = Calls::new(1024);
+        let minute = Duration::from_secs(60);
+        let limit = Limit { idle: minute, deadline: Instant::now() + minute };
+        let begun = calls.begin(Caller::User, Request::new(()), Bytes::new(), limit).await;
+        drop(inbox);
+        let outcome = begun.expect("there is room").await.expect("told").map(drop);
+        assert_eq!(outcome, Err(CallError::NotSent(ENDED.to_owned())));
+        let late = calls.begin(Caller::User, Request::new(()), Bytes::new(), limit).await;
+        let outcome = late.expect("there is room").await.expect("told").map(drop);
+        assert_eq!(outcome, Err(CallError::NotSent(ENDED.to_owned())));
+    }
 
     #[test]
     fn session_has_streams_of_its_own_wherever_there_are_two() {

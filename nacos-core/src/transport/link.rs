@@ -15,12 +15,12 @@ use std::{
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     CallError,
     answer::{decode, lost, not_sent},
-    calls::{self, Call, Caller, Calls, Job, NONE_YET, USERS},
+    calls::{self, Caller, Calls, Job, NONE_YET, USERS},
     frame::{self, FrameReader},
     pulse::Limit,
     socket::Socket,
@@ -146,11 +146,7 @@ impl Link {
         let calls = &self.shared.calls;
         let body = frame::encode(&self.addressed(request, headers));
         let head = self.head(&self.shared.unary);
-        let (outcome, waiting) = oneshot::channel();
-        if !calls.hand_over(Job::Call(Call { head, body, limit, outcome, caller })) {
-            return Err(CallError::NotSent(self.why_ended()));
-        }
-        match waiting.await {
+        match calls.begin(caller, head, body, limit).await?.await {
             // The room of a large answer is free again once this is over.
             Ok(Ok((frame, _room))) => {
                 let answer = decode(frame)?;
@@ -160,6 +156,9 @@ impl Link {
             // For what reason its connection ended, if that is why.
             Ok(Err(CallError::Lost(_))) if self.end().is_some() => {
                 Err(CallError::Lost(self.why_ended()))
+            }
+            Ok(Err(CallError::NotSent(_))) if self.end().is_some() => {
+                Err(CallError::NotSent(self.why_ended()))
             }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(CallError::Lost(self.why_ended())),

@@ -16,6 +16,18 @@ async fn among(servers: [&Server; 2]) -> Client {
     Client::builder().server_addr(addresses).connect().await.expect("they are there")
 }
 
+/// A client at a server that answers health checks only; both have the document `d`.
+async fn at_a_mute_one_of_two() -> (Client, [Server; 2]) {
+    let servers = [server().await, server().await];
+    for server in &servers {
+        server.publish("", "DEFAULT_GROUP", "d", "7");
+    }
+    let client = among(servers.each_ref()).await;
+    let mute = servers.iter().find(|server| server.connections() == 1).expect("connected");
+    mute.answer_health_checks_only(true);
+    (client, servers)
+}
+
 #[tokio::test(start_paused = true)]
 async fn server_that_answers_health_checks_only_is_left_for_one_that_works() {
     let (one, other) = (server().await, server().await);
@@ -32,13 +44,7 @@ async fn server_that_answers_health_checks_only_is_left_for_one_that_works() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_users_are_enough_to_find_a_server_unresponsive() {
-    let (one, other) = (server().await, server().await);
-    for server in [&one, &other] {
-        server.publish("", "DEFAULT_GROUP", "d", "7");
-    }
-    let client = among([&one, &other]).await;
-    let mute = if one.connections() == 1 { &one } else { &other };
-    mute.answer_health_checks_only(true);
+    let (client, _servers) = at_a_mute_one_of_two().await;
     let asked = async { while client.configs().get("d").await.is_err() {} };
     within(Duration::from_secs(60), asked).await;
 }
@@ -46,13 +52,7 @@ async fn requests_of_users_are_enough_to_find_a_server_unresponsive() {
 /// So many that some find no place to be sent, which says nothing about the server.
 #[tokio::test(start_paused = true)]
 async fn crowd_of_users_does_not_hide_that_a_server_is_unresponsive() {
-    let (one, other) = (server().await, server().await);
-    for server in [&one, &other] {
-        server.publish("", "DEFAULT_GROUP", "d", "7");
-    }
-    let client = among([&one, &other]).await;
-    let mute = if one.connections() == 1 { &one } else { &other };
-    mute.answer_health_checks_only(true);
+    let (client, _servers) = at_a_mute_one_of_two().await;
     let mut crowd = tokio::task::JoinSet::new();
     for _ in 0..600 {
         let configs = client.configs();

@@ -2,6 +2,8 @@
 //!
 //! Servers keep what is published or registered in a namespace that nobody has created, and show it
 //! nowhere. Mostly its display name was taken for its id.
+use std::sync::Arc;
+
 use tokio::{
     sync::watch,
     time::{Duration, timeout},
@@ -10,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::{Options, driver::Current};
 use crate::{
+    credentials::below,
     key::Namespace,
     live::Live,
     resource::Resource,
@@ -22,7 +25,7 @@ use crate::{
 pub(super) struct Look {
     wanted: Vec<Namespace>,
     dialer: Dialer,
-    context_path: std::sync::Arc<str>,
+    context_path: Arc<str>,
     /// Whether the token may be sent: it came over this very port.
     shows_token: bool,
     current: watch::Receiver<Current>,
@@ -42,7 +45,7 @@ impl Look {
         (options.checks_namespaces && !wanted.is_empty()).then(|| Self {
             wanted,
             dialer: options.dialer.clone(),
-            context_path: std::sync::Arc::clone(&options.context_path),
+            context_path: Arc::clone(&options.context_path),
             shows_token: options.logs_in_over_http,
             current,
             servers,
@@ -66,21 +69,18 @@ impl Look {
     }
 
     /// The server that serves, and the token if it may be shown.
-    async fn connected(&mut self) -> Option<(std::sync::Arc<str>, Option<String>)> {
+    async fn connected(&mut self) -> Option<(Arc<str>, Option<String>)> {
         let current = self.current.wait_for(|current| current.serving.is_some()).await.ok()?;
         let serving = current.serving.as_ref()?;
         let grant = serving.grant.as_ref().filter(|_| self.shows_token);
         let headers = grant.map(|grant| grant.headers_for(|| Resource::Connection));
         let token = headers.and_then(|mut headers| headers.remove(TOKEN));
-        Some((std::sync::Arc::clone(&serving.server), token))
+        Some((Arc::clone(&serving.server), token))
     }
 
     async fn list(&self, server: &Server, token: Option<&str>) -> Option<Vec<Listed>> {
         for path in PATHS {
-            let path = match &*self.context_path {
-                "" => path.to_owned(),
-                context_path => format!("/{context_path}{path}"),
-            };
+            let path = format!("{}{path}", below(&self.context_path));
             let headers = token.map(|token| (TOKEN, token));
             let (status, body) = get(&self.dialer, server, &path, headers).await.ok()?;
             if let Some(listed) = parse(&body).filter(|_| status.is_success()) {

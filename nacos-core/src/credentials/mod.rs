@@ -158,10 +158,7 @@ impl GrantContext {
     /// otherwise, empty if it is the root.
     #[must_use]
     pub fn context_path(&self) -> String {
-        match &*self.context_path {
-            "" => String::new(),
-            path => format!("/{path}"),
-        }
+        below(&self.context_path)
     }
 
     /// Whether this is asked because a server refused what was granted last: whoever keeps a copy
@@ -169,5 +166,13 @@ impl GrantContext {
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.refused
+    }
+}
+
+/// The path `context_path` with its slash, empty if it is the root.
+pub(crate) fn below(context_path: &str) -> String {
+    match context_path {
+        "" => String::new(),
+        path => format!("/{path}"),
     }
 }

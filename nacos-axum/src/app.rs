@@ -5,7 +5,7 @@ use axum::{
     Router,
     serve::{Listener, ListenerExt},
 };
-use nacos_core::lifecycle::{Connections, Server, Tracked};
+use nacos_core::lifecycle::{Connections, Serve, Tracked};
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -20,7 +20,7 @@ impl<L> App<L> {
     }
 }
 
-impl<L: Listener<Addr = SocketAddr>> Server for App<L> {
+impl<L: Listener<Addr = SocketAddr>> Serve for App<L> {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -42,7 +42,7 @@ mod env;
 use std::net::SocketAddr;
 
 use axum::{Router, serve::Listener};
-use nacos_core::lifecycle::Server;
+use nacos_core::lifecycle::Serve;
 pub use nacos_core::lifecycle::{
     Bound, Lifecycle, LifecycleReport, Outcome, Readiness, Serving, Shutdown, Step, StepReport,
 };
@@ -83,7 +83,7 @@ use self::app::App;
 /// println!("{report}");
 /// # Ok(()) }
 /// ```
-pub fn serve<L>(listener: L, app: Router) -> Bound<impl Server>
+pub fn serve<L>(listener: L, app: Router) -> Bound<impl Serve>
 where
     L: Listener<Addr = SocketAddr>,
 {

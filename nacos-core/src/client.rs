@@ -1,5 +1,6 @@
 //! The front door: one client, one session.
 use std::{
+    any::Any,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -14,7 +15,6 @@ use crate::{
     error::Error,
     inspect::{Inspect, SessionInspect},
     key::Namespace,
-    lifecycle,
     live::Live,
     naming::Naming,
     state::SessionState,
@@ -47,8 +47,8 @@ pub struct Client {
 struct Shared {
     connection: Arc<Connection>,
     inspected: Mutex<Vec<Weak<dyn Inspect>>>,
-    /// Weak: the lifecycle keeps the client, not the other way round.
-    lifecycle: Mutex<Weak<lifecycle::Shared>>,
+    /// Weak: the extension keeps the client, not the other way round.
+    extension: Mutex<Weak<dyn Any + Send + Sync>>,
     /// Held here, so that the session's own report lives as long as the client.
     _session: Arc<SessionInspect>,
 }
@@ -79,7 +79,7 @@ impl Client {
             shared: Arc::new(Shared {
                 connection,
                 inspected,
-                lifecycle: Mutex::default(),
+                extension: Mutex::new(Weak::<()>::new()),
                 _session: session,
             }),
         })
@@ -162,10 +162,22 @@ impl Client {
         self.shared.connection.explain().await
     }
 
-    /// Where the lifecycle of this client's servers is found, if it has any.
-    pub(crate) fn lifecycle(&self) -> MutexGuard<'_, Weak<lifecycle::Shared>> {
+    /// What extends this client for as long as anybody keeps it, made by `make` if there is none.
+    /// There is one slot: whoever extends a client puts all of it into one type. Says whether it is
+    /// new.
+    pub(crate) fn extension<T>(&self, make: impl FnOnce() -> T) -> (Arc<T>, bool)
+    where
+        T: Any + Send + Sync,
+    {
         // A panic under the lock cannot leave the slot half-changed.
-        self.shared.lifecycle.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut slot = self.shared.extension.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(present) = slot.upgrade().and_then(|any| any.downcast().ok()) {
+            return (present, false);
+        }
+        let shared = Arc::new(make());
+        let weak: Weak<T> = Arc::downgrade(&shared);
+        *slot = weak;
+        (shared, true)
     }
 
     fn inspectors(&self) -> MutexGuard<'_, Vec<Weak<dyn Inspect>>> {

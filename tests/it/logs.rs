@@ -193,7 +193,7 @@ async fn thousands_of_refusals_and_unreadable_pushes_are_a_line_a_minute() {
 /// A server that accepts nobody.
 struct Silent;
 
-impl lifecycle::Server for Silent {
+impl lifecycle::Serve for Silent {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(SocketAddr::from(([127, 0, 0, 1], 80)))
     }

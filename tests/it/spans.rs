@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use nacos_core::lifecycle::{Bound, Connections, Server as Served, Shutdown};
+use nacos_core::lifecycle::{Bound, Connections, Serve, Shutdown};
 use nacos_figment::{HotConfig, Import};
 use nacos_tower::{Balance, BoxError, Endpoint, ServiceConnection};
 use tracing::{
@@ -236,7 +236,7 @@ async fn task_that_waits_for_signals_does_not_keep_the_span_of_who_serves_first(
 /// A server that nobody calls.
 struct Idle;
 
-impl Served for Idle {
+impl Serve for Idle {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(([127, 0, 0, 1], 80).into())
     }

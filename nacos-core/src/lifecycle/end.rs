@@ -5,25 +5,21 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::warn;
 
 use super::{Outcome, Step, run::Run};
-use crate::{
-    instance::Instance,
-    key::ServiceKey,
-    naming::{Naming, Registration, Subscription},
-};
+use crate::{instance::Instance, naming::Subscription};
 
 impl Run {
     /// Makes sure that nobody calls any more, as far as that takes no longer than it may.
-    pub(super) async fn withdraw(&mut self, registration: Option<Registration>) {
+    pub(super) async fn withdraw(&mut self) {
         let is_connected = self.client.state().get().is_connected();
-        let Some(registration) = registration.filter(|_| is_connected) else {
+        let Some(registration) = self.registrar.take().filter(|_| is_connected) else {
             // Nacos knows nothing, or cannot be told: it sees for itself that we are gone.
             return self.recorder.skip([Step::Withdraw, Step::Observe, Step::Grace]);
         };
         self.recorder.enter(Step::Withdraw);
         let instance = registration.instance().clone();
         // First: who asks after it is gone learns nothing of when subscribers are told.
-        let subscribed = subscribe(self.client.naming(), &self.service);
         let end = self.within(WITHDRAW_LIMIT);
+        let subscribed = self.registrar.observer();
         let subscribed = timeout_at(self.within(SUBSCRIBE_LIMIT), subscribed).await;
         let withdrawn = timeout_at(end, registration.deregister()).await;
         if !matches!(withdrawn, Ok(Ok(()))) {
@@ -98,11 +94,6 @@ impl Run {
         };
         self.recorder.leave(outcome);
     }
-}
-
-/// Nothing, where that is refused: whoever may register may not always subscribe.
-async fn subscribe(naming: Naming, service: &ServiceKey) -> Option<Subscription> {
-    naming.subscribe(service).ok()?.ready().await.ok()
 }
 
 /// Waits until subscribers see the service without `instance`.

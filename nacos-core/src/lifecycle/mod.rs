@@ -12,7 +12,7 @@
 //! default, which fits the 30 s that Kubernetes gives. Whatever Nacos does, or does not, delays the
 //! end by a few seconds at most. A second signal ends everything at once.
 //!
-//! `nacos-axum` and `nacos-tonic` are this module and a [`Server`] each; another framework needs
+//! `nacos-axum` and `nacos-tonic` are this module and a [`Serve`] each; another framework needs
 //! the same thirty lines:
 //!
 //! ```
@@ -20,13 +20,13 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = nacos_testkit::Server::start().await?;
 //! # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
-//! use nacos_core::lifecycle::{Bound, Connections, Server, Shutdown};
+//! use nacos_core::lifecycle::{Bound, Connections, Serve, Shutdown};
 //! use tokio::{io::AsyncWriteExt, net::TcpListener};
 //!
 //! /// Tells everybody hello.
 //! struct Hello(TcpListener);
 //!
-//! impl Server for Hello {
+//! impl Serve for Hello {
 //!     fn local_addr(&self) -> std::io::Result<std::net::SocketAddr> {
 //!         self.0.local_addr()
 //!     }
@@ -62,11 +62,10 @@
 //! Nothing here reads the environment, and nothing spawns but the task that waits for signals. A
 //! process that is killed withdraws nothing: Nacos sees its connection end, or, where the host is
 //! gone too, misses its answers for some 20 s.
-mod address;
-mod begin;
 mod connections;
 mod end;
 mod readiness;
+mod registrar;
 mod report;
 mod run;
 mod serving;
@@ -86,7 +85,7 @@ pub use self::{
     connections::{Connections, Tracked},
     readiness::Readiness,
     report::{LifecycleReport, Outcome, Step, StepReport},
-    serving::{Bound, Server, Serving},
+    serving::{Bound, Serve, Serving},
     shutdown::Shutdown,
 };
 use crate::{
@@ -120,7 +119,7 @@ pub struct Lifecycle {
     shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
+struct Shared {
     client: Client,
     shutdown: Shutdown,
     readiness: LiveWriter<Readiness>,
@@ -140,22 +139,17 @@ impl Lifecycle {
     /// The lifecycle of the servers of `client`. It keeps the client.
     #[must_use]
     pub fn of(client: &Client) -> Self {
-        let mut slot = client.lifecycle();
-        if let Some(shared) = slot.upgrade() {
-            return Self { shared };
-        }
-        let (readiness, _) = live(Readiness::Starting);
-        let shared = Arc::new(Shared {
+        let (shared, is_new) = client.extension(|| Shared {
             client: client.clone(),
             shutdown: Shutdown::new(),
-            readiness,
+            readiness: live(Readiness::Starting).0,
             servers: Mutex::default(),
             signals: OnceLock::new(),
         });
-        *slot = Arc::downgrade(&shared);
-        drop(slot);
-        let inspect: Arc<dyn Inspect> = Arc::clone(&shared) as _;
-        client.inspect(&inspect);
+        if is_new {
+            let inspect: Arc<dyn Inspect> = Arc::clone(&shared) as _;
+            client.inspect(&inspect);
+        }
         Self { shared }
     }
 

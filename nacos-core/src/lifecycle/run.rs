@@ -1,24 +1,23 @@
 //! A server's life, from its first connection to its last.
-use std::{error::Error as StdError, net::SocketAddr, pin::pin, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, pin::pin, time::Duration};
 
 use tokio::{sync::oneshot, time::Instant};
 use tracing::info;
 
 use super::{
     Connections, LifecycleReport, Member, Outcome, Serving, Step,
-    address::Source,
+    registrar::Registrar,
     report::Recorder,
-    serving::{Options, Server},
+    serving::{Options, Serve},
     shutdown::Triggers,
 };
 use crate::{
     client::Client,
     error::{Error, ErrorKind},
-    key::ServiceKey,
 };
 
 /// Runs a server to its end. Dropping the future cuts its connections.
-pub(super) async fn run<S: Server>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
+pub(super) async fn run<S: Serve>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
     let Serving { server, lifecycle, service, options } = serving;
     let service = service?;
     let failed = |why: Box<dyn StdError + Send + Sync>| {
@@ -26,7 +25,10 @@ pub(super) async fn run<S: Server>(serving: Serving<S>) -> Result<LifecycleRepor
     };
     let bound = server.local_addr().map_err(|error| failed(error.into()))?;
     // Before anything is served: an ip that cannot be registered never becomes one that can.
-    let ip = options.address.ip(bound)?;
+    let client = lifecycle.client().clone();
+    let instance = options.instance.clone();
+    let registrar =
+        Registrar::new(client.clone(), service.clone(), bound, &options.address, instance)?;
     if options.has_signals {
         lifecycle.listen_to_signals();
     }
@@ -46,10 +48,8 @@ pub(super) async fn run<S: Server>(serving: Serving<S>) -> Result<LifecycleRepor
     let own = options.shutdown.clone().unwrap_or_else(|| common.clone());
     let mut run = Run {
         member,
-        client: lifecycle.client().clone(),
-        service: service.clone(),
-        bound,
-        ip,
+        client,
+        registrar,
         options,
         triggers: Triggers { common, own },
         connections,
@@ -63,6 +63,7 @@ pub(super) async fn run<S: Server>(serving: Serving<S>) -> Result<LifecycleRepor
         ended = &mut server => {
             // Nobody asked it to.
             ended.map_err(failed)?;
+            run.note_instance();
             return Ok(run.recorder.report);
         }
         withdrawn = run.serve_until_withdrawn() => withdrawn?,
@@ -75,13 +76,11 @@ pub(super) async fn run<S: Server>(serving: Serving<S>) -> Result<LifecycleRepor
     Ok(report)
 }
 
-/// A server that runs. Its beginning is in [`begin`](super::begin), its end in [`end`](super::end).
+/// A server that runs. Its end is in [`end`](super::end).
 pub(super) struct Run {
     pub(super) member: Member,
     pub(super) client: Client,
-    pub(super) service: ServiceKey,
-    pub(super) bound: SocketAddr,
-    pub(super) ip: Option<(String, Source)>,
+    pub(super) registrar: Registrar,
     pub(super) options: Options,
     pub(super) triggers: Triggers,
     pub(super) connections: Connections,
@@ -95,14 +94,14 @@ pub(super) struct Run {
 impl Run {
     async fn serve_until_withdrawn(&mut self) -> Result<(), Error> {
         let triggers = self.triggers.clone();
-        let mut registration = None;
         tokio::select! {
             biased;
             // First, so that nothing is begun that is given up at once.
             since = triggers.begun() => self.ends_since = since,
-            never = self.serve(&mut registration) => match never? {},
+            never = self.serve() => match never? {},
         }
         self.member.stopping();
+        self.note_instance();
         match self.recorder.report.steps.last() {
             Some(step) if step.step == Step::Serve => self.recorder.leave(Outcome::Completed),
             // Warming up, registering, or not even that.
@@ -111,9 +110,36 @@ impl Run {
         tokio::select! {
             biased;
             () = triggers.hurried() => self.recorder.leave(Outcome::Hurried),
-            () = self.withdraw(registration) => {}
+            () = self.withdraw() => {}
         }
         Ok(())
+    }
+
+    /// Begins to serve, and keeps an eye on the registration. Ends with an error only.
+    async fn serve(&mut self) -> Result<Infallible, Error> {
+        self.recorder.enter(Step::WarmUp);
+        self.options.warm_up.as_mut().await;
+        self.recorder.leave(Outcome::Completed);
+        if self.options.is_lazy {
+            self.recorder.skip([Step::Register]);
+            self.recorder.enter(Step::Serve);
+            self.member.ready();
+            self.registrar.register(true).await?;
+        } else {
+            self.recorder.enter(Step::Register);
+            self.registrar.register(false).await?;
+            // The registrar holds it, so that an end in between withdraws it properly.
+            self.registrar.acknowledged().await?;
+            self.recorder.leave(Outcome::Completed);
+            self.recorder.enter(Step::Serve);
+            self.member.ready();
+        }
+        Ok(self.registrar.attend().await)
+    }
+
+    /// Notes what is registered, before it is no more.
+    fn note_instance(&mut self) {
+        self.recorder.report.instance = self.registrar.instance().cloned();
     }
 
     pub(super) fn deadline(&self) -> Instant {

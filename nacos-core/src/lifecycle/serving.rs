@@ -11,16 +11,17 @@ use std::{
 
 use tracing::warn;
 
-use super::{Connections, Lifecycle, LifecycleReport, Shutdown, address::Wishes, run};
+use super::{Connections, Lifecycle, LifecycleReport, Shutdown, run};
 use crate::{
     error::Error,
     instance::Instance,
     key::{ClusterName, InvalidName, ServiceKey},
     link_variable::is_link,
+    naming::AddressPolicy,
 };
 
 /// A framework's server on a listener that is bound.
-pub trait Server: Send + 'static {
+pub trait Serve: Send + 'static {
     /// Where it listens.
     ///
     /// # Errors
@@ -48,7 +49,7 @@ pub struct Bound<S> {
     environment_ip: Option<String>,
 }
 
-impl<S: Server> Bound<S> {
+impl<S: Serve> Bound<S> {
     /// For frameworks' crates: programs use their `serve` function.
     pub fn new(server: S) -> Self {
         Self { server, environment_ip: None }
@@ -84,7 +85,10 @@ impl<S: Server> Bound<S> {
             lifecycle: nacos.into(),
             service: service.try_into().map_err(InvalidName::from),
             options: Options {
-                address: Wishes { environment: self.environment_ip, ..Wishes::default() },
+                address: AddressPolicy {
+                    environment: self.environment_ip,
+                    ..AddressPolicy::default()
+                },
                 ..Options::default()
             },
         }
@@ -117,7 +121,7 @@ pub struct Serving<S> {
 }
 
 pub(super) struct Options {
-    pub(super) address: Wishes,
+    pub(super) address: AddressPolicy,
     /// What is registered, but for its address.
     pub(super) instance: Instance,
     pub(super) warm_up: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -223,7 +227,7 @@ impl<S> Serving<S> {
     }
 }
 
-impl<S: Server> IntoFuture for Serving<S> {
+impl<S: Serve> IntoFuture for Serving<S> {
     type Output = Result<LifecycleReport, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -235,7 +239,7 @@ impl<S: Server> IntoFuture for Serving<S> {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            address: Wishes::default(),
+            address: AddressPolicy::default(),
             instance: Instance::new("", 0),
             warm_up: Box::pin(std::future::ready(())),
             is_lazy: false,

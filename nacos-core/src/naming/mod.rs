@@ -1,9 +1,11 @@
 //! The naming service: instances are registered, services are subscribed to, queried and listed.
+mod advertise;
 mod registration;
 mod subscription;
 
 use std::{fmt, sync::Arc};
 
+pub(crate) use self::advertise::{AddressPolicy, AddressSource, local_ip_towards};
 pub use self::{registration::Registration, subscription::Subscription};
 use crate::{
     connection::{Connection, Repeat},

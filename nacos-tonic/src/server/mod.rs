@@ -5,7 +5,7 @@ mod routed;
 
 use std::{error::Error, io, net::SocketAddr};
 
-use nacos_core::lifecycle::{Bound, Connections, Server};
+use nacos_core::lifecycle::{Bound, Connections, Serve};
 use tokio::net::TcpListener;
 
 use self::incoming::Io;
@@ -48,7 +48,7 @@ pub use self::routed::Routed;
 ///     .await?;
 /// # Ok(()) }
 /// ```
-pub fn serve(listener: TcpListener, routes: impl Routed) -> Bound<impl Server> {
+pub fn serve(listener: TcpListener, routes: impl Routed) -> Bound<impl Serve> {
     Bound::new(Tonic { listener, routes }).with_environment_ip(env::register_ip())
 }
 
@@ -57,7 +57,7 @@ struct Tonic<R> {
     routes: R,
 }
 
-impl<R: Routed> Server for Tonic<R> {
+impl<R: Routed> Serve for Tonic<R> {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

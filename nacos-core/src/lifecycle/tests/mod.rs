@@ -7,8 +7,8 @@ use nacos_testkit::{Server as Nacos, TimeLimit};
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 
 use self::world::{Line, World, ask, finish, outcome, outcomes, run, took};
-use super::{Bound, Lifecycle, Outcome, Readiness, Step, begin::follow};
-use crate::{Client, ErrorKind, Instance, inspect::Inspect, testing::inline_waker};
+use super::{Bound, Lifecycle, Outcome, Readiness, Step};
+use crate::{Client, ErrorKind, inspect::Inspect, testing::inline_waker};
 
 #[tokio::test(start_paused = true)]
 async fn listens_before_it_is_registered() {
@@ -281,11 +281,25 @@ async fn unspecified_listener_registers_what_reaches_nacos() {
 #[tokio::test(start_paused = true)]
 async fn address_of_another_host_is_not_replaced_by_loopback() {
     let world = World::new().await;
-    let instance = Instance::new("10.9.9.9", 80);
-    let registration = world.nacos.naming().register("orders", instance).expect("valid");
-    let mut registration = registration.ready().await.expect("acknowledged");
-    follow(&mut registration, &world.server.addr().to_string()).await;
-    assert_eq!(registration.instance().ip, "10.9.9.9");
+    let mut registrar = world.routed("10.9.9.9");
+    registrar.register(false).await.expect("connected");
+    registrar.acknowledged().await.expect("acknowledged");
+    assert!(!registrar.follow_route(&world.server.addr().to_string()).await);
+    assert_eq!(registrar.instance().expect("registered").ip, "10.9.9.9");
+}
+
+#[tokio::test(start_paused = true)]
+async fn address_that_changes_is_registered_in_place_of_the_former() {
+    let world = World::new().await;
+    let mut registrar = world.routed("10.9.9.9");
+    registrar.register(false).await.expect("connected");
+    registrar.acknowledged().await.expect("acknowledged");
+    assert!(!registrar.reconcile(), "nothing has changed");
+    registrar.route_through("10.9.9.10");
+    assert!(registrar.reconcile());
+    let ips = || world.instances().into_iter().map(|it| it.ip).collect::<Vec<_>>();
+    world.server.until(|_| ips() == ["10.9.9.10"]).await;
+    assert_eq!(registrar.instance().expect("registered").ip, "10.9.9.10");
 }
 
 #[tokio::test(start_paused = true)]

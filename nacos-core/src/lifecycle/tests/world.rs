@@ -10,9 +10,10 @@ use tokio::{
 };
 
 use super::super::{
-    Bound, Connections, Lifecycle, LifecycleReport, Outcome, Server, Serving, Shutdown, Step,
+    Bound, Connections, Lifecycle, LifecycleReport, Outcome, Serve, Serving, Shutdown, Step,
+    registrar::Registrar,
 };
-use crate::{Client, Error};
+use crate::{Client, Error, Instance, naming::AddressPolicy};
 
 pub(super) type Ended = JoinHandle<Result<LifecycleReport, Error>>;
 
@@ -51,6 +52,18 @@ impl World {
         serving.with_shutdown(&self.shutdown).without_signals()
     }
 
+    /// A registrar of a server that is reached at `ip`, as the route to Nacos says.
+    pub(super) fn routed(&self, ip: &str) -> Registrar {
+        let service = "orders".try_into().expect("valid");
+        let bound = "0.0.0.0:80".parse().expect("an address");
+        let policy = AddressPolicy::default();
+        let instance = Instance::new("", 0);
+        let mut registrar = Registrar::new(self.nacos.clone(), service, bound, &policy, instance)
+            .expect("nothing is asked for");
+        registrar.route_through(ip);
+        registrar
+    }
+
     pub(super) fn instances(&self) -> Vec<nacos_testkit::Instance> {
         self.server.instances("", "DEFAULT_GROUP", "orders")
     }
@@ -80,7 +93,7 @@ impl Line {
     }
 }
 
-impl Server for Line {
+impl Serve for Line {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -1,4 +1,4 @@
-//! The address under which others reach a server.
+//! Which address of a server is advertised: registered, for others to call.
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -11,36 +11,37 @@ use crate::{
     instance::check_ip,
 };
 
-/// What is known about a server's ip before a Nacos server is.
+/// What decides about the address, before a Nacos server is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wishes {
+pub(crate) struct AddressPolicy {
     /// What the program says.
-    pub(super) ip: Option<String>,
+    pub(crate) ip: Option<String>,
     /// What the environment says.
-    pub(super) environment: Option<String>,
+    pub(crate) environment: Option<String>,
     /// The port that others use, if it is not the listener's.
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
 }
 
-/// Where an ip comes from.
+/// Where an advertised ip comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Source {
+pub(crate) enum AddressSource {
     Option,
     Environment,
     Listener,
-    /// The way to the Nacos server leaves from it.
+    /// Packets to the Nacos server leave from it.
     Route,
 }
 
-impl Wishes {
-    /// The ip to register for a listener at `bound`; none if only the [way](towards) to the Nacos
-    /// server can tell.
+impl AddressPolicy {
+    /// The ip to advertise for a listener at `bound`; none if only the [route](local_ip_towards) to
+    /// the Nacos server can tell.
     ///
     /// # Errors
     ///
     /// Something was asked for that nobody could call, such as `0.0.0.0`, or that is no ip.
-    pub(super) fn ip(&self, bound: SocketAddr) -> Result<Option<(String, Source)>, Error> {
-        let named = [(&self.ip, Source::Option), (&self.environment, Source::Environment)];
+    pub(crate) fn ip(&self, bound: SocketAddr) -> Result<Option<(String, AddressSource)>, Error> {
+        let named =
+            [(&self.ip, AddressSource::Option), (&self.environment, AddressSource::Environment)];
         for (ip, source) in named {
             if let Some(ip) = ip {
                 check_ip(ip).map_err(|why| {
@@ -55,12 +56,12 @@ impl Wishes {
             }
         }
         let ip = bound.ip().to_canonical();
-        Ok((!ip.is_unspecified()).then(|| (ip.to_string(), Source::Listener)))
+        Ok((!ip.is_unspecified()).then(|| (ip.to_string(), AddressSource::Listener)))
     }
 }
 
 /// The local address from which packets to `server`, a `host:port`, leave.
-pub(super) async fn towards(server: &str) -> io::Result<IpAddr> {
+pub(crate) async fn local_ip_towards(server: &str) -> io::Result<IpAddr> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host(server).await? {
         match leaving_for(address).await {
@@ -92,36 +93,36 @@ mod tests {
 
     #[test]
     fn option_wins_over_environment_over_listener() {
-        let mut wishes = Wishes::default();
-        let ip = |wishes: &Wishes| wishes.ip(BOUND).expect("valid").expect("specified");
-        assert_eq!(ip(&wishes), ("10.0.0.7".to_owned(), Source::Listener));
-        wishes.environment = Some("10.0.0.8".to_owned());
-        assert_eq!(ip(&wishes), ("10.0.0.8".to_owned(), Source::Environment));
-        wishes.ip = Some("orders.example".to_owned());
-        assert_eq!(ip(&wishes), ("orders.example".to_owned(), Source::Option));
+        let mut policy = AddressPolicy::default();
+        let ip = |policy: &AddressPolicy| policy.ip(BOUND).expect("valid").expect("specified");
+        assert_eq!(ip(&policy), ("10.0.0.7".to_owned(), AddressSource::Listener));
+        policy.environment = Some("10.0.0.8".to_owned());
+        assert_eq!(ip(&policy), ("10.0.0.8".to_owned(), AddressSource::Environment));
+        policy.ip = Some("orders.example".to_owned());
+        assert_eq!(ip(&policy), ("orders.example".to_owned(), AddressSource::Option));
     }
 
     #[test]
     fn unspecified_address_is_never_registered() {
-        let mut wishes = Wishes::default();
-        assert_eq!(wishes.ip(UNSPECIFIED).expect("valid"), None);
-        wishes.environment = Some("0.0.0.0".to_owned());
-        assert_eq!(wishes.ip(BOUND).expect_err("refused").kind(), ErrorKind::InvalidOption);
+        let mut policy = AddressPolicy::default();
+        assert_eq!(policy.ip(UNSPECIFIED).expect("valid"), None);
+        policy.environment = Some("0.0.0.0".to_owned());
+        assert_eq!(policy.ip(BOUND).expect_err("refused").kind(), ErrorKind::InvalidOption);
         for ip in ["224.0.0.1", "10.0.0.1:80", "http://10.0.0.1", " 10.0.0.1"] {
-            let wishes = Wishes { ip: Some(ip.to_owned()), ..Wishes::default() };
-            assert_eq!(wishes.ip(BOUND).expect_err(ip).kind(), ErrorKind::InvalidOption, "{ip}");
+            let policy = AddressPolicy { ip: Some(ip.to_owned()), ..AddressPolicy::default() };
+            assert_eq!(policy.ip(BOUND).expect_err(ip).kind(), ErrorKind::InvalidOption, "{ip}");
         }
     }
 
     #[test]
     fn mapped_address_is_registered_as_what_it_is() {
         let bound = "[::ffff:10.0.0.7]:80".parse().expect("an address");
-        let (ip, _) = Wishes::default().ip(bound).expect("valid").expect("specified");
+        let (ip, _) = AddressPolicy::default().ip(bound).expect("valid").expect("specified");
         assert_eq!(ip, "10.0.0.7");
     }
 
     #[tokio::test]
-    async fn way_to_a_local_server_leaves_from_loopback() {
-        assert!(towards("127.0.0.1:8848").await.expect("a route").is_loopback());
+    async fn route_to_a_local_server_leaves_from_loopback() {
+        assert!(local_ip_towards("127.0.0.1:8848").await.expect("a route").is_loopback());
     }
 }

@@ -9,7 +9,6 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    builder::ClientBuilder,
     config::Configs,
     connection::{self, Connection, ShutdownReport},
     error::Error,
@@ -18,6 +17,7 @@ use crate::{
     live::Live,
     naming::Naming,
     state::SessionState,
+    time::LONGEST,
     vitals::Vitals,
 };
 
@@ -54,22 +54,6 @@ struct Shared {
 }
 
 impl Client {
-    /// Begins a client with nothing but defaults.
-    pub fn builder() -> ClientBuilder {
-        ClientBuilder::new()
-    }
-
-    /// Begins a client with what the `NACOS_*` variables of the environment say.
-    ///
-    /// What is set on the builder afterwards wins. See [`ClientBuilder::from_env`] for the names.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) for a value that cannot be read.
-    pub fn from_env() -> Result<ClientBuilder, Error> {
-        ClientBuilder::from_env()
-    }
-
     pub(crate) fn start(options: connection::Options) -> Result<Self, Error> {
         let connection = Connection::start(options)?;
         let session = Arc::new(SessionInspect::new(&connection));
@@ -112,13 +96,13 @@ impl Client {
     /// The namespace of documents whose key names none.
     #[must_use]
     pub fn config_namespace(&self) -> &Namespace {
-        &self.shared.connection.options.config_namespace
+        &self.shared.connection.options.session.config_namespace
     }
 
     /// The namespace of services whose key names none.
     #[must_use]
     pub fn naming_namespace(&self) -> &Namespace {
-        &self.shared.connection.options.naming_namespace
+        &self.shared.connection.options.session.naming_namespace
     }
 
     /// Ends the session: withdraws every claim, waits for the server to acknowledge that, at most
@@ -185,9 +169,6 @@ impl Client {
         self.shared.inspected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Longer deadlines than a month are none, and would overflow a clock.
-pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -240,9 +240,9 @@ impl Inspect for SessionInspect {
         Tree::branch([
             ("state", state_tree(&state)),
             ("servers", Tree::List(servers.collect())),
-            ("config_namespace", options.config_namespace.as_str().into()),
-            ("naming_namespace", options.naming_namespace.as_str().into()),
-            ("logs_in", options.credentials.is_some().into()),
+            ("config_namespace", options.session.config_namespace.as_str().into()),
+            ("naming_namespace", options.session.naming_namespace.as_str().into()),
+            ("logs_in", options.access.credentials.is_some().into()),
             ("held_services", Tree::List(held.collect())),
             ("vitals", vitals_tree(&vitals)),
         ])

@@ -110,6 +110,7 @@ mod tasks;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+mod time;
 mod transport;
 mod vitals;
 mod wire;

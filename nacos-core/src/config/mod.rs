@@ -92,7 +92,7 @@ impl Configs {
     ///
     /// Once polled, a dropped call may or may not have published.
     pub async fn publish(&self, publish: Publish) -> Result<(), Error> {
-        let key = publish.key.clone().resolve(&self.connection.options.config_namespace);
+        let key = publish.key.clone().resolve(&self.connection.options.session.config_namespace);
         let request: ConfigPublishRequest<'_> = publish.request(&key);
         match self.connection.call(Doing("publish", &key), &request, Repeat::IfUnsent).await? {
             Ok(_) => Ok(()),
@@ -146,7 +146,7 @@ impl Configs {
         InvalidName: From<K::Error>,
     {
         let key: ConfigKey = key.try_into().map_err(InvalidName::from)?;
-        Ok(key.resolve(&self.connection.options.config_namespace))
+        Ok(key.resolve(&self.connection.options.session.config_namespace))
     }
 }
 
@@ -156,7 +156,7 @@ fn refused(verb: &str, key: &ConfigKey, refusal: Refusal) -> Error {
 
 impl fmt::Debug for Configs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let namespace = &self.connection.options.config_namespace;
+        let namespace = &self.connection.options.session.config_namespace;
         f.debug_struct("Configs").field("namespace", namespace).finish_non_exhaustive()
     }
 }

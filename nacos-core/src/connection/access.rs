@@ -12,6 +12,16 @@ use crate::{
     transport::{CallError, Headers},
 };
 
+/// Who asks for access, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) credentials: Option<Arc<dyn Credentials>>,
+    /// The path below which servers answer HTTP; without slashes around it.
+    pub(crate) context_path: Arc<str>,
+    /// What requests carry came over HTTP from the servers.
+    pub(crate) logs_in_over_http: bool,
+}
+
 /// Asks the credentials, in a task of its own: they may be somebody else's code, which can delay
 /// the session by no means, nor end it. `place` is held while they are asked: nobody asks a second time meanwhile.
 pub(super) async fn log_in(

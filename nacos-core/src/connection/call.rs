@@ -45,7 +45,7 @@ impl Connection {
         request: &R,
         repeat: Repeat,
     ) -> Result<Result<R::Answer, Refusal>, Error> {
-        let deadline = Instant::now() + self.options.request_timeout;
+        let deadline = Instant::now() + self.options.session.request_timeout;
         let mut current = self.current.clone();
         let mut denied = false;
         let mut last_error = None;
@@ -90,7 +90,7 @@ impl Connection {
                     wire::DENIED if !denied => {
                         denied = true;
                         self.outbox.refused(serving.grant.clone());
-                        if self.options.credentials.is_none() {
+                        if self.options.access.credentials.is_none() {
                             return Ok(Err(demanding(refusal)));
                         }
                         return match timeout_at(deadline, renewed(&mut current, &serving)).await {

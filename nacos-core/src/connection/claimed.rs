@@ -112,7 +112,7 @@ impl Claimed {
             }
             ClaimState::Pending | ClaimState::Held => false,
         };
-        let within = self.connection.options.request_timeout;
+        let within = self.connection.options.session.request_timeout;
         let wait = async {
             tokio::select! {
                 biased;
@@ -147,7 +147,7 @@ impl Claimed {
         let (done, agreed) = oneshot::channel();
         self.is_withdrawn = true;
         self.connection.outbox.withdraw(self.guard, self.key.clone(), Some(done));
-        match timeout(self.connection.options.request_timeout, agreed).await {
+        match timeout(self.connection.options.session.request_timeout, agreed).await {
             // If nobody answers because the session has ended, so has the claim.
             Ok(_) => Ok(()),
             Err(_) => Err(self.connection.nobody_answered(doing)),

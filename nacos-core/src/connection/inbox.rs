@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::driver::ShutdownReport;
+use super::ShutdownReport;
 use crate::{
     credentials::Grant,
     instance::Instance,

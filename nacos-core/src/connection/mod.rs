@@ -1,5 +1,5 @@
 //! What all handles of a client share: requests go out here, claims are handed to the driver.
-mod access;
+pub(crate) mod access;
 mod call;
 mod claimed;
 mod driver;
@@ -8,6 +8,7 @@ mod inbox;
 mod locate;
 mod namespaces;
 mod services;
+mod shutdown;
 
 use std::sync::{
     Arc,
@@ -19,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::driver::ShutdownReport;
+pub use self::shutdown::ShutdownReport;
 pub(crate) use self::{call::Repeat, claimed::Claimed, grace::GRACE, services::Services};
 use self::{
     driver::{Current, Driver},
@@ -27,53 +28,35 @@ use self::{
     namespaces::Look,
 };
 use crate::{
-    credentials::Credentials,
     document::DocumentState,
     error::{Error, ErrorKind},
     instance::Instance,
-    key::{ConfigKey, Namespace, ServiceKey},
+    key::{ConfigKey, ServiceKey},
     live::{Live, live},
     locator::Locator,
     server::Server,
     service::Service,
-    session::{ClaimKey, GuardId, Patience},
+    session::{self, ClaimKey, GuardId},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::{self, Task},
-    transport::Dialer,
+    transport,
     vitals::Vitals,
 };
 
-/// What a connection is made of.
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+/// What a connection is made of, by the part that uses it.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// None if there is a locator.
     pub(crate) servers: Vec<Server>,
-    pub(crate) dialer: Dialer,
     pub(crate) locator: Option<Locator>,
-    pub(crate) config_namespace: Namespace,
-    pub(crate) naming_namespace: Namespace,
-    pub(crate) credentials: Option<Arc<dyn Credentials>>,
-    /// A server that refuses the login is not used without one.
-    pub(crate) require_login: bool,
-    /// Where to log in; without slashes around it.
-    pub(crate) context_path: Arc<str>,
-    pub(crate) app: String,
-    /// Messages of more bytes are not read.
-    pub(crate) receive_limit: usize,
+    pub(crate) session: session::Options,
+    pub(crate) transport: transport::Options,
+    pub(crate) access: access::Options,
     /// Characters of an instance's metadata.
     pub(crate) max_metadata: usize,
-    /// For all servers together.
-    pub(crate) connect_timeout: std::time::Duration,
-    /// For one request, its repetitions included.
-    pub(crate) request_timeout: std::time::Duration,
-    pub(crate) backoff_cap: std::time::Duration,
-    pub(crate) patience: Patience,
     /// The server is asked once whether it lists the namespaces.
     pub(crate) checks_namespaces: bool,
-    /// What requests carry came over HTTP from the servers.
-    pub(crate) logs_in_over_http: bool,
     /// The session has a thread of its own.
     pub(crate) dedicated_thread: bool,
 }
@@ -137,7 +120,7 @@ impl Connection {
             driver.run().await;
         };
         // A root: the span in which a client happens to be made may be over long before it.
-        let span = tracing::info_span!(parent: None, "nacos", app = %options.app);
+        let span = tracing::info_span!(parent: None, "nacos", app = %options.session.app);
         let driver = if options.dedicated_thread {
             tasks::spawn_on_thread("nacos", span, running).map_err(|error| {
                 Error::new(ErrorKind::InvalidOption, "give the session a thread").because(error)

@@ -39,14 +39,15 @@ impl Look {
         current: watch::Receiver<Current>,
         servers: Live<Vec<Server>>,
     ) -> Option<Self> {
-        let mut wanted = vec![options.config_namespace.clone(), options.naming_namespace.clone()];
+        let (session, access) = (&options.session, &options.access);
+        let mut wanted = vec![session.config_namespace.clone(), session.naming_namespace.clone()];
         wanted.dedup();
         wanted.retain(|namespace| !namespace.is_default());
         (options.checks_namespaces && !wanted.is_empty()).then(|| Self {
             wanted,
-            dialer: options.dialer.clone(),
-            context_path: Arc::clone(&options.context_path),
-            shows_token: options.logs_in_over_http,
+            dialer: options.transport.dialer.clone(),
+            context_path: Arc::clone(&access.context_path),
+            shows_token: access.logs_in_over_http,
             current,
             servers,
         })

@@ -1,5 +1,11 @@
 //! A server's life, from its first connection to its last.
-use std::{convert::Infallible, error::Error as StdError, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    future::{Future, IntoFuture},
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use tokio::{sync::oneshot, time::Instant};
 use tracing::info;
@@ -16,8 +22,17 @@ use crate::{
     error::{Error, ErrorKind},
 };
 
+impl<S: Serve> IntoFuture for Serving<S> {
+    type Output = Result<LifecycleReport, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(run(self))
+    }
+}
+
 /// Runs a server to its end. Dropping the future cuts its connections.
-pub(super) async fn run<S: Serve>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
+async fn run<S: Serve>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
     let Serving { server, lifecycle, service, options } = serving;
     let service = service?;
     let failed = |why: Box<dyn StdError + Send + Sync>| {

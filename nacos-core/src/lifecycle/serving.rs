@@ -1,19 +1,12 @@
 //! A server with everything it needs to know before it runs.
 use std::{
-    error::Error as StdError,
-    fmt,
-    future::{Future, IntoFuture},
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    time::Duration,
+    error::Error as StdError, fmt, future::Future, io, net::SocketAddr, pin::Pin, time::Duration,
 };
 
 use tracing::warn;
 
-use super::{Connections, Lifecycle, LifecycleReport, Shutdown, run};
+use super::{Connections, Lifecycle, Shutdown};
 use crate::{
-    error::Error,
     instance::Instance,
     key::{ClusterName, InvalidName, ServiceKey},
     link_variable::is_link,
@@ -224,15 +217,6 @@ impl<S> Serving<S> {
     pub fn keep_client(mut self) -> Self {
         self.options.keeps_client = true;
         self
-    }
-}
-
-impl<S: Serve> IntoFuture for Serving<S> {
-    type Output = Result<LifecycleReport, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(run::run(self))
     }
 }
 

@@ -131,7 +131,7 @@ impl Naming {
         page: u32,
         page_size: u32,
     ) -> Result<ServicePage, Error> {
-        let namespace = self.connection.options.naming_namespace.as_str();
+        let namespace = self.connection.options.session.naming_namespace.as_str();
         let request = ServiceListRequest::new(namespace, group.as_str(), page, page_size);
         let doing = Doing("list the services of", group);
         match self.connection.call(&doing, &request, Repeat::Freely).await? {
@@ -216,7 +216,7 @@ impl Naming {
         InvalidName: From<K::Error>,
     {
         let key: ServiceKey = service.try_into().map_err(InvalidName::from)?;
-        Ok(key.resolve(&self.connection.options.naming_namespace))
+        Ok(key.resolve(&self.connection.options.session.naming_namespace))
     }
 }
 
@@ -236,7 +236,7 @@ fn refused(verb: &str, key: &ServiceKey, refusal: Refusal) -> Error {
 
 impl fmt::Debug for Naming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let namespace = &self.connection.options.naming_namespace;
+        let namespace = &self.connection.options.session.naming_namespace;
         f.debug_struct("Naming").field("namespace", namespace).finish_non_exhaustive()
     }
 }

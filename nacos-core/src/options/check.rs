@@ -7,12 +7,13 @@ use super::{
     tls,
 };
 use crate::{
-    client::LONGEST,
-    connection,
+    connection::{self, access::Options as AccessOptions},
     credentials::Credentials,
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
-    session::Patience,
+    session::{self, Patience},
+    time::LONGEST,
+    transport,
 };
 
 /// What the options say, with every default filled in. `own` credentials take the place of what
@@ -35,23 +36,25 @@ pub(crate) fn prepare(
     let logs_in_over_http = own.is_none() && options.username.is_some();
     let Place { servers, locator, path } = locate::servers(&options, &naming_namespace)?;
     let (dialer, certificates) = tls::dialer(&options, &servers, locator.as_ref())?;
-    let options = connection::Options {
+    let access = AccessOptions {
+        credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,
+        context_path: access::context_path(&options, path)?,
+        logs_in_over_http,
+    };
+    let transport = transport::Options {
         dialer,
-        servers,
-        locator,
+        connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
+        receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
+    };
+    let session = session::Options {
         config_namespace,
         naming_namespace,
-        context_path: access::context_path(&options, path)?,
-        require_login: options.require_login.unwrap_or(false),
-        credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
-        receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
-        max_metadata: options.max_metadata.unwrap_or(MAX_METADATA),
-        connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
+        client_id: format!("{:016x}", fastrand::u64(..)),
+        has_credentials: access.credentials.is_some(),
+        require_login: options.require_login.unwrap_or(false),
         request_timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT).min(LONGEST),
-        checks_namespaces: options.check_namespaces.unwrap_or(true),
-        logs_in_over_http,
-        dedicated_thread: options.dedicated_thread.unwrap_or(false),
+        refresh: locator.as_ref().map(|locator| locator.refresh),
         patience: Patience {
             quiet: (options.health_check_interval.unwrap_or(DEFAULT.quiet))
                 .clamp(Duration::from_millis(100), LONGEST),
@@ -60,6 +63,16 @@ pub(crate) fn prepare(
         },
         // Below that, a server that is gone would be asked in a hot loop.
         backoff_cap: options.backoff_cap.unwrap_or(BACKOFF_CAP).clamp(MIN_BACKOFF_CAP, LONGEST),
+    };
+    let options = connection::Options {
+        servers,
+        locator,
+        session,
+        transport,
+        access,
+        max_metadata: options.max_metadata.unwrap_or(MAX_METADATA),
+        checks_namespaces: options.check_namespaces.unwrap_or(true),
+        dedicated_thread: options.dedicated_thread.unwrap_or(false),
     };
     Ok((options, certificates))
 }
@@ -112,7 +125,7 @@ mod tests {
                 ("health_check_interval", quiet),
                 ("suspect_after", suspect),
             ]);
-            let patience = check(given, None).expect("valid").patience;
+            let patience = check(given, None).expect("valid").session.patience;
             (patience.quiet, patience.suspect)
         };
         let ms = Duration::from_millis;
@@ -139,7 +152,7 @@ mod tests {
     fn path_behind_an_address_is_the_context_path_and_contradicts_no_other() {
         let path = |fields: &[(&str, &str)]| {
             let checked = check(options(fields), None).map_err(|error| format!("{error:?}"))?;
-            Ok::<_, String>(checked.context_path.to_string())
+            Ok::<_, String>(checked.access.context_path.to_string())
         };
         let behind = ("server_addr", "http://a:8848/env/,b:8848");
         assert_eq!(path(&[("server_addr", "a")]).expect("valid"), "nacos");
@@ -159,7 +172,7 @@ mod tests {
             ("namespace", "common"),
             ("naming_namespace", "services"),
         ];
-        let checked = check(options(&fields), None).expect("valid");
+        let checked = check(options(&fields), None).expect("valid").session;
         assert_eq!(checked.config_namespace.as_str(), "common");
         assert_eq!(checked.naming_namespace.as_str(), "services");
     }
@@ -170,7 +183,7 @@ mod tests {
             let mut options = options(&[("server_addr", "localhost")]);
             options.backoff_cap = Some(given);
             options.request_timeout = Some(given);
-            let checked = check(options, None).expect("valid");
+            let checked = check(options, None).expect("valid").session;
             assert_eq!(checked.backoff_cap, cap);
             assert!(checked.request_timeout <= LONGEST);
         }

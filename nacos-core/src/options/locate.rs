@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use super::{ClientOptions, invalid};
 use crate::{
-    client::LONGEST,
     error::Error,
     key::Namespace,
     locator::{Details, Endpoint, Locator, Source},
     secret::Secret,
     server::Server,
+    time::LONGEST,
 };
 
 /// Where the servers are.

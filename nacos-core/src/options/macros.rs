@@ -1,7 +1,35 @@
 //! What a row of the table expands to.
 
-/// Makes of the table: the fields of `ClientOptions`, the setters of the builder, and the rows by
-/// which files and the environment are read.
+/// The type of a value, by the word that the table has for it.
+macro_rules! value {
+    (text) => {
+        String
+    };
+    (secret) => {
+        crate::Secret
+    };
+    (port) => {
+        u16
+    };
+    (bytes) => {
+        usize
+    };
+    (count) => {
+        usize
+    };
+    (time) => {
+        std::time::Duration
+    };
+    (flag) => {
+        bool
+    };
+    (tls_version) => {
+        crate::TlsVersion
+    };
+}
+
+/// Makes of the table: the fields of `ClientOptions`, and the rows by which files and the
+/// environment are read.
 macro_rules! options {
     ($(
         $(#[doc = $doc:literal])+
@@ -20,7 +48,7 @@ macro_rules! options {
         #[derive(Clone, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct ClientOptions {
-            $( $(#[doc = $doc])+ pub $name: Option<options!(@type $kind)>, )+
+            $( $(#[doc = $doc])+ pub $name: Option<value!($kind)>, )+
         }
 
         impl ClientOptions {
@@ -37,11 +65,6 @@ macro_rules! options {
                 $( shown.field(stringify!($name), &options!(@debug $kind self.$name)); )+
                 shown.finish()
             }
-        }
-
-        /// One setter an option.
-        impl crate::builder::ClientBuilder {
-            $( options!(@setter $kind $name [$($doc)+] $default); )+
         }
 
         pub(crate) const OPTIONS: &[super::Row] = &[
@@ -67,14 +90,6 @@ macro_rules! options {
         ];
     };
 
-    (@type text) => { String };
-    (@type secret) => { crate::Secret };
-    (@type port) => { u16 };
-    (@type bytes) => { usize };
-    (@type count) => { usize };
-    (@type time) => { std::time::Duration };
-    (@type flag) => { bool };
-    (@type tls_version) => { crate::TlsVersion };
 
     (@unit seconds) => { "s" };
     (@unit millis) => { "ms" };
@@ -102,34 +117,7 @@ macro_rules! options {
     (@read time $given:ident) => { $given.time() };
     (@read flag $given:ident) => { $given.flag() };
     (@read tls_version $given:ident) => { $given.tls_version() };
-
-    (@setter text $name:ident [$($doc:literal)+] $default:literal) => {
-        $(#[doc = $doc])+
-        ///
-        #[doc = concat!(" Default: ", $default, ".")]
-        pub fn $name(mut self, value: impl Into<String>) -> Self {
-            self.options.$name = Some(value.into());
-            self
-        }
-    };
-    (@setter secret $name:ident [$($doc:literal)+] $default:literal) => {
-        $(#[doc = $doc])+
-        ///
-        #[doc = concat!(" Default: ", $default, ".")]
-        pub fn $name(mut self, value: impl Into<crate::Secret>) -> Self {
-            self.options.$name = Some(value.into());
-            self
-        }
-    };
-    (@setter $kind:ident $name:ident [$($doc:literal)+] $default:literal) => {
-        $(#[doc = $doc])+
-        ///
-        #[doc = concat!(" Default: ", $default, ".")]
-        pub fn $name(mut self, value: options!(@type $kind)) -> Self {
-            self.options.$name = Some(value);
-            self
-        }
-    };
 }
 
 pub(super) use options;
+pub(crate) use value;

@@ -24,7 +24,8 @@ pub use self::table::ClientOptions;
 pub(crate) use self::{
     check::{check, prepare},
     given::Given,
-    table::OPTIONS,
+    macros::value,
+    table::{OPTIONS, table},
     tls::Certificates,
     typos::variable as misspelt_variable,
 };

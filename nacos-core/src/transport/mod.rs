@@ -24,6 +24,8 @@ mod socket;
 mod stream;
 mod tls;
 
+use std::time::Duration;
+
 pub use self::tls::TlsVersion;
 pub(crate) use self::{
     calls::Caller,
@@ -36,3 +38,13 @@ pub(crate) use self::{
     stream::{Push, Pushes},
     tls::{ClientFiles, Tls, TlsSettings},
 };
+
+/// How connections are opened and read.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) dialer: Dialer,
+    /// For all servers together.
+    pub(crate) connect_timeout: Duration,
+    /// Messages of more bytes are not read.
+    pub(crate) receive_limit: usize,
+}

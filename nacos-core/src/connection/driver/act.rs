@@ -24,7 +24,7 @@ impl Driver {
             Action::Dial { link, server, within } => {
                 let (owner, mut abandoned) = oneshot::channel();
                 self.links.insert(link, Open::Dialling { _owner: owner });
-                let (dialer, limit) = (self.dialer.clone(), self.receive_limit);
+                let (dialer, limit) = (self.transport.dialer.clone(), self.transport.receive_limit);
                 self.jobs.push(Box::pin(async move {
                     tokio::select! {
                         biased;
@@ -76,10 +76,11 @@ impl Driver {
             Action::Close { link } => drop(self.links.remove(&link)),
             Action::Locate => self.locate(),
             Action::Login { refused } => {
-                let (dialer, credentials) = (self.dialer.clone(), self.credentials.clone());
+                let (dialer, credentials) =
+                    (self.transport.dialer.clone(), self.access.credentials.clone());
                 let mut servers = (*self.views.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
-                let context_path = Arc::clone(&self.context_path);
+                let context_path = Arc::clone(&self.access.context_path);
                 let within = self.login_within();
                 let context = GrantContext { servers, dialer, refused, context_path, within };
                 let (alone, place) = (self.meters.dedicated_thread, Arc::clone(&self.asking));
@@ -93,7 +94,7 @@ impl Driver {
     /// How long one server is waited for: at first as long as `connect` is, and twice as long after
     /// each login that nobody answered. Machines that start together are slow together.
     fn login_within(&self) -> Duration {
-        let first = self.connect_timeout.max(LOGIN_AT_LEAST);
+        let first = self.transport.connect_timeout.max(LOGIN_AT_LEAST);
         first.saturating_mul(2_u32.saturating_pow(self.slow_logins)).min(LOGIN_TIMEOUT)
     }
 

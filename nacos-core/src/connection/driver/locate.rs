@@ -58,7 +58,7 @@ impl Located {
 impl Driver {
     pub(super) fn locate(&mut self) {
         let Some(locator) = self.located.locator.clone() else { return };
-        let dialer = self.dialer.clone();
+        let dialer = self.transport.dialer.clone();
         self.jobs.push(Box::pin(async move { Report::Located(locate(&dialer, &locator).await) }));
     }
 

@@ -26,7 +26,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{Mutex, oneshot, watch},
     task::coop::consume_budget,
-    time::{Duration, Instant, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
@@ -34,20 +34,21 @@ use self::locate::Located;
 use self::meters::Meters;
 use self::report::Report;
 use super::{
-    Options, Services,
+    Options, Services, ShutdownReport,
+    access::Options as AccessOptions,
     inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, is_same, push_awaited},
 };
 use crate::{
-    credentials::{Credentials, Grant},
+    credentials::Grant,
     document::DocumentState,
     key::ConfigKey,
     live::LiveWriter,
     server::Server,
-    session::{self, ClaimKey, Event, GuardId, LinkId, Session},
+    session::{ClaimKey, Event, GuardId, LinkId, Session},
     state::{ClaimState, SessionState},
     store::Store,
     tasks::Task,
-    transport::{Dialer, Link},
+    transport::{self, Link},
     vitals::Vitals,
 };
 
@@ -109,20 +110,6 @@ pub(super) struct Views {
     pub(super) services: Arc<Services>,
 }
 
-/// How a shutdown went.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Claims that the server acknowledged as withdrawn.
-    pub withdrawn: usize,
-    /// Claims that were not acknowledged in time; closing the connection withdrew them too.
-    pub unacknowledged: usize,
-    /// How long the withdrawals took.
-    pub withdrawing: Duration,
-    /// How long closing the sockets took.
-    pub closing: Duration,
-}
-
 /// See the [module documentation](self).
 pub(super) struct Driver {
     session: Session,
@@ -163,13 +150,10 @@ pub(super) struct Driver {
     meters: Meters,
     located: Located,
 
-    dialer: Dialer,
-    credentials: Option<Arc<dyn Credentials>>,
+    transport: transport::Options,
+    access: AccessOptions,
     /// Held while the credentials are asked.
     asking: Arc<Mutex<()>>,
-    context_path: Arc<str>,
-    connect_timeout: Duration,
-    receive_limit: usize,
 }
 
 /// A connection of the session's, from the moment it is dialled.
@@ -196,21 +180,9 @@ type Job = Pin<Box<dyn Future<Output = Report> + Send>>;
 
 impl Driver {
     pub(super) fn new(options: &Options, inbox: Inbox, views: Views) -> Self {
-        let session_options = session::Options {
-            config_namespace: options.config_namespace.clone(),
-            naming_namespace: options.naming_namespace.clone(),
-            app: options.app.clone(),
-            client_id: format!("{:016x}", fastrand::u64(..)),
-            has_credentials: options.credentials.is_some(),
-            require_login: options.require_login,
-            backoff_cap: options.backoff_cap,
-            patience: options.patience,
-            request_timeout: options.request_timeout,
-            refresh: options.locator.as_ref().map(|locator| locator.refresh),
-        };
         let jitter = Box::new(fastrand::f64);
         Self {
-            session: Session::new(now(), options.servers.clone(), session_options, jitter),
+            session: Session::new(now(), options.servers.clone(), options.session.clone(), jitter),
             inbox,
             views,
             guards: HashMap::new(),
@@ -235,13 +207,10 @@ impl Driver {
             moves: Seldom::every(WARNING_EVERY),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
-            dialer: options.dialer.clone(),
             located: Located::new(options.locator.clone()),
-            credentials: options.credentials.clone(),
+            transport: options.transport.clone(),
+            access: options.access.clone(),
             asking: Arc::default(),
-            context_path: Arc::clone(&options.context_path),
-            connect_timeout: options.connect_timeout,
-            receive_limit: options.receive_limit,
         }
     }
 

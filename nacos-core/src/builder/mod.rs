@@ -1,4 +1,8 @@
 //! The builder of a client, whose options are checked when it connects.
+mod setters;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
@@ -124,7 +128,7 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client, Error> {
         let (options, certificates) =
             options::prepare(self.options.or(*self.environment), self.credentials)?;
-        let deadline = Instant::now() + options.connect_timeout;
+        let deadline = Instant::now() + options.transport.connect_timeout;
         let doing = format!("connect to {}", options.server_names());
         if let Some(certificates) = certificates {
             let reading = tasks::blocking(move || certificates.read());
@@ -134,7 +138,7 @@ impl ClientBuilder {
             };
             outcome?;
         }
-        let asks_who = options.credentials.is_some();
+        let asks_who = options.access.credentials.is_some();
         let client = Client::start(options)?;
         if !asks_who {
             // Somewhat earlier: that the answer is late is no reason not to be connected.
@@ -198,114 +202,25 @@ impl ClientBuilder {
     }
 }
 
+impl Client {
+    /// Begins a client with nothing but defaults.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// Begins a client with what the `NACOS_*` variables of the environment say.
+    ///
+    /// What is set on the builder afterwards wins. See [`ClientBuilder::from_env`] for the names.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) for a value that cannot be read.
+    pub fn from_env() -> Result<ClientBuilder, Error> {
+        ClientBuilder::from_env()
+    }
+}
+
 /// What is often overlooked where no connection comes up.
 const HINT: &str = "; a client talks to the main port + 1000 (gRPC), logs in at the main port, and \
      speaks TLS only if told to (`tls`)";
 const NOBODY: &str = "no server answered in time";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{credentials::StaticToken, locator::Source};
-
-    /// A builder made from an environment of exactly these.
-    fn in_environment(variables: &[(&str, &str)]) -> ClientBuilder {
-        let environment = Box::new(env::of(variables).expect("readable"));
-        ClientBuilder { environment, ..ClientBuilder::new() }
-    }
-
-    fn checked(builder: ClientBuilder) -> connection::Options {
-        builder.check().unwrap_or_else(|error| panic!("{error:?}"))
-    }
-
-    #[test]
-    fn servers_named_in_code_beat_those_of_the_environment() {
-        let environment = in_environment(&[
-            ("NACOS_ENDPOINT", "http://jmenv/list"),
-            ("NACOS_ENDPOINT_QUERY", "token=t"),
-        ]);
-        let options = checked(environment.clone().server_addr("a:1"));
-        assert_eq!((options.server_names().as_str(), options.locator.is_none()), ("a:1", true));
-        let options = checked(environment.clone().server_dns("nacos"));
-        assert!(matches!(options.locator.expect("a name").source, Source::Name(_)));
-        let options = checked(environment);
-        assert!(matches!(options.locator.expect("an endpoint").source, Source::Endpoint(_)));
-        let options = checked(in_environment(&[("NACOS_SERVER_ADDR", "b:1")]).server_addr("a:1"));
-        assert_eq!(options.server_names(), "a:1");
-    }
-
-    #[test]
-    fn namespace_in_code_beats_every_namespace_of_the_environment() {
-        let environment = in_environment(&[
-            ("NACOS_SERVER_ADDR", "a"),
-            ("NACOS_CONFIG_NAMESPACE", "prod"),
-            ("ALIBABA_ALIWARE_NAMESPACE", "theirs"),
-        ]);
-        let namespaces = |builder: ClientBuilder| {
-            let options = checked(builder);
-            let text = |namespace: &crate::Namespace| namespace.as_str().to_owned();
-            (text(&options.config_namespace), text(&options.naming_namespace))
-        };
-        let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
-        assert_eq!(namespaces(environment.clone()), pair("prod", "theirs"));
-        assert_eq!(namespaces(environment.clone().namespace("dev")), pair("dev", "dev"));
-        assert_eq!(namespaces(environment.naming_namespace("dev")), pair("prod", "dev"));
-    }
-
-    #[test]
-    fn credentials_in_code_beat_those_of_another_kind_in_the_environment() {
-        let environment = in_environment(&[
-            ("NACOS_SERVER_ADDR", "a"),
-            ("NACOS_ACCESS_TOKEN_FILE", "/token"),
-            ("NACOS_APP", "orders"),
-        ]);
-        let options = checked(environment.clone().credentials("nacos", "nacos"));
-        let who = format!("{:?}", options.credentials);
-        assert!(who.contains("UserPassword"), "{who}");
-        assert_eq!(options.app, "orders", "what is not contradicted stays");
-        let who = format!("{:?}", checked(environment.access_token("t")).credentials);
-        assert!(who.contains("StaticToken") && !who.contains("/token"), "{who}");
-    }
-
-    #[test]
-    fn tls_switched_off_in_code_beats_all_that_the_environment_says_about_it() {
-        let environment = in_environment(&[
-            ("NACOS_SERVER_ADDR", "a"),
-            ("nacos_remote_client_rpc_tls_enable", "true"),
-            ("nacos_remote_client_rpc_tls_trustAll", "true"),
-            ("NACOS_TLS_CA_FILE", "/there/is/no/such/file"),
-        ]);
-        assert!(environment.clone().check().is_err());
-        let options = checked(environment.tls(false));
-        assert!(!options.dialer.secures_grpc(&options.servers[0]));
-    }
-
-    #[test]
-    fn options_of_a_file_stand_between_code_and_the_environment() {
-        let file = r#"{"serverAddr": "file", "app": "file", "request-timeout": "3s"}"#;
-        let file = serde_json::from_str(file).expect("readable");
-        let builder = in_environment(&[
-            ("NACOS_ENDPOINT", "jmenv"),
-            ("NACOS_APP", "environment"),
-            ("NACOS_SUSPECT_AFTER", "2s"),
-        ]);
-        let options = checked(builder.options(file).app("code"));
-        assert_eq!((options.server_names().as_str(), options.app.as_str()), ("file:8848", "code"));
-        assert_eq!(options.request_timeout, std::time::Duration::from_secs(3));
-        assert_eq!(options.patience.suspect, std::time::Duration::from_secs(2));
-    }
-
-    #[test]
-    fn own_credentials_take_the_place_of_what_options_say_right_or_wrong() {
-        let builder = ClientBuilder::new().server_addr("a");
-        for builder in [
-            builder.clone().username("nobody knows the password"),
-            builder.clone().username("nacos").access_token("a"),
-            builder.access_key("only half of it"),
-        ] {
-            assert!(builder.clone().check().is_err());
-            let checked = builder.with_credentials(StaticToken::new("a")).check().expect("valid");
-            assert!(format!("{:?}", checked.credentials).contains("StaticToken"));
-        }
-    }
-}

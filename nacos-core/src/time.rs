@@ -1,5 +1,10 @@
-//! Bounds of times.
+//! Bounds and growth of times.
 use std::time::Duration;
 
 /// Longer deadlines than a month are none, and would overflow a clock.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// `first`, doubled `times` times, at most `cap`.
+pub(crate) fn doubled(first: Duration, times: u32, cap: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times)).min(cap)
+}

@@ -10,10 +10,7 @@ use crate::{
     document::Document,
     error::{Doing, Error, ErrorKind},
     key::{ConfigKey, InvalidName},
-    wire::{
-        Refusal,
-        config::{ConfigPublishRequest, ConfigQueryRequest, ConfigRemoveRequest},
-    },
+    wire::config::{ConfigPublishRequest, ConfigQueryRequest, ConfigRemoveRequest},
 };
 
 /// The configuration service, through one client. Cheap to clone.
@@ -70,7 +67,7 @@ impl Configs {
                 Error::new(ErrorKind::Protocol, Doing("get", &key)).because(failure)
             }),
             Err(refusal) if refusal.says_absent() => Ok(None),
-            Err(refusal) => Err(refused("get", &key, refusal)),
+            Err(refusal) => Err(refusal.into_error(Doing("get", &key))),
         }
     }
 
@@ -96,7 +93,7 @@ impl Configs {
         let request: ConfigPublishRequest<'_> = publish.request(&key);
         match self.connection.call(Doing("publish", &key), &request, Repeat::IfUnsent).await? {
             Ok(_) => Ok(()),
-            Err(refusal) => Err(refused("publish", &key, refusal)),
+            Err(refusal) => Err(refusal.into_error(Doing("publish", &key))),
         }
     }
 
@@ -118,7 +115,7 @@ impl Configs {
         let request = ConfigRemoveRequest::new(&key);
         match self.connection.call(Doing("remove", &key), &request, Repeat::IfUnsent).await? {
             Ok(_) => Ok(()),
-            Err(refusal) => Err(refused("remove", &key, refusal)),
+            Err(refusal) => Err(refusal.into_error(Doing("remove", &key))),
         }
     }
 
@@ -148,10 +145,6 @@ impl Configs {
         let key: ConfigKey = key.try_into().map_err(InvalidName::from)?;
         Ok(key.resolve(&self.connection.options.session.config_namespace))
     }
-}
-
-fn refused(verb: &str, key: &ConfigKey, refusal: Refusal) -> Error {
-    Error::new(refusal.kind(), Doing(verb, key)).with_code(refusal.code).because(refusal)
 }
 
 impl fmt::Debug for Configs {

@@ -105,11 +105,7 @@ impl Connection {
                     _ if refusal.says_being_modified() && repeat == Repeat::Freely => {
                         let pause = conflict_delay(conflicts, fastrand::f64());
                         conflicts = conflicts.saturating_add(1);
-                        last_error = Some(
-                            Error::new(refusal.kind(), &doing)
-                                .with_code(refusal.code)
-                                .because(refusal),
-                        );
+                        last_error = Some(refusal.into_error(&doing));
                         sleep_until(deadline.min(Instant::now() + pause)).await;
                         continue;
                     }

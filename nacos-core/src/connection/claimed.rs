@@ -175,6 +175,5 @@ fn refusal(state: &ClaimState) -> Option<Refusal> {
 }
 
 fn refusal_error(doing: &str, state: &ClaimState) -> Option<Error> {
-    let refusal = refusal(state)?;
-    Some(Error::new(refusal.kind(), doing).with_code(refusal.code).because(refusal))
+    Some(refusal(state)?.into_error(doing))
 }

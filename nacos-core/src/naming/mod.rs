@@ -13,10 +13,7 @@ use crate::{
     instance::Instance,
     key::{Group, InvalidName, ServiceKey},
     service::Service,
-    wire::{
-        Refusal,
-        naming::{PersistentInstanceRequest, ServiceListRequest, ServiceQueryRequest},
-    },
+    wire::naming::{PersistentInstanceRequest, ServiceListRequest, ServiceQueryRequest},
 };
 
 /// The naming service, through one client. Cheap to clone.
@@ -109,7 +106,7 @@ impl Naming {
                 .service_info
                 .into_service(key.clone())
                 .unwrap_or_else(|| Service::new(key, Vec::new(), false))),
-            Err(refusal) => Err(refused("query", &key, refusal)),
+            Err(refusal) => Err(refusal.into_error(Doing("query", &key))),
         }
     }
 
@@ -136,9 +133,7 @@ impl Naming {
         let doing = Doing("list the services of", group);
         match self.connection.call(&doing, &request, Repeat::Freely).await? {
             Ok(answer) => Ok(ServicePage { total: answer.count, names: answer.service_names }),
-            Err(refusal) => {
-                Err(Error::new(refusal.kind(), doing).with_code(refusal.code).because(refusal))
-            }
+            Err(refusal) => Err(refusal.into_error(doing)),
         }
     }
 
@@ -204,9 +199,7 @@ impl Naming {
         // Keyed by address on the server: doing it twice is doing it once.
         match self.connection.call(&doing, request, Repeat::Freely).await? {
             Ok(_) => Ok(()),
-            Err(refusal) => {
-                Err(Error::new(refusal.kind(), doing).with_code(refusal.code).because(refusal))
-            }
+            Err(refusal) => Err(refusal.into_error(doing)),
         }
     }
 
@@ -228,10 +221,6 @@ pub struct ServicePage {
     pub total: u64,
     /// The names on this page, without their group, as other clients chose them.
     pub names: Vec<String>,
-}
-
-fn refused(verb: &str, key: &ServiceKey, refusal: Refusal) -> Error {
-    Error::new(refusal.kind(), Doing(verb, key)).with_code(refusal.code).because(refusal)
 }
 
 impl fmt::Debug for Naming {

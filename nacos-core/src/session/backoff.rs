@@ -1,6 +1,8 @@
 //! How long to wait between two attempts. Pure: jitter comes in as an argument.
 use std::time::Duration;
 
+use crate::time::doubled;
+
 /// The delay before attempt number `attempt` (from 0) of an outage that has lasted `outage`.
 ///
 /// 50 ms × 2ⁿ with full jitter, capped at 250 ms during the first 75 s, so that a server that was
@@ -13,7 +15,7 @@ pub(crate) fn reconnect_delay(
     jitter: f64,
 ) -> Duration {
     let cap = if outage < EAGER { EAGER_CAP.min(cap) } else { cap };
-    exponential(FIRST, attempt, cap).mul_f64(jitter.clamp(0.0, 1.0))
+    doubled(FIRST, attempt, cap).mul_f64(jitter.clamp(0.0, 1.0))
 }
 
 /// The delay before a refused claim or query is sent again.
@@ -21,7 +23,7 @@ pub(crate) fn reconnect_delay(
 /// 500 ms × 2ⁿ up to 60 s, of which at least half is kept: an overloaded server gains nothing from
 /// a retry that follows at once.
 pub(crate) fn retry_delay(attempt: u32, jitter: f64) -> Duration {
-    at_least_half(exponential(RETRY_FIRST, attempt, RETRY_CAP), jitter)
+    at_least_half(doubled(RETRY_FIRST, attempt, RETRY_CAP), jitter)
 }
 
 /// The delay before a server that serves is left for another, after `moves` in a row that were in
@@ -30,14 +32,14 @@ pub(crate) fn retry_delay(attempt: u32, jitter: f64) -> Duration {
 pub(crate) fn move_delay(moves: u32, jitter: f64) -> Duration {
     match moves {
         0 => MOVE_WITHIN.mul_f64(jitter.clamp(0.0, 1.0)),
-        _ => at_least_half(exponential(MOVE_WITHIN, moves, MOVE_CAP), jitter),
+        _ => at_least_half(doubled(MOVE_WITHIN, moves, MOVE_CAP), jitter),
     }
 }
 
 /// The delay before a document that is just being replaced is asked for again: by each of the
 /// thousands that have heard of it at the same moment.
 pub(crate) fn conflict_delay(attempt: u32, jitter: f64) -> Duration {
-    at_least_half(exponential(FIRST, attempt, CONFLICT_CAP), jitter)
+    at_least_half(doubled(FIRST, attempt, CONFLICT_CAP), jitter)
 }
 
 /// The delay before a document is asked for again to which nobody may listen: 30 s, give or take a
@@ -54,7 +56,7 @@ pub(crate) fn denied_delay(jitter: f64) -> Duration {
 /// The delay before a login that was refused, and may be granted soon, is tried again: 1, 2, 4, 5,
 /// 5 … s, give or take a fifth.
 pub(crate) fn refused_delay(attempt: u32, jitter: f64) -> Duration {
-    let delay = exponential(REFUSED_FIRST, attempt, REFUSED_CAP);
+    let delay = doubled(REFUSED_FIRST, attempt, REFUSED_CAP);
     delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
 }
 
@@ -63,11 +65,7 @@ pub(crate) fn refused_delay(attempt: u32, jitter: f64) -> Duration {
 ///
 /// The address server is the same for all clients, and mostly has no news for them.
 pub(crate) fn locate_delay(attempt: u32, every: Duration) -> Duration {
-    exponential(LOCATE_FIRST, attempt, every)
-}
-
-fn exponential(first: Duration, attempt: u32, cap: Duration) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(attempt)).min(cap)
+    doubled(LOCATE_FIRST, attempt, every)
 }
 
 fn at_least_half(delay: Duration, jitter: f64) -> Duration {

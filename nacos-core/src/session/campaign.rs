@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{server::Server, transport::Within};
+use crate::{server::Server, time::doubled, transport::Within};
 
 /// One pass over the cluster that ends with the first connection that comes up.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Campaign {
     /// The first one is short, so that servers that are gone cost little; whoever is only slow is
     /// reached by a later one.
     pub(crate) fn new(now: Instant, servers: Vec<Server>, attempts: u32) -> Self {
-        let patience = STEP.saturating_mul(2_u32.saturating_pow(attempts)).min(LONGEST_STEP);
+        let patience = doubled(STEP, attempts, LONGEST_STEP);
         let all = DEADLINE.max(2 * patience);
         Self {
             waiting: servers.into(),

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub(crate) use self::{ability::Ability, payload::Payload};
 use crate::{
-    error::{ErrorKind, clip},
+    error::{Error, ErrorKind, clip},
     resource::Resource,
 };
 
@@ -171,6 +171,11 @@ pub(crate) fn parse<T: DeserializeOwned>(payload: &Payload) -> Result<T, Failure
 }
 
 impl Refusal {
+    /// The error of what was being done when the server refused.
+    pub(crate) fn into_error(self, doing: impl fmt::Display) -> Error {
+        Error::new(self.kind(), doing).with_code(self.code).because(self)
+    }
+
     /// What a caller can do about it.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self.code {

@@ -14,6 +14,7 @@ use crate::{
     credentials::GrantContext,
     session::{Action, LinkId},
     tasks, telemetry,
+    time::doubled,
     transport::{CallError, Caller, Limit, Link, Pushes, Work},
     wire::label,
 };
@@ -95,7 +96,7 @@ impl Driver {
     /// each login that nobody answered. Machines that start together are slow together.
     fn login_within(&self) -> Duration {
         let first = self.transport.connect_timeout.max(LOGIN_AT_LEAST);
-        first.saturating_mul(2_u32.saturating_pow(self.slow_logins)).min(LOGIN_TIMEOUT)
+        doubled(first, self.slow_logins, LOGIN_TIMEOUT)
     }
 
     pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<(Link, Work), String>) {

@@ -7,11 +7,10 @@ use tokio::time::Instant;
 
 use crate::{
     Instance, PushFault, RawAnswer, Server,
-    agenda::Event,
     answer::publish_plainly,
     fault::Planned,
     line::Cut,
-    state::{ConfigKey, Expected, Publication, ServiceKey},
+    state::{ConfigKey, Event, Expected, Publication, ServiceKey},
 };
 
 /// Faults. Each is in effect when the call returns.

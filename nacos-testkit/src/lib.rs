@@ -73,14 +73,14 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-mod agenda;
 mod answer;
 mod behaviour;
 mod builder;
 mod control;
+mod events;
 mod fault;
+mod fuzzy_watch;
 mod grpc;
-mod happening;
 mod http;
 mod limit;
 mod line;
@@ -88,12 +88,12 @@ mod observe;
 mod peer;
 mod ports;
 pub mod proxy;
+mod schedule;
 mod server;
 mod shared;
 mod state;
 mod tasks;
 mod timing;
-mod watching;
 mod wire;
 
 pub use behaviour::Behaviour;

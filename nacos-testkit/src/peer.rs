@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use crate::{
-    agenda::Event,
     answer::instance_id,
     shared::Shared,
-    state::{Amendment, Expected, Held, Instance, Owner, ServiceKey, Transport, object},
+    state::{Amendment, Event, Expected, Held, Instance, Owner, ServiceKey, Transport, object},
 };
 
 impl Shared {

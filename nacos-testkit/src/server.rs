@@ -9,12 +9,11 @@ use std::{
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
-    Behaviour, Builder, agenda,
-    agenda::Event,
-    grpc, http,
+    Behaviour, Builder, events, grpc, http,
     line::Gate,
     ports::{GRPC_OFFSET, free_pair},
     shared::{Plan, Shared},
+    state::Event,
     tasks::Task,
 };
 
@@ -27,7 +26,7 @@ use crate::{
 pub struct Server {
     pub(crate) shared: Arc<Shared>,
     ports: Mutex<Option<Ports>>,
-    _agenda: Task,
+    _events: Task,
 }
 
 impl Server {
@@ -55,11 +54,11 @@ impl Server {
         let shared = Arc::new(Shared::new(plan, main.local_addr()?));
         if probe_silence {
             let scan = shared.behaviour().silence().scan;
-            shared.agenda.enter(Instant::now() + scan, Event::Scan);
+            shared.schedule.enter(Instant::now() + scan, Event::Scan);
         }
         Ok(Self {
             ports: Mutex::new(Some(Ports::open(&shared, main, grpc))),
-            _agenda: Task::spawn(agenda::work_off(Arc::clone(&shared))),
+            _events: Task::spawn(events::work_off(Arc::clone(&shared))),
             shared,
         })
     }

@@ -14,9 +14,9 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Behaviour,
-    agenda::{Agenda, Event},
     line::{Cut, Line},
-    state::{ConnectionKey, Expected, Settled, State, StreamItem, Watched},
+    schedule::Schedule,
+    state::{ConnectionKey, Event, Expected, Settled, State, StreamItem, Watched},
     timing::{Timing, later},
 };
 
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Credentials {
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
     pub(crate) addr: SocketAddr,
-    pub(crate) agenda: Agenda,
+    pub(crate) schedule: Schedule,
     state: Mutex<State>,
     changes: watch::Sender<u64>,
     answer_delay: watch::Sender<Duration>,
@@ -71,7 +71,7 @@ impl Shared {
         Self {
             plan,
             addr,
-            agenda: Agenda::default(),
+            schedule: Schedule::default(),
             state: Mutex::default(),
             changes: watch::Sender::new(0),
             answer_delay: watch::Sender::new(Duration::ZERO),
@@ -131,7 +131,7 @@ impl Shared {
         if delay.is_zero() {
             self.happen(event);
         } else {
-            self.agenda.enter(later(delay), event);
+            self.schedule.enter(later(delay), event);
         }
     }
 
@@ -159,7 +159,7 @@ impl Shared {
         expected: Expected,
     ) {
         if let Some((patience, event)) = state.push(to, message_type, fields, expected) {
-            self.agenda.enter(later(patience), event);
+            self.schedule.enter(later(patience), event);
         }
     }
 
@@ -213,7 +213,7 @@ impl Shared {
         for line in self.http_lines() {
             line.cut(Cut::Close);
         }
-        self.agenda.clear();
+        self.schedule.clear();
         self.change(|state| state.tokens.expire());
     }
 

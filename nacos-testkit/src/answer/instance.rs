@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Outcome, Refusal, legality};
 use crate::{
-    agenda::Event,
-    state::{Change, Held, Instance, Owner, ServiceKey, object},
+    state::{Change, Event, Held, Instance, Owner, ServiceKey, object},
     wire::Fields,
 };
 

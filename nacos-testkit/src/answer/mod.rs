@@ -22,10 +22,9 @@ use outcome::{Manner, Outcome, Refusal};
 
 use crate::{
     Behaviour, RawAnswer,
-    agenda::Event,
     fault::Planned,
     shared::Shared,
-    state::{ConnectionKey, State},
+    state::{ConnectionKey, Event, State},
     wire::{Fields, Incoming, Malformed, Message},
 };
 

@@ -10,9 +10,8 @@ use super::{
 };
 use crate::{
     Behaviour,
-    agenda::Event,
     shared::Shared,
-    state::{ServiceKey, State, Wanted, object},
+    state::{Event, ServiceKey, State, Wanted, object},
 };
 
 pub(super) fn subscribe(call: &mut Call<'_>) -> Outcome {

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Call, Outcome, Refusal};
 use crate::{
-    agenda::Event,
-    state::{Pattern, Watched, object},
-    watching::matching,
+    fuzzy_watch::matching,
+    state::{Event, Pattern, Watched, object},
 };
 
 pub(super) fn configs(call: &mut Call<'_>) -> Outcome {

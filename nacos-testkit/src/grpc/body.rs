@@ -12,7 +12,10 @@ use http::{HeaderMap, HeaderValue};
 use hyper::body::{Body, Frame};
 use tokio::sync::mpsc;
 
-use crate::{agenda::Event, shared::Shared, state::StreamItem};
+use crate::{
+    shared::Shared,
+    state::{Event, StreamItem},
+};
 
 /// The body of a gRPC response.
 #[derive(Debug)]

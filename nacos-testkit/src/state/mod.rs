@@ -3,6 +3,7 @@
 mod configs;
 mod connections;
 mod counters;
+mod event;
 mod guard;
 mod key;
 mod pushing;
@@ -20,6 +21,7 @@ pub(crate) use connections::{
 };
 pub(crate) use counters::Counters;
 pub use counters::Received;
+pub(crate) use event::Event;
 pub(crate) use guard::Guard;
 pub(crate) use key::{ConfigKey, ServiceKey};
 pub(crate) use pushing::{Expected, Pending, Settled};
@@ -29,7 +31,7 @@ pub(crate) use tokens::Tokens;
 pub(crate) use view::{View, Wanted};
 pub(crate) use watches::{Pattern, Watched};
 
-use crate::{agenda::Event, fault::Faults};
+use crate::fault::Faults;
 
 /// The state of a server. Only `Shared` hands it out.
 #[derive(Debug, Default)]

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::{
-    agenda::Event,
     shared::Shared,
-    state::{ConfigKey, ConnectionKey, Expected, Pattern, ServiceKey, State, Watched, object},
+    state::{
+        ConfigKey, ConnectionKey, Event, Expected, Pattern, ServiceKey, State, Watched, object,
+    },
 };
 
 impl Shared {

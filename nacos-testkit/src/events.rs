@@ -1,15 +1,33 @@
-//! What each event of the agenda does.
+//! What each event does, and the task that lets them happen in their time.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
     Behaviour,
-    agenda::Event,
     answer::service_info,
     shared::Shared,
-    state::{ConfigKey, ConnectionKey, Expected, Listen, ServiceKey, State, object},
+    state::{ConfigKey, ConnectionKey, Event, Expected, Listen, ServiceKey, State, object},
 };
+
+/// Lets the events of the schedule happen. Never ends: the server aborts it.
+pub(crate) async fn work_off(shared: Arc<Shared>) {
+    loop {
+        while let Some(event) = shared.schedule.take_due(Instant::now()) {
+            shared.happen(event);
+        }
+        let earlier = shared.schedule.earlier();
+        match shared.schedule.first() {
+            Some(at) => tokio::select! {
+                () = earlier => {}
+                () = tokio::time::sleep_until(at) => {}
+            },
+            None => earlier.await,
+        }
+    }
+}
 
 impl Shared {
     /// Lets an event happen now.
@@ -159,7 +177,7 @@ impl Shared {
         for key in dead {
             self.eject(key);
         }
-        self.agenda.enter(now + silence.scan, Event::Scan);
+        self.schedule.enter(now + silence.scan, Event::Scan);
     }
 
     /// Probes every registered connection.

@@ -319,6 +319,7 @@ fn disconnect_tree(record: &Disconnect) -> Tree {
         ("ago_ms", ms(ago)),
         ("served_ms", ms(record.served)),
         ("silent_ms", ms(record.silent)),
+        ("stream_silent_ms", ms(record.stream_silent)),
         ("round_trip_ms", record.round_trip.map_or(Tree::Nothing, ms)),
         ("stall_ms", ms(record.stall)),
     ])

@@ -39,8 +39,8 @@ pub struct Vitals {
     /// How late the session's last timer was. Long after the workers of its runtime were blocked:
     /// see [`dedicated_thread`](crate::ClientBuilder::dedicated_thread).
     pub lag: Duration,
-    /// What a proxy that knows HTTP/2 was seen to do to the connections, in words that say what to
-    /// change; stays once it was seen.
+    /// What a proxy that knows HTTP/2 was seen to do to the connections or to their streams, in words
+    /// that say what to change; stays once it was seen.
     pub proxy: Option<Arc<str>>,
     /// How the last connections that served have ended, the newest last; eight at most.
     pub disconnects: Arc<[Disconnect]>,
@@ -65,6 +65,9 @@ pub struct Disconnect {
     pub served: Duration,
     /// How long before its end the last byte had come.
     pub silent: Duration,
+    /// How long before its end the last message had come on the stream of pushes, or since when it
+    /// served if none had: what a proxy goes by that resets silent streams.
+    pub stream_silent: Duration,
     /// How long the last health check was under way, or the check of the handshake before the first
     /// one.
     pub round_trip: Option<Duration>,
@@ -75,8 +78,11 @@ pub struct Disconnect {
 
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, reason, cause, served, silent, round_trip, stall, .. } = self;
+        let Self {
+            server, reason, cause, served, silent, stream_silent, round_trip, stall, ..
+        } = self;
         write!(f, "{server} ({reason}): {cause}; served {served:.1?}, silent for {silent:.1?}")?;
+        write!(f, ", its stream for {stream_silent:.1?}")?;
         if let Some(round_trip) = round_trip {
             write!(f, ", round trip {round_trip:.1?}")?;
         }

@@ -101,6 +101,32 @@ async fn stream_that_a_proxy_resets_when_it_is_silent_is_back_at_once_and_its_li
 }
 
 #[tokio::test(start_paused = true)]
+async fn limit_on_silence_is_recognised_also_where_something_is_pushed() {
+    let server = server().await;
+    let proxy = HttpProxy::with_idle_limit(server.addr(), Duration::from_secs(60)).await;
+    let proxy = proxy.expect("ports on loopback");
+    let client = lazy(&proxy);
+    let watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    let said = |state: &SessionState| format!("{state:?}").contains("after the last message");
+    let mut state = client.state();
+    let telling = state.wait_for(said);
+    let pushing = async {
+        for (connects, after) in [(1, 5), (2, 50), (3, 21), (4, 0)] {
+            sleep(Duration::from_secs(after)).await;
+            server.publish("", "DEFAULT_GROUP", "d", format!("{after}"));
+            becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+        }
+    };
+    let (told, ()) = soon(async { tokio::join!(telling, pushing) }).await;
+    assert!(told.is_some(), "the state says so");
+    let words = client.vitals().get().proxy.clone().unwrap_or_default();
+    assert!(words.contains("60s after the last message"), "{words}");
+    let ages: Vec<_> = client.vitals().get().disconnects.iter().map(|it| it.served).collect();
+    assert!(ages.iter().any(|age| age.as_secs() > 100), "{ages:?}");
+    drop(watch);
+}
+
+#[tokio::test(start_paused = true)]
 async fn server_without_a_proxy_before_it_is_never_taken_for_one() {
     for behaviour in BEHAVIOURS {
         let server = server_like(behaviour).await;

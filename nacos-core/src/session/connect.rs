@@ -9,9 +9,11 @@ use super::{
     Action, CallId, ClaimKey, Event, Lifetime, MoveReason, PlannedMove, Serving, Session,
     backoff::reconnect_delay,
     campaign::Campaign,
+    endings::{Ending, Limit},
     ledger::Standing,
     link::{FIRST_PAUSE, Link, LinkId, Phase, RETIREMENT, Registration},
     liveness::{Liveness, Verdict},
+    proxied::Finding,
     redo::Pending,
     responsiveness::Responsiveness,
 };
@@ -284,6 +286,7 @@ impl Session {
         let serving = Serving {
             link: id,
             since: now,
+            pushed: now,
             liveness: Liveness::new(now, self.options.patience, round_trip),
             responsiveness: Responsiveness::default(),
             abilities: Arc::new(abilities),
@@ -303,6 +306,7 @@ impl Session {
                 _ => "the server was silent, and another connection answered first",
             };
             self.events.push_back(former.ended(now, server, reason, why));
+            self.endings.other();
         }
         self.abandon_candidates();
         // The answers that the former connection still owes count no more, nor take room.
@@ -342,16 +346,20 @@ impl Session {
         let serving = self.serving.take_if(|serving| serving.link == id);
         if let Some(serving) = serving {
             self.forgotten();
-            let server = link.server.to_string().into();
-            self.events.push_back(serving.ended(now, server, reason, why));
+            let server: Arc<str> = link.server.to_string().into();
+            self.events.push_back(serving.ended(now, Arc::clone(&server), reason, why));
             self.events.push_back(Event::Serving(None));
+            let limit = self.limit(now, &serving, server, reason);
             let is_good = now.saturating_duration_since(serving.since) >= STABLE;
             if reason == Reason::Unusable {
                 self.names.is_doubtful = true;
             } else if is_good {
                 self.names.forget();
             }
-            let why = self.names.explain(why);
+            let mut why = self.names.explain(why);
+            if let Some(limit) = limit {
+                why = format!("{why}; {limit}");
+            }
             self.outage.last_error = Some(format!("{}: {why}", link.server).into());
             self.outage.is_hasty = false;
             // A server that takes us and drops us at once must not be asked in a hot loop.
@@ -371,6 +379,25 @@ impl Session {
             campaign.failed(now, &link.server, &why, link.is_late(now));
             self.search(now);
         }
+    }
+
+    /// What its stream has in common with those before it, if it has ended by a limit.
+    fn limit(
+        &mut self,
+        now: Instant,
+        ended: &Serving,
+        server: Arc<str>,
+        reason: Reason,
+    ) -> Option<Limit> {
+        if reason != Reason::Stream {
+            self.endings.other();
+            return None;
+        }
+        let [age, silence] =
+            [ended.since, ended.pushed].map(|since| now.saturating_duration_since(since));
+        let limit = self.endings.stream(Ending { server: Arc::clone(&server), age, silence })?;
+        self.events.push_back(Event::Proxied { server, finding: Finding::Limited(limit) });
+        Some(limit)
     }
 
     fn close_link(&mut self, id: LinkId) -> Option<Link> {

@@ -55,14 +55,14 @@ struct Entry {
     standing: Standing,
     failures: u32,
     /// Set if the server of this connection does not let us listen, for want of a right.
-    denial: Option<Denial>,
+    refused_listen: Option<RefusedListen>,
     /// Who wants it to be asked for regularly as long as that is so.
     pollers: BTreeSet<GuardId>,
 }
 
 /// A listen was refused for want of a right.
 #[derive(Clone, Debug)]
-struct Denial {
+struct RefusedListen {
     why: Cause,
     /// What the server said.
     message: Arc<str>,
@@ -104,7 +104,7 @@ impl Documents {
             state: DocumentState::Pending,
             standing: Standing::Unsure,
             failures: 0,
-            denial: None,
+            refused_listen: None,
             pollers: BTreeSet::new(),
         });
     }
@@ -129,10 +129,10 @@ impl Documents {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let polls = !entry.pollers.is_empty();
         let shown = matches!(entry.state, DocumentState::Present(_) | DocumentState::Absent);
-        let known = entry.denial.as_ref().and_then(|denial| denial.readable);
+        let known = entry.refused_listen.as_ref().and_then(|refused| refused.readable);
         // Who has just begun to poll is told nothing before there is something to show.
         let readable = known.filter(|readable| !(polls && *readable && !shown));
-        entry.denial = Some(Denial { why: why.clone(), message, readable });
+        entry.refused_listen = Some(RefusedListen { why: why.clone(), message, readable });
         let idle = matches!(entry.standing, Standing::Unsure | Standing::Clean);
         if idle && (readable != Some(true) || polls) {
             self.rest(key, Standing::Dirty { not_before: None });
@@ -142,7 +142,7 @@ impl Documents {
     /// The server lets us listen to `key`: it is not polled any more.
     pub(crate) fn listen_granted(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.get_mut(key)
-            && entry.denial.take().is_some()
+            && entry.refused_listen.take().is_some()
             && matches!(entry.standing, Standing::Dirty { not_before: Some(_) })
         {
             // The listen's answer says whether it has to be asked for.
@@ -153,14 +153,14 @@ impl Documents {
     /// Why nobody may listen to `key`, once it is known whether it can be read.
     pub(crate) fn denial(&self, key: &ConfigKey) -> Option<Arc<str>> {
         let entry = self.entries.get(key)?;
-        let Denial { message, readable, .. } = entry.denial.as_ref()?;
+        let RefusedListen { message, readable, .. } = entry.refused_listen.as_ref()?;
         let polled = !entry.pollers.is_empty();
         Some(if (*readable)? { missing_right(key, message, polled) } else { Arc::clone(message) })
     }
 
     /// Whether the server does not let us listen to `key`.
     pub(crate) fn is_denied(&self, key: &ConfigKey) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.denial.is_some())
+        self.entries.get(key).is_some_and(|entry| entry.refused_listen.is_some())
     }
 
     /// Ends it.
@@ -265,18 +265,18 @@ impl Documents {
         let entry = self.asked(key, ticket)?;
         entry.failures = 0;
         let polled = !entry.pollers.is_empty();
-        if let Some(denial) = &mut entry.denial {
-            denial.readable = Some(true);
+        if let Some(refused) = &mut entry.refused_listen {
+            refused.readable = Some(true);
         }
-        let (rest, state) = match &entry.denial {
+        let (rest, state) = match &entry.refused_listen {
             // Nobody would tell that it has changed: it is known, but not watched.
-            Some(Denial { why, .. }) if !polled => {
+            Some(RefusedListen { why, .. }) if !polled => {
                 let cause = missing_right(key, &why.text, false);
                 (Standing::Clean, DocumentState::Unreachable { last: found, why: why.kind, cause })
             }
-            denial => {
+            refused => {
                 let again = Standing::Dirty { not_before: Some(poll_at) };
-                let rest = if denial.is_some() { again } else { Standing::Clean };
+                let rest = if refused.is_some() { again } else { Standing::Clean };
                 (rest, found.map_or(DocumentState::Absent, DocumentState::Present))
             }
         };
@@ -303,8 +303,8 @@ impl Documents {
         let rest =
             not_before.map_or(Standing::Unsure, |at| Standing::Dirty { not_before: Some(at) });
         let rest = entry.standing.answered(rest);
-        if let Some(denial) = &mut entry.denial {
-            denial.readable = Some(false);
+        if let Some(refused) = &mut entry.refused_listen {
+            refused.readable = Some(false);
         }
         let state = entry.unreachable(why);
         self.rest(key, rest);
@@ -334,7 +334,7 @@ impl Documents {
         for entry in self.entries.values_mut() {
             entry.standing = Standing::Unsure;
             entry.failures = 0;
-            entry.denial = None;
+            entry.refused_listen = None;
         }
     }
 

@@ -14,6 +14,7 @@ mod claims;
 mod connect;
 mod documents;
 mod doubts;
+mod endings;
 mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
@@ -54,6 +55,7 @@ use self::{
     claims::Claims,
     documents::{Cause, Documents},
     doubts::Doubts,
+    endings::Endings,
     freshness::Shown,
     link::{BUSY_PAUSE, Link},
     liveness::Liveness,
@@ -147,7 +149,7 @@ pub(crate) enum Event {
     /// A list of a service is older than the one before it, by its server's clock: it was overtaken,
     /// and dropped, or is applied because the clock has stepped back.
     Older { service: ServiceKey, by: Duration, is_applied: bool },
-    /// A proxy does to this server's connections what they do not bear.
+    /// A proxy does to this server's connections, or to their streams, what they do not bear.
     Proxied { server: Arc<str>, finding: Finding },
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },
@@ -202,6 +204,7 @@ pub(crate) struct Session {
     moves: Moves,
     outage: Outage,
     names: Names,
+    endings: Endings,
 
     claims: Claims,
     documents: Documents,
@@ -243,6 +246,8 @@ enum Lifetime {
 struct Serving {
     link: LinkId,
     since: Instant,
+    /// When something came last on the stream.
+    pushed: Instant,
     liveness: Liveness,
     responsiveness: Responsiveness,
     abilities: Arc<BTreeMap<String, bool>>,
@@ -258,6 +263,7 @@ impl Serving {
             at: now,
             served: now.saturating_duration_since(self.since),
             silent: now.saturating_duration_since(self.liveness.last_heard()),
+            stream_silent: now.saturating_duration_since(self.pushed),
             round_trip: self.liveness.round_trip(),
             stall: Duration::ZERO,
         };
@@ -308,6 +314,7 @@ impl Session {
             planned_move: None,
             moves: Moves::default(),
             names: Names::default(),
+            endings: Endings::default(),
             outage: Outage { since: now, attempts: 0, last_error: None, is_hasty: false },
             claims: Claims::new(),
             documents: Documents::new(),
@@ -411,7 +418,7 @@ impl Session {
     /// The server sent `payload` on the stream. It has been acknowledged already, or
     /// [answered](Self::answer).
     pub(crate) fn handle_push(&mut self, now: Instant, link: LinkId, payload: &Payload) {
-        self.heard(now, link);
+        self.heard_on_stream(now, link);
         self.pushed(now, link, payload);
         self.settle(now);
     }
@@ -419,7 +426,7 @@ impl Session {
     /// The server sent something on the stream that is too large or no Nacos message; `head` is as
     /// much as is known of it.
     pub(crate) fn handle_unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
-        self.heard(now, link);
+        self.heard_on_stream(now, link);
         self.unread(now, link, head, why);
         self.settle(now);
     }
@@ -819,6 +826,13 @@ impl Session {
             if serving.liveness.is_calm() {
                 self.stop_looking();
             }
+        }
+    }
+
+    fn heard_on_stream(&mut self, now: Instant, link: LinkId) {
+        self.heard(now, link);
+        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
+            serving.pushed = now;
         }
     }
 

@@ -2,18 +2,23 @@
 //!
 //! For a server the connection that reaches it is the client, and a server check tells its name. Two
 //! names on one connection of ours mean that a proxy shares our calls out over several of its own;
-//! one name on two of ours, that it carries both over one. Neither can be put right from here.
+//! one name on two of ours, that it carries both over one. Neither can be put right from here, nor
+//! what [`endings`] tell.
+//!
+//! [`endings`]: super::endings
 use std::{collections::VecDeque, fmt};
 
-use super::LinkId;
+use super::{LinkId, endings::Limit};
 
-/// What a proxy does to a connection.
+/// What a proxy does to a connection, or to its stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Finding {
     /// Calls of one connection reach the server over several.
     Split,
     /// Several connections reach the server over one.
     Pooled,
+    /// Streams end by a limit.
+    Limited(Limit),
 }
 
 impl fmt::Display for Finding {
@@ -23,6 +28,7 @@ impl fmt::Display for Finding {
             Self::Pooled => {
                 "an HTTP/2 proxy before the server carries several connections over one"
             }
+            Self::Limited(limit) => return limit.fmt(f),
         })?;
         f.write_str(
             ", and the server takes each of its own for a client: let the proxy forward the gRPC \

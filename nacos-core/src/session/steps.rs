@@ -2,6 +2,7 @@
 //!
 //! Where the simulation beside this module asks whether any history ends well, each test here
 //! names one history and the promise that it once broke.
+mod endings;
 mod listens;
 mod lists;
 mod moves;

@@ -1,5 +1,5 @@
 //! What the session has to show, shown to users.
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tracing::{debug, info, warn};
 
@@ -132,19 +132,10 @@ impl Driver {
         let former = self.vitals.disconnects.iter();
         let kept = former.skip((self.vitals.disconnects.len() + 1).saturating_sub(RECORDS));
         self.vitals.disconnects = kept.cloned().chain([record.clone()]).collect();
-        let limit = age_limit(&self.vitals.disconnects);
-        self.chronicle.ended(record.clone());
-        if let Some(age) = limit {
-            let what = format!(
-                "the last three streams ended {age:.0?} after they began. If the server was not \
-                 restarted each time, that is a proxy's limit (nginx `grpc_read_timeout`, Envoy \
-                 `idle_timeout`): raise it, or let the proxy forward the gRPC port as plain TCP"
-            );
-            self.proxied(&record.server, what);
-        }
+        self.chronicle.ended(record);
     }
 
-    /// A proxy before the server splits or pools connections, which breaks them.
+    /// A proxy before the server does what connections do not bear.
     fn proxied(&mut self, server: &str, what: String) {
         if self.proxies.allows(now()) {
             warn!(server, what, "a proxy is in the way");
@@ -209,18 +200,6 @@ impl Driver {
             refusals: self.refusals,
         });
     }
-}
-
-/// The age at which the streams of the last three connections to one server ended, if it was the same
-/// for all. A server that dies or is restarted ends more than the stream.
-fn age_limit(records: &[Disconnect]) -> Option<Duration> {
-    let ended = records.last_chunk::<3>()?;
-    let alone = ended.iter().all(|record| record.reason == "stream");
-    let same = ended.iter().all(|record| record.server == ended[0].server);
-    let [one, two, three] = ended.each_ref().map(|record| record.served);
-    let (least, most) = (one.min(two).min(three), one.max(two).max(three));
-    let alike = most <= least.mul_f64(1.05);
-    (alone && same && alike && least >= Duration::from_secs(10)).then_some(most)
 }
 
 /// How many ends of connections are remembered.

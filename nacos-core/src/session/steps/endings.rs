@@ -1,0 +1,70 @@
+//! What is said of streams that something before the server ends by a limit of its own.
+use super::*;
+
+/// Ends the stream `after` seconds; something is pushed on it at second `pushed`.
+fn end_stream(stage: &mut Stage, after: u32, pushed: Option<u32>) {
+    let link = stage.serving();
+    for second in 1..=after {
+        stage.advance(SECOND);
+        stage.answer_all(&ok("HealthCheckResponse"));
+        if pushed == Some(second) {
+            let push = message("ConfigChangeNotifyRequest", &json!({"requestId": "1"}));
+            stage.session.handle_push(stage.now, link, &push);
+            stage.perform();
+        }
+    }
+    stage.session.handle_stream_ended(stage.now, link, "the stream ended");
+    stage.perform();
+}
+
+/// What the state says while nobody serves, and what is told beside it since this was last asked.
+fn said(stage: &mut Stage) -> (String, usize) {
+    let events = std::mem::take(&mut stage.events);
+    let told = events.iter().filter(|event| matches!(event, Event::Proxied { .. })).count();
+    let causes = events.iter().filter_map(|event| match event {
+        Event::State(shown) => shown.cause().map(ToString::to_string),
+        _ => None,
+    });
+    (causes.collect::<Vec<_>>().join("\n"), told)
+}
+
+#[test]
+fn limit_on_silence_is_in_the_state_also_where_something_is_pushed() {
+    let mut stage = Stage::connected("a");
+    for (round, pushed) in [(1, None), (2, Some(7)), (3, Some(40)), (4, Some(21))] {
+        end_stream(&mut stage, 60 + pushed.unwrap_or_default(), pushed);
+        let (cause, told) = said(&mut stage);
+        assert!(cause.contains("the stream ended"), "{cause}");
+        let named = cause.contains("60s after the last message") && cause.contains("nginx");
+        assert_eq!((named, told), (round > 2, usize::from(round > 2)), "{cause}");
+        stage.advance(SECOND);
+    }
+}
+
+#[test]
+fn limit_on_age_is_in_the_state_whatever_is_pushed() {
+    let mut stage = Stage::connected("a");
+    for (round, pushed) in [(1, 10), (2, 50), (3, 90)] {
+        end_stream(&mut stage, 100, Some(pushed));
+        let (cause, told) = said(&mut stage);
+        let named = cause.contains("100s after they began");
+        assert_eq!((named, told), (round > 2, usize::from(round > 2)), "{cause}");
+        stage.advance(SECOND);
+    }
+}
+
+#[test]
+fn connections_that_end_as_a_whole_or_by_chance_are_taken_for_no_limit() {
+    let mut stage = Stage::connected("a");
+    for round in 0..6 {
+        end_stream(&mut stage, 60, None);
+        assert_eq!(said(&mut stage).1, 0);
+        stage.advance(SECOND);
+        if round % 2 == 1 {
+            let link = stage.serving();
+            stage.session.handle_lost(stage.now, link, "the server was restarted");
+            stage.perform();
+            stage.advance(SECOND);
+        }
+    }
+}

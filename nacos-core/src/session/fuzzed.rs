@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use super::*;
-use crate::fuzzed::{Captures, Input};
+use crate::fuzzed::{captures::Captures, input::Input};
 
 /// One life of a session, as `data` will have it.
 pub(crate) fn live_through(data: &[u8]) {
@@ -434,6 +434,6 @@ const AGREE: usize = 5;
 mod tests {
     #[test]
     fn no_history_is_a_panic_a_hot_loop_or_an_action_after_the_end() {
-        crate::fuzzed::for_any_input(4000, super::live_through);
+        crate::fuzzed::cases::for_any_input(4000, super::live_through);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     frame::{Frame, FrameReader},
 };
 use crate::{
-    fuzzed::{Captures, Input},
+    fuzzed::{captures::Captures, input::Input},
     key::{ConfigKey, ServiceKey},
     locator::Listing,
     wire::{
@@ -186,6 +186,6 @@ const LIMIT: usize = 4096;
 mod tests {
     #[test]
     fn no_bytes_of_a_peer_are_a_panic() {
-        crate::fuzzed::for_any_input(2000, super::decode_anything);
+        crate::fuzzed::cases::for_any_input(2000, super::decode_anything);
     }
 }

@@ -1,59 +1,10 @@
-//! Input that nobody thought of: for tests with seeded bytes, and for `tests/fuzz` with bytes that
-//! a fuzzer chooses.
-//!
-//! Whatever is made here is made of bytes alone, so that one function is both a property test and a
-//! fuzz target. `FUZZ_SECONDS=n` lets each test run for that long, `FUZZ_SEED=n` one case alone.
+//! Payloads of real servers, whole and mutilated.
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
+use super::input::Input;
 use crate::wire::Payload;
-
-/// Bytes that decide what happens next; zeros once they are used up.
-#[derive(Debug)]
-pub(crate) struct Input<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Input<'a> {
-    pub(crate) fn new(rest: &'a [u8]) -> Self {
-        Self { rest }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    pub(crate) fn byte(&mut self) -> u8 {
-        self.take(1).first().copied().unwrap_or_default()
-    }
-
-    /// A number below `end`, which is not 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (usize::from(self.byte()) << 8 | usize::from(self.byte())) % end
-    }
-
-    pub(crate) fn number(&mut self) -> u64 {
-        self.take(8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
-    }
-
-    /// At most `most` bytes.
-    pub(crate) fn bytes(&mut self, most: usize) -> &'a [u8] {
-        let length = self.below(most + 1);
-        self.take(length)
-    }
-
-    /// One of these.
-    pub(crate) fn one_of<T: Copy>(&mut self, choice: &[T]) -> T {
-        choice[self.below(choice.len())]
-    }
-
-    fn take(&mut self, most: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(most.min(self.rest.len()));
-        self.rest = rest;
-        taken
-    }
-}
 
 /// What real servers said, and the like of it.
 #[derive(Debug)]
@@ -68,9 +19,9 @@ impl Captures {
 
     fn read() -> Self {
         let captures = [
-            include_str!("../../tests/fixtures/wire/nacos-2.3.2.jsonl"),
-            include_str!("../../tests/fixtures/wire/nacos-3.0.3.jsonl"),
-            include_str!("../../tests/fixtures/wire/r-nacos-0.8.8.jsonl"),
+            include_str!("../../../tests/fixtures/wire/nacos-2.3.2.jsonl"),
+            include_str!("../../../tests/fixtures/wire/nacos-3.0.3.jsonl"),
+            include_str!("../../../tests/fixtures/wire/r-nacos-0.8.8.jsonl"),
         ];
         let lines = captures.into_iter().flat_map(str::lines).map(|line| {
             let line: Value = serde_json::from_str(line).expect("JSON");
@@ -159,43 +110,4 @@ fn odd(input: &mut Input<'_>) -> Value {
         14 => json!("ü".repeat(2000)),
         _ => json!(text),
     }
-}
-
-/// Runs `case` on one input after another; a failing one is named by its seed.
-#[cfg(test)]
-pub(crate) fn for_any_input(longest: usize, mut case: impl FnMut(&[u8])) {
-    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let mut run = |seed: u64| {
-        let mut dice = fastrand::Rng::with_seed(seed);
-        let length = dice.usize(0..=longest);
-        let bytes: Vec<u8> = std::iter::repeat_with(|| dice.u8(..)).take(length).collect();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(&bytes)));
-        assert!(outcome.is_ok(), "seed {seed} failed; run it alone with FUZZ_SEED={seed}");
-    };
-    if let Some(alone) = given("FUZZ_SEED") {
-        return run(alone);
-    }
-    // Without a time to fill, the same cases each time.
-    (0..CASES).for_each(&mut run);
-    if let Some(seconds) = given("FUZZ_SECONDS") {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
-        while std::time::Instant::now() < end {
-            run(fastrand::u64(..));
-        }
-    }
-}
-
-#[cfg(test)]
-const CASES: u64 = 300;
-
-/// Bytes from a peer, through every decoder there is.
-#[cfg(fuzzing)]
-pub fn payload(data: &[u8]) {
-    crate::transport::fuzzed::decode_anything(data);
-}
-
-/// A session that anything may happen to.
-#[cfg(fuzzing)]
-pub fn session(data: &[u8]) {
-    crate::session::fuzzed::live_through(data);
 }

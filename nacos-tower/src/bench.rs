@@ -4,11 +4,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::{
-    backend::{Backend, Common},
-    estimate::FleetLatency,
-    policy::Policy,
-    snapshot::{Member, Moment, Snapshot, Standing},
-    tick::Clock,
+    endpoint::{Backend, Clock, Common, FleetLatency},
+    pick::{Member, Moment, Policy, Snapshot, Standing},
 };
 
 /// A snapshot of connected endpoints that can be picked from.

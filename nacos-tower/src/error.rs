@@ -1,7 +1,7 @@
 //! The one error type of the public API.
 use std::{error::Error as StdError, fmt, sync::Arc};
 
-use crate::connect::BoxError;
+use crate::transport::BoxError;
 
 /// A request that a balancer could not bring to an endpoint, or got no response for.
 ///

@@ -65,42 +65,25 @@
 //! panic thresholds of our own (Nacos has one, at the server); ejection of endpoints by their error
 //! rates (failures count as latency instead, which [`Policy::balanced`] avoids); clusters, zones,
 //! subsets, consistent hashing, slow start.
-mod adapter;
-mod alias;
-mod backend;
-mod backoff;
 mod balance;
 #[doc(hidden)]
 pub mod bench;
-mod body;
-mod builder;
-mod connect;
-mod controller;
-mod deadline;
+mod control;
+mod endpoint;
 mod error;
-mod estimate;
-mod fleet;
-mod future;
-mod inspect;
-mod options;
-mod policy;
+mod pick;
+mod request;
 mod retry;
-mod roster;
-mod seat;
-mod snapshot;
 mod tasks;
-mod tick;
-mod tried;
-mod verdict;
-mod wanted;
+mod time;
+mod transport;
 
-pub use adapter::{ServiceConnection, ServiceFuture};
-pub use balance::Balance;
-pub use body::Body;
-pub use builder::Builder;
-pub use connect::{BoxError, Connect, Connection, Endpoint, SendError, SendRequest};
-pub use deadline::Deadline;
+pub use balance::{Balance, Builder};
+pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind};
-pub use future::ResponseFuture;
-pub use policy::Policy;
+pub use pick::Policy;
+pub use request::{Body, Deadline, ResponseFuture};
 pub use retry::{Idempotent, Replay, Retry, RetryFuture, RetryLayer};
+pub use transport::{
+    BoxError, Connect, Connection, SendError, SendRequest, ServiceConnection, ServiceFuture,
+};

@@ -195,6 +195,23 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
+fn tests_stand_below_their_file_and_not_at_a_path() {
+    let mut files = Vec::new();
+    for krate in CRATES {
+        collect(&root().join(krate).join("src"), &mut files);
+    }
+    assert!(files.len() > 60, "only {} files were found", files.len());
+    for path in files {
+        let text = fs::read_to_string(&path).expect("text");
+        assert!(
+            !text.contains("#[path"),
+            "{}: `x.rs` with tests of their own is a folder `x`",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn nothing_prints_in_a_library() {
     for krate in CRATES {
         for source in sources(&format!("{krate}/src")) {
@@ -278,7 +295,6 @@ fn sources(below: &str) -> impl Iterator<Item = Source> {
         "tests",
         "tests.rs",
         "simulation",
-        "roster_tests.rs",
         "golden.rs",
         "steps",
         "steps.rs",

@@ -15,10 +15,9 @@ use tower_service::Service;
 
 use super::{budget::Budget, replay::Replay};
 use crate::{
-    deadline::Deadline,
     error::{Error, ErrorKind},
-    tried::LastTried,
-    verdict,
+    pick::LastTried,
+    request::{Deadline, is_unavailable},
 };
 
 pin_project! {
@@ -143,7 +142,7 @@ where
 /// Whether another endpoint may do better.
 fn is_worth_it<R>(outcome: &Result<Response<R>, Error>) -> bool {
     match outcome {
-        Ok(response) => verdict::is_unavailable(response),
+        Ok(response) => is_unavailable(response),
         // The rest was not sent, and the balancer has tried what can be tried.
         Err(error) => {
             matches!(error.kind(), ErrorKind::Lost | ErrorKind::Timeout) && !error.is_unsent()

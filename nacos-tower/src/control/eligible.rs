@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use nacos_core::{Instance, Service};
 
-use crate::{connect::Endpoint, error::Cause};
+use crate::{endpoint::Endpoint, error::Cause};
 
 /// The endpoints that may be called: healthy, enabled, of a weight above 0.
 ///

@@ -6,27 +6,31 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use nacos_core::{Live, LiveWriter, live};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    backend::{Common, Lease, Passage},
-    deadline::after,
-    error::{Cause, Error, ErrorKind},
-    options::Options,
+use super::{
+    policy::Policy,
     snapshot::{Moment, Snapshot, Standing},
     tried::Tried,
+};
+use crate::{
+    endpoint::{Common, Lease, Passage},
+    error::{Cause, Error, ErrorKind},
+    time::after,
 };
 
 /// What requests and the controller of one balancer share. The controller writes the snapshot;
 /// requests read it, and write nothing but counters.
 pub(crate) struct Fleet<C> {
     pub(crate) service: Arc<str>,
-    pub(crate) options: Options,
+    pub(crate) policy: Policy,
     pub(crate) common: Arc<Common>,
+    ready_timeout: Duration,
     snapshot: ArcSwap<Snapshot<C>>,
     /// Counts the snapshots. Only who found nobody listens.
     published: LiveWriter<u64>,
@@ -35,12 +39,18 @@ pub(crate) struct Fleet<C> {
 }
 
 impl<C> Fleet<C> {
-    pub(crate) fn new(service: Arc<str>, options: Options, common: Arc<Common>) -> Self {
+    pub(crate) fn new(
+        service: Arc<str>,
+        policy: Policy,
+        ready_timeout: Duration,
+        common: Arc<Common>,
+    ) -> Self {
         let nothing = Snapshot::new(Vec::new(), Vec::new(), Standing::Undiscovered);
         Self {
             service,
-            options,
+            policy,
             common,
+            ready_timeout,
             snapshot: ArcSwap::from_pointee(nothing),
             published: live(0).0,
             resent: AtomicU64::new(0),
@@ -95,7 +105,7 @@ impl<C> Fleet<C> {
         // Ends: an endpoint that grants no lease is closed to all picks thereby.
         loop {
             let (backend, passage) =
-                snapshot.pick(self.options.policy, moment, avoid, || fastrand::u64(..))?;
+                snapshot.pick(self.policy, moment, avoid, || fastrand::u64(..))?;
             if let Some(lease) = backend.lease(passage, open) {
                 return Some(lease);
             }
@@ -112,7 +122,7 @@ impl<C> Fleet<C> {
         self.waited.fetch_add(1, Relaxed);
         // Listening begins before looking, so that no snapshot is missed in between.
         let mut published = self.published.reader();
-        let until = after(Instant::now(), self.options.ready_timeout);
+        let until = after(Instant::now(), self.ready_timeout);
         loop {
             if let Some(lease) = self.lease(Instant::now(), &tried, &open) {
                 return Ok(lease);

@@ -1,4 +1,5 @@
 //! Which of two endpoints a request goes to. Pure: what is known comes in, a decision goes out.
+use crate::endpoint::Signals;
 
 /// How endpoints are chosen. Both ways take constant time, however many endpoints there are.
 ///
@@ -55,16 +56,6 @@ impl Default for Policy {
     fn default() -> Self {
         Self::balanced()
     }
-}
-
-/// What is known of a drawn endpoint.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Signals {
-    /// Requests under way.
-    pub(crate) pending: f32,
-    pub(crate) weight: f32,
-    /// In seconds, failures included.
-    pub(crate) latency: f32,
 }
 
 /// Whether the second draw is to be taken instead of the first, which stands for the weights.

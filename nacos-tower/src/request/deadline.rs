@@ -1,26 +1,35 @@
-//! What can be set, and the defaults.
+//! How long a request may take: its own deadline, and the balancer's response timeout.
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{deadline::after, policy::Policy};
+use crate::time::after;
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    pub(crate) policy: Policy,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) ready_timeout: Duration,
-    pub(crate) response_timeout: ResponseTimeout,
-}
+/// The moment by which a response must have begun, as an extension of a request.
+///
+/// It counts in whatever else is done for the request: waiting for an endpoint, trying another one,
+/// and the second try of [`Retry`](crate::Retry). A response timeout that was asked for and ends
+/// earlier still holds for each try.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use nacos_tower::Deadline;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(Deadline::within(Duration::from_millis(250)));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Deadline(pub Instant);
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            policy: Policy::default(),
-            connect_timeout: Duration::from_secs(1),
-            ready_timeout: Duration::from_secs(2),
-            response_timeout: ResponseTimeout::Default,
-        }
+impl Deadline {
+    /// The deadline that is `duration` from now.
+    #[must_use]
+    pub fn within(duration: Duration) -> Self {
+        Self(after(Instant::now(), duration))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use nacos_core::{Instance, ServiceKey};
 
 use super::*;
-use crate::{estimate::FleetLatency, tick::Clock};
+use crate::endpoint::{Clock, FleetLatency};
 
 #[test]
 fn endpoint_is_dialled_once_and_then_ready() {

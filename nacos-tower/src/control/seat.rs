@@ -4,8 +4,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::{
-    backend::{Backend, Passage},
-    connect::Endpoint,
+    endpoint::{Backend, Endpoint, Passage},
     error::Cause,
 };
 

@@ -4,9 +4,14 @@ use std::{sync::Arc, time::Duration};
 use nacos_core::{Client, Error, InvalidName, Live, Service, ServiceKey, Subscription};
 use tokio::time::Instant;
 
+use super::{Balance, report::Part};
 use crate::{
-    backend::Common, balance::Balance, connect::Connect, controller::Controller,
-    estimate::FleetLatency, fleet::Fleet, options::Options, policy::Policy, tasks, tick::Clock,
+    control::Controller,
+    endpoint::{Clock, Common, FleetLatency},
+    pick::{Fleet, Policy},
+    request::{Handle, ResponseTimeout},
+    tasks,
+    transport::Connect,
 };
 
 /// Options of a [`Balance`].
@@ -16,35 +21,45 @@ use crate::{
 #[must_use = "nothing is balanced until it is built"]
 pub struct Builder<K> {
     connector: K,
-    options: Options,
+    policy: Policy,
+    connect_timeout: Duration,
+    ready_timeout: Duration,
+    response_timeout: ResponseTimeout,
 }
 
 impl<K: Connect> Builder<K> {
     pub(crate) fn new(connector: K) -> Self {
-        Self { connector, options: Options::default() }
+        Self {
+            connector,
+            policy: Policy::default(),
+            connect_timeout: Duration::from_secs(1),
+            ready_timeout: Duration::from_secs(2),
+            response_timeout: ResponseTimeout::Default,
+        }
     }
 
     /// Makes connections with another connector. The options stay.
     pub fn connector<L: Connect>(self, connector: L) -> Builder<L> {
-        Builder { connector, options: self.options }
+        let Self { connector: _, policy, connect_timeout, ready_timeout, response_timeout } = self;
+        Builder { connector, policy, connect_timeout, ready_timeout, response_timeout }
     }
 
     /// How endpoints are chosen. [`Policy::balanced`] by default.
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.options.policy = policy;
+        self.policy = policy;
         self
     }
 
     /// How long an attempt to connect to an endpoint may take. 1 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.options.connect_timeout = timeout;
+        self.connect_timeout = timeout;
         self
     }
 
     /// How long a request waits for the first list of instances, or for a first connection to one.
     /// 2 s by default; with zero it never waits.
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
-        self.options.ready_timeout = timeout;
+        self.ready_timeout = timeout;
         self
     }
 
@@ -55,7 +70,7 @@ impl<K: Connect> Builder<K> {
     /// by themselves when they are dead. Uploads that take longer, and calls whose response begins
     /// when their last message was sent, need that or a longer timeout.
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.options.response_timeout = timeout.into().into();
+        self.response_timeout = timeout.into().into();
         self
     }
 
@@ -144,8 +159,15 @@ impl<K: Connect> Builder<K> {
             Common { clock: Clock::starting(Instant::now()), latency: FleetLatency::default() };
         let name = services.get().key.to_string();
         let span = tracing::info_span!(parent: None, "balance", service = %name);
-        let fleet = Arc::new(Fleet::new(name.into(), self.options, Arc::new(common)));
-        let controller = Controller::new(self.connector, Arc::clone(&fleet));
-        Balance::new(fleet, tasks::spawn(span, controller.run(services, source)))
+        let (policy, ready_timeout) = (self.policy, self.ready_timeout);
+        let fleet = Arc::new(Fleet::new(name.into(), policy, ready_timeout, Arc::new(common)));
+        let controller = Controller::new(self.connector, self.connect_timeout, Arc::clone(&fleet));
+        let handle = Handle {
+            report: Arc::new(Part::new(&fleet)),
+            fleet,
+            response_timeout: self.response_timeout,
+            _controller: tasks::spawn(span, controller.run(services, source)),
+        };
+        Balance { handle: Arc::new(handle) }
     }
 }

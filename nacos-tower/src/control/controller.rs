@@ -7,13 +7,15 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use nacos_core::{Live, Service, Subscription};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
+use super::roster::{Roster, Ticket};
 use crate::{
-    connect::{BoxError, Connect, Connection, Endpoint},
-    fleet::Fleet,
-    roster::{Roster, Ticket},
+    endpoint::Endpoint,
+    pick::Fleet,
+    time::sleep_until,
+    transport::{BoxError, Connect, Connection},
 };
 
 /// Keeps the endpoints of one service connected.
@@ -21,6 +23,7 @@ use crate::{
 /// It holds no handle of the balancer: dropping the last of those ends it.
 pub(crate) struct Controller<K: Connect> {
     connector: Arc<K>,
+    connect_timeout: Duration,
     fleet: Arc<Fleet<K::Connection>>,
     roster: Roster<K::Connection>,
     dials: FuturesUnordered<Boxed<Dialed<K::Connection>>>,
@@ -32,9 +35,14 @@ pub(crate) struct Controller<K: Connect> {
 }
 
 impl<K: Connect> Controller<K> {
-    pub(crate) fn new(connector: K, fleet: Arc<Fleet<K::Connection>>) -> Self {
+    pub(crate) fn new(
+        connector: K,
+        connect_timeout: Duration,
+        fleet: Arc<Fleet<K::Connection>>,
+    ) -> Self {
         Self {
             connector: Arc::new(connector),
+            connect_timeout,
             roster: Roster::new(Arc::clone(&fleet.common)),
             fleet,
             dials: FuturesUnordered::new(),
@@ -70,7 +78,7 @@ impl<K: Connect> Controller<K> {
                 }
                 Some(dialed) = self.dials.next() => self.handle_dialed(dialed),
                 // Last: backoff and the pace of publishing can wait for the others.
-                () = reach(deadline) => {
+                () = sleep_until(deadline) => {
                     self.roster.handle_timeout(Instant::now());
                     self.stale = true;
                 }
@@ -104,7 +112,7 @@ impl<K: Connect> Controller<K> {
         while self.dials.len() < DIALS {
             let Some((ticket, endpoint)) = self.roster.poll_dial() else { return };
             let connector = Arc::clone(&self.connector);
-            let within = self.fleet.options.connect_timeout;
+            let within = self.connect_timeout;
             let dial = async move {
                 let connecting = connector.connect(endpoint.clone());
                 let outcome = match timeout(within, connecting).await {
@@ -148,13 +156,6 @@ struct Dialed<C> {
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-async fn reach(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
 
 /// Attempts to connect that are under way at a time: a thousand endpoints that appear together
 /// shall not cost a thousand handshakes at once.

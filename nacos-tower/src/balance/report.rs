@@ -7,7 +7,7 @@ use nacos_core::{
 };
 use tokio::time::Instant;
 
-use crate::{backend::Backend, connect::Connection, fleet::Fleet};
+use crate::{endpoint::Backend, pick::Fleet, transport::Connection};
 
 /// A balancer as a part that can be looked into. Weak: being looked at keeps no connection.
 pub(crate) struct Part<C> {
@@ -47,7 +47,7 @@ fn report<C>(fleet: &Fleet<C>) -> Tree {
     let others = snapshot.others.iter().map(|it| row(&it.backend, it.weight, it.state, now));
     let [resent, waited] = fleet.counts();
     Tree::branch([
-        ("policy", Tree::Text(format!("{:?}", fleet.options.policy))),
+        ("policy", Tree::Text(format!("{:?}", fleet.policy))),
         ("standing", snapshot.standing.name().into()),
         ("resent", resent.into()),
         ("waited", waited.into()),

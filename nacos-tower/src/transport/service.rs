@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::sync::watch;
 use tower_service::Service;
 
-use crate::connect::{BoxError, Connection, SendError, SendRequest};
+use super::{BoxError, Connection, SendError, SendRequest};
 
 /// A tower service that stands for one endpoint, such as a client that pools connections by itself.
 ///

@@ -4,7 +4,7 @@
 //! "average" of an endpoint that is asked once a second is its last sample.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::tick::Tick;
+use super::tick::Tick;
 
 /// The mean latency of an endpoint, by count: every sample counts as much as any other, the newest
 /// 32 or so remain, and evidence fades within some ten seconds of silence.

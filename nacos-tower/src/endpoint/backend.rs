@@ -13,9 +13,8 @@ use std::{
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
-use crate::{
+use super::{
     estimate::{FleetLatency, Latency, Penalty, blend},
-    policy::Signals,
     tick::{Clock, Tick},
 };
 
@@ -169,6 +168,16 @@ impl<C> fmt::Debug for Backend<C> {
             .field("pending", &self.pending)
             .finish_non_exhaustive()
     }
+}
+
+/// What is known of a drawn endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signals {
+    /// Requests under way.
+    pub(crate) pending: f32,
+    pub(crate) weight: f32,
+    /// In seconds, failures included.
+    pub(crate) latency: f32,
 }
 
 /// One request's part in a connection. Held until its response has ended.

@@ -1,12 +1,13 @@
 //! What a pick sees: one consistent set of connected endpoints, never changed once it is made.
 use std::sync::Arc;
 
-use crate::{
+use super::{
     alias::{Alias, scaled},
-    backend::{Backend, Passage},
+    policy::{Policy, prefers_second},
+};
+use crate::{
+    endpoint::{Backend, Passage, Signals, Tick},
     error::Cause,
-    policy::{Policy, Signals, prefers_second},
-    tick::Tick,
 };
 
 /// The endpoints that are connected, ready to be drawn from, and those that are not, to be shown.
@@ -150,5 +151,4 @@ fn brief(weight: f64) -> f32 {
 const DRAWS: usize = 4;
 
 #[cfg(test)]
-#[path = "snapshot_tests.rs"]
 mod tests;

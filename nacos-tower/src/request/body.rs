@@ -9,7 +9,8 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::{backend::Lease, verdict};
+use super::classify;
+use crate::endpoint::Lease;
 
 pin_project! {
     /// The body of a response that came through a [`Balance`](crate::Balance).
@@ -40,7 +41,7 @@ impl<R: http_body::Body, C> http_body::Body for Body<R, C> {
         let mut this = self.project();
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         let failed = match &frame {
-            Some(Ok(frame)) => frame.trailers_ref().is_some_and(verdict::says_failure),
+            Some(Ok(frame)) => frame.trailers_ref().is_some_and(classify::says_failure),
             Some(Err(_)) => true,
             None => false,
         };

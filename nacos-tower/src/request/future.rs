@@ -12,19 +12,16 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::{body::Body, classify, deadline::Deadline, handle::Handle};
 use crate::{
-    backend::Lease,
-    balance::Balance,
-    body::Body,
-    connect::{BoxError, Connection, SendError, SendRequest},
-    deadline::Deadline,
+    endpoint::Lease,
     error::{Cause, Error, ErrorKind},
-    tried::{LastTried, Tried},
-    verdict,
+    pick::{LastTried, Tried},
+    transport::{BoxError, Connection, SendError, SendRequest},
 };
 
 pin_project! {
-    /// The response to come of a [`Balance`].
+    /// The response to come of a [`Balance`](crate::Balance).
     ///
     /// # Cancel safety
     ///
@@ -82,13 +79,13 @@ where
     C: SendRequest<B>,
 {
     /// Sends the request if somebody is ready: nothing is gained by waiting for the first poll.
-    pub(crate) fn new(balance: Balance<C>, request: Request<B>) -> Self {
+    pub(crate) fn new(handle: Arc<Handle<C>>, request: Request<B>) -> Self {
         let now = Instant::now();
         let own = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
         let trail = request.extensions().get::<LastTried>().cloned();
-        let deadline = balance.fleet().options.response_timeout.deadline(own, now);
+        let deadline = handle.response_timeout.deadline(own, now);
         let tried = Tried::after(trail.as_ref().map_or(0, LastTried::get));
-        let mut route = Route { balance, tried, trail };
+        let mut route = Route { handle, tried, trail };
         let step = route.pick(request, now, None);
         Self { route, step, deadline, timer: None }
     }
@@ -163,7 +160,7 @@ where
 
 /// Where a request has been, and where it goes next.
 struct Route<C> {
-    balance: Balance<C>,
+    handle: Arc<Handle<C>>,
     tried: Tried,
     /// Tells the next try of the same request which connection this one used.
     trail: Option<LastTried>,
@@ -175,10 +172,10 @@ impl<C: Connection> Route<C> {
     where
         C: SendRequest<B>,
     {
-        if let Some(lease) = self.balance.fleet().lease(now, &self.tried, C::is_open) {
+        if let Some(lease) = self.handle.fleet.lease(now, &self.tried, C::is_open) {
             return self.send(request, lease, now);
         }
-        let (fleet, tried) = (Arc::clone(self.balance.fleet()), self.tried);
+        let (fleet, tried) = (Arc::clone(&self.handle.fleet), self.tried);
         let lease = async move { fleet.ready(tried, cause, C::is_open).await }.boxed();
         Step::Waiting { request: Some(request), lease }
     }
@@ -207,7 +204,7 @@ impl<C: Connection> Route<C> {
         if !self.tried.refuse(attempt.lease.passage) {
             return Err(self.error_at(ErrorKind::Unsent, attempt).because(cause));
         }
-        self.balance.fleet().resending();
+        self.handle.fleet.resending();
         Ok(self.pick(request, Instant::now(), Some(cause.into())))
     }
 
@@ -219,14 +216,14 @@ impl<C: Connection> Route<C> {
     /// Gives up, and holds it against the endpoint if it is at one.
     fn late(&self, attempt: Option<Attempt<C>>) -> Error {
         let Some(attempt) = attempt else {
-            return self.balance.fleet().error(ErrorKind::Timeout);
+            return self.handle.fleet.error(ErrorKind::Timeout);
         };
         attempt.lease.backend.failed(attempt.started, Instant::now());
         self.error_at(ErrorKind::Timeout, &attempt)
     }
 
     fn error_at(&self, kind: ErrorKind, attempt: &Attempt<C>) -> Error {
-        self.balance.fleet().error(kind).at(attempt.lease.backend.address())
+        self.handle.fleet.error(kind).at(attempt.lease.backend.address())
     }
 }
 
@@ -236,7 +233,7 @@ fn answered<C, R: http_body::Body>(
     attempt: Attempt<C>,
 ) -> Response<Body<R, C>> {
     let (backend, now) = (&attempt.lease.backend, Instant::now());
-    if verdict::is_failure(&response) {
+    if classify::is_failure(&response) {
         backend.failed(attempt.started, now);
     } else {
         backend.answered(attempt.started, now);
@@ -250,7 +247,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
-            .field("balance", &self.route.balance)
+            .field("service", &self.route.handle.fleet.service)
             .finish_non_exhaustive()
     }
 }

@@ -4,11 +4,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 use tokio::time::Instant;
 
 use super::*;
-use crate::{
-    backend::{Common, Lease},
-    estimate::FleetLatency,
-    tick::Clock,
-};
+use crate::endpoint::{Clock, Common, FleetLatency, Lease};
 
 #[test]
 fn nobody_is_picked_from_nobody() {

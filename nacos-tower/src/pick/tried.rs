@@ -4,7 +4,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use crate::backend::Passage;
+use crate::endpoint::Passage;
 
 /// The connections that a request is not to be sent through again.
 ///

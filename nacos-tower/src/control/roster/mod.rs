@@ -9,13 +9,15 @@ use std::{
 use nacos_core::Service;
 use tokio::time::Instant;
 
-use crate::{
-    backend::{Backend, Common, Passage},
+use super::{
     backoff,
-    connect::{BoxError, Endpoint},
+    eligible::{absence, wanted},
     seat::{Link, Seat},
-    snapshot::{Member, Other, Snapshot, Standing},
-    wanted::{absence, wanted},
+};
+use crate::{
+    endpoint::{Backend, Common, Endpoint, Passage},
+    pick::{Member, Other, Snapshot, Standing},
+    transport::BoxError,
 };
 
 /// The endpoints by address: those that may be called, and those that have just been left.
@@ -265,5 +267,4 @@ const HOLDS: Duration = Duration::from_secs(5);
 const LINGERS: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
-#[path = "roster_tests.rs"]
 mod tests;

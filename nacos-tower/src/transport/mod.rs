@@ -1,8 +1,12 @@
-//! What carries requests to one endpoint: brought by whoever knows a transport.
-use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
+//! The border to transports: the traits by which connections to endpoints are made and used.
+mod service;
+
+use std::{error::Error as StdError, fmt, future::Future};
 
 use http::{Request, Response};
-use nacos_core::Instance;
+
+pub use self::service::{ServiceConnection, ServiceFuture};
+use crate::endpoint::Endpoint;
 
 /// Any error, as transports report them.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -104,47 +108,5 @@ impl<B> fmt::Display for SendError<B> {
 impl<B: fmt::Debug> StdError for SendError<B> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.source)
-    }
-}
-
-/// An instance that can be dialled. Entries of one ip and port are one endpoint, whatever their
-/// clusters.
-///
-/// ```
-/// use nacos_core::Instance;
-/// use nacos_tower::Endpoint;
-///
-/// let endpoint = Endpoint::new(Instance::new("10.0.0.7", 8080).with_metadata("secure", "true"));
-/// assert_eq!(endpoint.address(), "10.0.0.7:8080");
-/// assert_eq!(endpoint.instance().metadata["secure"], "true");
-/// ```
-#[derive(Clone, Debug)]
-pub struct Endpoint {
-    address: Arc<str>,
-    instance: Arc<Instance>,
-}
-
-impl Endpoint {
-    /// The endpoint of an instance.
-    #[must_use]
-    pub fn new(instance: impl Into<Arc<Instance>>) -> Self {
-        let instance = instance.into();
-        Self { address: instance.address().into(), instance }
-    }
-
-    /// `ip:port`, with an IPv6 address in brackets.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// The instance, as it was known when the connection was wanted.
-    #[must_use]
-    pub fn instance(&self) -> &Instance {
-        &self.instance
-    }
-
-    pub(crate) fn shared_address(&self) -> &Arc<str> {
-        &self.address
     }
 }

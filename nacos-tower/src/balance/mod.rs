@@ -1,4 +1,7 @@
 //! The balancer: a handle, and its `Service`.
+mod builder;
+mod report;
+
 use std::{
     convert::Infallible,
     fmt,
@@ -10,15 +13,11 @@ use http::{Request, Response};
 use nacos_core::inspect::Inspect;
 use tower_service::Service;
 
+pub use self::builder::Builder;
 use crate::{
-    body::Body,
-    builder::Builder,
-    connect::{Connect, Connection, SendRequest},
     error::Error,
-    fleet::Fleet,
-    future::ResponseFuture,
-    inspect::Part,
-    tasks::Task,
+    request::{Body, Handle, ResponseFuture},
+    transport::{Connect, Connection, SendRequest},
 };
 
 /// A service whose requests are spread over the instances that Nacos knows.
@@ -62,14 +61,7 @@ use crate::{
 ///
 /// See the [crate's documentation](crate).
 pub struct Balance<C> {
-    shared: Arc<Shared<C>>,
-}
-
-/// What ends with the last handle.
-struct Shared<C> {
-    fleet: Arc<Fleet<C>>,
-    part: Arc<Part<C>>,
-    _controller: Task,
+    handle: Arc<Handle<C>>,
 }
 
 impl Balance<Infallible> {
@@ -80,15 +72,10 @@ impl Balance<Infallible> {
 }
 
 impl<C: Connection> Balance<C> {
-    pub(crate) fn new(fleet: Arc<Fleet<C>>, controller: Task) -> Self {
-        let part = Arc::new(Part::new(&fleet));
-        Self { shared: Arc::new(Shared { fleet, part, _controller: controller }) }
-    }
-
     /// The service, as `group@@name` behind its namespace.
     #[must_use]
     pub fn service(&self) -> &str {
-        &self.shared.fleet.service
+        &self.handle.fleet.service
     }
 
     /// What is known of the endpoints, for people: weight, state, requests under way and counted,
@@ -99,11 +86,7 @@ impl<C: Connection> Balance<C> {
     /// alive, and has nothing to report once the last handle is gone.
     #[must_use]
     pub fn inspect(&self) -> Arc<dyn Inspect> {
-        Arc::clone(&self.shared.part) as Arc<dyn Inspect>
-    }
-
-    pub(crate) fn fleet(&self) -> &Arc<Fleet<C>> {
-        &self.shared.fleet
+        Arc::clone(&self.handle.report)
     }
 }
 
@@ -120,20 +103,20 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture::new(self.clone(), request)
+        ResponseFuture::new(Arc::clone(&self.handle), request)
     }
 }
 
 impl<C> Clone for Balance<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { handle: Arc::clone(&self.handle) }
     }
 }
 
 impl<C> fmt::Debug for Balance<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Balance")
-            .field("service", &self.shared.fleet.service)
+            .field("service", &self.handle.fleet.service)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,8 @@
+//! The control path of a balancer: one task that follows the instances and keeps the connections.
+mod backoff;
+mod controller;
+mod eligible;
+mod roster;
+mod seat;
+
+pub(crate) use self::controller::Controller;

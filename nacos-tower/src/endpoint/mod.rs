@@ -1,0 +1,56 @@
+//! One endpoint: its address, its statistics, and the connection that requests share.
+mod backend;
+mod estimate;
+mod tick;
+
+use std::sync::Arc;
+
+use nacos_core::Instance;
+
+pub(crate) use self::{
+    backend::{Backend, Common, Lease, Passage, Signals},
+    estimate::FleetLatency,
+    tick::{Clock, Tick},
+};
+
+/// An instance that can be dialled. Entries of one ip and port are one endpoint, whatever their
+/// clusters.
+///
+/// ```
+/// use nacos_core::Instance;
+/// use nacos_tower::Endpoint;
+///
+/// let endpoint = Endpoint::new(Instance::new("10.0.0.7", 8080).with_metadata("secure", "true"));
+/// assert_eq!(endpoint.address(), "10.0.0.7:8080");
+/// assert_eq!(endpoint.instance().metadata["secure"], "true");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    address: Arc<str>,
+    instance: Arc<Instance>,
+}
+
+impl Endpoint {
+    /// The endpoint of an instance.
+    #[must_use]
+    pub fn new(instance: impl Into<Arc<Instance>>) -> Self {
+        let instance = instance.into();
+        Self { address: instance.address().into(), instance }
+    }
+
+    /// `ip:port`, with an IPv6 address in brackets.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The instance, as it was known when the connection was wanted.
+    #[must_use]
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    pub(crate) fn shared_address(&self) -> &Arc<str> {
+        &self.address
+    }
+}

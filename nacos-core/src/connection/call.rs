@@ -10,7 +10,7 @@ use tracing::{Instrument, debug_span};
 use super::{
     Connection,
     access::headers_now,
-    driver::{Current, Serving},
+    current::{Current, Serving},
     inbox::Loss,
 };
 use crate::{

@@ -36,7 +36,7 @@ impl Claimed {
         Self { connection, key, guard, state, is_withdrawn: false, grace: Duration::ZERO }
     }
 
-    /// The subscription's guard has [entered](super::Services::enter) with this grace.
+    /// The subscription's guard has [entered](super::views::ServiceViews::enter) with this grace.
     pub(super) fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -77,7 +77,7 @@ impl Claimed {
     pub(crate) fn regrace(&mut self, grace: Duration) -> Option<Live<Service>> {
         let ClaimKey::Subscription(key) = &self.key else { return None };
         let former = std::mem::replace(&mut self.grace, grace);
-        Some(self.connection.services.regrace(key, former, grace))
+        Some(self.connection.views.services.regrace(key, former, grace))
     }
 
     /// Waits until the server holds the claim.
@@ -162,8 +162,8 @@ impl Drop for Claimed {
         }
         // After the withdrawal: see `Store`.
         match &self.key {
-            ClaimKey::Listen(key) => self.connection.documents.leave(key),
-            ClaimKey::Subscription(key) => self.connection.services.leave(key, self.grace),
+            ClaimKey::Listen(key) => self.connection.views.documents.leave(key),
+            ClaimKey::Subscription(key) => self.connection.views.services.leave(key, self.grace),
             ClaimKey::Instances(_) => {}
         }
     }

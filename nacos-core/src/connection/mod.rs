@@ -2,13 +2,13 @@
 pub(crate) mod access;
 mod call;
 mod claimed;
+mod current;
 mod driver;
-mod grace;
 mod inbox;
 mod locate;
 mod namespaces;
-mod services;
 mod shutdown;
+pub(crate) mod views;
 
 use std::sync::{
     Arc,
@@ -21,11 +21,13 @@ use tokio::{
 };
 
 pub use self::shutdown::ShutdownReport;
-pub(crate) use self::{call::Repeat, claimed::Claimed, grace::GRACE, services::Services};
+pub(crate) use self::{call::Repeat, claimed::Claimed, views::GRACE};
 use self::{
-    driver::{Current, Driver},
+    current::Current,
+    driver::Driver,
     inbox::{Outbox, inbox},
     namespaces::Look,
+    views::Views,
 };
 use crate::{
     document::DocumentState,
@@ -38,7 +40,6 @@ use crate::{
     service::Service,
     session::{self, ClaimKey, GuardId},
     state::{ClaimState, SessionState},
-    store::Store,
     tasks::{self, Task},
     transport,
     vitals::Vitals,
@@ -80,8 +81,7 @@ pub(crate) struct Connection {
     state: Live<SessionState>,
     vitals: Live<Vitals>,
     servers: Live<Vec<Server>>,
-    documents: Arc<Store<ConfigKey, DocumentState>>,
-    services: Arc<Services>,
+    views: Arc<Views>,
     guards: AtomicU64,
     _driver: Task<()>,
 }
@@ -99,19 +99,17 @@ impl Connection {
         let (state_writer, state) = live(connecting);
         let (vitals_writer, vitals) = live(Vitals::default());
         let (servers_writer, servers) = live(options.servers.clone());
-        let documents = Arc::new(Store::new());
-        let services = Arc::new(Services::default());
+        let views = Arc::new(Views::new());
         let driver = Driver::new(
             &options,
             inbox,
-            driver::Views {
+            driver::Readers {
                 current,
                 state: state_writer,
                 vitals: vitals_writer,
                 servers: servers_writer,
-                documents: Arc::clone(&documents),
-                services: Arc::clone(&services),
             },
+            Arc::clone(&views),
         );
         let look = Look::new(&options, readers.clone(), servers.clone());
         // On the session's runtime, in a task that ends with it.
@@ -135,8 +133,7 @@ impl Connection {
             state,
             vitals,
             servers,
-            documents,
-            services,
+            views,
             guards: AtomicU64::new(0),
             _driver: driver,
         }))
@@ -157,7 +154,7 @@ impl Connection {
 
     /// Watches a document until the guard returned is dropped.
     pub(crate) fn watch(self: &Arc<Self>, key: &ConfigKey) -> (Claimed, Live<DocumentState>) {
-        let state = self.documents.enter(key, || DocumentState::Pending);
+        let state = self.views.documents.enter(key);
         (self.claim(ClaimKey::Listen(key.clone()), None), state)
     }
 
@@ -167,14 +164,14 @@ impl Connection {
         self: &Arc<Self>,
         key: ServiceKey,
     ) -> (Claimed, Live<Service>, Live<Service>) {
-        let (raw, view) = self.services.enter(&key, GRACE);
+        let (raw, view) = self.views.services.enter(&key, GRACE);
         let claim = self.claim(ClaimKey::Subscription(key), None).with_grace(GRACE);
         (claim, raw, view)
     }
 
     /// The services of which a reader is shown the last instances, though the server lists none.
     pub(crate) fn held(&self) -> impl Iterator<Item = ServiceKey> {
-        self.services.names_held().into_iter()
+        self.views.names_held().into_iter()
     }
 
     /// Registers an instance until the guard returned is dropped.

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{Options, driver::Current};
+use super::{Options, current::Current};
 use crate::{
     credentials::below,
     key::Namespace,

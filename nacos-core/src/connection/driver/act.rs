@@ -79,7 +79,7 @@ impl Driver {
             Action::Login { refused } => {
                 let (dialer, credentials) =
                     (self.transport.dialer.clone(), self.access.credentials.clone());
-                let mut servers = (*self.views.servers.get()).clone();
+                let mut servers = (*self.readers.servers.get()).clone();
                 fastrand::shuffle(&mut servers);
                 let context_path = Arc::clone(&self.access.context_path);
                 let within = self.login_within();

@@ -3,35 +3,30 @@ use std::time::Instant;
 
 use tracing::{debug, info, warn};
 
-use super::{
-    super::locate::locate,
-    Driver, Report,
-    chronicle::{Seldom, WARNING_EVERY},
-    now,
-};
+use super::{super::locate::locate, Driver, Report, log::Throttle, now};
 use crate::locator::{Listing, Locator};
 
 /// Where the list is read, and what has been said of it: one that flaps is a matter of one line a
 /// minute.
 pub(super) struct Located {
     locator: Option<Locator>,
-    changes: Seldom,
+    changes: Throttle,
     /// What was warned about, and is still so.
     unreadable: Vec<String>,
-    lines: Seldom,
+    lines: Throttle,
     failing: bool,
-    failures: Seldom,
+    failures: Throttle,
 }
 
 impl Located {
     pub(super) fn new(locator: Option<Locator>) -> Self {
         Self {
             locator,
-            changes: Seldom::every(WARNING_EVERY),
+            changes: Throttle::default(),
             unreadable: Vec::new(),
-            lines: Seldom::every(WARNING_EVERY),
+            lines: Throttle::default(),
             failing: false,
-            failures: Seldom::every(WARNING_EVERY),
+            failures: Throttle::default(),
         }
     }
 
@@ -70,7 +65,7 @@ impl Driver {
                 for why in self.located.news(now, &unreadable) {
                     warn!(why, "skipped a line of the list of servers");
                 }
-                if self.views.servers.publish_if_changed(servers.clone()) {
+                if self.readers.servers.publish_if_changed(servers.clone()) {
                     let count = servers.len();
                     if self.located.changes.allows(now) {
                         info!(count, "the list of servers is another one");
@@ -93,6 +88,7 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::WARNING_EVERY;
     use std::time::Duration;
 
     use super::*;

@@ -1,13 +1,18 @@
-//! What the driver measures of itself and of its session.
+//! What the driver measures of itself and counts of its session.
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::telemetry::{self, Share};
+use crate::{
+    session::Event,
+    telemetry::{self, Share},
+    vitals::{Disconnect, Vitals},
+};
 
 /// See the [module documentation](self).
 pub(super) struct Meters {
     pub(super) share: Share,
+    pub(super) vitals: Vitals,
     logged_in: Option<Instant>,
     pub(super) dedicated_thread: bool,
     warned: bool,
@@ -21,6 +26,7 @@ impl Meters {
     pub(super) fn new(dedicated_thread: bool) -> Self {
         Self {
             share: Share::default(),
+            vitals: Vitals::default(),
             logged_in: None,
             dedicated_thread,
             warned: false,
@@ -29,13 +35,68 @@ impl Meters {
         }
     }
 
+    /// Counts `event`; a connection that ends is no loss where the session `is_closing`. Notes in the
+    /// record of an end how late the session ran, which it does not know itself.
+    pub(super) fn observe(&mut self, now: Instant, event: &mut Event, is_closing: bool) {
+        let vitals = &mut self.vitals;
+        match event {
+            Event::Serving(Some(_)) => {
+                vitals.connects += 1;
+                telemetry::connected();
+            }
+            Event::Serving(None) => vitals.losses += u64::from(!is_closing),
+            Event::Ended { reason, record } => {
+                telemetry::disconnected(*reason);
+                record.stall = self.stall(now);
+                self.ended(record);
+            }
+            Event::State(state) => self.share.state(state),
+            Event::Lost { .. } => vitals.reasserted += 1,
+            Event::Proxied { finding, .. } => vitals.proxy = Some(finding.to_string().into()),
+            Event::Unread { .. } => self.unread(),
+            Event::Older { is_applied, .. } => {
+                telemetry::older_list(*is_applied);
+                if *is_applied {
+                    vitals.clock_steps += 1;
+                } else {
+                    vitals.overtaken += 1;
+                }
+            }
+            Event::Document(..)
+            | Event::Service(..)
+            | Event::Claim(..)
+            | Event::Settled(_)
+            | Event::Unresponsive { .. }
+            | Event::Withheld { .. }
+            | Event::Refused { .. } => {}
+        }
+    }
+
+    /// A push has come.
+    pub(super) fn pushed(&mut self, kind: &'static str) {
+        self.vitals.pushes += 1;
+        telemetry::pushed(kind);
+    }
+
+    /// A message could not be read.
+    pub(super) fn unread(&mut self) {
+        self.vitals.unreadable += 1;
+        telemetry::unreadable();
+    }
+
+    fn ended(&mut self, record: &Disconnect) {
+        let former = self.vitals.disconnects.iter();
+        let kept = former.skip((self.vitals.disconnects.len() + 1).saturating_sub(RECORDS));
+        self.vitals.disconnects = kept.cloned().chain([record.clone()]).collect();
+    }
+
     pub(super) fn logged_in(&mut self, now: Instant) {
         self.logged_in = Some(now);
     }
 
-    /// A timer that was due at `due` is looked after now. Says how late, and warns once if that is so
+    /// A timer that was due at `due` is looked after now. Notes how late, and warns once if that is so
     /// late that servers may take the client for dead.
-    pub(super) fn late(&mut self, due: Instant, now: Instant) -> Duration {
+    pub(super) fn late(&mut self, due: Instant, now: Instant) {
         let lag = now.saturating_duration_since(due);
         telemetry::lag(lag);
         if lag >= self.stall(now) {
@@ -50,7 +111,8 @@ impl Meters {
         let starved = self.is_starved(lag, now);
         self.share.starved(starved);
         // In steps, so that who watches the vitals is not woken by nothing.
-        Duration::from_millis(u64::try_from(lag.as_millis() / 10 * 10).unwrap_or(u64::MAX))
+        let shown = lag.as_millis() / 10 * 10;
+        self.vitals.lag = Duration::from_millis(u64::try_from(shown).unwrap_or(u64::MAX));
     }
 
     /// The longest that the session was kept waiting within the last minute.
@@ -85,6 +147,8 @@ impl Meters {
 
 /// A fifth of what the strictest server waits for after a health check.
 const TOO_LATE: Duration = Duration::from_secs(1);
+/// How many ends of connections are remembered.
+const RECORDS: usize = 8;
 /// How long starvation is shown.
 const SHOWN_FOR: Duration = Duration::from_secs(60);
 
@@ -132,7 +196,9 @@ mod tests {
     fn lag_is_shown_in_steps() {
         let (mut meters, now) = (Meters::new(false), Instant::now());
         let late = |ms| now + Duration::from_millis(ms);
-        assert_eq!(meters.late(now, late(1239)), Duration::from_millis(1230));
-        assert_eq!(meters.late(late(5), now), Duration::ZERO);
+        meters.late(now, late(1239));
+        assert_eq!(meters.vitals.lag, Duration::from_millis(1230));
+        meters.late(late(5), now);
+        assert_eq!(meters.vitals.lag, Duration::ZERO);
     }
 }

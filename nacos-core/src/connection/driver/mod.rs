@@ -5,22 +5,12 @@
 //! comes first. What it sends for the session runs side by side in one set of futures; ending the
 //! task drops them all, and with them every socket.
 mod act;
-mod chronicle;
 mod locate;
+mod log;
 mod meters;
 mod report;
-mod show;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -29,92 +19,42 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::chronicle::{Chronicle, Seldom, WARNING_EVERY};
 use self::locate::Located;
+use self::log::SessionLog;
 use self::meters::Meters;
 use self::report::Report;
 use super::{
-    Options, Services, ShutdownReport,
+    Options, ShutdownReport,
     access::Options as AccessOptions,
+    current::{Current, Serving, Users},
     inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, is_same, push_awaited},
+    views::{Expired, Turn, Views},
 };
 use crate::{
     credentials::Grant,
-    document::DocumentState,
-    key::ConfigKey,
     live::LiveWriter,
     server::Server,
     session::{ClaimKey, Event, GuardId, LinkId, Session},
     state::{ClaimState, SessionState},
-    store::Store,
     tasks::Task,
     transport::{self, Link},
     vitals::Vitals,
 };
 
-/// What users' requests go over.
-#[derive(Clone)]
-pub(super) struct Current {
-    pub(super) serving: Option<Serving>,
-    pub(super) state: SessionState,
-    /// Something is due or under way that may let in who was refused.
-    pub(super) renewing: bool,
-    /// How often a token has been reported as refused.
-    pub(super) refusals: u64,
-}
-
-/// What users' requests on one connection have in common. As many hold it as there are of them.
-#[derive(Default)]
-pub(super) struct Users {
-    answered: AtomicBool,
-}
-
-impl Users {
-    /// One of them was answered.
-    pub(super) fn answered(&self) {
-        // Mostly it is known already, and a load costs the other cores nothing.
-        if !self.answered.load(Ordering::Relaxed) {
-            self.answered.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether one was since this was last asked.
-    fn take_answered(&self) -> bool {
-        self.answered.load(Ordering::Relaxed) && self.answered.swap(false, Ordering::Relaxed)
-    }
-}
-
-/// The connection that serves.
-#[derive(Clone)]
-pub(super) struct Serving {
-    pub(super) id: LinkId,
-    pub(super) link: Link,
-    /// Keeps the connection, for as long as it is held, when another serves.
-    pub(super) users: Arc<Users>,
-    /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
-    pub(super) grant: Option<Arc<Grant>>,
-    /// As it was named in the options, or in the list.
-    pub(super) server: Arc<str>,
-    pub(super) abilities: Arc<BTreeMap<String, bool>>,
-    /// [`Current::refusals`] when this was handed out.
-    pub(super) refusals: u64,
-}
-
-/// Where the driver shows what it knows.
-pub(super) struct Views {
+/// Where the driver shows what it knows of the session itself.
+pub(super) struct Readers {
     pub(super) current: watch::Sender<Current>,
     pub(super) state: LiveWriter<SessionState>,
     pub(super) vitals: LiveWriter<Vitals>,
     pub(super) servers: LiveWriter<Vec<Server>>,
-    pub(super) documents: Arc<Store<ConfigKey, DocumentState>>,
-    pub(super) services: Arc<Services>,
 }
 
 /// See the [module documentation](self).
 pub(super) struct Driver {
     session: Session,
     inbox: Inbox,
-    views: Views,
+    readers: Readers,
+    views: Arc<Views>,
     guards: HashMap<GuardId, LiveWriter<ClaimState>>,
     /// Who waits for a withdrawal; dropping a sender is the message.
     leaving: HashMap<ClaimKey, Vec<oneshot::Sender<()>>>,
@@ -125,27 +65,7 @@ pub(super) struct Driver {
     refusals: u64,
     /// How many logins in a row nobody has answered.
     slow_logins: u32,
-    vitals: Vitals,
-    chronicle: Chronicle,
-    /// What may happen to each of thousands, said once a minute: registrations that were lost,
-    losses: Seldom,
-    /// claims that were refused,
-    refused: Seldom,
-    /// documents that are not to be had,
-    withheld: Seldom,
-    /// messages that could not be read,
-    skipped: Seldom,
-    /// lists that were overtaken,
-    overtaken: Seldom,
-    /// clocks that stepped back,
-    stepped: Seldom,
-    /// views that are held, and those that are not any more,
-    holds: Seldom,
-    gone: Seldom,
-    /// proxies that are in the way,
-    proxies: Seldom,
-    /// connections that were replaced.
-    moves: Seldom,
+    log: SessionLog,
     closing: Option<Closing>,
     meters: Meters,
     located: Located,
@@ -179,11 +99,17 @@ struct Closing {
 type Job = Pin<Box<dyn Future<Output = Report> + Send>>;
 
 impl Driver {
-    pub(super) fn new(options: &Options, inbox: Inbox, views: Views) -> Self {
+    pub(super) fn new(
+        options: &Options,
+        inbox: Inbox,
+        readers: Readers,
+        views: Arc<Views>,
+    ) -> Self {
         let jitter = Box::new(fastrand::f64);
         Self {
             session: Session::new(now(), options.servers.clone(), options.session.clone(), jitter),
             inbox,
+            readers,
             views,
             guards: HashMap::new(),
             leaving: HashMap::new(),
@@ -193,18 +119,7 @@ impl Driver {
             grant: None,
             refusals: 0,
             slow_logins: 0,
-            vitals: Vitals::default(),
-            chronicle: Chronicle::new(),
-            losses: Seldom::every(WARNING_EVERY),
-            refused: Seldom::every(WARNING_EVERY),
-            withheld: Seldom::every(WARNING_EVERY),
-            skipped: Seldom::every(WARNING_EVERY),
-            overtaken: Seldom::every(WARNING_EVERY),
-            stepped: Seldom::every(WARNING_EVERY),
-            holds: Seldom::every(WARNING_EVERY),
-            gone: Seldom::every(WARNING_EVERY),
-            proxies: Seldom::every(WARNING_EVERY),
-            moves: Seldom::every(WARNING_EVERY),
+            log: SessionLog::new(),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
             located: Located::new(options.locator.clone()),
@@ -216,28 +131,28 @@ impl Driver {
 
     /// Ends when the session is closed. Aborting it is safe: a closed socket withdraws everything.
     pub(super) async fn run(mut self) {
-        self.meters.share.state(&self.views.state.get());
+        self.meters.share.state(&self.readers.state.get());
         self.session.handle_timeout(now());
         loop {
             // However busy servers keep this task, others get their turn, and it can be ended.
             consume_budget().await;
-            self.hear();
+            self.sync_activity();
             self.perform();
             if self.session.is_closed() {
                 return self.end().await;
             }
-            let held = self.views.services.next_timeout();
+            let held = self.views.poll_timeout();
             let timeout = self.session.poll_timeout(now()).into_iter().chain(held).min();
             tokio::select! {
-                () = self.inbox.filled() => self.obey(),
-                Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.take_in(report),
+                () = self.inbox.filled() => self.handle_commands(),
+                Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.handle_report(report),
                 () = until(timeout), if timeout.is_some() => {}
             }
             // Whatever came first: when this task was kept from running, everything is ready after.
             if let Some(due) = timeout.filter(|due| *due <= now()) {
-                self.vitals.lag = self.meters.late(due, now());
+                self.meters.late(due, now());
                 // Users' requests may have heard from the server since.
-                self.hear();
+                self.sync_activity();
                 self.end_graces();
                 self.session.handle_timeout(now());
             }
@@ -245,11 +160,11 @@ impl Driver {
     }
 
     /// Takes in what handles want: many at once, so that claims made together are sent together.
-    fn obey(&mut self) {
+    fn handle_commands(&mut self) {
         let (notices, wishes) = self.inbox.take(WISHES_AT_ONCE);
         let Notices { losses, unanswered, refused, knock, unread, questions, close } = notices;
         // An answer that came before counts before.
-        self.hear();
+        self.sync_activity();
         for (link, count) in unanswered {
             self.session.handle_unanswered(now(), link, count);
         }
@@ -277,7 +192,7 @@ impl Driver {
             self.session.knock(until.into_std());
         }
         for _ in 0..unread {
-            self.unread();
+            self.meters.unread();
         }
         for (guard, wish) in wishes {
             self.take_wish(guard, wish);
@@ -341,7 +256,7 @@ impl Driver {
             moved |= matches!(event, Event::Serving(_) | Event::State(_));
             self.show(event);
         }
-        moved |= self.views.current.borrow().renewing != self.session.is_renewing();
+        moved |= self.readers.current.borrow().renewing != self.session.is_renewing();
         // After all of them: a connection is never shown with the abilities of another.
         if moved {
             self.show_current();
@@ -349,17 +264,90 @@ impl Driver {
         while let Some(action) = self.session.poll_action() {
             self.act(action);
         }
-        self.vitals.claims = self.session.remaining();
-        self.vitals.unsettled = self.session.unsettled();
-        self.vitals.unresponsive = self.session.is_unresponsive();
-        self.meters.share.claims(self.vitals.claims, self.vitals.unsettled);
-        self.vitals.held = self.views.services.held();
-        self.meters.share.held(self.vitals.held);
-        self.views.vitals.publish_if_changed(self.vitals.clone());
+        let Meters { vitals, share, .. } = &mut self.meters;
+        vitals.claims = self.session.remaining();
+        vitals.unsettled = self.session.unsettled();
+        vitals.unresponsive = self.session.is_unresponsive();
+        vitals.held = self.views.held();
+        share.claims(vitals.claims, vitals.unsettled);
+        share.held(vitals.held);
+        self.readers.vitals.publish_if_changed(vitals.clone());
+    }
+
+    /// Shows an event to those who observe the session: the meters, the log, the readers.
+    fn show(&mut self, mut event: Event) {
+        let now = now();
+        self.meters.observe(now, &mut event, self.closing.is_some());
+        self.log.observe(now, &event, &self.meters.vitals);
+        self.follow(&event);
+        for (service, turn) in self.views.apply(now, event) {
+            self.log.turned(now, &service, turn);
+        }
+    }
+
+    /// What the driver itself goes by, and what each guard reads of its claim.
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::Serving(link) => {
+                self.serving = *link;
+                if link.is_none() {
+                    self.leaving.clear();
+                }
+            }
+            Event::State(state) => self.readers.state.publish(state.clone()),
+            Event::Claim(guard, state) => {
+                if let Some(writer) = self.guards.get(guard) {
+                    writer.publish_if_changed(state.clone());
+                }
+            }
+            Event::Settled(key) => drop(self.leaving.remove(key)),
+            _ => {}
+        }
+    }
+
+    /// Looks at the views whose time has come.
+    fn end_graces(&mut self) {
+        let now = now();
+        let Expired { ask, gone } = self.views.handle_timeout(now);
+        for service in ask {
+            self.session.ask_again(&service);
+        }
+        for service in gone {
+            self.log.turned(now, &service, Turn::Gone);
+        }
+    }
+
+    /// Users' requests go over the connection that serves, once there is a token too.
+    pub(super) fn show_current(&mut self) {
+        let state = (*self.readers.state.get()).clone();
+        let serving = match (&state, self.serving) {
+            (SessionState::Connected { server, abilities, .. }, Some(id)) => {
+                match self.links.get(&id) {
+                    Some(Open::Up { link, users, .. }) => Some(Serving {
+                        id,
+                        link: link.clone(),
+                        users: Arc::clone(users),
+                        grant: self.grant.clone(),
+                        server: Arc::clone(server),
+                        abilities: Arc::clone(abilities),
+                        refusals: self.refusals,
+                    }),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let renewing = self.session.is_renewing();
+        self.readers.current.send_replace(Current {
+            serving,
+            state,
+            renewing,
+            refusals: self.refusals,
+        });
     }
 
     /// Tells the session what users' requests have heard, and where some are still under way.
-    fn hear(&mut self) {
+    fn sync_activity(&mut self) {
         for (id, open) in &self.links {
             let Open::Up { link, users, .. } = open else { continue };
             if self.serving == Some(*id) {
@@ -375,8 +363,7 @@ impl Driver {
 
     async fn end(mut self) {
         self.perform();
-        self.views.documents.close();
-        self.views.services.close();
+        self.views.close();
         let Some(Closing { since, waiting, claims }) = self.closing else { return };
         let withdrawn = Instant::now();
         // Jobs hold on to connections too.
@@ -408,18 +395,6 @@ fn now() -> std::time::Instant {
 async fn until(time: Option<std::time::Instant>) {
     if let Some(time) = time {
         sleep_until(Instant::from_std(time)).await;
-    }
-}
-
-impl Current {
-    pub(super) fn new(state: SessionState) -> Self {
-        Self { serving: None, state, renewing: false, refusals: 0 }
-    }
-}
-
-impl fmt::Debug for Current {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Current").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,6 @@ use crate::{
     credentials::Grant,
     locator::Listing,
     session::{CallId, Lease, LinkId, LoginFailure, Tried},
-    telemetry,
     transport::{CallError, Link, Push, Pushes, Work},
     wire::{Payload, label},
 };
@@ -23,9 +22,9 @@ pub(super) enum Report {
 }
 
 impl Driver {
-    pub(super) fn take_in(&mut self, report: Report) {
+    pub(super) fn handle_report(&mut self, report: Report) {
         // Whatever it is about, the server may have been heard meanwhile.
-        self.hear();
+        self.sync_activity();
         let now = now();
         match report {
             Report::Dialled(id, outcome) => self.dialled(id, outcome),
@@ -65,8 +64,7 @@ impl Driver {
     fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Push, CallError>) {
         let now = now();
         if let Ok(Push::Whole(payload) | Push::Unread { head: payload, .. }) = &outcome {
-            self.vitals.pushes += 1;
-            telemetry::pushed(label::push_kind(payload));
+            self.meters.pushed(label::push_kind(payload));
         }
         match outcome {
             Ok(Push::Whole(payload)) => {
@@ -99,12 +97,7 @@ impl Driver {
     /// Counts what could not be read.
     fn read(&mut self, message: &Result<Payload, CallError>) {
         if matches!(message, Err(CallError::Unreadable(_) | CallError::Oversized { .. })) {
-            self.unread();
+            self.meters.unread();
         }
-    }
-
-    pub(super) fn unread(&mut self) {
-        self.vitals.unreadable += 1;
-        telemetry::unreadable();
     }
 }

@@ -6,7 +6,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{connection::Services, live::Live};
+use crate::{connection::views::ServiceViews, live::Live};
 
 use super::{
     budget::Budget,
@@ -54,7 +54,7 @@ pub(super) struct World {
     pub(super) states: Vec<SessionState>,
     pub(super) documents: HashMap<ConfigKey, DocumentState>,
     /// What is shown of the services that are subscribed to, and the readers of each by grace.
-    pub(super) services: Services,
+    pub(super) services: ServiceViews,
     pub(super) readers: BTreeMap<(ServiceKey, Duration), Live<Service>>,
     /// Since when each of them has been held, on one connection.
     pub(super) held_since: BTreeMap<(ServiceKey, Duration), Instant>,
@@ -125,7 +125,7 @@ impl World {
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
-            services: Services::default(),
+            services: ServiceViews::default(),
             readers: BTreeMap::new(),
             held_since: BTreeMap::new(),
             claims: HashMap::new(),
@@ -260,14 +260,14 @@ impl World {
             let timeout = self.session.poll_timeout(self.now);
             self.assert_within_bounds(timeout);
             self.assert_held_views();
-            let grace = self.services.next_timeout();
+            let grace = self.services.poll_timeout();
             let Some(next) =
                 [arrival, timeout, grace].into_iter().flatten().min().filter(|at| *at <= end)
             else {
                 break;
             };
             self.now = self.now.max(next);
-            for service in self.services.expire(self.now).ask {
+            for service in self.services.handle_timeout(self.now).ask {
                 self.session.ask_again(&service);
                 self.session.settle(self.now);
             }

@@ -20,7 +20,7 @@ use crate::{
 /// [leaves](Self::leave) after it has withdrawn, the lock is held for operations on maps only, and
 /// nobody is woken under it. One task alone calls what takes the time.
 #[derive(Debug, Default)]
-pub(crate) struct Services {
+pub(crate) struct ServiceViews {
     entries: Mutex<Entries>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Expired {
 
 type Publications = Vec<(Arc<LiveWriter<Service>>, Service)>;
 
-impl Services {
+impl ServiceViews {
     /// A guard comes. It reads what the server lists, and that with its grace.
     ///
     /// After [`close`](Self::close) both readers have ended already.
@@ -190,7 +190,7 @@ impl Services {
     }
 
     /// Looks at the views whose time has come.
-    pub(crate) fn expire(&self, now: Instant) -> Expired {
+    pub(crate) fn handle_timeout(&self, now: Instant) -> Expired {
         let (mut expired, mut publications) = (Expired::default(), Vec::new());
         let mut entries = self.lock();
         let Entries { live, timers, .. } = &mut *entries;
@@ -213,8 +213,8 @@ impl Services {
         expired
     }
 
-    /// When to call [`expire`](Self::expire).
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.lock().timers.first().map(|(at, ..)| *at)
     }
 

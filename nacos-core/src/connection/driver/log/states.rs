@@ -1,8 +1,8 @@
-//! What operators read of a session: each outage once with its cause, its end once with its length.
+//! What operators read of a session's states: each outage once with its cause, its end once with its
+//! length.
 //!
-//! A session changes its state with every attempt. Whoever logged each change would write a line
-//! every few seconds for as long as a server is gone, and whoever logged none would leave an outage
-//! unseen.
+//! A session changes its state with every attempt. A line for each change would be one every few
+//! seconds for as long as a server is gone, and none at all would leave an outage unseen.
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -10,6 +10,7 @@ use std::{
 
 use tracing::{debug, info, warn};
 
+use super::throttle::{Throttle, WARNING_EVERY};
 use crate::{
     state::{Access, SessionState},
     vitals::Disconnect,
@@ -17,13 +18,13 @@ use crate::{
 
 /// What has been said of the session's states.
 #[derive(Debug)]
-pub(super) struct Chronicle {
+pub(super) struct StateLog {
     outage: Option<Outage>,
     /// How the last connection ended, until the outage after it has been warned about.
     ended: Option<Disconnect>,
     /// A session that flaps is a matter of one warning a minute.
-    warnings: Seldom,
-    details: Seldom,
+    warnings: Throttle,
+    details: Throttle,
     /// It was said that there is no login, and there has been none since.
     without_login: bool,
 }
@@ -47,13 +48,13 @@ enum Line {
     Detail { cause: Arc<str> },
 }
 
-impl Chronicle {
+impl StateLog {
     pub(super) fn new() -> Self {
         Self {
             outage: None,
             ended: None,
-            warnings: Seldom::every(WARNING_EVERY),
-            details: Seldom::every(DETAIL_EVERY),
+            warnings: Throttle::every(WARNING_EVERY),
+            details: Throttle::every(DETAIL_EVERY),
             without_login: false,
         }
     }
@@ -64,7 +65,7 @@ impl Chronicle {
     }
 
     /// Logs what is new about `state`.
-    pub(super) fn log(&mut self, now: Instant, state: &SessionState) {
+    pub(super) fn observe(&mut self, now: Instant, state: &SessionState) {
         match self.line(now, state) {
             None => {}
             Some(Line::Connected { server }) => info!(%server, "connected"),
@@ -123,30 +124,6 @@ impl Chronicle {
     }
 }
 
-/// Something that is worth a line, but not each time.
-#[derive(Debug)]
-pub(super) struct Seldom {
-    every: Duration,
-    last: Option<Instant>,
-}
-
-impl Seldom {
-    pub(super) fn every(every: Duration) -> Self {
-        Self { every, last: None }
-    }
-
-    /// Whether the last time was long enough ago; if so, this is the last time.
-    pub(super) fn allows(&mut self, now: Instant) -> bool {
-        let recently = self.last.is_some_and(|last| now < last + self.every);
-        if !recently {
-            self.last = Some(now);
-        }
-        !recently
-    }
-}
-
-/// Between two warnings of one kind.
-pub(super) const WARNING_EVERY: Duration = Duration::from_secs(60);
 /// Between two details of one outage.
 const DETAIL_EVERY: Duration = Duration::from_secs(60);
 
@@ -157,14 +134,14 @@ mod tests {
 
     #[test]
     fn outage_is_said_once_and_its_end_with_its_length() {
-        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let (mut log, start) = (StateLog::new(), Instant::now());
         let mut said = Vec::new();
         for second in 0..3600 {
             let now = start + second * SECOND;
-            said.extend(chronicle.line(now, &backoff(now)));
-            said.extend(chronicle.line(now, &connecting()));
+            said.extend(log.line(now, &backoff(now)));
+            said.extend(log.line(now, &connecting()));
         }
-        said.extend(chronicle.line(start + 3600 * SECOND, &connected(start)));
+        said.extend(log.line(start + 3600 * SECOND, &connected(start)));
         assert_eq!(said[0], Line::Outage { cause: "refused".into() });
         let end = Line::Again { server: "a".into(), outage: 3600 * SECOND, said: true };
         assert_eq!(said.pop(), Some(end));
@@ -175,12 +152,12 @@ mod tests {
 
     #[test]
     fn session_that_flaps_is_one_warning_a_minute() {
-        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let (mut log, start) = (StateLog::new(), Instant::now());
         let mut loud = 0;
         for second in 0..600 {
             let now = start + second * SECOND;
             for state in [backoff(now), connected(now)] {
-                let line = chronicle.line(now, &state);
+                let line = log.line(now, &state);
                 loud += usize::from(matches!(
                     line,
                     Some(Line::Outage { .. } | Line::Again { said: true, .. })
@@ -192,13 +169,13 @@ mod tests {
 
     #[test]
     fn outage_right_after_another_is_said_as_soon_as_it_may_be() {
-        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
-        chronicle.line(start, &backoff(start));
-        chronicle.line(start + SECOND, &connected(start));
+        let (mut log, start) = (StateLog::new(), Instant::now());
+        log.line(start, &backoff(start));
+        log.line(start + SECOND, &connected(start));
         let mut said = Vec::new();
         for second in 2..600 {
             let now = start + second * SECOND;
-            let line = chronicle.line(now, &backoff(now));
+            let line = log.line(now, &backoff(now));
             said.extend(matches!(line, Some(Line::Outage { .. })).then_some(second));
         }
         assert_eq!(said, [60]);
@@ -206,37 +183,37 @@ mod tests {
 
     #[test]
     fn wrong_password_is_said_once_until_it_is_right() {
-        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let (mut log, start) = (StateLog::new(), Instant::now());
         let denied = SessionState::Denied { likely: Denial::Wrong, cause: "no".into() };
         let waiting = SessionState::Connecting { attempt: 0, last_error: None };
         let mut said = 0;
         for minute in 0..60 {
             for state in [&denied, &waiting] {
-                let line = chronicle.line(start + minute * 60 * SECOND, state);
+                let line = log.line(start + minute * 60 * SECOND, state);
                 said += usize::from(matches!(line, Some(Line::Denied { .. })));
             }
         }
         assert_eq!(said, 1);
-        chronicle.line(start, &connected(start));
-        let again = chronicle.line(start, &denied);
+        log.line(start, &connected(start));
+        let again = log.line(start, &denied);
         assert_eq!(again, Some(Line::Denied { cause: "no".into() }));
     }
 
     #[test]
     fn connection_without_a_login_is_said_once_until_there_is_one() {
-        let (mut chronicle, start) = (Chronicle::new(), Instant::now());
+        let (mut log, start) = (StateLog::new(), Instant::now());
         let access = Access::WithoutLogin { cause: "refused".into() };
         let without = entered(start, access);
         let mut said = 0;
         for minute in 0..60 {
             for state in [&without, &backoff(start)] {
-                let line = chronicle.line(start + minute * 60 * SECOND, state);
+                let line = log.line(start + minute * 60 * SECOND, state);
                 said += usize::from(matches!(line, Some(Line::WithoutLogin { .. })));
             }
         }
         assert_eq!(said, 1);
-        chronicle.line(start, &connected(start));
-        let again = chronicle.line(start, &without);
+        log.line(start, &connected(start));
+        let again = log.line(start, &without);
         assert!(matches!(again, Some(Line::WithoutLogin { .. })), "{again:?}");
     }
 

@@ -1,0 +1,71 @@
+//! What users' requests go over at present.
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{credentials::Grant, session::LinkId, state::SessionState, transport::Link};
+
+/// What users' requests go over.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) serving: Option<Serving>,
+    pub(super) state: SessionState,
+    /// Something is due or under way that may let in who was refused.
+    pub(super) renewing: bool,
+    /// How often a token has been reported as refused.
+    pub(super) refusals: u64,
+}
+
+/// What users' requests on one connection have in common. As many hold it as there are of them.
+#[derive(Default)]
+pub(super) struct Users {
+    answered: AtomicBool,
+}
+
+impl Users {
+    /// One of them was answered.
+    pub(super) fn answered(&self) {
+        // Mostly it is known already, and a load costs the other cores nothing.
+        if !self.answered.load(Ordering::Relaxed) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether one was since this was last asked.
+    pub(super) fn take_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed) && self.answered.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The connection that serves.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) id: LinkId,
+    pub(super) link: Link,
+    /// Keeps the connection, for as long as it is held, when another serves.
+    pub(super) users: Arc<Users>,
+    /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
+    pub(super) grant: Option<Arc<Grant>>,
+    /// As it was named in the options, or in the list.
+    pub(super) server: Arc<str>,
+    pub(super) abilities: Arc<BTreeMap<String, bool>>,
+    /// [`Current::refusals`] when this was handed out.
+    pub(super) refusals: u64,
+}
+
+impl Current {
+    pub(super) fn new(state: SessionState) -> Self {
+        Self { serving: None, state, renewing: false, refusals: 0 }
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current").field("state", &self.state).finish_non_exhaustive()
+    }
+}

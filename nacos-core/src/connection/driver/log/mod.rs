@@ -1,0 +1,128 @@
+//! What operators read of a session: its events, as lines.
+//!
+//! What may happen to each of thousands at once is said once a minute, kind by kind; the rest of it
+//! are details.
+mod states;
+mod throttle;
+
+use std::time::Instant;
+
+use tracing::debug;
+
+pub(super) use self::throttle::Throttle;
+#[cfg(test)]
+pub(super) use self::throttle::WARNING_EVERY;
+use self::{states::StateLog, throttle::line};
+use crate::{
+    connection::views::Turn, key::ServiceKey, session::Event, telemetry::Reason, vitals::Vitals,
+};
+
+/// Observes the session's events for the log.
+#[derive(Debug)]
+pub(super) struct SessionLog {
+    states: StateLog,
+    /// Registrations that were lost.
+    losses: Throttle,
+    /// Claims that were refused.
+    refused: Throttle,
+    /// Documents that are not to be had.
+    withheld: Throttle,
+    /// Messages that could not be read.
+    skipped: Throttle,
+    /// Lists that were overtaken.
+    overtaken: Throttle,
+    /// Clocks that stepped back.
+    stepped: Throttle,
+    /// Views that are held.
+    held: Throttle,
+    /// Views that are held no more.
+    gone: Throttle,
+    /// Proxies that are in the way.
+    proxies: Throttle,
+    /// Connections that were replaced.
+    moves: Throttle,
+}
+
+impl SessionLog {
+    pub(super) fn new() -> Self {
+        Self {
+            states: StateLog::new(),
+            losses: Throttle::default(),
+            refused: Throttle::default(),
+            withheld: Throttle::default(),
+            skipped: Throttle::default(),
+            overtaken: Throttle::default(),
+            stepped: Throttle::default(),
+            held: Throttle::default(),
+            gone: Throttle::default(),
+            proxies: Throttle::default(),
+            moves: Throttle::default(),
+        }
+    }
+
+    /// Logs what is worth a line of `event`, which `vitals` counts already.
+    pub(super) fn observe(&mut self, now: Instant, event: &Event, vitals: &Vitals) {
+        match event {
+            Event::State(state) => self.states.observe(now, state),
+            Event::Ended { reason, record } => {
+                let is_replaced = matches!(
+                    reason,
+                    Reason::Suspect | Reason::Reset | Reason::Left | Reason::Unresponsive
+                );
+                let (server, reason) = (&record.server, record.reason);
+                if is_replaced {
+                    line!(self.moves.allows(now), info, %server, reason, %record,
+                        "a server was left for another");
+                } else {
+                    debug!(%server, reason, %record, "a connection has ended");
+                }
+                self.states.ended(record.clone());
+            }
+            Event::Lost { service, first } => {
+                let reasserted = vitals.reasserted;
+                line!(*first && self.losses.allows(now), warn, %service, reasserted,
+                    "registered again what the server had lost");
+            }
+            Event::Unresponsive { server, leaves: true, first } => line!(*first, warn, %server,
+                "the server answers health checks and nothing else: others are tried"),
+            Event::Unresponsive { server, leaves: false, first } => line!(*first, warn, %server,
+                "the only server answers health checks and nothing else"),
+            Event::Proxied { server, finding } => line!(self.proxies.allows(now), warn,
+                %server, what = %finding, "a proxy is in the way"),
+            Event::Unread { kind, about, why } => line!(
+                self.skipped.allows(now),
+                warn,
+                kind,
+                about,
+                why,
+                "skipped a message that cannot be read"
+            ),
+            Event::Older { service, by, is_applied: true } => line!(self.stepped.allows(now), warn,
+                %service, ?by, "the clock of the server has stepped back"),
+            Event::Older { service, by, is_applied: false } => {
+                line!(self.overtaken.allows(now), info, %service, ?by,
+                    "dropped a list that a newer one has overtaken");
+            }
+            Event::Withheld { key, cause } => line!(self.withheld.allows(now), warn,
+                %key, %cause, "a watched document is not to be had"),
+            Event::Refused { key, code, message } => line!(self.refused.allows(now), warn,
+                %key, code, %message, "the server refused"),
+            Event::Serving(_)
+            | Event::Document(..)
+            | Event::Service(..)
+            | Event::Claim(..)
+            | Event::Settled(_) => {}
+        }
+    }
+
+    /// Logs what a grace has made of a view.
+    pub(super) fn turned(&mut self, now: Instant, service: &ServiceKey, turn: Turn) {
+        match turn {
+            Turn::Held { instances } => line!(self.held.allows(now), warn, %service, instances,
+                "the server lists none: the last instances stay for now"),
+            Turn::Back => debug!(%service, "the server lists instances again"),
+            Turn::Gone => line!(self.gone.allows(now), warn, %service,
+                "the last instances are gone: nobody came back in time"),
+        }
+    }
+}

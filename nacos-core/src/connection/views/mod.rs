@@ -1,0 +1,71 @@
+//! The way from the session's events to the readers of documents and services.
+//!
+//! Every event passes [`Views::apply`], and nothing else changes what readers see. Whatever comes
+//! between a server's word and a reader stands here: today the [grace](self::grace) for services.
+//! No user code runs in it, because it runs on the session's task.
+mod documents;
+mod grace;
+mod services;
+
+use std::{collections::BTreeSet, time::Instant};
+
+pub(crate) use self::{
+    documents::DocumentViews,
+    grace::GRACE,
+    services::{Expired, ServiceViews, Turn},
+};
+use crate::{key::ServiceKey, session::Event};
+
+/// What readers are shown of everything that guards watch and subscribe to.
+#[derive(Debug)]
+pub(crate) struct Views {
+    pub(crate) documents: DocumentViews,
+    pub(crate) services: ServiceViews,
+}
+
+impl Views {
+    pub(crate) fn new() -> Self {
+        Self { documents: DocumentViews::new(), services: ServiceViews::default() }
+    }
+
+    /// Shows readers what `event` is to them. Says what a grace has made of it.
+    pub(crate) fn apply(&self, now: Instant, event: Event) -> Vec<(ServiceKey, Turn)> {
+        match event {
+            Event::Ended { .. } => self.services.lost(),
+            Event::State(state) if state.is_connected() => self.services.serves(now),
+            Event::Document(key, state) => self.documents.stands(&key, state),
+            Event::Service(key, list) => {
+                let turns = self.services.listed(now, &key, list);
+                return turns.into_iter().map(|turn| (key.clone(), turn)).collect();
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// Looks at the views whose time has come.
+    pub(crate) fn handle_timeout(&self, now: Instant) -> Expired {
+        self.services.handle_timeout(now)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.services.poll_timeout()
+    }
+
+    /// How many views are held.
+    pub(crate) fn held(&self) -> usize {
+        self.services.held()
+    }
+
+    /// The services of which a view is held.
+    pub(crate) fn names_held(&self) -> BTreeSet<ServiceKey> {
+        self.services.names_held()
+    }
+
+    /// Ends every reader, and every reader to come.
+    pub(crate) fn close(&self) {
+        self.documents.close();
+        self.services.close();
+    }
+}

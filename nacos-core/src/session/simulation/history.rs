@@ -1,7 +1,7 @@
 //! One seed, one history of faults, and its good end.
-use std::time::Duration;
+use std::{fs::File, io::Write, path::PathBuf, time::Duration};
 
-use super::{faults::Faults, world::World, *};
+use super::{digests::Record, faults::Faults, world::World, *};
 
 #[test]
 fn any_history_of_faults_heals() {
@@ -10,9 +10,21 @@ fn any_history_of_faults_heals() {
         Some(alone) => alone..alone + 1,
         None => 0..given("SIMULATED_SEEDS").unwrap_or(SEEDS),
     };
+    let digests = std::env::var_os("SIMULATED_DIGESTS").map(PathBuf::from);
+    let mut digests = digests.map(|path| File::create(path).expect("a file to write to"));
+    let alone = seeds.end - seeds.start == 1;
     for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| history(seed, false));
-        assert!(outcome.is_ok(), "seed {seed} failed; run it alone with SIMULATED_SEED={seed}");
+        let recorded = digests.is_some();
+        let outcome = std::panic::catch_unwind(|| history(seed, &keeping(false, recorded)));
+        let Ok(world) = outcome else {
+            panic!("seed {seed} failed; run it alone with SIMULATED_SEED={seed}");
+        };
+        if let (Some(file), Some(record)) = (&mut digests, &world.record) {
+            writeln!(file, "{}", record.line(seed)).expect("room on the disk");
+            if alone {
+                write!(file, "{record}").expect("room on the disk");
+            }
+        }
     }
 }
 
@@ -20,7 +32,12 @@ fn any_history_of_faults_heals() {
 #[test]
 fn a_seed_is_one_history() {
     for seed in 0..50 {
-        let [first, second] = [history(seed, true), history(seed, true)];
+        let traced = || history(seed, &keeping(true, true));
+        let [mut first, mut second] = [traced(), traced()];
+        let record = |world: &World| world.record.as_ref().map(|record| record.line(seed));
+        assert_eq!(record(&first), record(&second), "seed {seed} has two digests");
+        let trace = |world: &mut World| world.trace.take().unwrap_or_default();
+        let [first, second] = [trace(&mut first), trace(&mut second)];
         assert!(first.len() > 10, "seed {seed} did nothing");
         let differs = first.iter().zip(&second).find(|(first, second)| first != second);
         assert_eq!(differs, None, "seed {seed} is two histories");
@@ -28,8 +45,17 @@ fn a_seed_is_one_history() {
     }
 }
 
-/// What the session did, and when, if that is to be `traced`.
-fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
+/// Keeps what the session did, and when, if that is to be `traced`, and what it came to, if that is
+/// to be `recorded`.
+fn keeping(traced: bool, recorded: bool) -> impl Fn(&mut World) {
+    move |world| {
+        world.trace = traced.then(Vec::new);
+        world.record = recorded.then(Record::default);
+    }
+}
+
+/// The world after the history of `seed`, of which `keep` says what is kept.
+fn history(seed: u64, keep: &impl Fn(&mut World)) -> World {
     let mut dice = fastrand::Rng::with_seed(seed);
     let faults = Faults::some(&mut dice);
     let mut world = match dice.u32(0..3) {
@@ -38,7 +64,7 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
         _ => World::locating(seed, faults),
     };
     world.budget.is_bounded = true;
-    world.trace = traced.then(Vec::new);
+    keep(&mut world);
     world.server.additive = dice.bool();
     world.server.negotiates = dice.bool();
     if dice.bool() {
@@ -99,7 +125,8 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
     }
     if dice.u32(0..4) == 0 {
         world.assert_ends_within(Duration::from_millis(dice.u64(0..10_000)));
-        return world.trace.unwrap_or_default();
+        world.record_end();
+        return world;
     }
     world.server.heal();
     // Whoever can log in needs to, or not; nobody else does.
@@ -116,8 +143,9 @@ fn history(seed: u64, traced: bool) -> Vec<(Duration, String)> {
     // forgot a listener while a document was removed and published again within one round trip.
     world.run(Duration::from_secs(250));
     world.assert_consistent();
+    world.record_end();
     world.assert_closes();
-    world.trace.unwrap_or_default()
+    world
 }
 
 fn any_instance(dice: &mut fastrand::Rng) -> Instance {

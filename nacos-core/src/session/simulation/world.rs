@@ -10,6 +10,7 @@ use crate::{connection::views::ServiceViews, live::Live};
 
 use super::{
     budget::Budget,
+    digests::Record,
     faults::Faults,
     server::{Server, error},
     *,
@@ -31,6 +32,8 @@ pub(super) struct World {
     pub(super) now: Instant,
     /// What was done, if it is to be kept.
     pub(super) trace: Option<Vec<(Duration, String)>>,
+    /// What it came to, if that is to be known.
+    pub(super) record: Option<Record>,
     pub(super) session: Session,
     pub(super) server: Server,
     pub(super) has_credentials: bool,
@@ -106,6 +109,7 @@ impl World {
             began: now,
             now,
             trace: None,
+            record: None,
             session: Session::new(now, servers, options, Box::new(move || jitter.f64())),
             server: Server::new(has_credentials),
             has_credentials,
@@ -329,6 +333,9 @@ impl World {
         assert!(ends || !self.session.is_closed(), "{action:?} after the end");
         if let Some(trace) = &mut self.trace {
             trace.push((self.now - self.began, name(&action)));
+        }
+        if let Some(record) = &mut self.record {
+            record.note(&action);
         }
         match action {
             Action::Dial { link, server, within } => {

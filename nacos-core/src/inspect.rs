@@ -13,10 +13,11 @@ use tokio::time::Instant;
 
 use crate::{
     connection::Connection,
+    disconnect::Disconnect,
     error::{Error, ErrorKind},
     live::Live,
     state::{Access, Denial, SessionState},
-    vitals::{Disconnect, Vitals},
+    vitals::Vitals,
 };
 
 /// A part that can be looked into, and perhaps acted upon.

@@ -79,10 +79,12 @@
 //! delay it. No `tonic`, `prost`, `hyper` or `rustls` type in this API. Snapshots on disk,
 //! encrypted documents and fuzzy watches are not in this version.
 mod builder;
+mod call_error;
 mod client;
 mod config;
 mod connection;
 pub mod credentials;
+mod disconnect;
 mod document;
 mod env;
 mod error;
@@ -114,11 +116,13 @@ mod time;
 mod transport;
 mod vitals;
 mod wire;
+mod within;
 
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use config::{Configs, Publish, Watch};
 pub use connection::ShutdownReport;
+pub use disconnect::Disconnect;
 pub use document::{Document, DocumentState, digest};
 pub use error::{Error, ErrorKind};
 pub use instance::Instance;
@@ -132,4 +136,4 @@ pub use secret::Secret;
 pub use service::{Change, Service};
 pub use state::{Access, ClaimState, Denial, SessionState};
 pub use transport::TlsVersion;
-pub use vitals::{Disconnect, Vitals};
+pub use vitals::Vitals;

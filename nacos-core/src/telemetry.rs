@@ -45,7 +45,7 @@ use metrics::{
     with_recorder,
 };
 
-use crate::state::SessionState;
+use crate::{disconnect::Reason, state::SessionState};
 
 /// Clients by the state of their session.
 pub const SESSIONS: &str = "nacos_sessions";
@@ -78,45 +78,6 @@ pub const LAG_SECONDS: &str = "nacos_session_lag_seconds";
 
 /// Clients whose session was kept waiting a moment ago.
 pub const SESSIONS_STARVED: &str = "nacos_sessions_starved";
-
-/// Why a connection that served ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Reason {
-    /// The socket or HTTP/2 above it.
-    Connection,
-    /// The stream of pushes.
-    Stream,
-    /// Health checks were not answered.
-    HealthCheck,
-    /// The server does not know the connection any more.
-    Unusable,
-    /// The server was silent, and another answered first.
-    Suspect,
-    /// The server asked to move.
-    Reset,
-    /// The server left the list.
-    Left,
-    /// The server answered health checks and nothing else.
-    Unresponsive,
-    /// The client was shut down.
-    Shutdown,
-}
-
-impl Reason {
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::Stream => "stream",
-            Self::HealthCheck => "health_check",
-            Self::Unusable => "unusable",
-            Self::Suspect => "suspect",
-            Self::Reset => "reset",
-            Self::Left => "left",
-            Self::Unresponsive => "unresponsive",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
 
 /// A server has registered a connection.
 pub(crate) fn connected() {

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
+    call_error::CallError,
     credentials::{Cause, Credentials, Grant, GrantContext, GrantError},
     resource::Resource,
     session::{LoginFailure, Tried},
     state::Denial,
     tasks::{self, Task},
-    transport::{CallError, Headers},
+    transport::Headers,
 };
 
 /// Who asks for access, and where.

@@ -14,11 +14,12 @@ use super::{
     inbox::Loss,
 };
 use crate::{
+    call_error::CallError,
     error::{Error, ErrorKind},
     session::{DEMANDED, conflict_delay, reconnect_delay},
     state::SessionState,
     telemetry,
-    transport::{CallError, Caller, Limit},
+    transport::{Caller, Limit},
     wire::{self, Failure, Refusal, Request},
 };
 

@@ -17,9 +17,9 @@ use super::{
     setback::{Setback, read},
 };
 use crate::{
+    call_error::CallError,
     key::{ConfigKey, ServiceKey},
     state::Denial,
-    transport::CallError,
     wire::{
         self, Payload, Request,
         config::{ConfigQueryRequest, ConfigQueryResponse},

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{server::Server, time::doubled, transport::Within};
+use crate::{server::Server, time::doubled, within::Within};
 
 /// One pass over the cluster that ends with the first connection that comes up.
 #[derive(Debug)]

@@ -18,10 +18,10 @@ use super::{
     responsiveness::Responsiveness,
 };
 use crate::{
+    call_error::CallError,
+    disconnect::Reason,
     error::ErrorKind,
     state::ClaimState,
-    telemetry::Reason,
-    transport::CallError,
     wire::{
         self, Failure, Payload, Request,
         connection::{

@@ -79,6 +79,8 @@ pub(crate) use self::{
     queue::Queue,
 };
 use crate::{
+    call_error::CallError,
+    disconnect::{Disconnect, Reason},
     document::DocumentState,
     error::ErrorKind,
     instance::Instance,
@@ -87,10 +89,8 @@ use crate::{
     server::Server,
     service::Service,
     state::{Access, ClaimState, Denial, SessionState},
-    telemetry::Reason,
-    transport::{CallError, Within},
-    vitals::Disconnect,
     wire::{Outgoing, Payload},
+    within::Within,
 };
 
 /// Names a request of the session's own. Never used twice.

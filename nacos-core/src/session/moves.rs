@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::backoff::move_delay;
-use crate::{telemetry::Reason, wire::push::Redirect};
+use crate::{disconnect::Reason, wire::push::Redirect};
 
 /// A move to another server while the one that serves still does.
 #[derive(Debug)]

@@ -15,12 +15,12 @@ use super::{
     setback::Setback,
 };
 use crate::{
+    call_error::CallError,
     document::DocumentState,
     error::ErrorKind,
     instance::Instance,
     key::{ConfigKey, ServiceKey},
     state::ClaimState,
-    transport::CallError,
     wire::{
         self, Payload, Request,
         config::{ConfigChangeBatchListenResponse, ConfigQueryRequest, ConfigQueryResponse},

@@ -9,10 +9,10 @@ use super::{
     setback::Setback,
 };
 use crate::{
+    call_error::CallError,
     instance::Instance,
     key::ServiceKey,
     service::Service,
-    transport::CallError,
     wire::{
         Payload, Request,
         naming::{QueryServiceResponse, ServiceQueryRequest},

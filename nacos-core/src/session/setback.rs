@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use super::{Event, Session, backoff::retry_delay, documents::Cause};
 use crate::{
+    call_error::CallError,
+    disconnect::Reason,
     error::ErrorKind,
-    telemetry::Reason,
-    transport::CallError,
     wire::{self, Answer, Failure, Payload, Refusal},
 };
 

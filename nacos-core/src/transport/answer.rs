@@ -2,8 +2,8 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
 
-use super::{CallError, error::status, frame::Frame};
-use crate::{error::clip, wire::Payload};
+use super::{CallError, frame::Frame};
+use crate::{call_error::status, error::clip, wire::Payload};
 
 /// Whether the peer answers as a gRPC server would.
 pub(super) fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), CallError> {

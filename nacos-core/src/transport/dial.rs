@@ -4,19 +4,7 @@ use std::{collections::VecDeque, future::pending, io, net::SocketAddr, time::Dur
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-/// How long connecting to a server may take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Within {
-    /// For one address.
-    pub(crate) each: Duration,
-    /// For looking the name up, and for all of its addresses.
-    pub(crate) all: Duration,
-}
-
-impl Within {
-    pub(crate) const DEFAULT: Self =
-        Self { each: Duration::from_secs(1), all: Duration::from_secs(5) };
-}
+use super::Within;
 
 /// Connects to the first of the addresses that can be connected to.
 ///

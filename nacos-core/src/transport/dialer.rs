@@ -7,8 +7,8 @@ use tokio::{
 };
 
 use super::{
-    CallError,
-    dial::{BESIDE, Within, dial, in_turn},
+    CallError, Within,
+    dial::{BESIDE, dial, in_turn},
     doubts::Doubts,
     link::Link,
     socket::Socket,

@@ -263,7 +263,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::transport::error::status;
+    use crate::call_error::status;
 
     /// A connection, and the peer's end of its socket.
     async fn linked() -> (Link, impl Future<Output = String>, TcpStream) {

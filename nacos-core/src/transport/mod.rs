@@ -8,7 +8,6 @@ mod calls;
 mod dial;
 mod dialer;
 mod doubts;
-mod error;
 mod exchange;
 mod first;
 mod frame;
@@ -29,9 +28,7 @@ use std::time::Duration;
 pub use self::tls::TlsVersion;
 pub(crate) use self::{
     calls::Caller,
-    dial::Within,
     dialer::{Dialer, Work},
-    error::CallError,
     http1::{Form, HttpError, get, get_list, post_form},
     link::{Headers, Link},
     pulse::Limit,
@@ -48,3 +45,5 @@ pub(crate) struct Options {
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,
 }
+
+use crate::{call_error::CallError, within::Within};

@@ -11,11 +11,12 @@ use super::{
     Driver, Open, Report, now,
 };
 use crate::{
+    call_error::CallError,
     credentials::GrantContext,
     session::{Action, LinkId},
     tasks, telemetry,
     time::doubled,
-    transport::{CallError, Caller, Limit, Link, Pushes, Work},
+    transport::{Caller, Limit, Link, Pushes, Work},
     wire::label,
 };
 

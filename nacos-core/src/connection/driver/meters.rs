@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::{
+    disconnect::Disconnect,
     session::Event,
     telemetry::{self, Share},
-    vitals::{Disconnect, Vitals},
+    vitals::Vitals,
 };
 
 /// See the [module documentation](self).

@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use super::{Driver, Open, now};
 use crate::{
+    call_error::CallError,
     credentials::Grant,
     locator::Listing,
     session::{CallId, Lease, LinkId, LoginFailure, Tried},
-    transport::{CallError, Link, Push, Pushes, Work},
+    transport::{Link, Push, Pushes, Work},
     wire::{Payload, label},
 };
 

@@ -14,7 +14,7 @@ pub(super) use self::throttle::Throttle;
 pub(super) use self::throttle::WARNING_EVERY;
 use self::{states::StateLog, throttle::line};
 use crate::{
-    connection::views::Turn, key::ServiceKey, session::Event, telemetry::Reason, vitals::Vitals,
+    connection::views::Turn, disconnect::Reason, key::ServiceKey, session::Event, vitals::Vitals,
 };
 
 /// Observes the session's events for the log.

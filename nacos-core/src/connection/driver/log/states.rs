@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 
 use super::throttle::{Throttle, WARNING_EVERY};
 use crate::{
+    disconnect::Disconnect,
     state::{Access, SessionState},
-    vitals::Disconnect,
 };
 
 /// What has been said of the session's states.

@@ -53,7 +53,7 @@ impl Claimed {
 
     /// Claims `instance` in place of what this guard claimed. Readers of the former claim's state
     /// end.
-    pub(crate) fn restate(&mut self, instance: Instance) {
+    pub(crate) fn restate(&mut self, instance: Arc<Instance>) {
         let (writer, state) = live(ClaimState::Pending);
         self.state = state;
         self.connection.outbox.restate(self.guard, self.key.clone(), instance, writer);

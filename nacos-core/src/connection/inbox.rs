@@ -41,7 +41,7 @@ pub(super) enum Wanted {
     /// What it has.
     Nothing,
     Assert {
-        instance: Option<Instance>,
+        instance: Option<Arc<Instance>>,
         /// Where the guard reads.
         state: LiveWriter<ClaimState>,
     },
@@ -130,7 +130,7 @@ impl Outbox {
         &self,
         guard: GuardId,
         key: ClaimKey,
-        instance: Option<Instance>,
+        instance: Option<Arc<Instance>>,
         state: LiveWriter<ClaimState>,
     ) {
         let wanted = Wanted::Assert { instance, state };
@@ -142,7 +142,7 @@ impl Outbox {
         &self,
         guard: GuardId,
         key: ClaimKey,
-        instance: Instance,
+        instance: Arc<Instance>,
         state: LiveWriter<ClaimState>,
     ) {
         let wanted = Wanted::Assert { instance: Some(instance), state };
@@ -361,12 +361,12 @@ mod tests {
     #[test]
     fn updates_in_a_loop_are_one_wish_with_the_newest_value() {
         let (outbox, inbox) = inbox();
-        outbox.claim(GuardId(1), orders(), Some(Instance::new("a", 1)), writer().0);
-        outbox.claim(GuardId(2), orders(), Some(Instance::new("b", 1)), writer().0);
+        outbox.claim(GuardId(1), orders(), Some(Arc::new(Instance::new("a", 1))), writer().0);
+        outbox.claim(GuardId(2), orders(), Some(Arc::new(Instance::new("b", 1))), writer().0);
         let mut states = Vec::new();
         for port in 0..1000 {
             let (writer, state) = writer();
-            outbox.restate(GuardId(1), orders(), Instance::new("a", port), writer);
+            outbox.restate(GuardId(1), orders(), Arc::new(Instance::new("a", port)), writer);
             states.push(state);
         }
         assert_eq!(ended(&states), 999, "the readers of what was replaced have ended");
@@ -379,8 +379,8 @@ mod tests {
     fn guard_that_goes_before_the_driver_has_heard_of_it_leaves_nothing() {
         let (outbox, inbox) = inbox();
         for guard in (0..1000).map(GuardId) {
-            outbox.claim(guard, orders(), Some(Instance::new("a", 1)), writer().0);
-            outbox.restate(guard, orders(), Instance::new("a", 2), writer().0);
+            outbox.claim(guard, orders(), Some(Arc::new(Instance::new("a", 1))), writer().0);
+            outbox.restate(guard, orders(), Arc::new(Instance::new("a", 2)), writer().0);
             outbox.refetch(guard, orders());
             let (done, mut agreed) = oneshot::channel();
             outbox.withdraw(guard, orders(), Some(done));
@@ -392,10 +392,10 @@ mod tests {
     #[test]
     fn withdrawal_is_never_lost_and_overtakes_nobody() {
         let (outbox, inbox) = inbox();
-        outbox.claim(GuardId(1), orders(), Some(Instance::new("a", 1)), writer().0);
+        outbox.claim(GuardId(1), orders(), Some(Arc::new(Instance::new("a", 1))), writer().0);
         assert_eq!(inbox.take(9).1.len(), 1);
-        outbox.restate(GuardId(1), orders(), Instance::new("a", 2), writer().0);
-        outbox.claim(GuardId(2), orders(), Some(Instance::new("b", 1)), writer().0);
+        outbox.restate(GuardId(1), orders(), Arc::new(Instance::new("a", 2)), writer().0);
+        outbox.claim(GuardId(2), orders(), Some(Arc::new(Instance::new("b", 1))), writer().0);
         outbox.withdraw(GuardId(1), orders(), None);
         let (_, wishes) = inbox.take(9);
         assert_eq!(asserted(&wishes), [(2, 1)], "first, so that there is no gap");

@@ -175,11 +175,11 @@ impl Connection {
     }
 
     /// Registers an instance until the guard returned is dropped.
-    pub(crate) fn register(self: &Arc<Self>, key: ServiceKey, instance: Instance) -> Claimed {
+    pub(crate) fn register(self: &Arc<Self>, key: ServiceKey, instance: Arc<Instance>) -> Claimed {
         self.claim(ClaimKey::Instances(key), Some(instance))
     }
 
-    fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Instance>) -> Claimed {
+    fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Arc<Instance>>) -> Claimed {
         let guard = GuardId(self.guards.fetch_add(1, Ordering::Relaxed));
         let (writer, state) = live(ClaimState::Pending);
         self.outbox.claim(guard, key.clone(), instance, writer);

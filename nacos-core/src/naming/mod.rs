@@ -60,7 +60,8 @@ impl Naming {
     {
         let key = self.resolve(service)?;
         Registration::check(&instance, self.connection.options.max_metadata)?;
-        let claim = self.connection.register(key.clone(), instance.clone());
+        let instance = Arc::new(instance);
+        let claim = self.connection.register(key.clone(), Arc::clone(&instance));
         Ok(Registration::new(key, claim, instance))
     }
 

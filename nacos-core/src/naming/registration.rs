@@ -1,5 +1,5 @@
 //! The guard of a registered instance.
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     connection::Claimed,
@@ -18,11 +18,11 @@ use crate::{
 pub struct Registration {
     key: ServiceKey,
     claim: Claimed,
-    instance: Instance,
+    instance: Arc<Instance>,
 }
 
 impl Registration {
-    pub(super) fn new(key: ServiceKey, claim: Claimed, instance: Instance) -> Self {
+    pub(super) fn new(key: ServiceKey, claim: Claimed, instance: Arc<Instance>) -> Self {
         Self { key, claim, instance }
     }
 
@@ -70,7 +70,8 @@ impl Registration {
     /// As for [`Naming::register`](crate::Naming::register).
     pub fn update(&mut self, instance: Instance) -> Result<(), Error> {
         Self::check(&instance, self.claim.max_metadata())?;
-        self.claim.restate(instance.clone());
+        let instance = Arc::new(instance);
+        self.claim.restate(Arc::clone(&instance));
         self.instance = instance;
         Ok(())
     }

@@ -330,7 +330,7 @@ impl Session {
         self.doubts.reconnected();
         self.lists.clear();
         self.listens_under_way = 0;
-        let guards = self.claims.all_guards();
+        let guards = self.claims.tell_all(&ClaimState::Pending).into_iter();
         self.events.extend(guards.map(|guard| Event::Claim(guard, ClaimState::Pending)));
         instances
     }

@@ -331,7 +331,7 @@ impl Life {
                 (ClaimKey::Instances(service(input)), Some(instance))
             }
         };
-        self.session.assert(key.clone(), guard, instance);
+        self.session.assert(key.clone(), guard, instance.map(Arc::new));
         if input.byte() < 200 {
             self.session.settle(self.now);
         }

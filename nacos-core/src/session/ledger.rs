@@ -1,8 +1,9 @@
 //! What the server must be reminded of after a reconnect.
 //!
 //! A server forgets a client the moment its connection ends: the instances it registered, the
-//! services it subscribed to, the documents it listens to. The ledger remembers them. It does no
-//! I/O: it says what to send ([`Ledger::take_due`]) and is told how that went.
+//! services it subscribed to, the documents it listens to. The ledger remembers what is claimed and
+//! how much of it the server knows, not what it looks like: that is read from its owners when it is
+//! sent. It does no I/O: it says what to send ([`Ledger::take_due`]) and is told how that went.
 //!
 //! ```text
 //!              take_due            confirm
@@ -24,16 +25,15 @@ use std::{collections::HashMap, hash::Hash, time::Instant};
 
 use super::{queue::Queue, timers::Timers};
 
-/// Claims by key, each with how much of it the server knows.
+/// Which keys are claimed, and how much of each the server knows.
 ///
 /// The work of every operation depends on how many claims it is about, never on how many there are.
 #[derive(Debug)]
-pub(crate) struct Ledger<K, C> {
-    entries: HashMap<K, Entry<C>>,
+pub(crate) struct Ledger<K> {
+    entries: HashMap<K, Entry>,
     revisions: u64,
-    /// The keys that are due, in the order in which they became so, by lane.
-    queues: [Queue<K>; LANES],
-    lane: fn(&K) -> usize,
+    /// The keys that are due, in the order in which they became so.
+    queue: Queue<K>,
     favours: fn(&K) -> bool,
     retries: Timers<K>,
     due: usize,
@@ -51,11 +51,11 @@ impl Revision {
     }
 }
 
-/// What to send: `claim` under `key`, or (`None`) that nothing is claimed there any more.
+/// What to send: what is claimed under `key`, or that nothing is any more.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Due<K, C> {
+pub(crate) struct Due<K> {
     pub(crate) key: K,
-    pub(crate) claim: Option<C>,
+    pub(crate) claimed: bool,
     /// To hand back with the answer.
     pub(crate) revision: Revision,
 }
@@ -74,9 +74,9 @@ pub(crate) enum Standing {
 }
 
 #[derive(Debug)]
-struct Entry<C> {
-    /// What the server should hold; `None` once withdrawn.
-    claim: Option<C>,
+struct Entry {
+    /// Whether the server should hold something; not once it is withdrawn.
+    claimed: bool,
     revision: Revision,
     standing: Standing,
     /// Whether the server of this connection may have heard of it.
@@ -85,15 +85,12 @@ struct Entry<C> {
     refusals: u32,
 }
 
-impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
-    /// `lane` says for each key in which queue it waits, so that one kind of claim can be sent
-    /// while another has to wait.
-    pub(crate) fn new(lane: fn(&K) -> usize) -> Self {
+impl<K: Clone + Eq + Hash> Ledger<K> {
+    pub(crate) fn new() -> Self {
         Self {
             entries: HashMap::new(),
             revisions: 0,
-            queues: [(); LANES].map(|()| Queue::new()),
-            lane,
+            queue: Queue::new(),
             favours: |_| false,
             retries: Timers::new(),
             due: 0,
@@ -106,21 +103,21 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         Self { favours, ..self }
     }
 
-    /// Claims `claim` under `key`, in place of any earlier claim there.
-    pub(crate) fn assert(&mut self, key: K, claim: C) {
+    /// Claims something under `key`, in place of what was claimed there.
+    pub(crate) fn assert(&mut self, key: K) {
         let revision = self.next_revision();
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.claim = Some(claim);
+            entry.claimed = true;
             entry.revision = revision;
             entry.refusals = 0;
             let standing = entry.changed();
             self.stand(&key, standing);
         } else {
             let standing = Standing::Due;
-            let entry = Entry { claim: Some(claim), revision, standing, told: false, refusals: 0 };
+            let entry = Entry { claimed: true, revision, standing, told: false, refusals: 0 };
             self.entries.insert(key.clone(), entry);
             self.due += 1;
-            self.enqueue(key);
+            self.queue.push(key);
         }
     }
 
@@ -130,7 +127,7 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if !entry.told {
             self.forget(key);
-        } else if entry.claim.take().is_some() {
+        } else if std::mem::take(&mut entry.claimed) {
             entry.revision = revision;
             // A refused claim is withdrawn like any other: the server may hold what came before.
             let standing = entry.changed();
@@ -140,7 +137,7 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
 
     /// Claims nothing any more.
     pub(crate) fn withdraw_all(&mut self) {
-        for key in self.in_order(|_, entry| entry.claim.is_some()) {
+        for key in self.in_order(|_, entry| entry.claimed) {
             self.withdraw(&key);
         }
     }
@@ -149,10 +146,10 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
     ///
     /// What was claimed first is sent first again. Returns the keys whose withdrawal is thereby done.
     pub(crate) fn reconnected(&mut self) -> Vec<K> {
-        let withdrawn = self.in_order(|_, entry| entry.claim.is_none());
-        self.entries.retain(|_, entry| entry.claim.is_some());
+        let withdrawn = self.in_order(|_, entry| !entry.claimed);
+        self.entries.retain(|_, entry| entry.claimed);
         self.retries.clear();
-        self.queues.iter_mut().for_each(Queue::clear);
+        self.queue.clear();
         for key in self.in_order(|_, _| true) {
             let revision = self.next_revision();
             let Some(entry) = self.entries.get_mut(&key) else { continue };
@@ -160,7 +157,7 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
             entry.standing = Standing::Due;
             entry.told = false;
             entry.refusals = 0;
-            self.enqueue(key);
+            self.queue.push(key);
         }
         self.due = self.entries.len();
         self.sent = 0;
@@ -191,24 +188,28 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         self.make_due(|_, standing| matches!(standing, Standing::Refused { .. }));
     }
 
-    /// At most `room` claims of `lane` to send now, in the order in which they became due.
-    #[must_use = "what is taken counts as sent"]
-    pub(crate) fn take_due(&mut self, now: Instant, lane: usize, room: usize) -> Vec<Due<K, C>> {
+    /// Makes refused claims due whose time to be tried again has come.
+    pub(crate) fn wake(&mut self, now: Instant) {
         while let Some(key) = self.retries.pop(now) {
             let standing = self.entries.get(&key).map(|entry| entry.standing);
             if matches!(standing, Some(Standing::Refused { retry_at: Some(at), .. }) if at <= now) {
                 self.stand(&key, Standing::Due);
             }
         }
+    }
+
+    /// At most `room` claims to send now, in the order in which they became due.
+    #[must_use = "what is taken counts as sent"]
+    pub(crate) fn take_due(&mut self, room: usize) -> Vec<Due<K>> {
         let mut taken = Vec::new();
         while taken.len() < room
-            && let Some(key) = self.queues.get_mut(lane).and_then(Queue::pop)
+            && let Some(key) = self.queue.pop()
         {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.told = true;
-            let (claim, revision) = (entry.claim.clone(), entry.revision);
+            let (claimed, revision) = (entry.claimed, entry.revision);
             self.stand(&key, Standing::Sent(revision));
-            taken.push(Due { key, claim, revision });
+            taken.push(Due { key, claimed, revision });
         }
         taken
     }
@@ -220,7 +221,7 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         if entry.revision != revision {
             self.stand(key, Standing::Due);
             false
-        } else if entry.claim.is_some() {
+        } else if entry.claimed {
             self.stand(key, Standing::Held);
             true
         } else {
@@ -248,7 +249,7 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         }
         let retry_at = retry_at(entry.refusals);
         entry.refusals = entry.refusals.saturating_add(1);
-        if entry.claim.is_none() && retry_at.is_none() {
+        if !entry.claimed && retry_at.is_none() {
             self.forget(key);
             return false;
         }
@@ -280,12 +281,12 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
 
     /// How much the server knows of `key`; nothing if nothing is claimed there.
     pub(crate) fn standing(&self, key: &K) -> Option<Standing> {
-        self.entries.get(key).filter(|entry| entry.claim.is_some()).map(|entry| entry.standing)
+        self.entries.get(key).filter(|entry| entry.claimed).map(|entry| entry.standing)
     }
 
     /// Every key with a claim, and how much of it the server knows.
     pub(crate) fn standings(&self) -> impl Iterator<Item = (&K, Standing)> {
-        let claimed = self.entries.iter().filter(|(_, entry)| entry.claim.is_some());
+        let claimed = self.entries.iter().filter(|(_, entry)| entry.claimed);
         claimed.map(|(key, entry)| (key, entry.standing))
     }
 
@@ -302,9 +303,9 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
 
     /// The chosen keys, favoured ones first, and of those the ones whose claims changed longest ago:
     /// nobody is overtaken again and again, and the same inputs always lead to the same requests.
-    fn in_order(&self, which: impl Fn(&K, &Entry<C>) -> bool) -> Vec<K> {
+    fn in_order(&self, which: impl Fn(&K, &Entry) -> bool) -> Vec<K> {
         let chosen = self.entries.iter().filter(|(key, entry)| which(key, entry));
-        let place = |(key, entry): (_, &Entry<C>)| (!(self.favours)(key), entry.revision, key);
+        let place = |(key, entry): (_, &Entry)| (!(self.favours)(key), entry.revision, key);
         let mut chosen: Vec<_> = chosen.map(place).collect();
         chosen.sort_unstable_by_key(|(rest, revision, _)| (*rest, *revision));
         chosen.into_iter().map(|(.., key)| key.clone()).collect()
@@ -319,17 +320,11 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
             Standing::Due => {
                 self.due += 1;
                 // If it is queued already, at its older place.
-                self.enqueue(key.clone());
+                self.queue.push(key.clone());
             }
             Standing::Sent(_) => self.sent += 1,
             Standing::Refused { retry_at: Some(at), .. } => self.retries.push(at, key.clone()),
             Standing::Held | Standing::Refused { retry_at: None, .. } => {}
-        }
-    }
-
-    fn enqueue(&mut self, key: K) {
-        if let Some(queue) = self.queues.get_mut((self.lane)(&key)) {
-            queue.push(key);
         }
     }
 
@@ -344,10 +339,8 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         match former {
             Standing::Due => {
                 self.due -= 1;
-                if next != Standing::Due
-                    && let Some(queue) = self.queues.get_mut((self.lane)(key))
-                {
-                    queue.remove(key);
+                if next != Standing::Due {
+                    self.queue.remove(key);
                 }
             }
             Standing::Sent(_) => self.sent -= 1,
@@ -361,12 +354,12 @@ impl<K: Clone + Eq + Hash, C: Clone> Ledger<K, C> {
         Revision(self.revisions)
     }
 
-    fn sent(&mut self, key: &K, revision: Revision) -> Option<&mut Entry<C>> {
+    fn sent(&mut self, key: &K, revision: Revision) -> Option<&mut Entry> {
         self.entries.get_mut(key).filter(|entry| entry.standing == Standing::Sent(revision))
     }
 }
 
-impl<C> Entry<C> {
+impl Entry {
     /// The standing after a change of the claim: a request under way must be answered first.
     fn changed(&self) -> Standing {
         match self.standing {
@@ -376,41 +369,36 @@ impl<C> Entry<C> {
     }
 }
 
-/// How many queues there are.
-const LANES: usize = 2;
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    type Names = Ledger<&'static str, i32>;
+    type Names = Ledger<&'static str>;
 
     #[test]
     fn reconnect_makes_every_held_claim_due() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         confirm_all(&mut ledger);
         assert_eq!(due(&mut ledger), []);
 
         ledger.reconnected();
-        assert_eq!(due(&mut ledger), [Some(1)]);
+        assert_eq!(due(&mut ledger), [("orders", true)]);
     }
 
     #[test]
     fn what_was_claimed_first_is_sent_first_again() {
-        let mut ledger = Ledger::<i32, i32>::new(|_| 0);
+        let mut ledger = Ledger::<i32>::new();
         let expected: Vec<_> = (0..100).collect();
-        let sent = |ledger: &mut Ledger<i32, i32>| {
-            let due = ledger.take_due(Instant::now(), 0, usize::MAX);
-            assert!(
-                due.iter().all(|due| ledger.confirm(&due.key, due.revision) || due.claim.is_none())
-            );
+        let sent = |ledger: &mut Ledger<i32>| {
+            let due = ledger.take_due(usize::MAX);
+            assert!(due.iter().all(|due| ledger.confirm(&due.key, due.revision) || !due.claimed));
             due.into_iter().map(|due| due.key).collect::<Vec<_>>()
         };
         for n in &expected {
-            ledger.assert(*n, *n);
+            ledger.assert(*n);
         }
         assert_eq!(sent(&mut ledger), expected);
         ledger.reconnected();
@@ -423,44 +411,44 @@ mod tests {
 
     #[test]
     fn favoured_claims_come_first_where_many_are_due_and_in_their_turn_otherwise() {
-        let mut ledger = Names::new(|_| 0).favouring(|key| *key == "b");
-        for (key, claim) in [("a", 1), ("b", 2), ("c", 3)] {
-            ledger.assert(key, claim);
+        let mut ledger = Names::new().favouring(|key| *key == "b");
+        for key in ["a", "b", "c"] {
+            ledger.assert(key);
         }
-        assert_eq!(due(&mut ledger), [Some(1), Some(2), Some(3)]);
+        assert_eq!(due(&mut ledger), [("a", true), ("b", true), ("c", true)]);
         ledger.reconnected();
-        assert_eq!(due(&mut ledger), [Some(2), Some(1), Some(3)]);
+        assert_eq!(due(&mut ledger), [("b", true), ("a", true), ("c", true)]);
     }
 
     #[test]
     fn change_waits_for_the_request_under_way() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         let first = take(&mut ledger).remove(0);
 
-        ledger.assert("orders", 2);
+        ledger.assert("orders");
         assert_eq!(due(&mut ledger), []);
         assert!(!ledger.confirm(&first.key, first.revision));
-        assert_eq!(due(&mut ledger), [Some(2)]);
+        assert_eq!(due(&mut ledger), [("orders", true)]);
     }
 
     #[test]
     fn answer_from_the_last_connection_confirms_nothing() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         let stale = take(&mut ledger).remove(0);
         ledger.reconnected();
         let fresh = take(&mut ledger).remove(0);
 
         assert!(!ledger.confirm(&stale.key, stale.revision));
         ledger.release(&fresh.key, fresh.revision);
-        assert_eq!(due(&mut ledger), [Some(1)]);
+        assert_eq!(due(&mut ledger), [("orders", true)]);
     }
 
     #[test]
     fn withdrawn_while_disconnected_is_never_sent() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         ledger.withdraw(&"orders");
         ledger.reconnected();
         assert_eq!(due(&mut ledger), []);
@@ -468,41 +456,41 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_unsent_leaves_nothing_behind() {
-        let mut ledger = Ledger::<u32, i32>::new(|_| 0);
-        ledger.assert(0, 1);
+        let mut ledger = Ledger::<u32>::new();
+        ledger.assert(0);
         for key in 1..1000 {
-            ledger.assert(key, 1);
-            ledger.assert(key, 2);
+            ledger.assert(key);
+            ledger.assert(key);
             ledger.withdraw(&key);
         }
-        assert_eq!((ledger.len(), ledger.unsettled(), ledger.queues[0].len()), (1, 1, 1));
-        let sent = ledger.take_due(Instant::now(), 0, 9);
+        assert_eq!((ledger.len(), ledger.unsettled(), ledger.queue.len()), (1, 1, 1));
+        let sent = ledger.take_due(9);
         assert_eq!(sent.iter().map(|due| due.key).collect::<Vec<_>>(), [0]);
     }
 
     #[test]
     fn changes_of_one_claim_are_one_place_in_the_queue_and_one_time() {
         let start = Instant::now();
-        let mut ledger = Names::new(|_| 0);
-        for n in 0..1000 {
-            ledger.assert("orders", n);
-            let sent = ledger.take_due(start, 0, 9).remove(0);
+        let mut ledger = Names::new();
+        for _ in 0..1000 {
+            ledger.assert("orders");
+            let sent = ledger.take_due(9).remove(0);
             ledger.refuse(&sent.key, sent.revision, 503, |_| Some(start + Duration::from_secs(1)));
         }
-        assert_eq!((ledger.queues[0].len(), ledger.retries.len()), (0, 1));
-        ledger.assert("orders", 0);
-        assert_eq!((ledger.queues[0].len(), ledger.retries.len()), (1, 0));
+        assert_eq!((ledger.queue.len(), ledger.retries.len()), (0, 1));
+        ledger.assert("orders");
+        assert_eq!((ledger.queue.len(), ledger.retries.len()), (1, 0));
     }
 
     #[test]
     fn confirmed_withdrawal_leaves_nothing_behind() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         confirm_all(&mut ledger);
         ledger.withdraw(&"orders");
         ledger.withdraw(&"orders");
         let withdrawal = take(&mut ledger).remove(0);
-        assert_eq!(withdrawal.claim, None);
+        assert!(!withdrawal.claimed);
         ledger.confirm(&withdrawal.key, withdrawal.revision);
         assert_eq!(ledger.len(), 0);
     }
@@ -510,45 +498,47 @@ mod tests {
     #[test]
     fn refused_claim_is_never_retried_before_its_time() {
         let start = Instant::now();
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         let sent = take(&mut ledger).remove(0);
         let retry = start + Duration::from_secs(5);
         ledger.refuse(&sent.key, sent.revision, 503, |_| Some(retry));
 
-        assert!(ledger.take_due(start, 0, 9).is_empty());
+        ledger.wake(start);
+        assert!(ledger.take_due(9).is_empty());
         assert_eq!(ledger.next_retry(), Some(retry));
-        assert_eq!(ledger.take_due(retry, 0, 9).len(), 1);
+        ledger.wake(retry);
+        assert_eq!(ledger.take_due(9).len(), 1);
     }
 
     #[test]
     fn permanent_refusal_waits_for_a_change() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         let sent = take(&mut ledger).remove(0);
         ledger.refuse(&sent.key, sent.revision, 400, |_| None);
         assert_eq!(due(&mut ledger), []);
         assert_eq!(ledger.next_retry(), None);
 
-        ledger.assert("orders", 2);
-        assert_eq!(due(&mut ledger), [Some(2)]);
+        ledger.assert("orders");
+        assert_eq!(due(&mut ledger), [("orders", true)]);
     }
 
     #[test]
     fn refusal_of_a_replaced_claim_does_not_hit_its_successor() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         let sent = take(&mut ledger).remove(0);
-        ledger.assert("orders", 2);
+        ledger.assert("orders");
         ledger.refuse(&sent.key, sent.revision, 400, |_| None);
-        assert_eq!(due(&mut ledger), [Some(2)]);
+        assert_eq!(due(&mut ledger), [("orders", true)]);
     }
 
     #[test]
     fn refusals_in_a_row_are_counted_until_one_is_confirmed() {
         let now = Instant::now();
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         for expected in [0, 1, 2] {
             let sent = take(&mut ledger).remove(0);
             ledger.refuse(&sent.key, sent.revision, 503, |refusals| {
@@ -560,20 +550,20 @@ mod tests {
 
     #[test]
     fn refused_claim_is_withdrawn_like_any_other() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         confirm_all(&mut ledger);
-        ledger.assert("orders", 2);
+        ledger.assert("orders");
         let sent = take(&mut ledger).remove(0);
         ledger.refuse(&sent.key, sent.revision, 400, |_| None);
         ledger.withdraw(&"orders");
-        assert_eq!(due(&mut ledger), [None]);
+        assert_eq!(due(&mut ledger), [("orders", false)]);
     }
 
     #[test]
     fn refused_withdrawal_is_given_up() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("orders", 1);
+        let mut ledger = Names::new();
+        ledger.assert("orders");
         confirm_all(&mut ledger);
         ledger.withdraw(&"orders");
         let sent = take(&mut ledger).remove(0);
@@ -583,20 +573,20 @@ mod tests {
 
     #[test]
     fn what_is_not_taken_keeps_its_place() {
-        let mut ledger = Names::new(|_| 0);
-        ledger.assert("a", 1);
-        ledger.assert("b", 2);
-        assert_eq!(ledger.take_due(Instant::now(), 0, 1).len(), 1);
+        let mut ledger = Names::new();
+        ledger.assert("a");
+        ledger.assert("b");
+        assert_eq!(ledger.take_due(1).len(), 1);
         assert!(ledger.unsettled() > 0);
-        assert_eq!(due(&mut ledger), [Some(2)]);
+        assert_eq!(due(&mut ledger), [("b", true)]);
     }
 
     #[test]
     fn settled_means_nothing_due_and_nothing_under_way() {
-        let mut ledger = Names::new(|_| 0);
+        let mut ledger = Names::new();
         assert!(ledger.unsettled() == 0);
-        ledger.assert("orders", 1);
-        ledger.assert("orders", 2);
+        ledger.assert("orders");
+        ledger.assert("orders");
         assert!(ledger.unsettled() > 0);
         let sent = take(&mut ledger).remove(0);
         assert!(ledger.unsettled() > 0);
@@ -604,13 +594,14 @@ mod tests {
         assert!(ledger.unsettled() == 0);
     }
 
-    fn take(ledger: &mut Names) -> Vec<Due<&'static str, i32>> {
-        let long_after = Instant::now() + Duration::from_secs(3600);
-        ledger.take_due(long_after, 0, usize::MAX)
+    fn take(ledger: &mut Names) -> Vec<Due<&'static str>> {
+        ledger.wake(Instant::now() + Duration::from_secs(3600));
+        ledger.take_due(usize::MAX)
     }
 
-    fn due(ledger: &mut Names) -> Vec<Option<i32>> {
-        take(ledger).into_iter().map(|due| due.claim).collect()
+    /// The keys that are due, and whether something is claimed there.
+    fn due(ledger: &mut Names) -> Vec<(&'static str, bool)> {
+        take(ledger).into_iter().map(|due| (due.key, due.claimed)).collect()
     }
 
     fn confirm_all(ledger: &mut Names) {

@@ -21,14 +21,14 @@ use crate::{
 
 impl Session {
     /// Sends every listen that is due, and every end of one.
-    pub(super) fn send_listens(&mut self, now: Instant, link: LinkId) {
+    pub(super) fn send_listens(&mut self, link: LinkId) {
         self.listen_splits = SPLITS;
         // By namespace, in the order in which each became due.
         let mut batches: BTreeMap<(bool, String), Vec<Claimed>> = BTreeMap::new();
-        for due in self.claims.take_listens(now) {
+        for due in self.claims.take_listens() {
             let ClaimKey::Listen(document) = &due.key else { continue };
             // New listens first.
-            let batch = (due.claim.is_none(), document.tenant().to_owned());
+            let batch = (!due.claimed, document.tenant().to_owned());
             batches.entry(batch).or_default().push(Claimed::new(due.key, due.revision));
         }
         for ((unlisten, _), claims) in batches {

@@ -41,6 +41,8 @@ mod simulation;
 #[cfg(test)]
 mod steps;
 mod timers;
+mod told;
+mod union;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -523,11 +525,15 @@ impl Session {
     // Commands. Call `settle` after the last of a batch: claims made together are sent together.
 
     /// `guard` claims `key`, with `instance` if it registers one.
-    pub(crate) fn assert(&mut self, key: ClaimKey, guard: GuardId, instance: Option<Instance>) {
+    pub(crate) fn assert(
+        &mut self,
+        key: ClaimKey,
+        guard: GuardId,
+        instance: Option<Arc<Instance>>,
+    ) {
         if self.lifetime != Lifetime::Open {
             return;
         }
-        let held = self.claims.standing(&key) == Some(Standing::Held);
         match &key {
             ClaimKey::Listen(document) => self.documents.watch(document.clone()),
             ClaimKey::Subscription(service) => {
@@ -538,16 +544,13 @@ impl Session {
             }
             ClaimKey::Instances(_) => {}
         }
-        let interest = !matches!(key, ClaimKey::Instances(_));
         if let Some(instance) = &instance
             && self.claims.moves(&key, guard, instance)
         {
             // The former address would show there until that connection is closed.
             self.close_retiring();
         }
-        self.claims.assert(key, guard, instance);
-        // A second reader joins a claim that stands already.
-        let state = if held && interest { ClaimState::Held } else { ClaimState::Pending };
+        let state = self.claims.assert(key, guard, instance);
         self.events.push_back(Event::Claim(guard, state));
     }
 

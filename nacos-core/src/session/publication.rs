@@ -5,72 +5,123 @@
 //! batch, and takes weight 1 and `enabled` in an update for "not specified". Which of the two a
 //! server is shows in how it answers a batch; until then only requests are sent that mean the same
 //! to both, or that tell.
+//!
+//! What is wanted and what is held are kept by identity, and where the two differ is kept with them:
+//! the next request costs what it contains.
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    claims::GuardId,
+    union::{Identity, Member, News},
+};
 use crate::instance::Instance;
 
-/// What the server holds of one service for this connection.
+/// What the server holds of one service for this connection, and what it is to hold.
 #[derive(Debug, Default)]
 pub(crate) struct Publication {
-    /// After an unanswered request an instance may stand here twice: as it was, and as it was sent.
-    held: Vec<Instance>,
+    slots: HashMap<Identity, Slot>,
+    /// What the requests under way lead to, in the order of its guards.
+    wanted: BTreeMap<GuardId, Arc<Instance>>,
+    /// In the order in which the server came to hold it. After an unanswered request an instance
+    /// may stand here twice: as it was, and as it was sent.
+    held: BTreeMap<u64, Arc<Instance>>,
+    /// How many were ever added to what is held.
+    added: u64,
+    /// In how many slots the server does not hold exactly what is wanted.
+    differing: usize,
+    /// Of what is wanted: what an additive server has to be told.
+    missing: BTreeSet<GuardId>,
+    /// Of what is held: what an additive server keeps until it is deregistered.
+    outdated: BTreeSet<u64>,
     /// A request went unanswered: the server may hold less than `held`, never anything else.
     unsure: bool,
+}
+
+/// What is wanted and held of one identity.
+#[derive(Debug, Default)]
+struct Slot {
+    wanted: Option<Member>,
+    /// Places among what is held.
+    held: Vec<u64>,
+    /// Whether what is held is not exactly what is wanted.
+    differs: bool,
 }
 
 /// One request about a publication.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
-    Register(Instance),
-    Batch(Vec<Instance>),
-    Deregister(Instance),
+    Register(Arc<Instance>),
+    Batch(Vec<Arc<Instance>>),
+    Deregister(Arc<Instance>),
 }
 
 /// Whether a server adds to a publication instead of replacing it; `None` until it has shown.
 pub(crate) type Additive = Option<bool>;
 
 impl Publication {
-    /// The next request on the way to `wanted`; `None` once the server holds exactly that.
-    pub(crate) fn next_step(&self, wanted: &[Instance], additive: Additive) -> Option<Step> {
-        let nothing = self.held.is_empty() && wanted.is_empty();
-        if nothing || (!self.unsure && same(&self.held, wanted)) {
-            return None;
-        }
-        if additive == Some(true) {
-            Some(self.next_addition(wanted))
-        } else {
-            self.next_whole(wanted, additive)
+    /// What is wanted has changed.
+    pub(crate) fn aim(&mut self, news: News) {
+        match news {
+            News::Whole(members) => {
+                self.aim_at_nothing();
+                for member in members {
+                    self.want(&Identity::of(&member.instance), Some(member));
+                }
+            }
+            News::Of(changes) => {
+                // First what goes, because a guard may stand for another identity now.
+                for (identity, _) in &changes {
+                    self.want(identity, None);
+                }
+                for (identity, now) in changes {
+                    self.want(&identity, now);
+                }
+            }
         }
     }
 
-    /// Towards `wanted` where each instance stands for itself.
-    fn next_addition(&self, wanted: &[Instance]) -> Step {
-        let outdated = self.held.iter().find(|held| match find(wanted, held) {
-            None => true,
-            Some(wanted) => is_swallowed(held, wanted),
-        });
-        if let Some(held) = outdated {
-            return Step::Deregister(held.clone());
+    /// Nothing is wanted any more.
+    pub(crate) fn aim_at_nothing(&mut self) {
+        for instance in std::mem::take(&mut self.wanted).into_values() {
+            self.want(&Identity::of(&instance), None);
         }
-        let missing =
-            wanted.iter().filter(|wanted| self.unsure || find(&self.held, wanted) != Some(wanted));
+    }
+
+    /// The next request on the way to what is wanted; `None` once the server holds exactly that.
+    pub(crate) fn next_step(&self, additive: Additive) -> Option<Step> {
+        let nothing = self.held.is_empty() && self.wanted.is_empty();
+        if nothing || (!self.unsure && self.differing == 0) {
+            return None;
+        }
+        if additive == Some(true) { Some(self.next_addition()) } else { self.next_whole(additive) }
+    }
+
+    /// Towards what is wanted where each instance stands for itself.
+    fn next_addition(&self) -> Step {
+        if let Some(held) = self.outdated.first().and_then(|place| self.held.get(place)) {
+            return Step::Deregister(Arc::clone(held));
+        }
+        if self.unsure {
+            return single_or_batch(self.wanted.values().cloned().collect());
+        }
+        let missing = self.missing.iter().filter_map(|place| self.wanted.get(place));
         single_or_batch(missing.cloned().collect())
     }
 
-    /// Towards `wanted` where every registration replaces the whole.
-    fn next_whole(&self, wanted: &[Instance], additive: Additive) -> Option<Step> {
-        match (wanted, self.held.as_slice()) {
-            ([], []) => None,
-            ([], [held, ..]) => Some(Step::Deregister(held.clone())),
+    /// Towards what is wanted where every registration replaces the whole.
+    fn next_whole(&self, additive: Additive) -> Option<Step> {
+        let Some(one) = self.wanted.values().next() else {
+            return self.held.values().next().map(|held| Step::Deregister(Arc::clone(held)));
+        };
+        // Then there is nothing held that is not outdated, or equal to what is wanted.
+        if self.wanted.len() == 1 && additive.is_none() && !self.outdated.is_empty() {
             // A batch of one, so that its answer tells whether the old one is still there.
-            ([one], held)
-                if additive.is_none()
-                    && held.iter().any(|held| {
-                        held.identity() != one.identity() || is_swallowed(held, one)
-                    }) =>
-            {
-                Some(Step::Batch(vec![one.clone()]))
-            }
-            (wanted, _) => Some(single_or_batch(wanted.to_vec())),
+            return Some(Step::Batch(vec![Arc::clone(one)]));
         }
+        Some(single_or_batch(self.wanted.values().cloned().collect()))
     }
 
     /// The server did `step`.
@@ -79,13 +130,13 @@ impl Publication {
             (Some(true), _) => {}
             // A server that has not shown of which kind it is holds less of the rest, or all of it.
             (None, Step::Deregister(_)) => self.unsure = true,
-            (Some(false) | None, _) => self.held.clear(),
+            (Some(false) | None, _) => self.held_nothing(),
         }
         match step {
             Step::Register(instance) => self.added(instance),
             Step::Batch(instances) => instances.iter().for_each(|instance| self.added(instance)),
             Step::Deregister(instance) => {
-                self.held.retain(|held| held.identity() != instance.identity());
+                self.hold(&Identity::of(instance), Vec::new());
             }
         }
         if self.unsure {
@@ -111,35 +162,109 @@ impl Publication {
             Step::Deregister(_) => &[],
         };
         for instance in sent {
-            if !self.held.contains(instance) {
-                self.held.push(instance.clone());
+            let identity = Identity::of(instance);
+            if !self.held_of(&identity).any(|held| is_same(held, instance)) {
+                self.change(&identity, |publication, slot| {
+                    slot.held.push(publication.place(Arc::clone(instance)));
+                });
             }
         }
     }
 
     /// The server has added `instance` to what it had, keeping what it does not take for a change.
-    fn added(&mut self, instance: &Instance) {
-        let mut before = Vec::new();
-        self.held.retain(|held| {
-            let other = held.identity() != instance.identity();
-            if !other {
-                before.push(held.clone());
+    fn added(&mut self, instance: &Arc<Instance>) {
+        let identity = Identity::of(instance);
+        let mut merged: Vec<Arc<Instance>> = Vec::new();
+        for before in self.held_of(&identity) {
+            let after = merge(before, instance);
+            if !merged.iter().any(|other| is_same(other, &after)) {
+                merged.push(after);
             }
-            other
+        }
+        if merged.is_empty() {
+            merged.push(Arc::clone(instance));
+        }
+        self.hold(&identity, merged);
+    }
+
+    /// The server holds nothing of this any more.
+    fn held_nothing(&mut self) {
+        let held: Vec<_> = self.held.values().map(Identity::of).collect();
+        for identity in held {
+            self.hold(&identity, Vec::new());
+        }
+    }
+
+    /// Of this identity the server holds these, and nothing else: they came last.
+    fn hold(&mut self, identity: &Identity, instances: Vec<Arc<Instance>>) {
+        self.change(identity, |publication, slot| {
+            for place in slot.held.drain(..) {
+                publication.held.remove(&place);
+            }
+            slot.held.extend(instances.into_iter().map(|it| publication.place(it)));
         });
-        if before.is_empty() {
-            self.held.push(instance.clone());
-        }
-        for before in before {
-            let merged = merge(&before, instance);
-            if !self.held.contains(&merged) {
-                self.held.push(merged);
+    }
+
+    /// Of this identity, `member` is wanted.
+    fn want(&mut self, identity: &Identity, member: Option<Member>) {
+        self.change(identity, |publication, slot| {
+            if let Some(former) = &slot.wanted {
+                publication.wanted.remove(&former.place);
             }
+            if let Some(member) = &member {
+                publication.wanted.insert(member.place, Arc::clone(&member.instance));
+            }
+            slot.wanted = member;
+        });
+    }
+
+    /// Puts `instance` at the end of what is held.
+    fn place(&mut self, instance: Arc<Instance>) -> u64 {
+        self.added += 1;
+        self.held.insert(self.added, instance);
+        self.added
+    }
+
+    /// What is held of this identity, in its order.
+    fn held_of(&self, identity: &Identity) -> impl Iterator<Item = &Arc<Instance>> {
+        let places = self.slots.get(identity).map_or(&[][..], |slot| &slot.held);
+        places.iter().filter_map(|place| self.held.get(place))
+    }
+
+    /// The only place where a slot changes: keeps what differs in step with it.
+    fn change(&mut self, identity: &Identity, change: impl FnOnce(&mut Self, &mut Slot)) {
+        let mut slot = self.slots.remove(identity).unwrap_or_default();
+        self.differing -= usize::from(slot.differs);
+        if let Some(wanted) = &slot.wanted {
+            self.missing.remove(&wanted.place);
         }
+        for place in &slot.held {
+            self.outdated.remove(place);
+        }
+        change(self, &mut slot);
+        if slot.wanted.is_none() && slot.held.is_empty() {
+            return;
+        }
+        let held = slot.held.iter().filter_map(|place| Some((place, self.held.get(place)?)));
+        slot.differs = slot.held.len() != 1;
+        if let Some(wanted) = &slot.wanted {
+            let first = held.clone().next();
+            if !first.is_some_and(|(_, first)| is_same(first, &wanted.instance)) {
+                slot.differs = true;
+                self.missing.insert(wanted.place);
+            }
+            let stays = |held: &Instance| takes(held, &wanted.instance);
+            self.outdated.extend(held.filter(|(_, held)| !stays(held)).map(|(place, _)| *place));
+        } else {
+            slot.differs = true;
+            self.outdated.extend(&slot.held);
+        }
+        self.differing += usize::from(slot.differs);
+        self.slots.insert(identity.clone(), slot);
     }
 }
 
-fn single_or_batch(mut instances: Vec<Instance>) -> Step {
+fn single_or_batch(mut instances: Vec<Arc<Instance>>) -> Step {
     match instances.pop() {
         Some(one) if instances.is_empty() => Step::Register(one),
         last => {
@@ -149,24 +274,30 @@ fn single_or_batch(mut instances: Vec<Instance>) -> Step {
     }
 }
 
-/// An additive server would keep the old value of this change.
-fn is_swallowed(held: &Instance, wanted: &Instance) -> bool {
-    merge(held, wanted) != *wanted
+/// Whether two are equal. Mostly they are one.
+fn is_same(one: &Arc<Instance>, other: &Arc<Instance>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
+}
+
+/// Whether an additive server that has `held` makes of it what is wanted.
+fn takes(held: &Instance, wanted: &Instance) -> bool {
+    merged(held, wanted) == (wanted.weight, wanted.enabled)
 }
 
 /// What an additive server makes of `instance` where it has `held`.
-fn merge(held: &Instance, instance: &Instance) -> Instance {
+fn merge(held: &Instance, instance: &Arc<Instance>) -> Arc<Instance> {
+    if takes(held, instance) {
+        return Arc::clone(instance);
+    }
+    let (weight, enabled) = merged(held, instance);
+    Arc::new(Instance::clone(instance).with_weight(weight).with_enabled(enabled))
+}
+
+/// The weight, and whether it is enabled, that result.
+fn merged(held: &Instance, instance: &Instance) -> (f64, bool) {
     let unspecified = (instance.weight - 1.0).abs() < f64::EPSILON;
     let weight = if unspecified { held.weight } else { instance.weight };
-    instance.clone().with_weight(weight).with_enabled(held.enabled && instance.enabled)
-}
-
-fn find<'a>(instances: &'a [Instance], like: &Instance) -> Option<&'a Instance> {
-    instances.iter().find(|instance| instance.identity() == like.identity())
-}
-
-fn same(one: &[Instance], other: &[Instance]) -> bool {
-    one.len() == other.len() && one.iter().all(|instance| find(other, instance) == Some(instance))
+    (weight, held.enabled && instance.enabled)
 }
 
 #[cfg(test)]
@@ -183,8 +314,10 @@ mod tests {
     impl Model {
         fn perform(&mut self, step: &Step) {
             match (step, self.additive) {
-                (Step::Register(one), false) => self.holds = vec![one.clone()],
-                (Step::Batch(all), false) => self.holds.clone_from(all),
+                (Step::Register(one), false) => self.holds = vec![Instance::clone(one)],
+                (Step::Batch(all), false) => {
+                    self.holds = all.iter().map(|one| Instance::clone(one)).collect();
+                }
                 (Step::Deregister(_), false) => self.holds.clear(),
                 (Step::Register(one), true) => self.add(one),
                 (Step::Batch(all), true) => all.iter().for_each(|one| self.add(one)),
@@ -245,9 +378,10 @@ mod tests {
     fn unanswered_registration_is_taken_back_when_it_is_not_wanted_any_more() {
         let instance = Instance::new("a", 1);
         let mut publication = Publication::default();
-        let step = publication.next_step(std::slice::from_ref(&instance), None).expect("a step");
+        let step = next(&mut publication, std::slice::from_ref(&instance), None).expect("a step");
         publication.unanswered(&step);
-        assert_eq!(publication.next_step(&[], None), Some(Step::Deregister(instance)));
+        let deregister = Step::Deregister(Arc::new(instance));
+        assert_eq!(next(&mut publication, &[], None), Some(deregister));
     }
 
     /// The server has done all of it, and nobody has heard so; nor of which kind it is.
@@ -259,8 +393,9 @@ mod tests {
             let mut publication = Publication::default();
             let mut known = None;
             walk(&mut publication, &mut server, std::slice::from_ref(&a), &mut known);
-            let batch = Step::Batch(vec![b.clone()]);
-            assert_eq!(publication.next_step(std::slice::from_ref(&b), known), Some(batch.clone()));
+            let batch = Step::Batch(vec![Arc::new(b.clone())]);
+            let step = next(&mut publication, std::slice::from_ref(&b), known);
+            assert_eq!(step, Some(batch.clone()));
             server.perform(&batch);
             publication.unanswered(&batch);
             walk(&mut publication, &mut server, &[], &mut known);
@@ -273,12 +408,30 @@ mod tests {
         let wanted = [Instance::new("a", 1)];
         for additive in [None, Some(true), Some(false)] {
             let mut publication = Publication::default();
-            let step = publication.next_step(&wanted, additive).expect("a step");
+            let step = next(&mut publication, &wanted, additive).expect("a step");
             publication.unanswered(&step);
-            assert_eq!(publication.next_step(&wanted, additive), Some(step.clone()));
+            assert_eq!(next(&mut publication, &wanted, additive), Some(step.clone()));
             publication.done(&step, additive);
-            assert_eq!(publication.next_step(&wanted, additive), None);
+            assert_eq!(next(&mut publication, &wanted, additive), None);
         }
+    }
+
+    /// The next request towards `wanted`, of which each guard has one.
+    fn next(
+        publication: &mut Publication,
+        wanted: &[Instance],
+        additive: Additive,
+    ) -> Option<Step> {
+        let members = (0..).map(GuardId).zip(wanted);
+        let members =
+            members.map(|(place, it)| Member { place, instance: Arc::new(it.clone()) }).collect();
+        publication.aim(News::Whole(members));
+        publication.next_step(additive)
+    }
+
+    fn same(one: &[Instance], other: &[Instance]) -> bool {
+        let find = |like: &Instance| other.iter().find(|it| it.identity() == like.identity());
+        one.len() == other.len() && one.iter().all(|it| find(it) == Some(it))
     }
 
     fn walk(
@@ -288,7 +441,7 @@ mod tests {
         known: &mut Additive,
     ) {
         for _ in 0..10 {
-            let Some(step) = publication.next_step(wanted, *known) else { return };
+            let Some(step) = next(publication, wanted, *known) else { return };
             server.perform(&step);
             if matches!(step, Step::Batch(_)) {
                 *known = Some(server.additive);

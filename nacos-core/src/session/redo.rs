@@ -8,7 +8,6 @@ use super::{
     CallId, ClaimKey, Event, Lifetime, LinkId, Session,
     admission::{DEMANDED, Question},
     backoff::{conflict_delay, poll_delay, retry_delay},
-    claims::Claim,
     documents::Ticket,
     ledger::{Due, Revision},
     publication::Step,
@@ -18,7 +17,6 @@ use crate::{
     call_error::CallError,
     document::DocumentState,
     error::ErrorKind,
-    instance::Instance,
     key::{ConfigKey, ServiceKey},
     state::ClaimState,
     wire::{
@@ -44,7 +42,6 @@ pub(super) enum Pending {
     /// Towards what a service's guards want to have registered.
     Step {
         claim: Claimed,
-        wanted: Vec<Instance>,
         step: Step,
     },
     Subscribe {
@@ -80,27 +77,25 @@ impl Session {
     /// Sends every claim that is due and asks for every document that is dirty.
     pub(super) fn send_due(&mut self, now: Instant) {
         let Some(link) = self.serving_link().filter(|_| self.can_send()) else { return };
+        self.claims.wake(now);
         let room = MAX_CALLS.saturating_sub(self.calls.len());
-        for Due { key, claim, revision } in self.claims.take_requests(now, room) {
-            let claimed = Claimed { key: key.clone(), revision };
-            match (key, claim) {
-                (ClaimKey::Instances(service), Some(Claim::Instances(wanted))) => {
-                    self.step(now, link, &service, claimed, wanted);
+        for Due { key, claimed, revision } in self.claims.take_requests(room) {
+            let claim = Claimed { key: key.clone(), revision };
+            match key {
+                ClaimKey::Instances(service) => {
+                    self.claims.aim(&service);
+                    self.step(now, link, &service, claim);
                 }
-                (ClaimKey::Instances(service), _) => {
-                    self.step(now, link, &service, claimed, Vec::new());
+                ClaimKey::Subscription(service) => {
+                    let request = SubscribeServiceRequest::new(&service, claimed).outgoing();
+                    self.call(link, request, Pending::Subscribe { claim, subscribe: claimed });
                 }
-                (ClaimKey::Subscription(service), claim) => {
-                    let subscribe = claim.is_some();
-                    let request = SubscribeServiceRequest::new(&service, subscribe).outgoing();
-                    self.call(link, request, Pending::Subscribe { claim: claimed, subscribe });
-                }
-                (ClaimKey::Listen(_), _) => {}
+                ClaimKey::Listen(_) => {}
             }
         }
         // One request at a time: what becomes due meanwhile goes together with the next.
         if self.listens_under_way == 0 {
-            self.send_listens(now, link);
+            self.send_listens(link);
         }
         if self.can_ask() {
             for (key, ticket) in self.documents.take_dirty(now, MAX_QUERIES) {
@@ -111,16 +106,9 @@ impl Session {
         }
     }
 
-    /// Sends the next request towards `wanted`, or counts the claim as held.
-    fn step(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        service: &ServiceKey,
-        claim: Claimed,
-        wanted: Vec<Instance>,
-    ) {
-        let Some(step) = self.claims.next_step(service, &wanted) else {
+    /// Sends the next request towards what is claimed, or counts the claim as held.
+    fn step(&mut self, now: Instant, link: LinkId, service: &ServiceKey, claim: Claimed) {
+        let Some(step) = self.claims.next_step(service) else {
             if self.confirm(&claim) {
                 let jitter = (self.jitter)();
                 self.presence.held(now, service, claim.revision, jitter);
@@ -130,9 +118,12 @@ impl Session {
         let request = match &step {
             Step::Register(instance) => InstanceRequest::register(service, instance).outgoing(),
             Step::Deregister(instance) => InstanceRequest::deregister(service, instance).outgoing(),
-            Step::Batch(instances) => BatchInstanceRequest::new(service, instances).outgoing(),
+            Step::Batch(instances) => {
+                let instances = instances.iter().map(Arc::as_ref);
+                BatchInstanceRequest::new(service, instances).outgoing()
+            }
         };
-        self.call(link, request, Pending::Step { claim, wanted, step });
+        self.call(link, request, Pending::Step { claim, step });
     }
 
     /// A claim or a query was answered, or will not be.
@@ -149,8 +140,8 @@ impl Session {
             | Pending::Name
             | Pending::Probe
             | Pending::Admission(_) => {}
-            Pending::Step { claim, wanted, step } => {
-                self.step_answered(now, origin, claim, wanted, &step, answer);
+            Pending::Step { claim, step } => {
+                self.step_answered(now, origin, claim, &step, answer);
             }
             Pending::Subscribe { claim, subscribe } => {
                 match self.read::<SubscribeServiceResponse>(answer) {
@@ -190,7 +181,6 @@ impl Session {
         now: Instant,
         origin: Origin,
         claim: Claimed,
-        wanted: Vec<Instance>,
         step: &Step,
         answer: Result<Payload, CallError>,
     ) {
@@ -204,7 +194,7 @@ impl Session {
         match additive {
             Ok(additive) => {
                 self.claims.step_done(&service, step, additive);
-                self.step(now, origin.link, &service, claim, wanted);
+                self.step(now, origin.link, &service, claim);
             }
             Err(setback) => {
                 if matches!(setback, Setback::Unanswered | Setback::Unreadable { .. }) {
@@ -402,7 +392,7 @@ impl Session {
     }
 
     pub(super) fn tell_guards(&mut self, key: &ClaimKey, state: &ClaimState) {
-        let guards = self.claims.guards(key);
+        let guards = self.claims.tell(key, state).into_iter();
         self.events.extend(guards.map(|guard| Event::Claim(guard, state.clone())));
     }
 }

@@ -200,14 +200,14 @@ fn replaced_connection_is_closed_with_the_first_instance_that_is_withdrawn_or_mo
     let withdraw: Change = |stage| stage.withdraw(GuardId(1));
     let moves: Change = |stage| {
         let other = Instance::new("10.0.0.9", 80);
-        stage.session.assert(instances("orders"), GuardId(1), Some(other));
+        stage.session.assert(instances("orders"), GuardId(1), Some(Arc::new(other)));
         stage.settle();
     };
     for change in [withdraw, moves] {
         let mut stage = Stage::connected("a,b");
         stage.register(GuardId(1));
         let other = Instance::new("10.0.0.2", 80);
-        stage.session.assert(instances("orders"), GuardId(2), Some(other));
+        stage.session.assert(instances("orders"), GuardId(2), Some(Arc::new(other)));
         stage.settle();
         stage.answer_all(&ok("InstanceResponse"));
         let former = stage.serving();
@@ -989,7 +989,11 @@ impl Stage {
     }
 
     fn register(&mut self, guard: GuardId) {
-        self.session.assert(instances("orders"), guard, Some(Instance::new("10.0.0.1", 80)));
+        self.session.assert(
+            instances("orders"),
+            guard,
+            Some(Arc::new(Instance::new("10.0.0.1", 80))),
+        );
         self.settle();
     }
 

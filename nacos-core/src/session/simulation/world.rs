@@ -164,7 +164,7 @@ impl World {
 
     pub(super) fn claim(&mut self, key: ClaimKey, guard: GuardId, instance: Option<Instance>) {
         self.wanted.insert(guard, (key.clone(), instance.clone()));
-        self.session.assert(key, guard, instance);
+        self.session.assert(key, guard, instance.map(Arc::new));
         self.session.settle(self.now);
     }
 

@@ -51,7 +51,8 @@ pub(super) struct Readers {
 
 /// See the [module documentation](self).
 pub(super) struct Driver {
-    session: Session,
+    /// In a box: it is most of what a driver is, which moves on its way to its task.
+    session: Box<Session>,
     inbox: Inbox,
     readers: Readers,
     views: Arc<Views>,
@@ -107,7 +108,12 @@ impl Driver {
     ) -> Self {
         let jitter = Box::new(fastrand::f64);
         Self {
-            session: Session::new(now(), options.servers.clone(), options.session.clone(), jitter),
+            session: Box::new(Session::new(
+                now(),
+                options.servers.clone(),
+                options.session.clone(),
+                jitter,
+            )),
             inbox,
             readers,
             views,

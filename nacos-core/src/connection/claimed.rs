@@ -77,7 +77,10 @@ impl Claimed {
     pub(crate) fn regrace(&mut self, grace: Duration) -> Option<Live<Service>> {
         let ClaimKey::Subscription(key) = &self.key else { return None };
         let former = std::mem::replace(&mut self.grace, grace);
-        Some(self.connection.views.services.regrace(key, former, grace))
+        let view = self.connection.views.services.regrace(key, former, grace);
+        // The time of that view may come before anything else that the driver waits for.
+        self.connection.outbox.wake();
+        Some(view)
     }
 
     /// Waits until the server holds the claim.

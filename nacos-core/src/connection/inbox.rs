@@ -220,6 +220,12 @@ impl Outbox {
         let _ = self.put((), |waiting, ()| waiting.notices.unread += 1);
     }
 
+    /// Something that the driver looks at beside this may be due sooner than it thinks.
+    pub(super) fn wake(&self) {
+        // Once the driver has ended nothing is due.
+        let _ = self.put((), |_, ()| ());
+    }
+
     /// What keeps it from being connected right now?
     pub(super) fn ask(&self, told: oneshot::Sender<Option<String>>) {
         drop(self.put(told, |waiting, told| {

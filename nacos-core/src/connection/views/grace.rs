@@ -87,6 +87,18 @@ impl Hold {
         }
     }
 
+    /// The same for a view with the grace `own` that begins beside one with `other`, which is held
+    /// so: from the same moment on, and for as long as its own grace says.
+    pub(super) fn for_newcomer(self, other: Duration, own: Duration) -> Self {
+        let [other, own] = [other, own].map(|grace| grace.min(LONGEST));
+        match self {
+            Self::Until(at) => Self::Until(at.checked_sub(other).map_or(at, |began| began + own)),
+            // It is doubted no more by who doubts it no longer than that one.
+            Self::Deciding(at) if own > other => Self::Until(at + own.saturating_sub(other)),
+            held => held,
+        }
+    }
+
     /// When it expires.
     pub(super) fn next_timeout(self) -> Option<Instant> {
         match self {
@@ -172,9 +184,30 @@ mod tests {
     }
 
     #[test]
+    fn newcomer_doubts_an_empty_list_from_the_same_moment_and_for_its_own_grace() {
+        let now = Instant::now();
+        let (short, long) = (GRACE / 2, 2 * GRACE);
+        let held = Hold::until(now, GRACE);
+        assert_eq!(held.for_newcomer(GRACE, short), Hold::Until(now + short));
+        assert_eq!(held.for_newcomer(GRACE, long), Hold::Until(now + long));
+        let mut asking = held;
+        asking.expire(now + GRACE);
+        assert_eq!(asking.for_newcomer(GRACE, short), asking, "its query decides for both");
+        let until = asking.for_newcomer(GRACE, long).next_timeout().expect("it is held");
+        assert!(until >= now + long && until <= now + long + DECISION, "its own is not over");
+        for rest in [Hold::No, Hold::Paused] {
+            assert_eq!(rest.for_newcomer(GRACE, long), rest);
+        }
+    }
+
+    #[test]
     fn no_grace_is_too_long_for_the_clock() {
         let mut hold = Hold::No;
         assert!(hold.listed(Instant::now(), Duration::MAX, Steadiness::Lost, (1, 0)));
+        let newcomer = hold.for_newcomer(Duration::MAX, GRACE).next_timeout();
+        assert!(newcomer.is_some_and(|at| at <= Instant::now() + GRACE));
+        let longest = hold.for_newcomer(Duration::MAX, Duration::MAX);
+        assert_eq!(longest, hold);
         assert!(hold.next_timeout().is_some());
     }
 }

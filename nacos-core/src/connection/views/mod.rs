@@ -32,7 +32,8 @@ impl Views {
     pub(crate) fn apply(&self, now: Instant, event: Event) -> Vec<(ServiceKey, Turn)> {
         match event {
             Event::Ended { .. } => self.services.lost(),
-            Event::State(state) if state.is_connected() => self.services.serves(now),
+            Event::State(state) => self.services.stands(now, state.is_connected()),
+            Event::Serving(Some(_)) => self.services.succeeds(now),
             Event::Document(key, state) => self.documents.stands(&key, state),
             Event::Service(key, list) => {
                 let turns = self.services.listed(now, &key, list);
@@ -67,5 +68,65 @@ impl Views {
     pub(crate) fn close(&self) {
         self.documents.close();
         self.services.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        disconnect::{Disconnect, Reason},
+        instance::Instance,
+        service::Service,
+        session::LinkId,
+        state::{Access, SessionState},
+    };
+
+    fn connected(since: Instant) -> Event {
+        let (server, abilities) = ("a".into(), Arc::default());
+        Event::State(SessionState::Connected {
+            server,
+            since,
+            abilities,
+            access: Access::Anonymous,
+        })
+    }
+
+    fn ended(at: Instant) -> Event {
+        let record = Disconnect {
+            server: "a".into(),
+            reason: "reset",
+            cause: "moved".into(),
+            at,
+            served: Duration::ZERO,
+            silent: Duration::ZERO,
+            stream_silent: Duration::ZERO,
+            round_trip: None,
+            stall: Duration::ZERO,
+        };
+        Event::Ended { reason: Reason::Reset, record }
+    }
+
+    #[test]
+    fn successor_that_serves_at_the_moment_of_a_loss_begins_the_grace() {
+        let (views, start) = (Views::new(), Instant::now());
+        let orders: ServiceKey = "orders".try_into().expect("valid");
+        let (_raw, view) = views.services.enter(&orders, GRACE);
+        let list = |instances| Service::new(orders.clone(), instances, false);
+        for event in [
+            Event::Serving(Some(LinkId(1))),
+            connected(start),
+            Event::Service(orders.clone(), list(vec![Instance::new("10.0.0.1", 80)])),
+            // The state is the same as before, and is not shown again.
+            ended(start),
+            Event::Serving(Some(LinkId(2))),
+        ] {
+            views.apply(start, event);
+        }
+        let later = start + Duration::from_secs(31);
+        views.apply(later, Event::Service(orders.clone(), list(Vec::new())));
+        assert!(view.get().instances.is_empty(), "half a minute later that is a deregistration");
     }
 }

@@ -32,6 +32,8 @@ struct Entries {
     timers: BTreeSet<(Instant, ServiceKey, Duration)>,
     /// Those that are held while nobody serves.
     paused: BTreeSet<(ServiceKey, Duration)>,
+    /// The session's state, as far as it matters here.
+    connected: bool,
     closed: bool,
 }
 
@@ -174,6 +176,23 @@ impl ServiceViews {
         }
     }
 
+    /// The session's state is another one.
+    pub(crate) fn stands(&self, now: Instant, connected: bool) {
+        self.lock().connected = connected;
+        if connected {
+            self.serves(now);
+        }
+    }
+
+    /// A connection serves. Where it does so at the very moment at which the one before it began to,
+    /// the state does not change, and nothing else tells that it can be asked.
+    pub(crate) fn succeeds(&self, now: Instant) {
+        let connected = self.lock().connected;
+        if connected {
+            self.serves(now);
+        }
+    }
+
     /// A connection serves, and can be asked.
     pub(crate) fn serves(&self, now: Instant) {
         let mut entries = self.lock();
@@ -255,10 +274,12 @@ impl Entries {
         if grace.is_zero() {
             return entry.raw.writer.reader();
         }
-        // A view that is held already is held for newcomers, too.
-        let mut others = entry.graced.values();
-        let other = others.find(|graced| graced.hold != Hold::No);
-        let other = other.map(|graced| (graced.hold, graced.view.shown.clone()));
+        // A view that is held already is held for newcomers, too: for as long as theirs would be.
+        let mut others = entry.graced.iter();
+        let other = others.find(|(_, graced)| graced.hold != Hold::No);
+        let other = other.map(|(other, graced)| {
+            (graced.hold.for_newcomer(*other, grace), graced.view.shown.clone())
+        });
         match entry.graced.entry(grace) {
             btree_map::Entry::Occupied(graced) => {
                 let graced = graced.into_mut();
@@ -330,5 +351,34 @@ fn reschedule(
 fn publish(publications: Publications) {
     for (writer, service) in publications {
         writer.publish(service);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::Instance;
+
+    #[test]
+    fn view_of_a_newcomer_is_held_for_as_long_as_its_own_grace_says() {
+        let seconds = Duration::from_secs;
+        let orders: ServiceKey = "orders".try_into().expect("valid");
+        let (services, start) = (ServiceViews::default(), Instant::now());
+        let (_raw, _first) = services.enter(&orders, seconds(30));
+        let one = Service::new(orders.clone(), vec![Instance::new("10.0.0.1", 80)], false);
+        services.listed(start, &orders, one);
+        services.lost();
+        services.serves(start);
+        services.listed(start, &orders, Service::new(orders.clone(), Vec::new(), false));
+        for (grace, ends) in [(5, 5), (60, 60)] {
+            let (_raw, newcomer) = services.enter(&orders, seconds(grace));
+            assert!(newcomer.get().held && newcomer.get().instances.len() == 1);
+            // One query, which nobody answers, and five seconds for that.
+            services.handle_timeout(start + seconds(ends));
+            assert!(newcomer.get().held, "{grace}");
+            services.handle_timeout(start + seconds(ends + 5));
+            assert!(newcomer.get().instances.is_empty(), "{grace}");
+        }
+        assert_eq!(services.held(), 0);
     }
 }

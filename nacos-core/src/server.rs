@@ -22,9 +22,8 @@ pub(crate) enum Scheme {
 }
 
 impl Server {
-    /// Reads a list of addresses, separated by `,` or `;`, none of which names a path.
-    ///
-    /// `grpc_offset` is what the gRPC port lies above the main port.
+    /// The servers of a list whose addresses name no path.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse_list(list: &str, grpc_offset: u16) -> Result<Vec<Self>, String> {
         match Self::parse_with_path(list, grpc_offset)? {
             (servers, None) => Ok(servers),
@@ -32,8 +31,10 @@ impl Server {
         }
     }
 
-    /// The same, and the path that the addresses name: it can only be the one below which servers
-    /// answer HTTP. Without slashes around it; none if none is named.
+    /// Reads a list of addresses, separated by `,` or `;`, and the path that they name: it can only be
+    /// the one below which servers answer HTTP. Without slashes around it; none if none is named.
+    ///
+    /// `grpc_offset` is what the gRPC port lies above the main port.
     pub(crate) fn parse_with_path(
         list: &str,
         grpc_offset: u16,

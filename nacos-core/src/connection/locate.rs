@@ -15,15 +15,26 @@ use crate::{
 /// # Errors
 ///
 /// Says who was asked, and why there is no list.
-pub(super) async fn locate(dialer: &Dialer, locator: &Locator) -> Result<Listing, String> {
+pub(super) async fn locate(
+    dialer: &Dialer,
+    locator: &Locator,
+    context_path: &str,
+) -> Result<Listing, String> {
     let listing = match &locator.source {
-        Source::Endpoint(endpoint) => fetch(dialer, endpoint, locator.grpc_offset).await,
+        Source::Endpoint(endpoint) => {
+            fetch(dialer, endpoint, locator.grpc_offset, context_path).await
+        }
         Source::Name(name) => resolve(name).await,
     };
     listing.map_err(|why| format!("{}: {why}", locator.source))
 }
 
-async fn fetch(dialer: &Dialer, endpoint: &Endpoint, grpc_offset: u16) -> Result<Listing, String> {
+async fn fetch(
+    dialer: &Dialer,
+    endpoint: &Endpoint,
+    grpc_offset: u16,
+    context_path: &str,
+) -> Result<Listing, String> {
     let (status, body) = match timeout(WITHIN, get_list(dialer, endpoint)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(HttpError::Failed(why))) => return Err(why),
@@ -33,7 +44,7 @@ async fn fetch(dialer: &Dialer, endpoint: &Endpoint, grpc_offset: u16) -> Result
     if !status.is_success() {
         return Err(format!("answered with {status}"));
     }
-    let mut listing = Listing::parse(&String::from_utf8_lossy(&body), grpc_offset);
+    let mut listing = Listing::parse(&String::from_utf8_lossy(&body), grpc_offset, context_path);
     if endpoint.scheme == Scheme::Http {
         // Whoever stands in between could take TLS from the login.
         listing = listing.without_http();
@@ -90,7 +101,7 @@ mod tests {
         };
         let dialer = Dialer::new(Some(true), Tls::new(TlsSettings::default()));
         let endpoint = Endpoint::parse(&address, Details::default()).expect("valid");
-        let (listing, ()) = tokio::join!(fetch(&dialer, &endpoint, 1000), answer);
+        let (listing, ()) = tokio::join!(fetch(&dialer, &endpoint, 1000, "nacos"), answer);
         let servers = listing.expect("a list").servers;
         assert_eq!(servers.len(), 1);
         assert!(servers.iter().all(|server| dialer.secures_http(server)), "the option says `tls`");

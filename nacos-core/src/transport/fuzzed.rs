@@ -68,14 +68,14 @@ fn lines(input: &mut Input<'_>) -> String {
 
 /// Whatever it is read from, a list of servers can be used, told apart and shown.
 fn list(text: &str) {
-    let Listing { servers, unreadable } = Listing::parse(text, 1000);
+    let Listing { servers, unreadable } = Listing::parse(text, 1000, "nacos");
     let mut addresses = BTreeSet::new();
     for server in &servers {
         let host = server.host();
         assert!(!host.is_empty() && host.is_ascii(), "{host:?}");
         assert!(server.port() != 0 && server.grpc_port() == server.port() + 1000);
         assert!(addresses.insert(server.to_string()), "{server} is listed twice");
-        let again = Listing::parse(&server.to_string(), 1000).servers;
+        let again = Listing::parse(&server.to_string(), 1000, "nacos").servers;
         assert!(matches!(again.as_slice(), [read] if read.is_at(server)), "{server} is another");
     }
     assert!(unreadable.len() <= 8);

@@ -1,5 +1,5 @@
 //! Where the servers are, if that may change: the list is read beside everything else.
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use tracing::{debug, info, warn};
 
@@ -54,7 +54,10 @@ impl Driver {
     pub(super) fn locate(&mut self) {
         let Some(locator) = self.located.locator.clone() else { return };
         let dialer = self.transport.dialer.clone();
-        self.jobs.push(Box::pin(async move { Report::Located(locate(&dialer, &locator).await) }));
+        let context_path = Arc::clone(&self.access.context_path);
+        self.jobs.push(Box::pin(async move {
+            Report::Located(locate(&dialer, &locator, &context_path).await)
+        }));
     }
 
     pub(super) fn located(&mut self, outcome: Result<Listing, String>) {

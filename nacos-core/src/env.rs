@@ -5,8 +5,8 @@ use tracing::warn;
 
 use crate::{
     error::{Error, ErrorKind},
-    link_variable::is_link,
-    options::{ClientOptions, Given, OPTIONS, Row, misspelt_variable},
+    given::Given,
+    options::{ClientOptions, OPTIONS, Row, misspelt_variable},
 };
 
 /// What the environment says. What looks like a misspelt variable of ours is warned about, and no
@@ -37,11 +37,12 @@ fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Clie
             Err(VarError::NotPresent) => return Ok(false),
             Err(VarError::NotUnicode(_)) => return Err(unreadable(name, "it is not UTF-8")),
         };
-        if ADDRESSES.contains(&row.name) && is_link(&value) {
+        let given = Given::Text(value);
+        if row.is_set_for_a_service(&given) {
             warn!(variable = name, "not read: Kubernetes and Docker set this for a service");
             return Ok(false);
         }
-        row.read(options, name, Given::Text(value)).map_err(|why| unreadable(name, &why))?;
+        row.read(options, name, given).map_err(|why| unreadable(name, &why))?;
         Ok(true)
     };
     for row in OPTIONS {
@@ -62,10 +63,6 @@ fn unreadable(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::InvalidOption, format!("read the variable {name}"))
         .because(why.to_owned())
 }
-
-/// The options that are a port or an address.
-const ADDRESSES: &[&str] =
-    &["server_addr", "endpoint", "endpoint_port", "server_dns", "grpc_port_offset"];
 
 /// What an environment of exactly these says.
 #[cfg(test)]

@@ -92,6 +92,7 @@ mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzed;
+mod given;
 pub mod inspect;
 mod instance;
 mod key;

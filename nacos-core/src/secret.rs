@@ -1,11 +1,10 @@
 //! Text that must not be seen.
 use std::{fmt, hint::black_box};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, Visitor},
-};
+use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
+
+use crate::given::Given;
 
 /// A password, a token, a key: `Debug` does not show it, and its memory is overwritten when it is
 /// dropped.
@@ -59,69 +58,8 @@ impl Eq for Secret {}
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            // What is no text is shown in the error of a format that is asked for text.
-            deserializer.deserialize_any(Text)
-        } else {
-            deserializer.deserialize_string(Text)
-        }
+        Given::deserialize(deserializer)?.secret().map_err(de::Error::custom)
     }
-}
-
-/// Reads text. A number or a boolean, which a password without quotes may look like, is refused
-/// without being shown: what serde says by itself quotes it.
-struct Text;
-
-impl Visitor<'_> for Text {
-    type Value = Secret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a secret, as text in quotes")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
-        Ok(Secret::new(text))
-    }
-
-    fn visit_string<E: de::Error>(self, text: String) -> Result<Secret, E> {
-        Ok(Secret::new(text))
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
-        Err(unquoted())
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
-        Err(unquoted())
-    }
-
-    fn visit_i128<E: de::Error>(self, _: i128) -> Result<Secret, E> {
-        Err(unquoted())
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
-        Err(unquoted())
-    }
-
-    fn visit_u128<E: de::Error>(self, _: u128) -> Result<Secret, E> {
-        Err(unquoted())
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
-        Err(unquoted())
-    }
-
-    fn visit_char<E: de::Error>(self, text: char) -> Result<Secret, E> {
-        Ok(Secret::new(text))
-    }
-
-    fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<Secret, E> {
-        Err(unquoted())
-    }
-}
-
-fn unquoted<E: de::Error>() -> E {
-    E::custom("a secret is text: it needs quotes")
 }
 
 impl fmt::Debug for Secret {
@@ -155,7 +93,7 @@ mod tests {
             [("12345", "12345"), ("-77", "77"), ("1.57", "1.57"), ("true", "true")]
         {
             let error = serde_json::from_str::<Secret>(unquoted).expect_err("no text").to_string();
-            assert!(error.contains("quotes") && !error.contains(shown), "{error}");
+            assert!(error.contains("quoted") && !error.contains(shown), "{error}");
         }
     }
 }

@@ -56,6 +56,30 @@ async fn what_kubernetes_sets_for_a_service_is_warned_about_and_real_options_are
     assert!(warning.contains("NACOS_ENDPOINT_PORT") && warning.contains("Kubernetes"), "{warning}");
 }
 
+#[test]
+fn what_kubernetes_sets_for_a_service_is_no_option_of_a_layer_either() {
+    let (log, _guard) = Log::keep();
+    let file = json!({ "server_addr": "10.0.0.9:8848", "app": "orders" });
+    // As figment's `Env::prefixed("NACOS_")` has it, where there is a service `nacos`.
+    let environment = json!({
+        "endpoint_port": "tcp://10.0.0.1:8080",
+        "port": "tcp://10.0.0.2:8848",
+        "port_8848_tcp": "tcp://10.0.0.2:8848",
+        "port_8848_tcp_port": 8848,
+        "service_host": "10.0.0.2",
+        "app": "stock",
+    });
+    let layers = Figment::from(Serialized::defaults(file)).merge(Serialized::defaults(environment));
+    let options: ClientOptions = layers.extract().expect("readable");
+    assert_eq!(options.server_addr.as_deref(), Some("10.0.0.9:8848"));
+    assert_eq!((options.app.as_deref(), options.endpoint_port), (Some("stock"), None));
+    let warnings = log.at(Level::WARN);
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    for name in ["endpoint_port", "port_8848_tcp", "service_host", "Kubernetes"] {
+        assert!(warning.contains(name), "{warning}");
+    }
+}
+
 #[tokio::test]
 async fn names_that_people_try_are_warned_about_unless_ours_is_set_too() {
     let variables = [

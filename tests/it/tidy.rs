@@ -15,6 +15,7 @@ const FLOORS: [&[&str]; 6] = [
         "document",
         "error",
         "file",
+        "given",
         "instance",
         "key",
         "link_variable",

@@ -188,7 +188,8 @@ const RAM: &str = "ram";
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Given, *};
+    use super::*;
+    use crate::given::Given;
 
     fn checked(fields: &[(&str, &str)]) -> Result<Option<String>, String> {
         let mut options = ClientOptions::default();

@@ -112,7 +112,7 @@ mod tests {
     fn options(fields: &[(&str, &str)]) -> ClientOptions {
         let mut options = ClientOptions::default();
         for (name, value) in fields {
-            options.set(name, super::super::Given::Text((*value).to_owned())).expect("readable");
+            options.set(name, crate::given::Given::Text((*value).to_owned())).expect("readable");
         }
         options
     }

@@ -106,7 +106,8 @@ const ACCESS_KEY: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Given, *};
+    use super::*;
+    use crate::given::Given;
 
     fn options(fields: &[(&str, &str)]) -> ClientOptions {
         let mut options = ClientOptions::default();

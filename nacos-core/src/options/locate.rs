@@ -112,7 +112,7 @@ mod tests {
     fn check(fields: &[(&str, &str)]) -> Result<(Vec<Server>, Option<Locator>), String> {
         let mut options = ClientOptions::default();
         for (name, value) in fields {
-            options.set(name, super::super::Given::Text((*value).to_owned())).expect("readable");
+            options.set(name, crate::given::Given::Text((*value).to_owned())).expect("readable");
         }
         let place = servers(&options, &"staging".parse().expect("valid")).map_err(|error| {
             format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())

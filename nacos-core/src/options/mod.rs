@@ -5,7 +5,6 @@
 mod access;
 mod check;
 mod foreign;
-mod given;
 mod layers;
 mod locate;
 mod macros;
@@ -13,7 +12,10 @@ mod table;
 mod tls;
 mod typos;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -23,13 +25,16 @@ use serde::{
 pub use self::table::ClientOptions;
 pub(crate) use self::{
     check::{check, prepare},
-    given::Given,
     macros::value,
     table::{OPTIONS, table},
     tls::Certificates,
     typos::variable as misspelt_variable,
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind, clip},
+    given::Given,
+    link_variable::{linked, said_of},
+};
 
 /// One row of the table.
 pub(crate) struct Row {
@@ -72,6 +77,12 @@ impl Row {
 
     fn known_as(&self, plain: &str) -> Option<&Also> {
         self.also.iter().find(|also| self::plain(also.name) == plain)
+    }
+
+    /// Whether it is a port or an address, and `given` is what Kubernetes and Docker set for a
+    /// service that is called like it.
+    pub(crate) fn is_set_for_a_service(&self, given: &Given) -> bool {
+        ADDRESSES.contains(&self.name) && given.is_link()
     }
 
     /// Sets the option in `options` to what is given as `name`, its own or another client's.
@@ -124,12 +135,16 @@ impl<'de> Visitor<'de> for Keys {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ClientOptions, A::Error> {
         let mut options = ClientOptions::default();
         let mut read: BTreeMap<&str, String> = BTreeMap::new();
+        let mut services = OfServices::default();
         while let Some(name) = map.next_key::<String>()? {
             match map.next_value::<Option<Given>>()? {
                 // Given as nothing is not given: placeholders become that.
                 None => continue,
                 Some(Given::Text(text)) if text.is_empty() => continue,
-                Some(given) => options.set(&name, given).map_err(de::Error::custom)?,
+                Some(given) => match services.take(&name, given) {
+                    None => continue,
+                    Some(given) => options.set(&name, given).map_err(de::Error::custom)?,
+                },
             }
             // Layers are merged by key: of two spellings the upper layer's need not be the last.
             if let Some(row) = Row::find(&name)
@@ -140,9 +155,66 @@ impl<'de> Visitor<'de> for Keys {
                 return Err(de::Error::custom(why));
             }
         }
+        for (name, given) in services.end() {
+            options.set(&name, given).map_err(de::Error::custom)?;
+        }
         Ok(options)
     }
 }
+
+/// What Kubernetes and Docker set for services, where all variables with a prefix are read: where
+/// there is a service `nacos`, they set `NACOS_PORT=tcp://10.0.0.1:8848`, and more about it.
+#[derive(Default)]
+struct OfServices {
+    /// The services that such a value names.
+    linked: BTreeSet<String>,
+    /// What may be said of one of them, or is no option: it depends on what else is read.
+    undecided: Vec<(String, Given)>,
+    skipped: Vec<String>,
+}
+
+impl OfServices {
+    /// Hands back what is to be read as an option.
+    fn take(&mut self, name: &str, given: Given) -> Option<Given> {
+        let row = Row::find(name);
+        let service = linked(name);
+        let is_link = match row {
+            Some(row) => row.is_set_for_a_service(&given),
+            None => service.is_some() && given.is_link(),
+        };
+        if is_link {
+            self.linked.extend(service);
+            self.skipped.push(name.to_owned());
+            return None;
+        }
+        if row.is_none() && !said_of(name).is_empty() {
+            self.undecided.push((name.to_owned(), given));
+            return None;
+        }
+        Some(given)
+    }
+
+    /// What is said of no service, and so to be read as an option. Warns about the rest.
+    fn end(self) -> Vec<(String, Given)> {
+        let Self { linked, undecided, mut skipped } = self;
+        let (known, unknown): (Vec<_>, Vec<_>) = undecided
+            .into_iter()
+            .partition(|(name, _)| said_of(name).iter().any(|service| linked.contains(service)));
+        if !skipped.is_empty() {
+            skipped.extend(known.into_iter().map(|(name, _)| name));
+            let names = skipped.join(", ");
+            let options = clip(&names, MOST_SHOWN);
+            tracing::warn!(options, "not read: Kubernetes and Docker set this for a service");
+        }
+        unknown
+    }
+}
+
+/// The options that are a port or an address.
+const ADDRESSES: &[&str] =
+    &["server_addr", "endpoint", "endpoint_port", "server_dns", "grpc_port_offset"];
+/// How much of the names of what is not read is shown.
+const MOST_SHOWN: usize = 300;
 
 /// The error for an option that cannot be used.
 pub(crate) fn invalid(option: &str, why: impl fmt::Display) -> Error {
@@ -188,6 +260,56 @@ mod tests {
             let error = read(&format!(r#"{{"{key}": "hunter2"}}"#)).expect_err(key);
             assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_platform_sets_for_a_service_is_no_option_of_any_layer() {
+        let server = r#""server_addr": "a:1""#;
+        let expected = read(&format!("{{{server}}}")).expect("valid");
+        for (what, keys) in [
+            ("the only key", r#""endpoint_port": "tcp://10.0.0.1:8080""#),
+            ("in another case", r#""endpointPort": "TCP://10.0.0.1:8080""#),
+            ("an offset", r#""grpc_port_offset": "udp://[fd00::1]:8080""#),
+            (
+                "a service called `nacos`, with two ports",
+                r#""service_host": "10.0.0.1", "service_port": 8848, "service_port_http": 8848,
+                   "service_port_grpc": "9848", "port": "tcp://10.0.0.1:8848",
+                   "port_8848_tcp": "tcp://10.0.0.1:8848", "port_8848_tcp_proto": "tcp",
+                   "port_8848_tcp_port": 8848, "port_8848_tcp_addr": "10.0.0.1",
+                   "port_53_udp": "udp://10.0.0.1:53", "port_53_udp_proto": "udp",
+                   "port_7_sctp": "sctp://10.0.0.1:7", "port_7_sctp_addr": "10.0.0.1""#,
+            ),
+            (
+                "a service called `nacos-server`, in capitals",
+                r#""SERVER_SERVICE_HOST": "10.0.0.1", "SERVER_PORT": "tcp://10.0.0.1:8848",
+                   "SERVER_PORT_8848_TCP_ADDR": "10.0.0.1", "SERVER_SERVICE_PORT": 8848"#,
+            ),
+            (
+                "a service called `nacos-endpoint`",
+                r#""endpoint_port_8080_tcp": "tcp://10.0.0.1:8080", "endpoint_service_port": 8080,
+                   "endpoint_port": "tcp://10.0.0.1:8080""#,
+            ),
+            (
+                "a container that is linked as `nacos`",
+                r#""port": "tcp://172.17.0.5:8848", "name": "/orders/nacos", "env_MODE": "x""#,
+            ),
+        ] {
+            let options = read(&format!("{{{keys}, {server}}}"));
+            assert_eq!(options, Ok(expected.clone()), "{what}");
+        }
+        for nobodys in [
+            r#""service_host": "10.0.0.1""#,
+            r#""port": "8848""#,
+            r#""port_8848_tcp_addr": "10.0.0.1""#,
+            r#""other_service_host": "10.0.0.1", "port": "tcp://10.0.0.1:8848""#,
+            r#""server": "tcp://10.0.0.1:8848""#,
+            r#""app_port": "tcp://nacos""#,
+        ] {
+            let error = read(&format!("{{{nobodys}, {server}}}")).expect_err(nobodys);
+            assert!(error.contains("there is no option"), "{error}");
+        }
+        let error = read(r#"{"endpoint_port": "http"}"#).expect_err("no port, and no service");
+        assert!(error.contains("endpoint_port"), "{error}");
     }
 
     #[test]
@@ -258,7 +380,7 @@ mod tests {
         let mut all = Vec::new();
         for row in OPTIONS {
             let names = row.also.iter().map(|also| also.name).chain([row.name]).map(plain);
-            all.extend(names.collect::<std::collections::BTreeSet<_>>());
+            all.extend(names.collect::<BTreeSet<_>>());
         }
         let count = all.len();
         all.sort();

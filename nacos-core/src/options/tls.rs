@@ -3,7 +3,9 @@ use tracing::warn;
 
 use super::{ClientOptions, invalid};
 use crate::{
+    TlsVersion,
     error::Error,
+    given::Given,
     locator::{Locator, Source},
     server::{Scheme, Server},
     transport::{ClientFiles, Dialer, Tls, TlsSettings},
@@ -118,12 +120,27 @@ const NEVER: &str = "certificates are always checked: name the authority that si
 const UNUSED: &str = "no server is spoken to over TLS: set `tls`, or begin the server's address \
                       with https://";
 
+impl Given {
+    /// A version of TLS; files take an unquoted one for a number.
+    pub(super) fn tls_version(self) -> Result<TlsVersion, String> {
+        let text = match self {
+            Self::Text(text) => text,
+            Self::Fraction(number) => number.to_string(),
+            Self::Flag(_) | Self::Number(_) => String::new(),
+        };
+        match text.trim() {
+            "1.2" => Ok(TlsVersion::V1_2),
+            "1.3" => Ok(TlsVersion::V1_3),
+            _ => Err("it is neither `1.2` nor `1.3`".to_owned()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
 
-    use super::super::{Given, check};
-    use crate::ClientOptions;
+    use super::{super::check, *};
 
     /// The error of these options, with its cause.
     fn refused(fields: &[(&str, &str)]) -> String {
@@ -200,6 +217,16 @@ mod tests {
         ] {
             let error = refused(&fields);
             assert!(error.contains(option) && error.contains("cargo feature `tls`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn versions_of_tls_may_look_like_numbers() {
+        let text = |text: &str| Given::Text(text.to_owned());
+        assert_eq!(text("1.2").tls_version(), Ok(TlsVersion::V1_2));
+        assert_eq!(Given::Fraction(1.3).tls_version(), Ok(TlsVersion::V1_3));
+        for wrong in ["", "1.1", "1", "TLS"] {
+            assert!(text(wrong).tls_version().is_err(), "{wrong}");
         }
     }
 }

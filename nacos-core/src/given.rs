@@ -6,7 +6,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use crate::{TlsVersion, secret::Secret};
+use crate::{link_variable::is_link, secret::Secret};
 
 /// A value of unknown type. No error shows it: it may be a secret in the wrong place.
 #[derive(Clone)]
@@ -20,7 +20,12 @@ pub(crate) enum Given {
 
 impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Anything)
+        if deserializer.is_human_readable() {
+            // What is no text is shown in the error of a format that is asked for text.
+            deserializer.deserialize_any(Anything)
+        } else {
+            deserializer.deserialize_string(Anything)
+        }
     }
 }
 
@@ -65,10 +70,19 @@ impl Visitor<'_> for Anything {
     fn visit_string<E: de::Error>(self, text: String) -> Result<Given, E> {
         Ok(Given::Text(text))
     }
+
+    fn visit_char<E: de::Error>(self, text: char) -> Result<Given, E> {
+        Ok(Given::Text(text.into()))
+    }
 }
 
 impl Given {
-    pub(super) fn text(self) -> Result<String, String> {
+    /// Whether it says where a service is, as Kubernetes and Docker set it: no option does.
+    pub(crate) fn is_link(&self) -> bool {
+        matches!(self, Self::Text(text) if is_link(text))
+    }
+
+    pub(crate) fn text(self) -> Result<String, String> {
         match self {
             Self::Text(text) => Ok(text),
             // Files and the environment turn what looks like a number into one.
@@ -80,7 +94,7 @@ impl Given {
     }
 
     /// As it was written, to the letter: 007 has become 7 by now, 0x10 16, and yes `true`.
-    pub(super) fn secret(self) -> Result<Secret, String> {
+    pub(crate) fn secret(self) -> Result<Secret, String> {
         match self {
             Self::Text(text) => Ok(Secret::new(text)),
             Self::Flag(_) | Self::Number(_) | Self::Fraction(_) => {
@@ -90,7 +104,7 @@ impl Given {
     }
 
     /// Whole, and within what `T` holds.
-    pub(super) fn number<T: TryFrom<u64>>(self) -> Result<T, String> {
+    pub(crate) fn number<T: TryFrom<u64>>(self) -> Result<T, String> {
         let number = match self {
             Self::Number(number) => Some(number),
             Self::Text(text) => text.trim().parse().ok(),
@@ -100,7 +114,7 @@ impl Given {
         fits.ok_or_else(|| "it is no number, or too large".to_owned())
     }
 
-    pub(super) fn flag(self) -> Result<bool, String> {
+    pub(crate) fn flag(self) -> Result<bool, String> {
         match self {
             Self::Flag(flag) => Ok(flag),
             Self::Text(text) if text.eq_ignore_ascii_case("true") => Ok(true),
@@ -109,22 +123,8 @@ impl Given {
         }
     }
 
-    /// A version of TLS; files take an unquoted one for a number.
-    pub(super) fn tls_version(self) -> Result<TlsVersion, String> {
-        let text = match self {
-            Self::Text(text) => text,
-            Self::Fraction(number) => number.to_string(),
-            Self::Flag(_) | Self::Number(_) => String::new(),
-        };
-        match text.trim() {
-            "1.2" => Ok(TlsVersion::V1_2),
-            "1.3" => Ok(TlsVersion::V1_3),
-            _ => Err("it is neither `1.2` nor `1.3`".to_owned()),
-        }
-    }
-
     /// The same in `unit`, if it is a number without one.
-    pub(super) fn in_unit(self, unit: &str) -> Self {
+    pub(crate) fn in_unit(self, unit: &str) -> Self {
         match self {
             Self::Number(number) => Self::Text(format!("{number}{unit}")),
             Self::Text(text) if text.trim().bytes().all(|c| c.is_ascii_digit()) => {
@@ -136,7 +136,7 @@ impl Given {
 
     /// A whole number with its unit. A number without one is refused: other clients mean
     /// milliseconds here and seconds there.
-    pub(super) fn time(self) -> Result<Duration, String> {
+    pub(crate) fn time(self) -> Result<Duration, String> {
         let Self::Text(text) = self else { return Err(NO_TIME.to_owned()) };
         let text = text.trim();
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -191,16 +191,6 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_tls_may_look_like_numbers() {
-        assert_eq!(text("1.2").tls_version(), Ok(TlsVersion::V1_2));
-        assert_eq!(Given::Fraction(1.3).tls_version(), Ok(TlsVersion::V1_3));
-        for wrong in ["", "1.1", "1", "TLS"] {
-            assert!(text(wrong).tls_version().is_err(), "{wrong}");
-        }
-        assert!(Given::Fraction(1.5).text().is_err(), "its zeros are lost");
-    }
-
-    #[test]
     fn numbers_and_flags_may_be_spelled_as_text() {
         assert_eq!(text("1000").number::<u16>(), Ok(1000));
         assert!(text("70000").number::<u16>().is_err());
@@ -212,6 +202,7 @@ mod tests {
     #[test]
     fn secrets_are_taken_to_the_letter_or_refused() {
         assert_eq!(text("007").secret().map(|secret| secret.expose().to_owned()), Ok("007".into()));
+        assert!(Given::Fraction(1.5).text().is_err(), "its zeros are lost");
         for changed in [Given::Number(7), Given::Flag(true), Given::Fraction(1.5)] {
             assert!(changed.secret().is_err());
         }

@@ -12,7 +12,7 @@ use nacos_core::{
 use nacos_figment::{Hot, HotConfig, Import, NacosSource};
 use nacos_tonic::Channel;
 use nacos_tower::{
-    Balance, BoxError, Connect, Endpoint, Policy, RetryLayer, SendRequest, ServiceConnection,
+    Balance, BoxError, Connect, Endpoint, RetryLayer, SendRequest, ServiceConnection, WeightedP2c,
 };
 use tower::{Layer, Service};
 
@@ -89,7 +89,7 @@ where
         nacos.naming().register_persistent(service.clone(), &instance).await?;
         nacos.naming().deregister_persistent(service.clone(), &instance).await?;
         Channel::new(nacos, service.clone()).await?;
-        Channel::builder().policy(Policy::strict()).connect(nacos, service.clone()).await?;
+        Channel::builder().policy(WeightedP2c::strict()).connect(nacos, service.clone()).await?;
         nacos_tonic::serve(listener().await?, tonic::service::Routes::default())
             .with_nacos(nacos, service.clone())
             .await?;

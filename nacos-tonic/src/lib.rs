@@ -40,6 +40,6 @@ mod server;
 mod tasks;
 
 pub use channel::{Channel, ChannelBuilder, ResponseFuture};
-pub use nacos_tower::{Idempotent, Policy};
+pub use nacos_tower::{Idempotent, Policy, WeightedP2c, WeightedRandom};
 #[cfg(feature = "server")]
 pub use server::{Routed, serve};

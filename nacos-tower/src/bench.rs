@@ -1,55 +1,50 @@
 //! Picking alone, for benchmarks. No part of the public API: it may change at any time.
 use std::sync::Arc;
 
+use http::Request;
 use tokio::time::Instant;
 
 use crate::{
-    endpoint::{Backend, Clock, Common, FleetLatency},
-    pick::{Member, Moment, Policy, Snapshot, Standing},
+    endpoint::SetStats,
+    pick::{PickArgs, Policy, Random, Snapshot},
 };
 
 /// A snapshot of connected endpoints that can be picked from.
 #[derive(Debug)]
 pub struct Picker {
     snapshot: Snapshot<()>,
-    policy: Policy,
-    common: Arc<Common>,
+    policy: Arc<dyn Policy>,
+    stats: Arc<SetStats>,
+    request: Request<()>,
 }
 
 impl Picker {
-    /// One endpoint for each weight. What this takes is what publishing a set takes.
+    /// One endpoint for each weight. The time that this takes is that of publishing a set.
     #[must_use]
-    pub fn new(weights: &[f64], policy: Policy) -> Self {
-        let common = Arc::new(Common {
-            clock: Clock::starting(Instant::now()),
-            latency: FleetLatency::default(),
-        });
-        let member = |(weight, passage): (&f64, u64)| {
-            let backend = Backend::new(passage.to_string().into(), Arc::clone(&common));
-            backend.open(Arc::new(()), passage);
-            Member::new(Arc::new(backend), *weight)
-        };
-        let ready = weights.iter().zip(1..).map(member).collect();
-        let snapshot = Snapshot::new(ready, Vec::new(), Standing::Ready);
-        Self { snapshot, policy, common }
+    pub fn new(weights: &[f64], policy: impl Policy) -> Self {
+        let stats = Arc::new(SetStats::starting(Instant::now()));
+        let snapshot = Snapshot::connected(weights, &stats);
+        Self { snapshot, policy: Arc::new(policy), stats, request: Request::new(()) }
     }
 
-    /// The number of an endpoint, counted from 1. `random` is called once for each draw.
+    /// The number of an endpoint, counted from 1. The same seed picks the same one.
     #[inline]
-    pub fn pick(&self, now: Instant, random: impl FnMut() -> u64) -> Option<u64> {
-        let moment = Moment { now: self.common.clock.tick(now), fleet: self.common.latency.read() };
-        self.snapshot.pick(self.policy, moment, &[], random).map(|(_, passage)| passage)
+    #[must_use]
+    pub fn pick(&self, now: Instant, seed: u64) -> Option<u64> {
+        let mut args = PickArgs::of(&self.request, Random::seeded(seed));
+        let picked = self.snapshot.pick(&*self.policy, self.stats.moment(now), &[], &mut args);
+        picked.map(|(_, id)| id)
     }
 
     /// Picks as a request does, which begins and ends with it.
     #[inline]
     #[must_use]
     pub fn request(&self, now: Instant) -> Option<u64> {
-        let moment = Moment { now: self.common.clock.tick(now), fleet: self.common.latency.read() };
-        let (backend, passage) =
-            self.snapshot.pick(self.policy, moment, &[], || fastrand::u64(..))?;
-        let lease = backend.lease(passage, |()| true)?;
-        lease.backend.answered(now, now);
-        Some(lease.passage)
+        let mut args = PickArgs::of(&self.request, Random::of_thread());
+        let (slot, id) =
+            self.snapshot.pick(&*self.policy, self.stats.moment(now), &[], &mut args)?;
+        let lease = slot.lease(id, |()| true)?;
+        lease.stats.answered(now, now);
+        Some(lease.id)
     }
 }

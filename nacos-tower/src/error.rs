@@ -5,17 +5,17 @@ use crate::transport::BoxError;
 
 /// A request that a balancer could not bring to an endpoint, or got no response for.
 ///
-/// [`kind`](Self::kind) says what happened, [`is_unsent`](Self::is_unsent) whether any endpoint can
+/// [`kind`](Self::kind) is the reason, [`is_unsent`](Self::is_unsent) whether any endpoint can
 /// have seen the request, [`endpoint`](Self::endpoint) which one. `Display` names the service, the
 /// endpoint and the kind, never the cause: that is in [`source`](StdError::source).
 pub struct Error {
     kind: ErrorKind,
     service: Arc<str>,
     endpoint: Option<Arc<str>>,
-    source: Option<Cause>,
+    source: Option<SharedError>,
 }
 
-/// What kept a request from being answered.
+/// The reason why a request has no response.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -29,7 +29,7 @@ pub enum ErrorKind {
     NotReady,
     /// No response came in time.
     Timeout,
-    /// No server has said yet what instances the service has.
+    /// No server has sent the instances of the service yet.
     Undiscovered,
     /// Several endpoints in a row could not take the request.
     Unsent,
@@ -45,12 +45,12 @@ impl Error {
         self
     }
 
-    pub(crate) fn because(mut self, source: impl Into<Cause>) -> Self {
+    pub(crate) fn because(mut self, source: impl Into<SharedError>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What happened.
+    /// The reason.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -125,21 +125,21 @@ impl StdError for Error {
 
 /// A cause. Shared, because one failed connect is the cause for every request that waited for it.
 #[derive(Clone)]
-pub(crate) struct Cause(Arc<dyn StdError + Send + Sync>);
+pub(crate) struct SharedError(Arc<dyn StdError + Send + Sync>);
 
-impl From<BoxError> for Cause {
+impl From<BoxError> for SharedError {
     fn from(source: BoxError) -> Self {
         Self(source.into())
     }
 }
 
-impl From<String> for Cause {
+impl From<String> for SharedError {
     fn from(source: String) -> Self {
         BoxError::from(source).into()
     }
 }
 
-impl fmt::Debug for Cause {
+impl fmt::Debug for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }

@@ -1,8 +1,9 @@
 //! Discovery and load balancing over Nacos services, as tower services.
 //!
 //! A [`Balance`] is a `tower::Service` for HTTP requests that go to the live instances of a service.
-//! What carries them, a [`Connect`] makes: gRPC over HTTP/2 is ready in `nacos-tonic`, any tower
-//! service fits through [`ServiceConnection`].
+//! A [`Connect`] makes the connections that carry them: gRPC over HTTP/2 is ready in `nacos-tonic`,
+//! any tower service fits through [`ServiceConnection`]. A [`Policy`] picks the endpoint of each
+//! request, and can be your own.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -23,7 +24,7 @@
 //! # }
 //! use http::Request;
 //! use nacos_core::Instance;
-//! use nacos_tower::{Balance, BoxError, Endpoint, Policy, ServiceConnection};
+//! use nacos_tower::{Balance, BoxError, Endpoint, ServiceConnection, WeightedP2c};
 //! use tower::ServiceExt;
 //!
 //! # tokio::spawn(async move {
@@ -33,7 +34,7 @@
 //!     Ok::<_, BoxError>(ServiceConnection::new(greeter(endpoint)))
 //! };
 //! let orders =
-//!     Balance::builder(connector).policy(Policy::strict()).connect(&nacos, "orders").await?;
+//!     Balance::builder(connector).policy(WeightedP2c::strict()).connect(&nacos, "orders").await?;
 //! let response = orders.oneshot(Request::new(())).await?;
 //! assert!(response.status().is_success());
 //! # Ok::<_, BoxError>(()) }).await??;
@@ -54,8 +55,8 @@
 //! - **Sets are whole**, and the newest one wins. No request sees half of a change.
 //! - **Leaving an endpoint is giving up a share.** A connection closes when the controller and the
 //!   last request have let go of it, so no request is lost to a change of the set.
-//! - **What was certainly not sent is sent elsewhere.** What may have been sent is not, unless a
-//!   [`Retry`] is told that it may.
+//! - **A request that was certainly not sent goes elsewhere.** One that may have been sent does not,
+//!   unless a [`Retry`] is told that it may.
 //! - **Everything ends**: attempts to connect, waiting for endpoints, waiting for responses. And the
 //!   task ends with the last handle.
 //!
@@ -63,7 +64,7 @@
 //!
 //! Buffers and queues; `tower::discover` (it can say neither "all of these" nor "another weight");
 //! panic thresholds of our own (Nacos has one, at the server); ejection of endpoints by their error
-//! rates (failures count as latency instead, which [`Policy::balanced`] avoids); clusters, zones,
+//! rates (failures count as latency instead, which [`WeightedP2c::balanced`] avoids); clusters, zones,
 //! subsets, consistent hashing, slow start.
 mod balance;
 #[doc(hidden)]
@@ -81,7 +82,7 @@ mod transport;
 pub use balance::{Balance, Builder};
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind};
-pub use pick::Policy;
+pub use pick::{Candidate, Candidates, PickArgs, Policy, Random, WeightedP2c, WeightedRandom};
 pub use request::{Body, Deadline, ResponseFuture};
 pub use retry::{Idempotent, Replay, Retry, RetryFuture, RetryLayer};
 pub use transport::{

@@ -3,7 +3,7 @@ use std::{future::pending, time::Duration};
 
 use tokio::time::Instant;
 
-/// The moment that is `duration` after `now`. What is out of reach is thirty years away.
+/// The moment that is `duration` after `now`. One out of the clock's reach is thirty years away.
 pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or(now + FAR)
 }

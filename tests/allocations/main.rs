@@ -1,9 +1,27 @@
-//! What must not allocate, counted: reading what is hot, and picking an endpoint.
+//! Counted allocations, where there must be none: reading a hot value, picking an endpoint, and a
+//! balanced call.
 //!
 //! A binary of its own, because counting replaces the allocator of the whole process.
+use std::{
+    future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use nacos_core::{Instance, ServiceKey};
 use nacos_figment::Hot;
-use nacos_tower::{Policy, bench::Picker};
+use nacos_tower::{
+    Balance, BoxError, Candidate, Candidates, Endpoint, PickArgs, Policy, ServiceConnection,
+    WeightedP2c, WeightedRandom, bench::Picker,
+};
 use tokio::time::Instant;
+use tower_service::Service;
 
 /// How many allocations `code` makes, once everything lazy about it has been made.
 fn allocations(mut code: impl FnMut()) -> u64 {
@@ -35,9 +53,65 @@ fn picking_an_endpoint_allocates_nothing_however_many_there_are() {
     let now = Instant::now();
     for endpoints in [1, 10, 10_000] {
         let weights = vec![1.0; endpoints];
-        for policy in [Policy::weighted_random(), Policy::balanced(), Policy::strict()] {
+        let policies: [Arc<dyn Policy>; 4] = [
+            Arc::new(WeightedRandom),
+            Arc::new(WeightedP2c::balanced()),
+            Arc::new(WeightedP2c::strict()),
+            Arc::new(RoundRobin::default()),
+        ];
+        for policy in policies {
             let picker = Picker::new(&weights, policy);
             assert_eq!(allocations(|| assert!(picker.request(now).is_some())), 0);
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn balanced_call_allocates_nothing_of_its_own() {
+    let service = nacos_core::Service::new(
+        ServiceKey::try_from("orders").expect("valid"),
+        ["a", "b", "c"].map(|ip| Instance::new(ip, 1)).to_vec(),
+        false,
+    );
+    let (_writer, services) = nacos_core::live(service);
+    let connector = |_: Endpoint| ready(Ok::<_, BoxError>(ServiceConnection::new(Answers)));
+    let mut balance = Balance::builder(connector).follow(services);
+    // The first one waits for a connection, which takes an allocation.
+    balance.call(Request::new(())).await.expect("answered");
+    let mut context = Context::from_waker(Waker::noop());
+    let calls = allocations(|| {
+        let call = std::pin::pin!(balance.call(Request::new(())));
+        assert!(matches!(call.poll(&mut context), Poll::Ready(Ok(_))));
+    });
+    assert_eq!(calls, 0);
+}
+
+/// A policy as users write one.
+#[derive(Debug, Default)]
+struct RoundRobin {
+    next: AtomicUsize,
+}
+
+impl Policy for RoundRobin {
+    fn pick<'a>(&self, candidates: &Candidates<'a>, _: &mut PickArgs<'_>) -> Option<Candidate<'a>> {
+        candidates.iter_from(self.next.fetch_add(1, Relaxed)).next()
+    }
+}
+
+/// A client that answers at once.
+#[derive(Clone)]
+struct Answers;
+
+impl Service<Request<()>> for Answers {
+    type Response = Response<Empty<Bytes>>;
+    type Error = BoxError;
+    type Future = Ready<Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(Empty::new())))
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
 use nacos_core::{Instance, LiveWriter, Service as View, ServiceKey, live};
-use nacos_tower::{Balance, BoxError, Endpoint, Policy, ServiceConnection, bench::Picker};
+use nacos_tower::{Balance, BoxError, Endpoint, ServiceConnection, WeightedP2c, bench::Picker};
 use tokio::{
     runtime::Runtime,
     time::{Instant, sleep},
@@ -56,7 +56,7 @@ fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
 /// Choosing alone, on one thread: no queue, no task, no future on either side.
 fn picks(run: &Run, runtime: &Runtime, endpoints: usize) -> Result<Vec<Row>, Failure> {
     let picks = run.count(PICKS);
-    let picker = Picker::new(&vec![1.0; endpoints], Policy::default());
+    let picker = Picker::new(&vec![1.0; endpoints], WeightedP2c::default());
     let mut balance = p2c(endpoints);
     let sides: Vec<Side<'_, 1>> = vec![
         Box::new(|| {

@@ -24,8 +24,8 @@ impl ChannelBuilder {
         Self { balance: Balance::builder(connector), connector, retry: RetryLayer::new() }
     }
 
-    /// How endpoints are chosen. [`Policy::balanced`] by default.
-    pub fn policy(mut self, policy: Policy) -> Self {
+    /// How endpoints are picked. [`WeightedP2c::balanced`](crate::WeightedP2c::balanced) by default.
+    pub fn policy(mut self, policy: impl Policy) -> Self {
         self.balance = self.balance.policy(policy);
         self
     }

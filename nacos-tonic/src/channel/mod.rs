@@ -49,10 +49,10 @@ pub use self::{builder::ChannelBuilder, future::ResponseFuture};
 /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
 /// use std::time::Duration;
 ///
-/// use nacos_tonic::{Channel, Policy};
+/// use nacos_tonic::{Channel, WeightedP2c};
 ///
 /// let channel = Channel::builder()
-///     .policy(Policy::strict())
+///     .policy(WeightedP2c::strict())
 ///     .connect_timeout(Duration::from_millis(300))
 ///     .connect(&nacos, "inventory")
 ///     .await?;

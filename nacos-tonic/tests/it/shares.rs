@@ -1,7 +1,7 @@
 //! Discovery, weights and death, all of it for real.
 use nacos_core::Client;
 use nacos_testkit::Instance;
-use nacos_tonic::{Channel, Policy};
+use nacos_tonic::{Channel, WeightedP2c};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -21,7 +21,8 @@ async fn calls_are_shared_by_weight_and_a_death_fails_none_that_may_be_repeated(
     }
     let client = Client::builder().server_addr(nacos.addr().to_string()).connect().await;
     let client = client.expect("connected");
-    let channel = Channel::builder().policy(Policy::strict()).connect(&client, "inventory").await;
+    let channel =
+        Channel::builder().policy(WeightedP2c::strict()).connect(&client, "inventory").await;
     let channel = channel.expect("subscribed");
     until_ready(&channel, 3).await;
     let mut inventory = InventoryClient::new(channel.clone());

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 use nacos_core::{Client, Error, InvalidName, Live, Service, ServiceKey, Subscription};
 use tokio::time::Instant;
 
-use super::{Balance, report::Part};
+use super::{Balance, report::Report};
 use crate::{
     control::Controller,
-    endpoint::{Clock, Common, FleetLatency},
-    pick::{Fleet, Policy},
+    endpoint::SetStats,
+    pick::{EndpointSet, Policy, WeightedP2c},
     request::{Handle, ResponseTimeout},
     tasks,
     transport::Connect,
@@ -21,7 +21,7 @@ use crate::{
 #[must_use = "nothing is balanced until it is built"]
 pub struct Builder<K> {
     connector: K,
-    policy: Policy,
+    policy: Arc<dyn Policy>,
     connect_timeout: Duration,
     ready_timeout: Duration,
     response_timeout: ResponseTimeout,
@@ -31,7 +31,7 @@ impl<K: Connect> Builder<K> {
     pub(crate) fn new(connector: K) -> Self {
         Self {
             connector,
-            policy: Policy::default(),
+            policy: Arc::new(WeightedP2c::default()),
             connect_timeout: Duration::from_secs(1),
             ready_timeout: Duration::from_secs(2),
             response_timeout: ResponseTimeout::Default,
@@ -44,9 +44,9 @@ impl<K: Connect> Builder<K> {
         Builder { connector, policy, connect_timeout, ready_timeout, response_timeout }
     }
 
-    /// How endpoints are chosen. [`Policy::balanced`] by default.
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+    /// How endpoints are picked. [`WeightedP2c::balanced`] by default.
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Arc::new(policy);
         self
     }
 
@@ -155,16 +155,16 @@ impl<K: Connect> Builder<K> {
         services: Live<Service>,
         source: Option<Subscription>,
     ) -> Balance<K::Connection> {
-        let common =
-            Common { clock: Clock::starting(Instant::now()), latency: FleetLatency::default() };
+        let stats = SetStats::starting(Instant::now());
         let name = services.get().key.to_string();
         let span = tracing::info_span!(parent: None, "balance", service = %name);
         let (policy, ready_timeout) = (self.policy, self.ready_timeout);
-        let fleet = Arc::new(Fleet::new(name.into(), policy, ready_timeout, Arc::new(common)));
-        let controller = Controller::new(self.connector, self.connect_timeout, Arc::clone(&fleet));
+        let set = EndpointSet::new(name.into(), policy, ready_timeout, Arc::new(stats));
+        let set = Arc::new(set);
+        let controller = Controller::new(self.connector, self.connect_timeout, Arc::clone(&set));
         let handle = Handle {
-            report: Arc::new(Part::new(&fleet)),
-            fleet,
+            report: Arc::new(Report::new(&set)),
+            set,
             response_timeout: self.response_timeout,
             _controller: tasks::spawn(span, controller.run(services, source)),
         };

@@ -23,7 +23,7 @@ use crate::{
 /// A service whose requests are spread over the instances that Nacos knows.
 ///
 /// Cheap to clone; clones share everything. A request picks its endpoint when it is called, from an
-/// immutable snapshot: no lock, no queue, no task in between, and nothing is waited for that other
+/// immutable snapshot: no lock, no queue, no task in between, and it waits for nothing that other
 /// requests hold. Behind it one task follows the instances and keeps the connections; it ends with
 /// the last handle, as do connections that no request uses any more.
 ///
@@ -31,9 +31,9 @@ use crate::{
 ///
 /// - It goes to an endpoint that is connected and that Nacos lists as healthy, enabled and of a
 ///   weight above 0, chosen by the [`Policy`](crate::Policy).
-/// - If nobody is connected, it waits for the first list, or for the first attempt to connect to
-///   somebody, at most for the ready timeout. Where waiting cannot help it fails at once:
-///   [`NoEndpoint`](crate::ErrorKind::NoEndpoint) if the list holds nobody that may be called (not
+/// - If no endpoint is connected, it waits for the first list, or for the first attempt to connect,
+///   at most for the ready timeout. Where waiting cannot help it fails at once:
+///   [`NoEndpoint`](crate::ErrorKind::NoEndpoint) if no endpoint on the list may be called (not
 ///   even when all are unhealthy: a server that wants them to be called anyway says so by its
 ///   protect threshold), [`NotReady`](crate::ErrorKind::NotReady) if all attempts failed.
 /// - If its connection ends before it was written, it goes to another endpoint, whatever it is.
@@ -75,15 +75,14 @@ impl<C: Connection> Balance<C> {
     /// The service, as `group@@name` behind its namespace.
     #[must_use]
     pub fn service(&self) -> &str {
-        &self.handle.fleet.service
+        &self.handle.set.service
     }
 
-    /// What is known of the endpoints, for people: weight, state, requests under way and counted,
-    /// latency.
+    /// The endpoints, for people: weight, state, requests under way and counted, latency.
     ///
     /// A balancer that was made for a client is one of the parts of
-    /// [`Client::inspected`](nacos_core::Client::inspected) already. What is returned keeps nothing
-    /// alive, and has nothing to report once the last handle is gone.
+    /// [`Client::inspected`](nacos_core::Client::inspected) already. The report keeps nothing alive,
+    /// and is empty once the last handle is gone.
     #[must_use]
     pub fn inspect(&self) -> Arc<dyn Inspect> {
         Arc::clone(&self.handle.report)
@@ -115,8 +114,6 @@ impl<C> Clone for Balance<C> {
 
 impl<C> fmt::Debug for Balance<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Balance")
-            .field("service", &self.handle.fleet.service)
-            .finish_non_exhaustive()
+        f.debug_struct("Balance").field("service", &self.handle.set.service).finish_non_exhaustive()
     }
 }

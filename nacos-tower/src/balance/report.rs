@@ -1,4 +1,4 @@
-//! What operators see of a balancer.
+//! The report of a balancer, for operators.
 use std::sync::{Arc, Weak};
 
 use nacos_core::{
@@ -7,65 +7,69 @@ use nacos_core::{
 };
 use tokio::time::Instant;
 
-use crate::{endpoint::Backend, pick::Fleet, transport::Connection};
+use crate::{
+    endpoint::{Stats, Status},
+    pick::EndpointSet,
+    transport::Connection,
+};
 
-/// A balancer as a part that can be looked into. Weak: being looked at keeps no connection.
-pub(crate) struct Part<C> {
+/// The report of one balancer. Weak: a report keeps no connection.
+pub(crate) struct Report<C> {
     name: String,
-    fleet: Weak<Fleet<C>>,
+    set: Weak<EndpointSet<C>>,
     published: Live<u64>,
 }
 
-impl<C> Part<C> {
-    pub(crate) fn new(fleet: &Arc<Fleet<C>>) -> Self {
+impl<C> Report<C> {
+    pub(crate) fn new(set: &Arc<EndpointSet<C>>) -> Self {
         Self {
-            name: format!("balance:{}", fleet.service),
-            fleet: Arc::downgrade(fleet),
-            published: fleet.published(),
+            name: format!("balance:{}", set.service),
+            set: Arc::downgrade(set),
+            published: set.published(),
         }
     }
 }
 
-impl<C: Connection> Inspect for Part<C> {
+impl<C: Connection> Inspect for Report<C> {
     fn name(&self) -> String {
         self.name.clone()
     }
 
     fn report(&self) -> Tree {
-        self.fleet.upgrade().map_or(Tree::Nothing, |fleet| report(&fleet))
+        self.set.upgrade().map_or(Tree::Nothing, |set| report(&set))
     }
 
-    /// Changes with the endpoints and their states, not with what is counted.
+    /// Changes with the endpoints and their states, not with the counters.
     fn changed(&self) -> Option<Live<u64>> {
         Some(self.published.clone())
     }
 }
 
-fn report<C>(fleet: &Fleet<C>) -> Tree {
-    let (snapshot, now) = (fleet.snapshot(), Instant::now());
-    let ready = snapshot.ready.iter().map(|it| row(&it.backend, it.weight, "ready", now));
-    let others = snapshot.others.iter().map(|it| row(&it.backend, it.weight, it.state, now));
-    let [resent, waited] = fleet.counts();
+fn report<C>(set: &EndpointSet<C>) -> Tree {
+    let (snapshot, now) = (set.snapshot(), Instant::now());
+    let rows =
+        snapshot.endpoints().map(|(endpoint, weight, status)| row(endpoint, weight, status, now));
+    let [resent, waited] = set.counts();
     Tree::branch([
-        ("policy", Tree::Text(format!("{:?}", fleet.policy))),
-        ("standing", snapshot.standing.name().into()),
+        ("policy", Tree::Text(format!("{:?}", set.policy))),
+        ("availability", snapshot.availability().as_str().into()),
         ("resent", resent.into()),
         ("waited", waited.into()),
-        ("mean_latency_ms", millis(fleet.common.latency.read())),
-        ("endpoints", Tree::List(ready.chain(others).collect())),
+        ("mean_latency_ms", millis(set.stats.latency.read())),
+        ("endpoints", Tree::List(rows.collect())),
     ])
 }
 
-fn row<C>(backend: &Backend<C>, weight: f64, state: &str, now: Instant) -> Tree {
-    let [in_flight, picks, failures] = backend.counts();
-    let (latency, penalty) = backend.latency(now);
+fn row(endpoint: &Stats, weight: f64, status: Status, now: Instant) -> Tree {
+    let counts = endpoint.counts();
+    let (latency, penalty) = endpoint.latency(now);
     Tree::branch([
-        ("address", Tree::from(&**backend.address())),
+        ("address", Tree::from(&**endpoint.address())),
         ("weight", Tree::Number(weight)),
-        ("state", state.into()),
-        ("in_flight", in_flight.into()),
-        ("picks", picks.into()),
-        ("failures", failures.into()),
+        ("state", status.as_str().into()),
+        ("in_flight", u64::from(counts.in_flight).into()),
+        ("picks", counts.picks.into()),
+        ("failures", counts.failures.into()),
         ("latency_ms", millis(latency)),
         ("penalty_ms", millis(penalty)),
     ])

@@ -10,26 +10,26 @@ use nacos_core::{Live, Service, Subscription};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
-use super::roster::{Roster, Ticket};
+use super::registry::{EntryId, Registry};
 use crate::{
     endpoint::Endpoint,
-    pick::Fleet,
+    pick::EndpointSet,
     time::sleep_until,
     transport::{BoxError, Connect, Connection},
 };
 
 /// Keeps the endpoints of one service connected.
 ///
-/// It holds no handle of the balancer: dropping the last of those ends it.
+/// It holds no handle of the balancer: dropping the last one ends it.
 pub(crate) struct Controller<K: Connect> {
     connector: Arc<K>,
     connect_timeout: Duration,
-    fleet: Arc<Fleet<K::Connection>>,
-    roster: Roster<K::Connection>,
+    set: Arc<EndpointSet<K::Connection>>,
+    registry: Registry<K::Connection>,
     dials: FuturesUnordered<Boxed<Dialed<K::Connection>>>,
     /// One for each connection: ends when the connection does.
-    ends: FuturesUnordered<Boxed<Ticket>>,
-    /// Whether the newest snapshot is older than the roster.
+    ends: FuturesUnordered<Boxed<EntryId>>,
+    /// Whether the newest snapshot is older than the registry.
     stale: bool,
     published: Instant,
 }
@@ -38,13 +38,13 @@ impl<K: Connect> Controller<K> {
     pub(crate) fn new(
         connector: K,
         connect_timeout: Duration,
-        fleet: Arc<Fleet<K::Connection>>,
+        set: Arc<EndpointSet<K::Connection>>,
     ) -> Self {
         Self {
             connector: Arc::new(connector),
             connect_timeout,
-            roster: Roster::new(Arc::clone(&fleet.common)),
-            fleet,
+            registry: Registry::new(Arc::clone(&set.stats)),
+            set,
             dials: FuturesUnordered::new(),
             ends: FuturesUnordered::new(),
             stale: false,
@@ -52,9 +52,9 @@ impl<K: Connect> Controller<K> {
         }
     }
 
-    /// Follows `services`, and keeps what makes them come.
+    /// Follows `services`, and holds the subscription that feeds them.
     ///
-    /// Never returns: when no newer set will come, the last one still wants to be kept connected.
+    /// Never returns: when no newer set will come, the endpoints of the last one stay connected.
     pub(crate) async fn run(mut self, mut services: Live<Service>, source: Option<Subscription>) {
         let _source = source;
         self.handle_set(&services.get());
@@ -65,21 +65,21 @@ impl<K: Connect> Controller<K> {
             let deadline = self.deadline();
             tokio::select! {
                 biased;
-                // First: a newer set makes much of what the others report irrelevant.
+                // First: a newer set makes many of the other events irrelevant.
                 service = services.changed(), if followed => match service {
                     Some(service) => self.handle_set(&service),
                     None => followed = false,
                 },
                 // Before dials: an endpoint that is lost is in the way of requests.
-                Some(ticket) = self.ends.next() => {
-                    debug!(service = %self.fleet.service, endpoint = %ticket.address(), "connection lost");
-                    self.roster.handle_lost(&ticket, Instant::now(), fastrand::f64());
+                Some(id) = self.ends.next() => {
+                    debug!(service = %self.set.service, endpoint = %id.address(), "connection lost");
+                    self.registry.handle_lost(&id, Instant::now(), fastrand::f64());
                     self.stale = true;
                 }
                 Some(dialed) = self.dials.next() => self.handle_dialed(dialed),
-                // Last: backoff and the pace of publishing can wait for the others.
+                // Last: backoff and the pace of publishing can wait for the other events.
                 () = sleep_until(deadline) => {
-                    self.roster.handle_timeout(Instant::now());
+                    self.registry.handle_timeout(Instant::now());
                     self.stale = true;
                 }
             }
@@ -87,30 +87,30 @@ impl<K: Connect> Controller<K> {
     }
 
     fn handle_set(&mut self, service: &Service) {
-        self.roster.handle_set(service, Instant::now());
+        self.registry.handle_set(service, Instant::now());
         self.stale = true;
     }
 
-    fn handle_dialed(&mut self, Dialed { ticket, endpoint, outcome }: Dialed<K::Connection>) {
+    fn handle_dialed(&mut self, Dialed { id, endpoint, outcome }: Dialed<K::Connection>) {
         match &outcome {
             Ok(connection) => {
-                let ticket = ticket.clone();
-                self.ends.push(connection.closed().map(move |()| ticket).boxed());
+                let id = id.clone();
+                self.ends.push(connection.closed().map(move |()| id).boxed());
             }
             Err(error) => {
                 info!(
-                    service = %self.fleet.service, endpoint = endpoint.address(), error = &**error,
+                    service = %self.set.service, endpoint = endpoint.address(), error = &**error,
                     "cannot connect"
                 );
             }
         }
-        self.roster.handle_dialed(&ticket, outcome, Instant::now(), fastrand::f64());
+        self.registry.handle_dialed(&id, outcome, Instant::now(), fastrand::f64());
         self.stale = true;
     }
 
     fn dial(&mut self) {
         while self.dials.len() < DIALS {
-            let Some((ticket, endpoint)) = self.roster.poll_dial() else { return };
+            let Some((id, endpoint)) = self.registry.poll_dial() else { return };
             let connector = Arc::clone(&self.connector);
             let within = self.connect_timeout;
             let dial = async move {
@@ -119,17 +119,17 @@ impl<K: Connect> Controller<K> {
                     Ok(outcome) => outcome,
                     Err(_) => Err(format!("no connection within {within:?}").into()),
                 };
-                Dialed { ticket, endpoint, outcome }
+                Dialed { id, endpoint, outcome }
             };
             self.dials.push(dial.boxed());
         }
     }
 
-    /// Publishes what has changed, unless it is too soon.
+    /// Publishes a snapshot if the registry has changed, unless it is too soon.
     fn publish(&mut self) {
         let now = Instant::now();
-        if self.stale && (now >= self.publishable() || !self.fleet.is_ready()) {
-            self.fleet.publish(self.roster.snapshot());
+        if self.stale && (now >= self.publishable() || !self.set.is_ready()) {
+            self.set.publish(self.registry.snapshot());
             self.published = now;
             self.stale = false;
         }
@@ -138,19 +138,19 @@ impl<K: Connect> Controller<K> {
     /// Building takes linear time. While a big set connects, every connection is a change: the
     /// pauses in between keep the whole from taking quadratic time.
     fn publishable(&self) -> Instant {
-        let size = u32::try_from(self.roster.len()).unwrap_or(u32::MAX);
+        let size = u32::try_from(self.registry.len()).unwrap_or(u32::MAX);
         self.published + PAUSE_PER_ENDPOINT.saturating_mul(size).min(PAUSE)
     }
 
     fn deadline(&self) -> Option<Instant> {
         let publish = self.stale.then(|| self.publishable());
-        [publish, self.roster.poll_timeout()].into_iter().flatten().min()
+        [publish, self.registry.poll_timeout()].into_iter().flatten().min()
     }
 }
 
-/// How an attempt to connect ended.
+/// The outcome of an attempt to connect.
 struct Dialed<C> {
-    ticket: Ticket,
+    id: EntryId,
     endpoint: Endpoint,
     outcome: Result<C, BoxError>,
 }

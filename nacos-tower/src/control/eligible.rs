@@ -1,30 +1,30 @@
-//! Which endpoints a service has, from the instances that it lists. Pure.
+//! The eligible endpoints of a service, from the instances that it lists. Pure.
 use std::{collections::BTreeMap, sync::Arc};
 
 use nacos_core::{Instance, Service};
 
-use crate::{endpoint::Endpoint, error::Cause};
+use crate::{endpoint::Endpoint, error::SharedError};
 
 /// The endpoints that may be called: healthy, enabled, of a weight above 0.
 ///
 /// Instances of one ip and port are one endpoint, though they stand in several clusters: the one
 /// of the highest weight speaks for it, the first listed among equals. Weights are never added up.
-pub(crate) fn wanted(service: &Service) -> BTreeMap<Arc<str>, Endpoint> {
-    let mut wanted: BTreeMap<Arc<str>, Endpoint> = BTreeMap::new();
+pub(crate) fn eligible(service: &Service) -> BTreeMap<Arc<str>, Endpoint> {
+    let mut endpoints: BTreeMap<Arc<str>, Endpoint> = BTreeMap::new();
     for instance in service.callable() {
         let endpoint = Endpoint::new(Arc::clone(instance));
         let address = Arc::clone(endpoint.shared_address());
         let better =
-            wanted.get(&address).is_none_or(|held| held.instance().weight < instance.weight);
+            endpoints.get(&address).is_none_or(|held| held.instance().weight < instance.weight);
         if better {
-            wanted.insert(address, endpoint);
+            endpoints.insert(address, endpoint);
         }
     }
-    wanted
+    endpoints
 }
 
-/// Why nobody may be called, for people.
-pub(crate) fn absence(service: &Service) -> Cause {
+/// Why no endpoint is eligible, for people.
+pub(crate) fn why_none(service: &Service) -> SharedError {
     let listed = service.instances.len();
     let count = |held: fn(&Instance) -> bool| service.instances.iter().filter(|i| held(i)).count();
     let why = if listed == 0 {
@@ -55,7 +55,7 @@ mod tests {
             Instance::new("b", 1).with_weight(9.0).with_healthy(false),
             Instance::new("b", 1).with_weight(1.0).with_cluster(other),
         ]);
-        let weights: Vec<_> = wanted(&service)
+        let weights: Vec<_> = eligible(&service)
             .values()
             .map(|endpoint| (endpoint.address().to_owned(), endpoint.instance().weight))
             .collect();
@@ -63,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn absence_says_what_is_wrong() {
+    fn reason_says_what_is_wrong() {
         let sick = Instance::new("a", 1).with_healthy(false);
         let idle = Instance::new("b", 1).with_weight(0.0);
         let both = service(vec![sick, idle]);
-        assert!(wanted(&both).is_empty());
-        let why = format!("{:?}", absence(&both));
+        assert!(eligible(&both).is_empty());
+        let why = format!("{:?}", why_none(&both));
         assert!(why.contains("of 2 instances 1 are healthy, 2 enabled and 1 of a weight"), "{why}");
-        assert!(format!("{:?}", absence(&service(vec![]))).contains("no instance is registered"));
+        assert!(format!("{:?}", why_none(&service(vec![]))).contains("no instance is registered"));
     }
 
     fn service(instances: Vec<Instance>) -> Service {

@@ -2,7 +2,7 @@
 mod backoff;
 mod controller;
 mod eligible;
-mod roster;
-mod seat;
+mod entry;
+mod registry;
 
 pub(crate) use self::controller::Controller;

@@ -1,4 +1,4 @@
-//! What is known of an endpoint's latency and failures, in atomic words that requests write.
+//! Estimates of an endpoint's latency and failures, in atomic words that requests write.
 //!
 //! Absent on purpose: a lock, and averages that weigh samples by elapsed time. With those the
 //! "average" of an endpoint that is asked once a second is its last sample.
@@ -38,21 +38,21 @@ impl Latency {
     }
 }
 
-/// The mean latency of all endpoints together: what is assumed of one that is not known.
+/// The mean latency of all endpoints of a set: the assumption about one that is not known yet.
 #[derive(Debug, Default)]
-pub(crate) struct FleetLatency(AtomicU64);
+pub(crate) struct SetLatency(AtomicU64);
 
-impl FleetLatency {
+impl SetLatency {
     /// Takes in a latency, in seconds. `dice` decides which samples are skipped once there are
     /// enough: all requests share this word, and the mean needs few of them.
     #[inline]
     pub(crate) fn observe(&self, sample: f32, dice: impl FnOnce() -> u8) {
         let before = self.0.load(Relaxed);
         let count = before & u64::from(u32::MAX);
-        if count >= FLEET_EAGER && !dice().is_multiple_of(FLEET_EVERY) {
+        if count >= SET_EAGER && !dice().is_multiple_of(SET_EVERY) {
             return;
         }
-        let count = count.min(FLEET_KEPT - 1) + 1;
+        let count = count.min(SET_KEPT - 1) + 1;
         let mean = high_half(before);
         let mean = mean + (sample - mean) / f32::from(u16::try_from(count).unwrap_or(u16::MAX));
         let after = u64::from(mean.to_bits()) << 32 | count;
@@ -90,10 +90,10 @@ impl Penalty {
     }
 }
 
-/// What to expect of an endpoint: its own mean, drawn towards the fleet's while evidence is thin.
+/// The latency to expect of an endpoint: its own mean, drawn towards the set's while evidence is thin.
 #[inline]
-pub(crate) fn blend(own: Mean, fleet: f32) -> f32 {
-    (own.samples * own.mean + PRIOR * fleet) / (own.samples + PRIOR)
+pub(crate) fn blend(own: Mean, set: f32) -> f32 {
+    (own.samples * own.mean + PRIOR * set) / (own.samples + PRIOR)
 }
 
 fn decayed(word: u64, now: Tick) -> f32 {
@@ -135,15 +135,15 @@ fn low_bits(word: u64) -> u32 {
 
 /// Per second: after ten seconds about a third of the evidence is left.
 const EVIDENCE_FADES: f32 = 0.1;
-const FLEET_EAGER: u64 = 64;
-const FLEET_EVERY: u8 = 8;
-const FLEET_KEPT: u64 = 256;
+const SET_EAGER: u64 = 64;
+const SET_EVERY: u8 = 8;
+const SET_KEPT: u64 = 256;
 /// One byte of eighths holds 31.875.
 const KEPT: f32 = 31.0;
 const PENALTY_FADES: f32 = 5.0;
-/// A fleet that has never answered anything is given a millisecond.
+/// A set that has never answered anything is given a millisecond.
 const PENALTY_FLOOR: f32 = 0.001;
-/// As many samples of the fleet's mean as every endpoint starts with.
+/// As many samples of the set's mean as every endpoint starts with.
 const PRIOR: f32 = 8.0;
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
         let later = latency.read(tick(10_000));
         assert!(later.samples < 1.0);
         assert!((later.mean - 0.5).abs() < 1e-6);
-        assert!((blend(later, 0.1) - 0.1).abs() < 0.03, "the fleet speaks for it again");
+        assert!((blend(later, 0.1) - 0.1).abs() < 0.03, "the set speaks for it again");
     }
 
     #[test]
@@ -189,15 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn fleet_mean_follows_what_is_observed() {
-        let fleet = FleetLatency::default();
-        assert!(fleet.read().abs() < f32::EPSILON);
+    fn mean_of_the_set_follows_what_is_observed() {
+        let set = SetLatency::default();
+        assert!(set.read().abs() < f32::EPSILON);
         for _ in 0..2_000 {
-            fleet.observe(0.25, || 0);
+            set.observe(0.25, || 0);
         }
-        assert!((fleet.read() - 0.25).abs() < 1e-3);
-        fleet.observe(99.0, || 1);
-        assert!(fleet.read() < 1.0, "skipped");
+        assert!((set.read() - 0.25).abs() < 1e-3);
+        set.observe(99.0, || 1);
+        assert!(set.read() < 1.0, "skipped");
     }
 
     fn tick(hundredths: u32) -> Tick {

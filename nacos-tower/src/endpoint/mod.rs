@@ -1,6 +1,8 @@
 //! One endpoint: its address, its statistics, and the connection that requests share.
-mod backend;
 mod estimate;
+mod slot;
+mod stats;
+mod status;
 mod tick;
 
 use std::sync::Arc;
@@ -8,9 +10,9 @@ use std::sync::Arc;
 use nacos_core::Instance;
 
 pub(crate) use self::{
-    backend::{Backend, Common, Lease, Passage, Signals},
-    estimate::FleetLatency,
-    tick::{Clock, Tick},
+    slot::{Lease, Slot},
+    stats::{ConnectionId, Moment, SetStats, Stats},
+    status::Status,
 };
 
 /// An instance that can be dialled. Entries of one ip and port are one endpoint, whatever their

@@ -1,7 +1,7 @@
-//! A coarse clock that fits into an atomic word beside what it dates.
+//! A coarse clock that fits into an atomic word beside the value that it dates.
 use tokio::time::Instant;
 
-/// Where the ticks of one balancer begin. Follows the runtime's clock, paused or not.
+/// The beginning of one balancer's ticks. Follows the runtime's clock, paused or not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -19,7 +19,7 @@ impl Clock {
     #[inline]
     pub(crate) fn tick(&self, now: Instant) -> Tick {
         let elapsed = now.saturating_duration_since(self.start);
-        // Seconds modulo the mask first: what follows fits into 32 bits then.
+        // Seconds modulo the mask first: the sum fits into 32 bits then.
         let seconds = u32::try_from(elapsed.as_secs() & u64::from(Tick::MASK)).unwrap_or(0);
         Tick::from_bits(seconds * STEPS_PER_SECOND + elapsed.subsec_millis() / STEP_MS)
     }
@@ -41,7 +41,7 @@ impl Tick {
 
     /// The seconds from `earlier` to this moment.
     ///
-    /// What seems to lie in the future counts as now: another thread read its clock first.
+    /// A moment that seems to lie in the future counts as now: another thread read its clock first.
     #[inline]
     pub(crate) fn since(self, earlier: Self) -> f32 {
         let steps = self.0.wrapping_sub(earlier.0) & Self::MASK;

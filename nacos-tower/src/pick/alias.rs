@@ -33,7 +33,7 @@ impl Alias {
                 poor.push(lender);
             }
         }
-        // What is left over on either side is a full slot but for rounding: it keeps all.
+        // The slots that are left over on either side are full but for rounding: they keep all.
         Self { slots: slots.into() }
     }
 
@@ -64,7 +64,7 @@ fn count(len: usize) -> f64 {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a float cast saturates, which is what is wanted at both ends"
+    reason = "a float cast saturates, as it should at both ends"
 )]
 fn threshold(share: f64) -> u32 {
     (share * (f64::from(u32::MAX) + 1.0)) as u32
@@ -101,7 +101,7 @@ mod tests {
     }
 
     proptest! {
-        /// The table itself, not what is drawn from it: no weight gains or loses a share.
+        /// The table itself, without drawing: no weight gains or loses a share.
         #[test]
         fn table_holds_exactly_the_weights(weights in vec(1e-3_f64..10_000.0, 1..200)) {
             let table = Alias::new(&weights);

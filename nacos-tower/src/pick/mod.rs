@@ -1,13 +1,24 @@
-//! Picking an endpoint for a request: the newest snapshot, and the policy that chooses from it.
+//! Picking an endpoint for a request: from one immutable snapshot, by a policy that sees the
+//! connected endpoints and the request.
 mod alias;
-mod fleet;
+mod args;
+mod candidates;
 mod policy;
+mod set;
 mod snapshot;
 mod tried;
+mod weighted_p2c;
+mod weighted_random;
 
-pub use self::policy::Policy;
+pub use self::{
+    args::{PickArgs, Random},
+    candidates::{Candidate, Candidates},
+    policy::Policy,
+    weighted_p2c::WeightedP2c,
+    weighted_random::WeightedRandom,
+};
 pub(crate) use self::{
-    fleet::Fleet,
-    snapshot::{Member, Moment, Other, Snapshot, Standing},
+    set::EndpointSet,
+    snapshot::{Availability, OtherEndpoint, ReadyEndpoint, Snapshot},
     tried::{LastTried, Tried},
 };

@@ -1,131 +1,116 @@
-//! Which of two endpoints a request goes to. Pure: what is known comes in, a decision goes out.
-use crate::endpoint::Signals;
+//! The trait of load-balancing policies.
+use std::{fmt, sync::Arc};
 
-/// How endpoints are chosen. Both ways take constant time, however many endpoints there are.
+use super::{
+    args::PickArgs,
+    candidates::{Candidate, Candidates},
+};
+
+/// How an endpoint is picked for a request.
 ///
-/// Weights decide in either case. What differs is how much is given up of them when an endpoint
-/// turns out to be slow, failing or busy:
+/// Two policies are there: [`WeightedP2c`](crate::WeightedP2c), which is the default and has two
+/// settings, and [`WeightedRandom`](crate::WeightedRandom). Weights decide in all of them. They
+/// differ in how much they give up of the weights when an endpoint turns out to be slow, failing or
+/// busy:
 ///
 /// | policy | shares | a slow or failing endpoint |
 /// | --- | --- | --- |
-/// | [`weighted_random`](Self::weighted_random) | exactly the weights | keeps its share |
-/// | [`strict`](Self::strict) | the weights, as long as requests keep up | is relieved when requests pile up |
-/// | [`balanced`](Self::balanced), the default | the weights, as long as latencies are alike | is avoided |
+/// | `WeightedRandom` | exactly the weights | keeps its share |
+/// | `WeightedP2c::strict()` | the weights, as long as requests keep up | is relieved when requests pile up |
+/// | `WeightedP2c::balanced()`, the default | the weights, as long as latencies are alike | is avoided |
 ///
 /// `strict` is for gray releases, where 1 % has to mean 1 %. `balanced` is for everything else.
 ///
-/// ```
-/// use nacos_tower::Policy;
+/// # A policy of your own
 ///
-/// assert_eq!(Policy::default(), Policy::balanced());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// One draw by weight.
-    WeightedRandom,
-    /// Two draws by weight; the first is kept unless there is evidence against it.
-    WeightedP2c {
-        /// How many times slower than the second the first one must be to lose to it. At most 1
-        /// compares latencies outright, which gives up the weights; infinity ignores them.
-        latency_ratio: f32,
-    },
-}
-
-impl Policy {
-    /// One draw by weight, as Nacos' own clients choose.
-    #[must_use]
-    pub const fn weighted_random() -> Self {
-        Self::WeightedRandom
-    }
-
-    /// Two draws by weight; latency does not matter, requests under way do.
-    #[must_use]
-    pub const fn strict() -> Self {
-        Self::WeightedP2c { latency_ratio: f32::INFINITY }
-    }
-
-    /// Two draws by weight; one that is three times as slow loses. Failures count as slowness.
-    #[must_use]
-    pub const fn balanced() -> Self {
-        Self::WeightedP2c { latency_ratio: 3.0 }
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self::balanced()
-    }
-}
-
-/// Whether the second draw is to be taken instead of the first, which stands for the weights.
-#[inline]
-pub(crate) fn prefers_second(first: Signals, second: Signals, latency_ratio: f32) -> bool {
-    if first.latency > latency_ratio * second.latency {
-        return true;
-    }
-    if second.latency > latency_ratio * first.latency {
-        return false;
-    }
-    busier_than_its_weight(first, second)
-}
-
-/// Whether the first has more requests under way than its weight explains.
+/// A policy sees the [`Candidates`], which are the endpoints that are connected now, with their
+/// weights and statistics, and the [`PickArgs`], which are the request and random numbers. It picks
+/// one of the candidates, and never touches a connection.
 ///
-/// For equal weights that is plain comparison. For others a ratio of counts would punish small
-/// weights for a single request, so the pair is put to a binomial test: is the first one's part of
-/// all requests of the two more than one standard deviation above its part of their weight?
-fn busier_than_its_weight(first: Signals, second: Signals) -> bool {
-    let (one, other) = (first.pending, second.pending);
-    let (weight, other_weight) = (first.weight, second.weight);
-    if (weight / other_weight - 1.0).abs() < ALIKE {
-        return one > other;
-    }
-    let excess = (one - 1.0).max(0.0) * other_weight - other * weight;
-    excess > 0.0 && excess * excess > (one + other) * weight * other_weight
+/// - It is called on the task of the caller, for every attempt of every request, and by many threads
+///   at the same time. So it should take constant time, allocate nothing and wait for nothing. State
+///   of its own belongs into atomics.
+/// - `None` means that no candidate will do. The request then waits for another set of endpoints, for
+///   the ready timeout at most, and fails as unsent.
+/// - A candidate whose connection has ended since is not used: the policy is asked again.
+/// - A panic is one of the caller that makes the request.
+///
+/// # Examples
+///
+/// Round robin, except for requests that name their endpoint:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+///
+/// use nacos_tower::{Balance, Candidate, Candidates, PickArgs, Policy};
+///
+/// #[derive(Debug, Default)]
+/// struct RoundRobin {
+///     next: AtomicUsize,
+/// }
+///
+/// /// As an extension of a request: the address to go to, as long as it is connected.
+/// #[derive(Clone)]
+/// struct Pinned(&'static str);
+///
+/// impl Policy for RoundRobin {
+///     fn pick<'a>(
+///         &self,
+///         candidates: &Candidates<'a>,
+///         args: &mut PickArgs<'_>,
+///     ) -> Option<Candidate<'a>> {
+///         let pinned = args.extensions().get::<Pinned>().and_then(|Pinned(address)| {
+///             candidates.iter().find(|candidate| candidate.endpoint().address() == *address)
+///         });
+///         let next = || candidates.iter_from(self.next.fetch_add(1, Relaxed)).next();
+///         pinned.or_else(next)
+///     }
+/// }
+/// # use http::{Request, Response};
+/// # use http_body_util::{BodyExt, Full};
+/// # use nacos_core::{Instance, Service, ServiceKey};
+/// # use nacos_tower::{BoxError, Endpoint, ServiceConnection};
+/// # use tower::{ServiceExt, service_fn};
+/// # let connector = async |endpoint: Endpoint| {
+/// #     Ok::<_, BoxError>(ServiceConnection::new(service_fn(move |_: Request<()>| {
+/// #         let address = endpoint.address().to_owned();
+/// #         async { Ok::<_, BoxError>(Response::new(Full::<bytes::Bytes>::from(address))) }
+/// #     })))
+/// # };
+/// # let instances = ["10.0.0.7", "10.0.0.8"].map(|ip| Instance::new(ip, 8080)).to_vec();
+/// # let service = Service::new(ServiceKey::try_from("orders")?, instances, false);
+/// # let (_writer, services) = nacos_core::live(service);
+///
+/// let orders = Balance::builder(connector).policy(RoundRobin::default()).follow(services);
+/// # // The first request may find only one endpoint connected.
+/// # orders.clone().oneshot(Request::new(())).await?;
+/// # for _ in 0..9 { tokio::task::yield_now().await }
+///
+/// let mut request = Request::new(());
+/// request.extensions_mut().insert(Pinned("10.0.0.8:8080"));
+/// let response = orders.oneshot(request).await?;
+/// # assert_eq!(response.into_body().collect().await?.to_bytes(), "10.0.0.8:8080");
+/// # Ok(()) }
+/// ```
+pub trait Policy: fmt::Debug + Send + Sync + 'static {
+    /// Picks one of `candidates`, or none if no one will do.
+    fn pick<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        args: &mut PickArgs<'_>,
+    ) -> Option<Candidate<'a>>;
 }
 
-/// Weights that differ by less than a tenth are compared as if they were equal.
-const ALIKE: f32 = 0.1;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RATIO: f32 = 3.0;
-
-    #[test]
-    fn first_draw_stays_without_evidence() {
-        let one = Signals { pending: 0.0, weight: 1.0, latency: 0.0 };
-        assert!(!prefers_second(one, one, RATIO));
-        let slower = Signals { latency: 0.029, ..one };
-        let faster = Signals { latency: 0.010, ..one };
-        assert!(!prefers_second(slower, faster, RATIO), "less than three times as slow");
-    }
-
-    #[test]
-    fn slow_endpoint_loses_and_a_fast_one_is_not_left_for_it() {
-        let slow = Signals { pending: 0.0, weight: 1.0, latency: 0.040 };
-        let fast = Signals { pending: 9.0, weight: 1.0, latency: 0.010 };
-        assert!(prefers_second(slow, fast, RATIO));
-        assert!(!prefers_second(fast, slow, RATIO), "though it has more requests");
-        assert!(prefers_second(fast, slow, f32::INFINITY), "unless latency does not matter");
-    }
-
-    #[test]
-    fn small_weight_is_not_punished_for_one_request() {
-        let canary = Signals { pending: 1.0, weight: 0.05, latency: 0.0 };
-        let other = Signals { pending: 2.0, weight: 1.0, latency: 0.0 };
-        assert!(!prefers_second(canary, other, RATIO));
-        let flooded = Signals { pending: 9.0, ..canary };
-        assert!(prefers_second(flooded, other, RATIO));
-    }
-
-    #[test]
-    fn equal_weights_compare_requests() {
-        let busy = Signals { pending: 2.0, weight: 1.0, latency: 0.0 };
-        let idle = Signals { pending: 1.0, weight: 1.05, latency: 0.0 };
-        assert!(prefers_second(busy, idle, RATIO));
-        assert!(!prefers_second(idle, busy, RATIO));
+/// A policy that several balancers share, or that is chosen while the program runs.
+impl<P: Policy + ?Sized> Policy for Arc<P> {
+    #[inline]
+    fn pick<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        args: &mut PickArgs<'_>,
+    ) -> Option<Candidate<'a>> {
+        (**self).pick(candidates, args)
     }
 }

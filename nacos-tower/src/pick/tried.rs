@@ -1,10 +1,10 @@
-//! Which connections a request has tried already.
+//! The connections that a request has tried already.
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use crate::endpoint::Passage;
+use crate::endpoint::ConnectionId;
 
 /// The connections that a request is not to be sent through again.
 ///
@@ -13,51 +13,51 @@ use crate::endpoint::Passage;
 /// a new connection is a fresh try.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tried {
-    passages: [Passage; SENDS + 1],
+    connections: [ConnectionId; SENDS + 1],
     refused: usize,
 }
 
 impl Tried {
     /// Begins after a try that used `last`; 0 for none.
-    pub(crate) fn after(last: Passage) -> Self {
+    pub(crate) fn after(last: ConnectionId) -> Self {
         let mut tried = Self::default();
-        tried.passages[0] = last;
+        tried.connections[0] = last;
         tried
     }
 
     /// Adds one that gave the request back. False if that is enough.
-    pub(crate) fn refuse(&mut self, passage: Passage) -> bool {
+    pub(crate) fn refuse(&mut self, connection: ConnectionId) -> bool {
         self.refused += 1;
-        if let Some(place) = self.passages.get_mut(self.refused) {
-            *place = passage;
+        if let Some(place) = self.connections.get_mut(self.refused) {
+            *place = connection;
         }
         self.refused < SENDS
     }
 
-    pub(crate) fn all(&self) -> &[Passage] {
-        self.passages.get(..=self.refused).unwrap_or(&self.passages)
+    pub(crate) fn all(&self) -> &[ConnectionId] {
+        self.connections.get(..=self.refused).unwrap_or(&self.connections)
     }
 
-    pub(crate) fn refused(&self) -> &[Passage] {
+    pub(crate) fn refused(&self) -> &[ConnectionId] {
         self.all().split_first().map_or(&[], |(_, refused)| refused)
     }
 }
 
-/// Rides along with a request that may be tried twice, so that the second try goes elsewhere.
+/// Travels with a request that may be tried twice, so that the second try goes elsewhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastTried(Arc<AtomicU64>);
 
 impl LastTried {
-    pub(crate) fn get(&self) -> Passage {
+    pub(crate) fn get(&self) -> ConnectionId {
         self.0.load(Relaxed)
     }
 
-    pub(crate) fn set(&self, passage: Passage) {
-        self.0.store(passage, Relaxed);
+    pub(crate) fn set(&self, connection: ConnectionId) {
+        self.0.store(connection, Relaxed);
     }
 }
 
-/// To how many endpoints a request is offered: each gave it back, so something else is wrong.
+/// How many endpoints a request is offered to: when each gave it back, something else is wrong.
 const SENDS: usize = 3;
 
 #[cfg(test)]

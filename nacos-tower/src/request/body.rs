@@ -1,4 +1,4 @@
-//! The body of a response, which is still part of the request's stay at its endpoint.
+//! The body of a response: until it has ended, the request is under way.
 use std::{
     fmt,
     pin::Pin,
@@ -48,7 +48,7 @@ impl<R: http_body::Body, C> http_body::Body for Body<R, C> {
         if failed && let Some(lease) = this.lease {
             // No latency: it was taken when the response began.
             let now = Instant::now();
-            lease.backend.failed(now, now);
+            lease.stats.failed(now, now);
         }
         if !matches!(frame, Some(Ok(_))) || this.inner.is_end_stream() {
             *this.lease = None;

@@ -1,12 +1,12 @@
-//! Whether a response means that its endpoint is unwell.
+//! Whether a response counts as a failure of its endpoint.
 use http::{HeaderMap, Response, StatusCode};
 
-/// Whether the head of a response says so, as HTTP or as gRPC.
+/// Whether the head of a response reports a failure of the endpoint, as HTTP or as gRPC.
 pub(crate) fn is_failure<B>(response: &Response<B>) -> bool {
     is_failed_status(response.status()) || says_failure(response.headers())
 }
 
-/// Whether headers or trailers say so, as gRPC.
+/// Whether headers or trailers report such a failure, as gRPC.
 pub(crate) fn says_failure(headers: &HeaderMap) -> bool {
     headers.get(GRPC_STATUS).is_some_and(|code| GRPC_FAILURES.contains(&code.as_bytes()))
 }

@@ -36,11 +36,11 @@ impl Deadline {
 /// How long one try may take until its response begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ResponseTimeout {
-    /// As was asked for.
+    /// As the builder was told.
     After(Duration),
     /// 30 s, unless the request knows better.
     Default,
-    /// Only the request may know.
+    /// Only the request's own deadline counts.
     Never,
 }
 

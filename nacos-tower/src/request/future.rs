@@ -8,14 +8,14 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{body::Body, classify, deadline::Deadline, handle::Handle};
 use crate::{
     endpoint::Lease,
-    error::{Cause, Error, ErrorKind},
+    error::{Error, ErrorKind, SharedError},
     pick::{LastTried, Tried},
     transport::{BoxError, Connection, SendError, SendRequest},
 };
@@ -35,7 +35,7 @@ pin_project! {
         #[pin]
         step: Step<C, B>,
         deadline: Option<Instant>,
-        // Made when there is something to wait for: many a request never needs it.
+        // Made when there is something to wait for: many requests never need it.
         #[pin]
         timer: Option<Sleep>,
     }
@@ -48,7 +48,7 @@ pin_project! {
             if let StepProj::Sending { attempt, .. } = this.project().step.project()
                 && let Some(attempt) = attempt.take()
             {
-                attempt.lease.backend.given_up(attempt.started, Instant::now());
+                attempt.lease.stats.given_up(attempt.started, Instant::now());
             }
         }
     }
@@ -60,7 +60,7 @@ pin_project! {
     where
         C: SendRequest<B>,
     {
-        Waiting { request: Option<Request<B>>, lease: BoxFuture<'static, Result<Lease<C>, Error>> },
+        Waiting { body: Option<B>, lease: BoxFuture<'static, Result<(Parts, Lease<C>), Error>> },
         Sending { #[pin] response: C::Future, attempt: Option<Attempt<C>> },
         Done,
     }
@@ -78,7 +78,7 @@ impl<C, B> ResponseFuture<C, B>
 where
     C: SendRequest<B>,
 {
-    /// Sends the request if somebody is ready: nothing is gained by waiting for the first poll.
+    /// Sends the request at once if an endpoint is ready: waiting for the first poll gains nothing.
     pub(crate) fn new(handle: Arc<Handle<C>>, request: Request<B>) -> Self {
         let now = Instant::now();
         let own = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
@@ -132,10 +132,10 @@ where
         let mut this = self.project();
         loop {
             let next = match this.step.as_mut().project() {
-                StepProj::Waiting { request, lease } => {
-                    let lease = ready!(lease.poll_unpin(cx))?;
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    this.route.send(request, lease, Instant::now())
+                StepProj::Waiting { body, lease } => {
+                    let (head, lease) = ready!(lease.poll_unpin(cx))?;
+                    let Some(body) = body.take() else { return Poll::Pending };
+                    this.route.send(Request::from_parts(head, body), lease, Instant::now())
                 }
                 StepProj::Sending { response, attempt } => {
                     let outcome = ready!(response.poll(cx));
@@ -158,26 +158,32 @@ where
     }
 }
 
-/// Where a request has been, and where it goes next.
+/// The endpoints that a request has been at, and the way to the next one.
 struct Route<C> {
     handle: Arc<Handle<C>>,
     tried: Tried,
-    /// Tells the next try of the same request which connection this one used.
+    /// Tells the next try of the same request which connection this one has used.
     trail: Option<LastTried>,
 }
 
 impl<C: Connection> Route<C> {
     /// Sends the request to an endpoint, or waits for one.
-    fn pick<B>(&mut self, request: Request<B>, now: Instant, cause: Option<Cause>) -> Step<C, B>
+    fn pick<B>(
+        &mut self,
+        request: Request<B>,
+        now: Instant,
+        cause: Option<SharedError>,
+    ) -> Step<C, B>
     where
         C: SendRequest<B>,
     {
-        if let Some(lease) = self.handle.fleet.lease(now, &self.tried, C::is_open) {
+        if let Some(lease) = self.handle.set.lease(&request, now, &self.tried, C::is_open) {
             return self.send(request, lease, now);
         }
-        let (fleet, tried) = (Arc::clone(&self.handle.fleet), self.tried);
-        let lease = async move { fleet.ready(tried, cause, C::is_open).await }.boxed();
-        Step::Waiting { request: Some(request), lease }
+        let (set, tried) = (Arc::clone(&self.handle.set), self.tried);
+        let (head, body) = request.into_parts();
+        let lease = async move { set.ready(head, tried, cause, C::is_open).await }.boxed();
+        Step::Waiting { body: Some(body), lease }
     }
 
     fn send<B>(&mut self, request: Request<B>, lease: Lease<C>, started: Instant) -> Step<C, B>
@@ -185,7 +191,7 @@ impl<C: Connection> Route<C> {
         C: SendRequest<B>,
     {
         if let Some(trail) = &self.trail {
-            trail.set(lease.passage);
+            trail.set(lease.id);
         }
         let response = lease.connection.send(request);
         Step::Sending { response, attempt: Some(Attempt { lease, started }) }
@@ -201,42 +207,42 @@ impl<C: Connection> Route<C> {
     where
         C: SendRequest<B>,
     {
-        if !self.tried.refuse(attempt.lease.passage) {
+        if !self.tried.refuse(attempt.lease.id) {
             return Err(self.error_at(ErrorKind::Unsent, attempt).because(cause));
         }
-        self.handle.fleet.resending();
+        self.handle.set.resending();
         Ok(self.pick(request, Instant::now(), Some(cause.into())))
     }
 
     fn lost(&self, cause: BoxError, attempt: &Attempt<C>) -> Error {
-        attempt.lease.backend.failed(attempt.started, Instant::now());
+        attempt.lease.stats.failed(attempt.started, Instant::now());
         self.error_at(ErrorKind::Lost, attempt).because(cause)
     }
 
-    /// Gives up, and holds it against the endpoint if it is at one.
+    /// Gives up. If the request is at an endpoint, that counts as a failure of it.
     fn late(&self, attempt: Option<Attempt<C>>) -> Error {
         let Some(attempt) = attempt else {
-            return self.handle.fleet.error(ErrorKind::Timeout);
+            return self.handle.set.error(ErrorKind::Timeout);
         };
-        attempt.lease.backend.failed(attempt.started, Instant::now());
+        attempt.lease.stats.failed(attempt.started, Instant::now());
         self.error_at(ErrorKind::Timeout, &attempt)
     }
 
     fn error_at(&self, kind: ErrorKind, attempt: &Attempt<C>) -> Error {
-        self.handle.fleet.error(kind).at(attempt.lease.backend.address())
+        self.handle.set.error(kind).at(attempt.lease.stats.address())
     }
 }
 
-/// Takes in what the response says, and lets its body keep the lease.
+/// Records the response with its endpoint, and lets its body keep the lease.
 fn answered<C, R: http_body::Body>(
     response: Response<R>,
     attempt: Attempt<C>,
 ) -> Response<Body<R, C>> {
-    let (backend, now) = (&attempt.lease.backend, Instant::now());
+    let (stats, now) = (&attempt.lease.stats, Instant::now());
     if classify::is_failure(&response) {
-        backend.failed(attempt.started, now);
+        stats.failed(attempt.started, now);
     } else {
-        backend.answered(attempt.started, now);
+        stats.answered(attempt.started, now);
     }
     response.map(|body| Body::new(body, attempt.lease))
 }
@@ -247,7 +253,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
-            .field("service", &self.route.handle.fleet.service)
+            .field("service", &self.route.handle.set.service)
             .finish_non_exhaustive()
     }
 }

@@ -143,7 +143,7 @@ where
 fn is_worth_it<R>(outcome: &Result<Response<R>, Error>) -> bool {
     match outcome {
         Ok(response) => is_unavailable(response),
-        // The rest was not sent, and the balancer has tried what can be tried.
+        // All others were not sent, and the balancer has tried every endpoint that it can.
         Err(error) => {
             matches!(error.kind(), ErrorKind::Lost | ErrorKind::Timeout) && !error.is_unsent()
         }

@@ -45,8 +45,8 @@ impl RetryLayer {
     /// Retries for at most `percent` of the requests, and `reserve` more.
     ///
     /// The reserve is there from the beginning and lets rare requests be retried at all; it is
-    /// filled again from the share of later requests. When everything fails, this is what keeps
-    /// retries from doubling the load.
+    /// filled again from the share of later requests. When everything fails, this keeps retries
+    /// from doubling the load.
     #[must_use]
     pub fn with_budget(percent: u8, reserve: u16) -> Self {
         Self { budget: Arc::new(Budget::new(percent, reserve)) }
@@ -69,7 +69,8 @@ impl<S> Layer<S> for RetryLayer {
 /// head. The endpoint of the first try is avoided as long as another one is connected. The second
 /// try's outcome is final.
 ///
-/// Whatever was certainly not sent needs none of this: the balancer sends it elsewhere by itself.
+/// A request that was certainly not sent needs none of this: the balancer sends it elsewhere by
+/// itself.
 ///
 /// Bodies become [`Replay`], so the balancer's connections carry that.
 ///

@@ -51,7 +51,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Replay<B> {
             }
             match Pin::new(&mut body).poll_frame(cx) {
                 Poll::Ready(None) => break Rest::Nothing,
-                // What follows wakes whoever polls then.
+                // The next frame wakes the task that polls then.
                 Poll::Pending => break Rest::Body(body),
                 Poll::Ready(Some(Err(error))) => break Rest::Failed(Some(error)),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -77,7 +77,7 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Replay<B> {
 }
 
 impl<B: http_body::Body> Replay<B> {
-    /// What is held and was not given out yet.
+    /// The held frames that were not given out yet.
     fn ahead(&self) -> &[Bytes] {
         let data = self.held.as_ref().map_or(&[][..], |held| &held.data);
         data.get(self.given..).unwrap_or(&[])

@@ -20,7 +20,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// Dropping a connection closes it.
 pub trait Connect: Send + Sync + 'static {
-    /// What is made. Shared by all requests to the endpoint: it multiplexes, or pools inside.
+    /// The connection that is made. All requests to the endpoint share it: it multiplexes, or pools
+    /// inside.
     type Connection: Connection;
 
     /// Connects. The connection must be ready to take requests when this returns.
@@ -69,8 +70,8 @@ pub trait SendRequest<B>: Connection {
 
 /// A request that a connection did not answer.
 ///
-/// Whether it comes back makes all the difference: what was certainly never written goes to another
-/// endpoint without further ado, whatever it was.
+/// It makes all the difference whether the request comes back: one that was certainly never written
+/// goes to another endpoint without further ado, whatever it was.
 #[derive(Debug)]
 pub struct SendError<B> {
     source: BoxError,

@@ -4,6 +4,7 @@ mod discovery;
 mod endpoints;
 mod lifetime;
 mod network;
+mod policy;
 mod readiness;
 mod resend;
 mod retry;

@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use nacos_tower::{Balance, Deadline, Error, ErrorKind, Idempotent, Policy, RetryLayer};
+use nacos_tower::{Balance, Deadline, Error, ErrorKind, Idempotent, RetryLayer, WeightedRandom};
 use tower::{Layer, ServiceExt};
 
 use crate::network::{Manner, Network, Set, Wire, service, until_ready};
@@ -81,7 +81,7 @@ impl Test {
         network.set("a:1", manner);
         // So uneven that a draw of `b` is out of the question; and failures change no draw.
         let (set, services) = Set::new(service(&[("a", 10_000.0), ("b", 1e-9)]));
-        let balance = network.builder().policy(Policy::weighted_random()).follow(services);
+        let balance = network.builder().policy(WeightedRandom).follow(services);
         until_ready(&balance, 2).await;
         Self { network, balance, layer: RetryLayer::with_budget(100, 100), _set: set }
     }

@@ -1,26 +1,28 @@
-//! Who gets how much, with fixed seeds: what is drawn is the same in every run.
-use std::collections::BTreeMap;
+//! The shares of endpoints, with fixed seeds: every run draws the same.
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::Request;
-use nacos_tower::{Policy, bench::Picker};
+use nacos_tower::{Policy, WeightedP2c, WeightedRandom, bench::Picker};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::network::{Network, Set, service, until_ready};
 
-const POLICIES: [Policy; 3] = [Policy::weighted_random(), Policy::strict(), Policy::balanced()];
+fn policies() -> [Arc<dyn Policy>; 3] {
+    [Arc::new(WeightedRandom), Arc::new(WeightedP2c::strict()), Arc::new(WeightedP2c::balanced())]
+}
 
 #[test]
 fn idle_endpoints_get_exactly_their_weights() {
     let sets: [&[f64]; 4] =
         [&[1.0, 2.0, 3.0], &[0.99, 0.005, 0.005], &[1.0, 1.0, 100.0], &[1.0; 50]];
-    for policy in POLICIES {
+    for policy in policies() {
         for (seed, weights) in (1..).zip(sets) {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (picker, now) = (Picker::new(weights, policy), Instant::now());
+            let (picker, now) = (Picker::new(weights, Arc::clone(&policy)), Instant::now());
             let mut drawn = BTreeMap::new();
             for _ in 0..PICKS {
-                let endpoint = picker.pick(now, || random.u64(..)).expect("all are connected");
+                let endpoint = picker.pick(now, random.u64(..)).expect("all are connected");
                 *drawn.entry(endpoint).or_insert(0_u32) += 1;
             }
             let sum: f64 = weights.iter().sum();
@@ -38,10 +40,10 @@ fn idle_endpoints_get_exactly_their_weights() {
 #[tokio::test(start_paused = true)]
 async fn requests_are_shared_by_weight() {
     fastrand::seed(11);
-    for policy in POLICIES {
+    for policy in policies() {
         let network = Network::default();
         let (_set, services) = Set::new(service(&[("a", 1.0), ("b", 2.0), ("c", 3.0)]));
-        let balance = network.builder().policy(policy).follow(services);
+        let balance = network.builder().policy(Arc::clone(&policy)).follow(services);
         until_ready(&balance, 3).await;
         for _ in 0..6_000 {
             balance.clone().oneshot(Request::new(())).await.expect("answered");

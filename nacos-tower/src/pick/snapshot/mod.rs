@@ -1,59 +1,62 @@
-//! What a pick sees: one consistent set of connected endpoints, never changed once it is made.
+//! One consistent view of a service's endpoints, never changed once it is made.
 use std::sync::Arc;
 
+use nacos_core::Instance;
+
 use super::{
-    alias::{Alias, scaled},
-    policy::{Policy, prefers_second},
+    args::PickArgs,
+    candidates::{Candidates, Member, ReadyEndpoints},
+    policy::Policy,
 };
 use crate::{
-    endpoint::{Backend, Passage, Signals, Tick},
-    error::Cause,
+    endpoint::{ConnectionId, Endpoint, Moment, SetStats, Slot, Stats, Status},
+    error::SharedError,
 };
 
-/// The endpoints that are connected, ready to be drawn from, and those that are not, to be shown.
+/// The endpoints that are connected, ready to be picked, and those that are not, for reports.
 #[derive(Debug)]
 pub(crate) struct Snapshot<C> {
-    pub(crate) ready: Box<[Member<C>]>,
-    table: Alias,
-    pub(crate) others: Box<[Other<C>]>,
-    pub(crate) standing: Standing,
+    ready: ReadyEndpoints,
+    /// Of the ready endpoints, at the same positions.
+    slots: Box<[Arc<Slot<C>>]>,
+    others: Box<[OtherEndpoint]>,
+    availability: Availability,
 }
 
-/// An endpoint that is connected.
+/// An endpoint that is connected, on its way into a snapshot.
 #[derive(Debug)]
-pub(crate) struct Member<C> {
-    pub(crate) backend: Arc<Backend<C>>,
+pub(crate) struct ReadyEndpoint<C> {
+    pub(crate) slot: Arc<Slot<C>>,
+    pub(crate) endpoint: Endpoint,
     pub(crate) weight: f64,
-    /// The same, as comparisons want it.
-    brief: f32,
 }
 
-/// An endpoint that is not.
+/// An endpoint that is not connected.
 #[derive(Debug)]
-pub(crate) struct Other<C> {
-    pub(crate) backend: Arc<Backend<C>>,
+pub(crate) struct OtherEndpoint {
+    pub(crate) stats: Arc<Stats>,
     pub(crate) weight: f64,
-    pub(crate) state: &'static str,
+    pub(crate) status: Status,
 }
 
-/// How the service stands, and so what a request that finds nobody has to wait for.
+/// Whether a service can be called. A request that finds no endpoint waits or fails by it.
 #[derive(Clone, Debug)]
-pub(crate) enum Standing {
-    /// Somebody is connected.
+pub(crate) enum Availability {
+    /// At least one endpoint is connected.
     Ready,
-    /// Nobody is, but to somebody the next attempt to connect has good prospects: it is the first,
-    /// or the first after a connection that ended.
+    /// None is, but the next attempt to connect to one has good prospects: it is the first, or the
+    /// first after a connection that ended.
     Connecting,
-    /// Every last attempt failed; one of the causes.
-    Failing(Cause),
-    /// Nobody may be called, and why.
-    Empty(Cause),
+    /// The last attempt failed for all of them; one of the errors.
+    Failing(SharedError),
+    /// No endpoint may be called, and why.
+    Empty(SharedError),
     /// No server has answered yet.
     Undiscovered,
 }
 
-impl Standing {
-    pub(crate) fn name(&self) -> &'static str {
+impl Availability {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Connecting => "connecting",
@@ -64,91 +67,70 @@ impl Standing {
     }
 }
 
-/// What a pick needs to know of the moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) now: Tick,
-    /// The mean latency of all endpoints.
-    pub(crate) fleet: f32,
-}
-
-impl<C> Member<C> {
-    pub(crate) fn new(backend: Arc<Backend<C>>, weight: f64) -> Self {
-        Self { backend, weight, brief: brief(weight) }
-    }
-}
-
 impl<C> Snapshot<C> {
-    pub(crate) fn new(ready: Vec<Member<C>>, others: Vec<Other<C>>, standing: Standing) -> Self {
-        let weights: Vec<f64> = ready.iter().map(|member| member.weight).collect();
-        let table = Alias::new(&weights);
-        Self { ready: ready.into(), table, others: others.into(), standing }
+    pub(crate) fn new(
+        ready: Vec<ReadyEndpoint<C>>,
+        others: Vec<OtherEndpoint>,
+        availability: Availability,
+    ) -> Self {
+        let (mut members, mut endpoints) =
+            (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
+        let slots = ready.into_iter().map(|ReadyEndpoint { slot, endpoint, weight }| {
+            members.push(Member { stats: Arc::clone(slot.stats()), weight });
+            endpoints.push(endpoint);
+            slot
+        });
+        let slots = slots.collect();
+        let ready = ReadyEndpoints::new(members, endpoints);
+        Self { ready, slots, others: others.into(), availability }
     }
 
-    /// An endpoint, or `None` if there is none besides those in `avoid`.
-    ///
-    /// Constant time: an endpoint that is found unusable after the table was built is drawn again,
-    /// up to four times. Only if all that fails the rest is looked through.
+    pub(crate) fn availability(&self) -> &Availability {
+        &self.availability
+    }
+
+    /// An endpoint's slot, and the connection that it had when it was picked. `None` if there is no
+    /// endpoint besides those whose connections are in `avoid`, or if the policy wants none.
     #[inline]
     pub(crate) fn pick(
         &self,
-        policy: Policy,
+        policy: &dyn Policy,
         moment: Moment,
-        avoid: &[Passage],
-        mut random: impl FnMut() -> u64,
-    ) -> Option<(&Arc<Backend<C>>, Passage)> {
-        for _ in 0..DRAWS {
-            let first = self.draw(random())?;
-            let latency_ratio = match policy {
-                Policy::WeightedP2c { latency_ratio } => latency_ratio,
-                Policy::WeightedRandom => match first.usable(avoid) {
-                    Some(found) => return Some(found),
-                    None => continue,
-                },
-            };
-            let second = self.draw(random())?;
-            match (first.usable(avoid), second.usable(avoid)) {
-                (Some(one), Some(other)) => {
-                    let leaves = !std::ptr::eq(first, second)
-                        && prefers_second(
-                            first.signals(moment),
-                            second.signals(moment),
-                            latency_ratio,
-                        );
-                    return Some(if leaves { other } else { one });
-                }
-                (Some(found), None) | (None, Some(found)) => return Some(found),
-                (None, None) => {}
-            }
-        }
-        let (before, after) = self.ready.split_at(scaled(random() >> 32, self.ready.len()));
-        after.iter().chain(before).find_map(|member| member.usable(avoid))
+        avoid: &[ConnectionId],
+        args: &mut PickArgs<'_>,
+    ) -> Option<(&Slot<C>, ConnectionId)> {
+        let picked = policy.pick(&Candidates::new(&self.ready, avoid, moment), args)?;
+        Some((self.slots.get(picked.position())?, picked.connection()))
     }
 
-    #[inline]
-    fn draw(&self, random: u64) -> Option<&Member<C>> {
-        self.ready.get(self.table.draw(random)?)
+    /// Every endpoint with its weight and status, for reports.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&Stats, f64, Status)> {
+        let ready = self.ready.members().iter();
+        ready
+            .map(|member| (&*member.stats, member.weight, Status::Ready))
+            .chain(self.others.iter().map(|other| (&*other.stats, other.weight, other.status)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> &[Arc<Slot<C>>] {
+        &self.slots
     }
 }
 
-impl<C> Member<C> {
-    #[inline]
-    fn usable(&self, avoid: &[Passage]) -> Option<(&Arc<Backend<C>>, Passage)> {
-        self.backend.passage(avoid).map(|passage| (&self.backend, passage))
-    }
-
-    #[inline]
-    fn signals(&self, moment: Moment) -> Signals {
-        self.backend.signals(self.brief, moment.fleet, moment.now)
+impl Snapshot<()> {
+    /// Connected endpoints with these weights, whose connections are numbered from 1: for tests and
+    /// benchmarks of picking alone.
+    pub(crate) fn connected(weights: &[f64], stats: &Arc<SetStats>) -> Self {
+        let ready = weights.iter().zip(1..).map(|(&weight, id)| {
+            let endpoint = Endpoint::new(Instance::new(id.to_string(), 1));
+            let stats = Stats::new(Arc::clone(endpoint.shared_address()), Arc::clone(stats));
+            let slot = Slot::new(Arc::new(stats));
+            slot.open(Arc::new(()), id);
+            ReadyEndpoint { slot: Arc::new(slot), endpoint, weight }
+        });
+        Self::new(ready.collect(), Vec::new(), Availability::Ready)
     }
 }
-
-#[expect(clippy::cast_possible_truncation, reason = "seven digits of a weight are enough")]
-fn brief(weight: f64) -> f32 {
-    weight as f32
-}
-
-const DRAWS: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -1,31 +1,33 @@
 //! Picking against simulated endpoints: a clock that only the simulation moves, fixed seeds.
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
+use http::Request;
 use tokio::time::Instant;
 
 use super::*;
-use crate::endpoint::{Clock, Common, FleetLatency, Lease};
+use crate::{
+    endpoint::{Lease, SetStats},
+    pick::{Random, WeightedP2c, WeightedRandom},
+};
 
 #[test]
 fn nobody_is_picked_from_nobody() {
-    let nothing: Snapshot<()> = Snapshot::new(Vec::new(), Vec::new(), Standing::Undiscovered);
-    let moment = Moment { now: Tick::default(), fleet: 0.0 };
-    assert!(nothing.pick(Policy::default(), moment, &[], || 0).is_none());
+    let nothing: Snapshot<()> = Snapshot::new(Vec::new(), Vec::new(), Availability::Undiscovered);
+    for policy in policies() {
+        assert!(pick(&nothing, &*policy, Moment::default(), &[], 0).is_none());
+    }
 }
 
 #[test]
 fn last_usable_endpoint_is_found_however_small_its_weight() {
-    for policy in [Policy::weighted_random(), Policy::balanced()] {
-        let simulation = Simulation::new(&[1.0, 1e-6, 1.0, 1.0], policy);
+    for policy in policies() {
+        let simulation = Simulation::new(&[1.0, 1e-6, 1.0, 1.0], Arc::clone(&policy));
         for at in [0, 2] {
-            simulation.snapshot.ready[at].backend.close();
+            simulation.snapshot.slots()[at].close();
         }
-        let moment = Moment { now: Tick::default(), fleet: 0.0 };
-        let mut random = fastrand::Rng::with_seed(1);
-        let found = simulation.snapshot.pick(policy, moment, &[4], || random.u64(..));
-        assert_eq!(found.map(|(_, passage)| passage), Some(2), "1 and 3 are closed, 4 is avoided");
-        let none = simulation.snapshot.pick(policy, moment, &[2, 4], || random.u64(..));
-        assert!(none.is_none());
+        let pick = |avoid| pick(&simulation.snapshot, &*policy, Moment::default(), avoid, 1);
+        assert_eq!(pick(&[4]), Some(2), "1 and 3 are closed, 4 is avoided");
+        assert_eq!(pick(&[2, 4]), None);
     }
 }
 
@@ -39,8 +41,8 @@ fn alike_endpoints_keep_their_shares_at_any_load() {
         [&[1.0, 2.0, 3.0, 4.0, 5.0], &[0.99, 0.005, 0.005], &canary, &[1.0, 1.0, 100.0]];
     for weights in sets {
         for concurrency in [0.1, 10.0, 200.0] {
-            for policy in [Policy::strict(), Policy::balanced()] {
-                let mut simulation = Simulation::new(weights, policy);
+            for policy in [WeightedP2c::strict(), WeightedP2c::balanced()] {
+                let mut simulation = Simulation::new(weights, Arc::new(policy));
                 let requests = 100_000;
                 simulation.run(requests, concurrency, |_| Behaviour::Healthy(0.010));
                 let sum: f64 = weights.iter().sum();
@@ -63,13 +65,13 @@ fn endpoint_that_fails_fast_is_avoided() {
     let failing = |number| {
         if number == 1 { Behaviour::Failing(0.001) } else { Behaviour::Healthy(0.010) }
     };
-    let share = |policy| {
+    let share = |policy: Arc<dyn Policy>| {
         let mut simulation = Simulation::new(&[1.0; 10], policy);
         simulation.run(50_000, 10.0, failing);
         simulation.received()[0] / 50_000.0
     };
-    assert!((share(Policy::weighted_random()) - 0.1).abs() < 0.01, "what it would be");
-    let avoided = share(Policy::balanced());
+    assert!((share(Arc::new(WeightedRandom)) - 0.1).abs() < 0.01, "what it would be");
+    let avoided = share(Arc::new(WeightedP2c::balanced()));
     // Two draws cannot avoid what both of them are: 0.1 × 0.1 remains.
     assert!(avoided < 0.02, "{avoided}");
 }
@@ -77,13 +79,30 @@ fn endpoint_that_fails_fast_is_avoided() {
 #[test]
 fn slow_endpoint_is_relieved() {
     let slow = |number| Behaviour::Healthy(if number == 1 { 0.060 } else { 0.010 });
-    let mut simulation = Simulation::new(&[1.0; 10], Policy::balanced());
+    let mut simulation = Simulation::new(&[1.0; 10], Arc::new(WeightedP2c::balanced()));
     simulation.run(50_000, 10.0, slow);
     let share = simulation.received()[0] / 50_000.0;
     assert!(share < 0.05, "{share}");
 }
 
-/// What an endpoint does, with the mean time that it takes in seconds.
+fn policies() -> [Arc<dyn Policy>; 2] {
+    [Arc::new(WeightedRandom), Arc::new(WeightedP2c::balanced())]
+}
+
+/// The number of the connection that is picked.
+fn pick(
+    snapshot: &Snapshot<()>,
+    policy: &dyn Policy,
+    moment: Moment,
+    avoid: &[ConnectionId],
+    seed: u64,
+) -> Option<ConnectionId> {
+    let request = Request::new(());
+    let mut args = PickArgs::of(&request, Random::seeded(seed));
+    snapshot.pick(policy, moment, avoid, &mut args).map(|(_, id)| id)
+}
+
+/// The behaviour of an endpoint, with the mean time that it takes in seconds.
 #[derive(Clone, Copy)]
 enum Behaviour {
     Failing(f64),
@@ -92,8 +111,8 @@ enum Behaviour {
 
 struct Simulation {
     snapshot: Snapshot<()>,
-    policy: Policy,
-    common: Arc<Common>,
+    policy: Arc<dyn Policy>,
+    stats: Arc<SetStats>,
     begin: Instant,
     random: fastrand::Rng,
 }
@@ -107,19 +126,12 @@ struct Running {
 
 impl Simulation {
     /// Endpoints numbered from 1.
-    fn new(weights: &[f64], policy: Policy) -> Self {
+    fn new(weights: &[f64], policy: Arc<dyn Policy>) -> Self {
         let begin = Instant::now();
-        let common =
-            Arc::new(Common { clock: Clock::starting(begin), latency: FleetLatency::default() });
-        let member = |(weight, passage): (&f64, u64)| {
-            let backend = Backend::new(passage.to_string().into(), Arc::clone(&common));
-            backend.open(Arc::new(()), passage);
-            Member::new(Arc::new(backend), *weight)
-        };
-        let ready = weights.iter().zip(1..).map(member).collect();
-        let snapshot = Snapshot::new(ready, Vec::new(), Standing::Ready);
+        let stats = Arc::new(SetStats::starting(begin));
+        let snapshot = Snapshot::connected(weights, &stats);
         fastrand::seed(3);
-        Self { snapshot, policy, common, begin, random: fastrand::Rng::with_seed(42) }
+        Self { snapshot, policy, stats, begin, random: fastrand::Rng::with_seed(42) }
     }
 
     /// Requests that come at random, so that on average `concurrency` of 10 ms are under way.
@@ -136,7 +148,7 @@ impl Simulation {
                 self.end(running[slot].take().expect("ends once"), end);
             }
             let lease = self.pick(elapsed);
-            let (fails, mean) = match behave(lease.passage) {
+            let (fails, mean) = match behave(lease.id) {
                 Behaviour::Failing(mean) => (true, mean),
                 Behaviour::Healthy(mean) => (false, mean),
             };
@@ -146,29 +158,26 @@ impl Simulation {
     }
 
     fn pick(&mut self, elapsed: Duration) -> Lease<()> {
-        let now = self.common.clock.tick(self.begin + elapsed);
-        let moment = Moment { now, fleet: self.common.latency.read() };
-        let random = &mut self.random;
-        let (backend, passage) = self
-            .snapshot
-            .pick(self.policy, moment, &[], || random.u64(..))
-            .expect("all are connected");
-        backend.lease(passage, |()| true).expect("open")
+        let moment = self.stats.moment(self.begin + elapsed);
+        let request = Request::new(());
+        let mut args = PickArgs::of(&request, Random::seeded(self.random.u64(..)));
+        let (slot, id) =
+            self.snapshot.pick(&*self.policy, moment, &[], &mut args).expect("all are connected");
+        slot.lease(id, |()| true).expect("open")
     }
 
     fn end(&self, running: Running, elapsed: Duration) {
         let Running { lease, started, fails } = running;
         if fails {
-            lease.backend.failed(started, self.begin + elapsed);
+            lease.stats.failed(started, self.begin + elapsed);
         } else {
-            lease.backend.answered(started, self.begin + elapsed);
+            lease.stats.answered(started, self.begin + elapsed);
         }
     }
 
     fn received(&self) -> Vec<f64> {
-        let picks = |member: &Member<()>| member.backend.counts()[1];
         let count = |picks: u64| f64::from(u32::try_from(picks).expect("few"));
-        self.snapshot.ready.iter().map(|member| count(picks(member))).collect()
+        self.snapshot.endpoints().map(|(stats, ..)| count(stats.counts().picks)).collect()
     }
 
     fn exponential(&mut self, mean: f64) -> Duration {

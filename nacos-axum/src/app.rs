@@ -65,7 +65,7 @@ fn set_nodelay(io: &dyn Any) {
     if let Some(tcp) = io.downcast_ref::<TcpStream>()
         && let Err(error) = tcp.set_nodelay(true)
     {
-        // It has been closed meanwhile, which whoever reads from it learns, too.
+        // It has been closed meanwhile, which reading from it shows, too.
         debug!(%error, "a connection keeps Nagle's algorithm");
     }
 }

@@ -37,7 +37,6 @@
 //!
 //! TLS: give [`serve`] a listener that does it. Unix sockets: nobody could find them.
 mod app;
-mod env;
 
 use std::net::SocketAddr;
 
@@ -87,5 +86,5 @@ pub fn serve<L>(listener: L, app: Router) -> Bound<impl Serve>
 where
     L: Listener<Addr = SocketAddr>,
 {
-    Bound::new(App::new(listener, app)).with_environment_ip(env::register_ip())
+    Bound::from_env(App::new(listener, app))
 }

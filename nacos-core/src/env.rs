@@ -1,4 +1,4 @@
-//! The environment, read once, when a builder is made from it.
+//! The environment, read once, when a builder or a server is made from it.
 use std::env::VarError;
 
 use tracing::warn;
@@ -58,6 +58,17 @@ fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Clie
     Ok(own.or(theirs))
 }
 
+/// The ip under which others reach this process.
+pub(crate) fn register_ip() -> Option<String> {
+    trimmed(&std::env::var("NACOS_REGISTER_IP").ok()?)
+}
+
+/// Without the blanks around it; a blank value is none.
+fn trimmed(value: &str) -> Option<String> {
+    let value = value.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
 /// Names the variable only: its value may be a secret in the wrong place.
 fn unreadable(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::InvalidOption, format!("read the variable {name}"))
@@ -90,6 +101,12 @@ mod tests {
         assert_eq!(options.server_addr.as_deref(), Some("a:1"));
         assert_eq!(options.connect_timeout, Some(Duration::from_secs(2)));
         assert_eq!(options.app, None);
+    }
+
+    #[test]
+    fn blank_ip_is_none() {
+        assert_eq!(trimmed(" 10.0.0.7\n").as_deref(), Some("10.0.0.7"));
+        assert_eq!(trimmed(" "), None);
     }
 
     #[test]

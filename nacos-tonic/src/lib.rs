@@ -27,7 +27,7 @@
 //! ```
 //!
 //! How endpoints are chosen, and what becomes of calls when they come and go, is told in
-//! [`nacos_tower`]; this crate brings the connections: HTTP/2 in clear text, one to each instance,
+//! [`nacos_tower`], whose HTTP/2 connections carry the calls: in clear text, one to each instance,
 //! each driven by one task of its own.
 //!
 //! # What is absent
@@ -37,7 +37,6 @@
 mod channel;
 #[cfg(feature = "server")]
 mod server;
-mod tasks;
 
 pub use channel::{Channel, ChannelBuilder, ResponseFuture};
 pub use nacos_tower::{Idempotent, Policy, WeightedP2c, WeightedRandom};

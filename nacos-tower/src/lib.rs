@@ -1,8 +1,9 @@
 //! Discovery and load balancing over Nacos services, as tower services.
 //!
 //! A [`Balance`] is a `tower::Service` for HTTP requests that go to the live instances of a service.
-//! A [`Connect`] makes the connections that carry them: gRPC over HTTP/2 is ready in `nacos-tonic`,
-//! any tower service fits through [`ServiceConnection`]. A [`Policy`] picks the endpoint of each
+//! A [`Connect`] makes the connections that carry them: `Http2Connector` (feature `http2`) speaks
+//! HTTP/2, `nacos-tonic` makes gRPC channels of it, any tower service fits through
+//! [`ServiceConnection`]. A [`Policy`] picks the endpoint of each
 //! request, and can be your own.
 //!
 //! ```
@@ -88,3 +89,5 @@ pub use retry::{Idempotent, Replay, Retry, RetryFuture, RetryLayer};
 pub use transport::{
     BoxError, Connect, Connection, SendError, SendRequest, ServiceConnection, ServiceFuture,
 };
+#[cfg(feature = "http2")]
+pub use transport::{Http2Body, Http2Connection, Http2Connector, Http2Error};

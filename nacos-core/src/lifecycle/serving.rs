@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::{Connections, Lifecycle, Shutdown};
 use crate::{
+    env,
     instance::Instance,
     key::{ClusterName, InvalidName, ServiceKey},
     link_variable::is_link,
@@ -46,6 +47,12 @@ impl<S: Serve> Bound<S> {
     /// For frameworks' crates: programs use their `serve` function.
     pub fn new(server: S) -> Self {
         Self { server, environment_ip: None }
+    }
+
+    /// Like [`new`](Self::new), with the ip to register that the environment names, if it does:
+    /// `NACOS_REGISTER_IP`. The environment is read now, and never again.
+    pub fn from_env(server: S) -> Self {
+        Self::new(server).with_environment_ip(env::register_ip())
     }
 
     /// The ip to register where the program names none, as the environment has it. What Kubernetes sets

@@ -1,11 +1,12 @@
 //! Options of a channel.
 use std::time::Duration;
 
+use http::HeaderValue;
 use nacos_core::{Client, Error, InvalidName, Live, Service, ServiceKey};
 use nacos_tower::{Balance, Builder, Policy, RetryLayer};
 use tower_layer::Layer;
 
-use super::{Channel, connection::Http2, connector::Connector};
+use super::{Channel, Connection, Connector};
 
 /// Options of a [`Channel`].
 ///
@@ -20,8 +21,8 @@ pub struct ChannelBuilder {
 
 impl ChannelBuilder {
     pub(super) fn new() -> Self {
-        let connector = Connector::default();
-        Self { balance: Balance::builder(connector), connector, retry: RetryLayer::new() }
+        let connector = Connector::new().user_agent(HeaderValue::from_static(USER_AGENT));
+        Self { balance: Balance::builder(connector.clone()), connector, retry: RetryLayer::new() }
     }
 
     /// How endpoints are picked. [`WeightedP2c::balanced`](crate::WeightedP2c::balanced) by default.
@@ -67,7 +68,7 @@ impl ChannelBuilder {
     /// out. Many servers close connections on which they are pinged more often than they like: for
     /// gRPC's own implementations that is every five minutes, unless configured otherwise.
     pub fn keep_alive(mut self, interval: Duration) -> Self {
-        self.connector.keep_alive = Some(interval);
+        self.connector = self.connector.keep_alive(interval);
         self
     }
 
@@ -135,6 +136,8 @@ impl ChannelBuilder {
     }
 }
 
-fn channel(balance: Balance<Http2>, retry: &RetryLayer) -> Channel {
+fn channel(balance: Balance<Connection>, retry: &RetryLayer) -> Channel {
     Channel::new_over(retry.layer(balance.clone()), balance)
 }
+
+const USER_AGENT: &str = concat!("nacos-tonic/", env!("CARGO_PKG_VERSION"));

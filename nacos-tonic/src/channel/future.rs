@@ -12,7 +12,7 @@ use nacos_tower::{Balance, RetryFuture};
 use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
 
-use super::{connection::Http2, status};
+use super::{Connection, status};
 
 pin_project! {
     /// The response to come of a [`Channel`](crate::Channel).
@@ -23,12 +23,12 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture {
         #[pin]
-        call: RetryFuture<Balance<Http2>, Body>,
+        call: RetryFuture<Balance<Connection>, Body>,
     }
 }
 
 impl ResponseFuture {
-    pub(super) fn new(call: RetryFuture<Balance<Http2>, Body>) -> Self {
+    pub(super) fn new(call: RetryFuture<Balance<Connection>, Body>) -> Self {
         Self { call }
     }
 }

@@ -1,10 +1,6 @@
 //! A gRPC channel over the live instances of a service.
 mod builder;
-mod connection;
-mod connector;
-mod driver;
 mod future;
-mod origin;
 mod status;
 mod timeout;
 
@@ -16,11 +12,10 @@ use std::{
 
 use http::{Request, Response};
 use nacos_core::{Client, Error, InvalidName, ServiceKey, inspect::Inspect};
-use nacos_tower::{Balance, Deadline, Retry};
+use nacos_tower::{Balance, Deadline, Http2Connection, Http2Connector, Replay, Retry};
 use tonic::{Status, body::Body};
 use tower_service::Service;
 
-use self::connection::Http2;
 pub use self::{builder::ChannelBuilder, future::ResponseFuture};
 
 /// A channel for generated clients, balanced over the instances that Nacos knows.
@@ -62,8 +57,8 @@ pub use self::{builder::ChannelBuilder, future::ResponseFuture};
 /// ```
 #[derive(Clone)]
 pub struct Channel {
-    calls: Retry<Balance<Http2>>,
-    balance: Balance<Http2>,
+    calls: Retry<Balance<Connection>>,
+    balance: Balance<Connection>,
 }
 
 impl Channel {
@@ -93,7 +88,7 @@ impl Channel {
         ChannelBuilder::new()
     }
 
-    /// What is known of the endpoints, for people.
+    /// The endpoints and their statistics, for people.
     ///
     /// A channel that was made for a client is one of the parts of [`Client::inspected`] already.
     #[must_use]
@@ -101,10 +96,14 @@ impl Channel {
         self.balance.inspect()
     }
 
-    fn new_over(calls: Retry<Balance<Http2>>, balance: Balance<Http2>) -> Self {
+    fn new_over(calls: Retry<Balance<Connection>>, balance: Balance<Connection>) -> Self {
         Self { calls, balance }
     }
 }
+
+/// The connections of a channel: small requests can be sent twice.
+type Connection = Http2Connection<Replay<Body>>;
+type Connector = Http2Connector<Replay<Body>>;
 
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;

@@ -1,7 +1,7 @@
 //! Errors as gRPC statuses.
 use std::{error::Error as StdError, sync::Arc};
 
-use nacos_tower::{Error, ErrorKind};
+use nacos_tower::{Error, ErrorKind, Http2Error};
 use tonic::{Code, Status};
 
 /// The status of a call that has no response. The error is its source.
@@ -9,14 +9,14 @@ pub(super) fn of_call(error: Error) -> Status {
     let code = match error.kind() {
         ErrorKind::Timeout => Code::DeadlineExceeded,
         ErrorKind::Lost => code(&error),
-        // Whatever keeps endpoints from being reached: trying again later may help.
+        // No endpoint could be reached: trying again later may help.
         _ => Code::Unavailable,
     };
     status(code, error)
 }
 
 /// The status of a response that broke off.
-pub(super) fn of_body(error: hyper::Error) -> Status {
+pub(super) fn of_body(error: Http2Error) -> Status {
     status(code(&error), error)
 }
 
@@ -31,7 +31,7 @@ fn status(code: Code, error: impl StdError + Send + Sync + 'static) -> Status {
     status
 }
 
-/// What an HTTP/2 stream ended with, in gRPC's words. A connection that ended is `UNAVAILABLE`.
+/// The end of an HTTP/2 stream, in gRPC's words. A connection that ended is `UNAVAILABLE`.
 fn code(error: &(dyn StdError + 'static)) -> Code {
     let mut cause = Some(error);
     while let Some(error) = cause {

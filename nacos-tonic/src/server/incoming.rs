@@ -16,7 +16,7 @@ use tokio::{
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::{debug, warn};
 
-/// What `listener` accepts, as some of `connections`. Never ends.
+/// The connections that `listener` accepts, as some of `connections`. Never ends.
 pub(super) fn accept(
     listener: TcpListener,
     connections: Connections,
@@ -24,7 +24,7 @@ pub(super) fn accept(
     stream::unfold((listener, connections), async |(listener, connections)| {
         let socket = next(&listener).await;
         if let Err(error) = socket.set_nodelay(true) {
-            // It has been closed meanwhile, which whoever reads from it learns, too.
+            // It has been closed meanwhile, which reading from it shows, too.
             debug!(%error, "a connection keeps Nagle's algorithm");
         }
         let io = Io { info: socket.connect_info(), socket: connections.track(socket) };

@@ -1,5 +1,4 @@
 //! tonic servers that others find through Nacos.
-mod env;
 mod incoming;
 mod routed;
 
@@ -49,7 +48,7 @@ pub use self::routed::Routed;
 /// # Ok(()) }
 /// ```
 pub fn serve(listener: TcpListener, routes: impl Routed) -> Bound<impl Serve> {
-    Bound::new(Tonic { listener, routes }).with_environment_ip(env::register_ip())
+    Bound::from_env(Tonic { listener, routes })
 }
 
 struct Tonic<R> {

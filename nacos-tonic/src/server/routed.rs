@@ -1,4 +1,4 @@
-//! What tonic can serve.
+//! The services that tonic can serve.
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{Request, Response};
@@ -12,8 +12,8 @@ use tower_service::Service;
 
 use super::Io;
 
-/// What [`serve`](crate::serve) takes: tonic's [`Routes`] and [`Router`]. Closed, because their
-/// bounds are tonic's.
+/// The argument of [`serve`](crate::serve): tonic's [`Routes`] or its [`Router`]. Closed, because
+/// their bounds are tonic's.
 pub trait Routed: sealed::Sealed + Send + 'static {
     #[doc(hidden)]
     fn serve(

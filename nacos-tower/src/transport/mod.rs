@@ -1,10 +1,14 @@
 //! The border to transports: the traits by which connections to endpoints are made and used.
+#[cfg(feature = "http2")]
+mod http2;
 mod service;
 
 use std::{error::Error as StdError, fmt, future::Future};
 
 use http::{Request, Response};
 
+#[cfg(feature = "http2")]
+pub use self::http2::{Http2Body, Http2Connection, Http2Connector, Http2Error};
 pub use self::service::{ServiceConnection, ServiceFuture};
 use crate::endpoint::Endpoint;
 

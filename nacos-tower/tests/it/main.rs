@@ -2,6 +2,8 @@
 //! discovery from a Nacos server that does as well.
 mod discovery;
 mod endpoints;
+#[cfg(feature = "http2")]
+mod http2;
 mod lifetime;
 mod network;
 mod policy;

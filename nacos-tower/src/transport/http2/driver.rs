@@ -1,4 +1,4 @@
-//! What keeps a connection moving: one task, in which everything runs that hyper would spawn.
+//! The task of a connection, in which everything runs that hyper would spawn.
 use std::{future::Future, pin::pin};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -22,7 +22,7 @@ where
     }
 }
 
-/// What an [`Executor`] was given.
+/// The jobs that an [`Executor`] was given.
 pub(super) type Jobs = mpsc::UnboundedReceiver<BoxFuture<'static, ()>>;
 
 pub(super) fn executor() -> (Executor, Jobs) {

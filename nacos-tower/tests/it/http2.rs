@@ -1,0 +1,128 @@
+//! HTTP/2 connections to real sockets on loopback.
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version, header::USER_AGENT};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use nacos_core::Instance;
+use nacos_testkit::within;
+use nacos_tower::{Balance, ErrorKind, Http2Connection, Http2Connector};
+use tokio::{net::TcpListener, task::JoinSet};
+use tower::ServiceExt;
+
+use crate::network::{Set, service};
+
+type Calls = Balance<Http2Connection<Full<Bytes>>>;
+
+#[tokio::test]
+async fn requests_go_over_one_connection_with_the_authority_of_their_endpoint() {
+    within(LIMIT, async {
+        let server = Server::start().await;
+        let (_set, balance) = server.balance(Http2Connector::new());
+        for _ in 0..3 {
+            let answer = call(&balance, "/orders?a=1").await;
+            assert_eq!(answer, format!("1: http://{}/orders?a=1 hello", server.address));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn agent_is_the_requests_own_or_the_connectors() {
+    within(LIMIT, async {
+        let server = Server::start().await;
+        let (_set, balance) = server.balance(Http2Connector::new());
+        assert!(call(&balance, "/agent").await.starts_with("nacos-tower/"));
+        let connector = Http2Connector::new().user_agent(HeaderValue::from_static("orders/7"));
+        let (_set, balance) = server.balance(connector);
+        assert_eq!(call(&balance, "/agent").await, "orders/7");
+        let mut own = request("/agent");
+        own.headers_mut().insert(USER_AGENT, HeaderValue::from_static("own"));
+        assert_eq!(text(balance.oneshot(own).await.expect("answered")).await, "own");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn server_that_is_gone_costs_no_task_and_fails_calls_unsent() {
+    within(LIMIT, async {
+        let server = Server::start().await;
+        let (_set, balance) = server.balance(Http2Connector::new());
+        call(&balance, "/").await;
+        drop(server);
+        let error = loop {
+            match balance.clone().oneshot(request("/")).await {
+                // Under way when the socket was closed.
+                Err(error) if error.kind() == ErrorKind::Lost => {}
+                Err(error) => break error,
+                Ok(_) => panic!("nobody answers"),
+            }
+        };
+        assert!(error.is_unsent(), "{error}");
+    })
+    .await;
+}
+
+/// Answers over HTTP/2 alone. Dropping it closes its connections.
+struct Server {
+    address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let number = connections.len() + 1;
+                let answer = service_fn(move |request| answer(number, request));
+                connections.spawn(
+                    http2::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(socket), answer),
+                );
+            }
+        });
+        Self { address, _tasks: tasks }
+    }
+
+    fn balance(&self, connector: Http2Connector<Full<Bytes>>) -> (Set, Calls) {
+        let (set, services) = Set::new(service(&[]));
+        let instance = Instance::new(self.address.ip().to_string(), self.address.port());
+        set.publish_instances(vec![instance]);
+        (set, Balance::builder(connector).follow(services))
+    }
+}
+
+async fn answer(
+    connection: usize,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    assert_eq!(request.version(), Version::HTTP_2);
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.expect("whole").to_bytes();
+    let text = match head.uri.path() {
+        "/agent" => head.headers[USER_AGENT].to_str().expect("text").to_owned(),
+        _ => format!("{connection}: {} {}", head.uri, String::from_utf8_lossy(&body)),
+    };
+    Ok(Response::new(Full::from(text)))
+}
+
+async fn call(balance: &Calls, path: &str) -> String {
+    text(balance.clone().oneshot(request(path)).await.expect("answered")).await
+}
+
+fn request(path: &str) -> Request<Full<Bytes>> {
+    Request::post(path).body(Full::from("hello")).expect("valid")
+}
+
+async fn text<B: http_body::Body<Error: std::fmt::Debug>>(response: Response<B>) -> String {
+    let body = response.into_body().collect().await.expect("whole").to_bytes();
+    String::from_utf8(body.to_vec()).expect("text")
+}
+
+const LIMIT: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use axum::{
 use hyper_util::rt::TokioIo;
 use nacos_axum::{Lifecycle, LifecycleReport, Outcome, Shutdown, Step};
 use nacos_core::{Client, Error};
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -115,7 +115,7 @@ async fn whatever_is_stuck_is_cut_at_the_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_registration_is_an_error() {
-    let server = Server::start().await.expect("ports");
+    let server = server().await;
     server.answer_always("InstanceRequest", Some(403));
     let nacos = connect(&server).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -134,7 +134,7 @@ struct World {
 
 impl World {
     async fn start(routes: impl FnOnce(&mut Router)) -> Self {
-        let server = Server::start().await.expect("ports");
+        let server = server().await;
         let nacos = connect(&server).await;
         let (lifecycle, shutdown) = (Lifecycle::of(&nacos), Shutdown::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -199,6 +199,12 @@ fn upgrade(request: Request, alive: mpsc::Sender<()>) -> Response {
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "echo")];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// The Nacos of a test that has a time limit from here on.
+async fn server() -> Server {
+    TimeLimit::for_test();
+    Server::start().await.expect("ports")
 }
 
 async fn connect(server: &Server) -> Client {

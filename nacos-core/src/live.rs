@@ -170,6 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn values_in_between_are_skipped() {
+        TimeLimit::for_test();
         let (writer, mut reader) = live(0);
         writer.publish(1);
         writer.publish(2);
@@ -178,6 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn reader_ends_with_its_writer_and_keeps_the_last_value() {
+        TimeLimit::for_test();
         let (writer, mut reader) = live("last");
         drop(writer);
         assert_eq!(reader.changed().await, None);

@@ -106,6 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn value_is_kept_while_a_guard_claims_it() {
+        TimeLimit::for_test();
         let store = Store::new();
         let mut first = store.enter(&"orders", || 0);
         store.update(&"orders", |_| Some(1));
@@ -121,6 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn closing_ends_readers_old_and_new() {
+        TimeLimit::for_test();
         let store = Store::new();
         let mut old = store.enter(&"orders", || 0);
         store.close();

@@ -159,10 +159,13 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     #[tokio::test]
     async fn dropping_ends_the_task() {
+        TimeLimit::for_test();
         let (alive, ended) = oneshot::channel::<()>();
         let task = spawn(async move {
             let _alive = alive;
@@ -174,6 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn dropping_ends_what_runs_beside_once_it_waits() {
+        TimeLimit::for_test();
         let (alive, ended) = oneshot::channel::<()>();
         let (running, started) = oneshot::channel();
         let task = spawn_beside(async move {
@@ -188,6 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_runs_beside_returns_its_value_or_nothing_if_it_panics() {
+        TimeLimit::for_test();
         assert_eq!(spawn_beside(async { 7 }).await, Some(7));
         let panics = spawn_beside(async { assert!(thread::panicking(), "on purpose") });
         assert_eq!(panics.await, None);
@@ -195,6 +200,7 @@ mod tests {
 
     #[test]
     fn thread_ends_with_its_owner_and_needs_no_runtime() {
+        let _limit = TimeLimit::start();
         let (running, started) = std::sync::mpsc::channel();
         let (alive, ended) = std::sync::mpsc::channel::<()>();
         let task = spawn_on_thread("nacos-test", Span::none(), async move {

@@ -1,5 +1,6 @@
 //! A configuration whose documents a test writes itself: no server, no socket.
 use nacos_core::{ConfigKey, Document, DocumentState, LiveWriter, live};
+use nacos_testkit::{TimeLimit, within};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -14,8 +15,9 @@ pub(crate) struct Documents {
 
 impl Documents {
     /// Documents that are followed: each by its data id and first content; one that begins with `!`
-    /// is required.
+    /// is required. The test has a time limit from here on.
     pub(crate) fn new(documents: &[(&str, Option<&str>)]) -> (Self, Vec<Followed>) {
+        TimeLimit::for_test();
         let mut writers = Vec::new();
         let mut followed = Vec::new();
         for (data_id, content) in documents {
@@ -64,7 +66,7 @@ pub(crate) async fn status<T: DeserializeOwned + Send + Sync + 'static>(
     condition: impl FnMut(&Status) -> bool,
 ) -> Status {
     let mut status = config.status();
-    let status = nacos_testkit::within(LONG, status.wait_for(condition)).await;
+    let status = within(LONG, status.wait_for(condition)).await;
     (*status.expect("the engine lives")).clone()
 }
 

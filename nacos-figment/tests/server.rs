@@ -7,7 +7,7 @@ use nacos_core::{
     inspect::{Action, Tree},
 };
 use nacos_figment::{ErrorKind, Freshness, Hot, HotConfig, Import, NacosSource, Stage, Status};
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -29,7 +29,9 @@ struct Db {
     password: String,
 }
 
+/// Of a test that has a time limit from here on.
 async fn world() -> (Server, Client) {
+    TimeLimit::for_test();
     let server = Server::start().await.expect("ports are free");
     let client = Client::builder().server_addr(server.addr().to_string()).connect().await;
     (server, client.expect("the server runs"))

@@ -107,23 +107,23 @@ impl Server {
     /// to the next a token is wanted, or is not. A server that was built without
     /// [`credentials`](crate::Builder::credentials) has no user whom it could grant one.
     pub fn demand_login(&self, on: bool) {
-        self.shared.change(|state| state.guard.demands = Some(on));
+        self.shared.change(|state| state.authentication.demands = Some(on));
     }
 
     /// Lets the server have read its users, or not yet: until then a right login is refused, as
     /// Java does in the first seconds after its start (3.x: 403 "Access Denied"). Tokens stay good.
     pub fn load_users(&self, loaded: bool) {
-        self.shared.change(|state| state.guard.knows_nobody = !loaded);
+        self.shared.change(|state| state.authentication.knows_nobody = !loaded);
     }
 
     /// Lets the authentication plugin fail: logins and requests that need a user are answered 500.
     pub fn crash_authentication(&self, on: bool) {
-        self.shared.change(|state| state.guard.crashes = on);
+        self.shared.change(|state| state.authentication.crashes = on);
     }
 
     /// Takes this long for each login, which counts when it arrives. Other answers are not delayed.
     pub fn delay_logins(&self, delay: Duration) {
-        self.shared.change(|state| state.guard.slow = delay);
+        self.shared.change(|state| state.authentication.slow = delay);
     }
 
     /// Stops or resumes acknowledging connection setups. A connection without acknowledgement is

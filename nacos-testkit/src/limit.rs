@@ -39,7 +39,7 @@ pub async fn within<T>(limit: Duration, test: impl Future<Output = T>) -> T {
     value
 }
 
-/// Ends the process if it is not dropped within two minutes of real time, with the name of the
+/// Ends the process if it is not dropped within ten minutes of real time, with the name of the
 /// thread that started it, which is that of the test.
 ///
 /// For what blocks its thread, or spins: nothing inside the process can end that. All tests of the
@@ -56,26 +56,67 @@ pub struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// Begins the two minutes.
+    /// Begins the ten minutes.
     pub fn start() -> Self {
-        let (running, over) = channel::<()>();
         let name = thread::current().name().unwrap_or("a test").to_owned();
+        Self::new(REAL_LIMIT, move || {
+            // Not through the harness, which keeps what a test prints until it is over.
+            let _ = writeln!(stderr(), "{name} hangs: not over after {REAL_LIMIT:?}");
+            std::process::abort();
+        })
+    }
+
+    /// Begins the ten minutes of the test that runs on the ambient runtime: they are over when
+    /// that runtime ends, which is one of its own with `#[tokio::test]`.
+    ///
+    /// For the function that starts what a test needs, so that every test has a limit and none
+    /// has to hold it. Where it is called again, the first ten go on. A thread that blocks while
+    /// the runtime ends is not seen.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```
+    /// # use nacos_testkit::{Server, TimeLimit};
+    /// async fn server() -> Server {
+    ///     TimeLimit::for_test();
+    ///     Server::start().await.expect("free ports")
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(server());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn for_test() {
+        Self::start().until_runtime_ends();
+    }
+
+    fn until_runtime_ends(self) {
+        tasks::spawn_until_runtime_ends(async move {
+            let _limit = self;
+            std::future::pending().await
+        });
+    }
+
+    fn new(limit: Duration, late: impl FnOnce() + Send + 'static) -> Self {
+        let (running, over) = channel::<()>();
         tasks::spawn_thread(move || {
-            if over.recv_timeout(REAL_LIMIT) == Err(RecvTimeoutError::Timeout) {
-                // Not through the harness, which keeps what a test prints until it is over.
-                let _ = writeln!(stderr(), "{name} hangs: not over after {REAL_LIMIT:?}");
-                std::process::abort();
+            if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                late();
             }
         });
         Self { _running: running }
     }
 }
 
-/// Far more than any test takes, on the slowest machine.
-const REAL_LIMIT: Duration = Duration::from_secs(120);
+/// Far more than any test takes, on the slowest and busiest machine.
+const REAL_LIMIT: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::TryRecvError;
+
+    use tokio::runtime::Builder;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -85,8 +126,32 @@ mod tests {
     }
 
     #[test]
-    fn limit_that_is_dropped_ends_nothing() {
-        let limit = TimeLimit::start();
-        drop(limit);
+    fn limit_that_is_held_too_long_is_noticed() {
+        let (late, seen) = channel();
+        let _limit = TimeLimit::new(Duration::ZERO, move || late.send(()).expect("waited for"));
+        assert_eq!(seen.recv_timeout(PATIENCE), Ok(()));
     }
+
+    #[test]
+    fn limit_that_is_dropped_ends_nothing() {
+        let (late, seen) = channel();
+        drop(TimeLimit::new(REAL_LIMIT, move || late.send(()).expect("waited for")));
+        assert_eq!(seen.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn limit_of_a_test_holds_until_its_runtime_ends() {
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let (late, seen) = channel();
+        runtime.block_on(async move {
+            TimeLimit::new(REAL_LIMIT, move || late.send(()).expect("waited for"))
+                .until_runtime_ends();
+            tokio::task::yield_now().await;
+        });
+        assert_eq!(seen.try_recv(), Err(TryRecvError::Empty), "it goes on");
+        drop(runtime);
+        assert_eq!(seen.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(60);
 }

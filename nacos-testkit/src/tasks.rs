@@ -24,6 +24,11 @@ impl Drop for Task {
     }
 }
 
+/// Spawns a task whose owner is the ambient runtime: it ends with that.
+pub(crate) fn spawn_until_runtime_ends(future: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(future);
+}
+
 /// Starts a thread beside the runtime, which may not run at all. It ends by itself.
 pub(crate) fn spawn_thread(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(work);

@@ -83,7 +83,7 @@ async fn without_users_r_nacos_grants_any_login_and_java_none() {
         (Behaviour::Nacos3_3, V3, 403),
     ] {
         let builder = Server::builder().behaviour(behaviour).authentication(false);
-        let server = builder.start().await.expect("free ports");
+        let server = client::start(builder).await;
         let login = http(server.addr(), "POST", path, "username=ann&password=p").await;
         let (answered, body) = login.expect("answered");
         assert_eq!(answered, status, "{behaviour:?}");
@@ -118,7 +118,7 @@ async fn authentication_is_switched_at_run_time() {
         server.demand_login(demanded);
         assert_eq!(code(&client, "").await == 403, demanded);
     }
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     server.demand_login(true);
     assert_eq!(code(&client, "").await, 403);
@@ -153,7 +153,7 @@ async fn slow_login_delays_nothing_else() {
 #[tokio::test]
 async fn user_may_log_in_where_nobody_has_to() {
     let builder = Server::builder().credentials("nacos", "secret").authentication(false);
-    let server = builder.start().await.expect("free ports");
+    let server = client::start(builder).await;
     let login = http(server.addr(), "POST", V3, "username=nacos&password=secret").await;
     assert_eq!(login.expect("answered").0, 200);
     let wrong = http(server.addr(), "POST", V3, "username=nacos&password=guess").await;
@@ -165,7 +165,7 @@ async fn user_may_log_in_where_nobody_has_to() {
 #[tokio::test]
 async fn newest_server_demands_a_login_at_its_own_path_unless_told_otherwise() {
     let builder = Server::builder().behaviour(Behaviour::Nacos3_3);
-    let server = builder.start().await.expect("free ports");
+    let server = client::start(builder).await;
     let client = Client::set_up(&server).await;
     assert_eq!(code(&client, "").await, 403);
     let form = "username=nacos&password=nacos";
@@ -177,19 +177,19 @@ async fn newest_server_demands_a_login_at_its_own_path_unless_told_otherwise() {
         assert_eq!(http(server.addr(), "POST", path, form).await.expect("answered").0, 404);
     }
     let builder = Server::builder().authentication(true);
-    let older = builder.start().await.expect("free ports");
+    let older = client::start(builder).await;
     assert_eq!(code(&Client::set_up(&older).await, "").await, 403);
 }
 
 #[tokio::test(start_paused = true)]
 async fn token_is_good_until_its_time_is_over() {
-    let server = Server::builder()
-        .credentials("nacos", "secret")
-        .token_ttl(Duration::from_secs(20))
-        .probe_silence(false)
-        .start()
-        .await
-        .expect("free ports");
+    let server = client::start(
+        Server::builder()
+            .credentials("nacos", "secret")
+            .token_ttl(Duration::from_secs(20))
+            .probe_silence(false),
+    )
+    .await;
     let client = Client::set_up(&server).await;
     let token = client::log_in(&server).await;
     assert_eq!(code(&client, &token).await, 300);
@@ -256,7 +256,7 @@ const V3: &str = "/nacos/v3/auth/user/login";
 
 async fn guarded(behaviour: Behaviour) -> Server {
     let builder = Server::builder().behaviour(behaviour).credentials("nacos", "secret");
-    builder.start().await.expect("free ports")
+    client::start(builder).await
 }
 
 async fn code(client: &Client, token: &str) -> i64 {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use client::{Client, Down, Failure, envelope, frame, http};
-use nacos_testkit::{Behaviour, Server};
+use nacos_testkit::Behaviour;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +18,7 @@ const ALL: [Behaviour; 3] = [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour
 #[tokio::test]
 async fn truncated_json_is_refused_by_the_code_of_the_server() {
     for (behaviour, code) in ALL.into_iter().zip([502, 502, 500]) {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         let body = r#"{"dataId":"d","gro"#.to_owned();
         let answer = client.call_with("ConfigQueryRequest", &HashMap::new(), body).await;
@@ -33,7 +33,7 @@ async fn truncated_json_is_refused_by_the_code_of_the_server() {
 #[tokio::test]
 async fn missing_field_is_a_default_to_java_and_an_error_to_r_nacos() {
     for (behaviour, expected) in ALL.into_iter().zip([300, 300, 500]) {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         let without_tenant = json!({ "dataId": "d", "group": "g" });
         let answer = client.call("ConfigQueryRequest", &without_tenant).await;
@@ -44,7 +44,7 @@ async fn missing_field_is_a_default_to_java_and_an_error_to_r_nacos() {
 #[tokio::test]
 async fn explicit_null_is_zero_to_java_and_an_error_to_r_nacos() {
     for behaviour in ALL {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         let mut instance = client::instance(8080);
         instance["weight"] = Value::Null;
@@ -61,7 +61,7 @@ async fn explicit_null_is_zero_to_java_and_an_error_to_r_nacos() {
 
 #[tokio::test]
 async fn json_of_another_shape_is_refused() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     for body in ["", "null", "[]", "42", "\"text\"", r#"{"dataId":{}}"#, r#"{"dataId":["d"]}"#] {
         let answer = client.call_with("ConfigQueryRequest", &HashMap::new(), body.to_owned()).await;
@@ -76,7 +76,7 @@ async fn unknown_type_is_not_found_even_without_a_connection() {
         "RequestHandler Not Found",
         "FutureRequest RequestHandler Not Found",
     ]) {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::connect(server.grpc_addr()).await.expect("the server listens");
         let (_, body) = client.call("FutureRequest", &json!({})).await.expect("answered");
         assert_eq!((&body["errorCode"], &body["message"]), (&json!(302), &json!(text)));
@@ -85,7 +85,7 @@ async fn unknown_type_is_not_found_even_without_a_connection() {
 
 #[tokio::test]
 async fn bytes_that_are_no_envelope_end_in_a_status() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     for body in [
         frame(&[0xff; 20]),
@@ -104,7 +104,7 @@ async fn bytes_that_are_no_envelope_end_in_a_status() {
 #[tokio::test]
 async fn announced_length_is_refused_before_it_is_read() {
     for (behaviour, expected) in [(Behaviour::Nacos2_3, 8), (Behaviour::Nacos3_0, 0)] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         let answer = client.call_raw(Bytes::from_static(&[0, 0xff, 0xff, 0xff, 0xff])).await;
         match answer {
@@ -121,7 +121,7 @@ async fn announced_length_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn unknown_method_is_unimplemented() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     let body = http_body_util::BodyExt::boxed_unsync(http_body_util::Full::new(frame(b"")));
     let response = client.post("/grpc.health.v1.Health/Check", body).await.expect("answered");
@@ -131,7 +131,7 @@ async fn unknown_method_is_unimplemented() {
 #[tokio::test]
 async fn nonsense_on_the_stream_is_dropped_and_the_stream_survives() {
     for behaviour in ALL {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let mut client = Client::set_up(&server).await;
         client.send("ConfigPublishRequest", &json!({ "dataId": "d" }));
         client.send("NoSuchResponse", &json!({ "requestId": "77777", "resultCode": 200 }));
@@ -147,7 +147,7 @@ async fn nonsense_on_the_stream_is_dropped_and_the_stream_survives() {
 
 #[tokio::test]
 async fn broken_frame_on_the_stream_ends_the_stream() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = Client::set_up(&server).await;
     client.send_raw(Bytes::from_static(&[1, 0, 0, 0, 0]));
     assert!(matches!(client.next().await, Down::End(_)));
@@ -156,7 +156,7 @@ async fn broken_frame_on_the_stream_ends_the_stream() {
 
 #[tokio::test]
 async fn another_protocol_on_the_grpc_port_is_hung_up_on() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut socket = TcpStream::connect(server.grpc_addr()).await.expect("the server listens");
     socket.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
     let mut answer = Vec::new();
@@ -168,7 +168,7 @@ async fn another_protocol_on_the_grpc_port_is_hung_up_on() {
 #[tokio::test]
 async fn nonsense_over_http_is_answered() {
     for behaviour in ALL {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         for (method, path, form) in [
             ("GET", "/", ""),
             ("BREW", "/nacos/v1/cs/configs", "dataId=%zz&&&=&group"),
@@ -189,7 +189,7 @@ async fn nonsense_over_http_is_answered() {
 async fn no_mutation_of_a_request_ends_the_server() {
     let mut random = fastrand::Rng::with_seed(7);
     for behaviour in ALL {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         for round in 0..600 {
             let (message_type, body) = sample(round);

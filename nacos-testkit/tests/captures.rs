@@ -127,13 +127,8 @@ struct Replay {
 
 impl Replay {
     async fn begin(behaviour: Behaviour) -> Self {
-        let server = Server::builder()
-            .behaviour(behaviour)
-            .credentials("nacos", "nacos")
-            .observed_timing()
-            .start()
-            .await
-            .expect("there are free ports");
+        let builder = Server::builder().behaviour(behaviour).credentials("nacos", "nacos");
+        let server = client::start(builder.observed_timing()).await;
         let login = http(
             server.addr(),
             "POST",

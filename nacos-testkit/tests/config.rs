@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 #[tokio::test]
 async fn both_spellings_of_the_default_namespace_name_one_document() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     server.publish("public", "g", "d", "a");
     assert_eq!(server.document("", "g", "d"), server.document("public", "g", "d"));
     assert_eq!(server.document("", "g", "d").expect("it is there").content_type, "text");
@@ -25,7 +25,7 @@ async fn both_spellings_of_the_default_namespace_name_one_document() {
 #[tokio::test(start_paused = true)]
 async fn java_notices_after_its_answer_and_r_nacos_before() {
     for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let mut client = Client::set_up(&server).await;
         let publisher = Client::set_up(&server).await;
         listen(&client, "").await;
@@ -46,7 +46,7 @@ async fn java_notices_after_its_answer_and_r_nacos_before() {
 #[tokio::test]
 async fn r_nacos_forgets_who_listens_along_with_the_configuration() {
     for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let mut client = Client::set_up(&server).await;
         server.publish("", "g", "d", "a");
         listen(&client, "").await;
@@ -59,7 +59,7 @@ async fn r_nacos_forgets_who_listens_along_with_the_configuration() {
 
 #[tokio::test]
 async fn prompt_server_lets_you_read_what_you_wrote() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     let publish = json!({ "dataId": "d", "group": "g", "tenant": "", "content": "a" });
     client.call("ConfigPublishRequest", &publish).await.expect("answered");
@@ -68,12 +68,12 @@ async fn prompt_server_lets_you_read_what_you_wrote() {
 
 #[tokio::test(start_paused = true)]
 async fn dump_delay_shows_old_content_and_notices_follow_it() {
-    let server = Server::builder()
-        .config_dump_delay(Duration::from_secs(1))
-        .config_notice_delay(Duration::from_secs(2))
-        .start()
-        .await
-        .expect("free ports");
+    let server = client::start(
+        Server::builder()
+            .config_dump_delay(Duration::from_secs(1))
+            .config_notice_delay(Duration::from_secs(2)),
+    )
+    .await;
     let mut client = Client::set_up(&server).await;
     listen(&client, "").await;
     let begun = Instant::now();
@@ -86,7 +86,7 @@ async fn dump_delay_shows_old_content_and_notices_follow_it() {
 
 #[tokio::test]
 async fn listen_with_the_right_digest_reports_nothing() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     server.publish("", "g", "d", "k=v");
     assert_eq!(listen(&client, "5a8a83c40ada249c61f6b20210c9448c").await, json!([]));
@@ -97,8 +97,7 @@ async fn listen_with_the_right_digest_reports_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn beta_version_is_shown_to_its_addresses_only() {
-    let server =
-        Server::builder().behaviour(Behaviour::Nacos2_3).start().await.expect("free ports");
+    let server = client::server_like(Behaviour::Nacos2_3).await;
     let mut client = Client::set_up(&server).await;
     server.publish("", "g", "d", "formal");
     listen(&client, "").await;
@@ -116,7 +115,7 @@ async fn beta_version_is_shown_to_its_addresses_only() {
 
 #[tokio::test]
 async fn fuzzy_watch_that_goes_on_is_told_the_difference() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = Client::set_up(&server).await;
     server.publish("", "g", "app-1", "a");
     server.publish("", "g", "other", "a");
@@ -140,7 +139,7 @@ async fn fuzzy_watch_that_goes_on_is_told_the_difference() {
 #[tokio::test]
 async fn another_client_works_over_http() {
     for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let addr = server.addr();
         let path = "/nacos/v1/cs/configs";
         let form = "dataId=d&group=g&content=a%3A+1%0A&type=yaml";

@@ -1,6 +1,6 @@
 //! The shortest whole story: a server, somebody who uses it, and a look at what came of it.
 
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -8,6 +8,7 @@ use tokio::{
 
 #[tokio::test]
 async fn published_document_is_read_by_anybody_who_speaks_http() -> std::io::Result<()> {
+    TimeLimit::for_test();
     let server = Server::start().await?;
     server.publish_typed("", "DEFAULT_GROUP", "orders.yaml", "limit: 7", "yaml");
 

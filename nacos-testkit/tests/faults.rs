@@ -16,7 +16,7 @@ async fn planned_refusal_is_typed_in_java_and_general_in_r_nacos() {
         (Behaviour::Nacos3_0, "ConfigPublishResponse"),
         (Behaviour::RNacos, "ErrorResponse"),
     ] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         server.answer_next("ConfigPublishRequest", 503);
         let answer = client.call("ConfigPublishRequest", &publish("a")).await.expect("answered");
@@ -29,7 +29,7 @@ async fn planned_refusal_is_typed_in_java_and_general_in_r_nacos() {
 #[tokio::test]
 async fn planned_unregistered_is_an_error_response_everywhere() {
     for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         server.answer_next("HealthCheckRequest", 301);
         let answer = client.call("HealthCheckRequest", &json!({})).await.expect("answered");
@@ -40,7 +40,7 @@ async fn planned_unregistered_is_an_error_response_everywhere() {
 
 #[tokio::test]
 async fn planned_answers_queue_up_before_the_standing_one() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     server.answer_always("ConfigQueryRequest", Some(403));
     server.answer_next("ConfigQueryRequest", 503);
@@ -52,7 +52,7 @@ async fn planned_answers_queue_up_before_the_standing_one() {
 
 #[tokio::test(start_paused = true)]
 async fn raw_answers_are_what_they_say() {
-    let server = Server::builder().probe_silence(false).start().await.expect("free ports");
+    let server = client::start(Server::builder().probe_silence(false)).await;
     let client = Client::set_up(&server).await;
     let message = |body: &str| RawAnswer::Message {
         message_type: "FutureResponse".to_owned(),
@@ -82,7 +82,7 @@ async fn raw_answers_are_what_they_say() {
 
 #[tokio::test(start_paused = true)]
 async fn dropped_push_never_comes() {
-    let server = Server::builder().probe_silence(false).start().await.expect("free ports");
+    let server = client::start(Server::builder().probe_silence(false)).await;
     let mut client = listening(&server).await;
     server.next_push(PushFault::Drop);
     server.publish("", "g", "d", "a");
@@ -94,7 +94,7 @@ async fn dropped_push_never_comes() {
 
 #[tokio::test]
 async fn duplicated_push_comes_twice_with_one_id() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = listening(&server).await;
     server.next_push(PushFault::Duplicate);
     server.publish("", "g", "d", "a");
@@ -106,7 +106,7 @@ async fn duplicated_push_comes_twice_with_one_id() {
 
 #[tokio::test]
 async fn reordered_push_is_overtaken_by_the_next() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = listening(&server).await;
     server.next_push(PushFault::Reorder);
     server.push_raw("FirstRequest", json!({}));
@@ -117,7 +117,7 @@ async fn reordered_push_is_overtaken_by_the_next() {
 
 #[tokio::test]
 async fn raw_push_reaches_every_connection_and_its_acks_are_counted() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut clients = [Client::set_up(&server).await, Client::set_up(&server).await];
     server.push_raw("FutureRequest", json!({ "hint": 1 }));
     assert_eq!(server.unacknowledged_pushes(), 2);
@@ -131,7 +131,7 @@ async fn raw_push_reaches_every_connection_and_its_acks_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn unacknowledged_notice_is_repeated_by_java() {
-    let server = Server::builder().probe_silence(false).start().await.expect("free ports");
+    let server = client::start(Server::builder().probe_silence(false)).await;
     let mut client = listening(&server).await;
     server.publish("", "g", "d", "a");
     let (_, first) = client.next().await.push();
@@ -143,7 +143,7 @@ async fn unacknowledged_notice_is_repeated_by_java() {
 
 #[tokio::test(start_paused = true)]
 async fn connection_that_never_acknowledges_is_given_up_by_java() {
-    let server = Server::builder().probe_silence(false).start().await.expect("free ports");
+    let server = client::start(Server::builder().probe_silence(false)).await;
     let mut client = listening(&server).await;
     server.publish("", "g", "d", "a");
     for _ in 0..50 {
@@ -154,12 +154,8 @@ async fn connection_that_never_acknowledges_is_given_up_by_java() {
 
 #[tokio::test(start_paused = true)]
 async fn unacknowledged_notice_is_not_repeated_by_r_nacos() {
-    let server = Server::builder()
-        .behaviour(Behaviour::RNacos)
-        .probe_silence(false)
-        .start()
-        .await
-        .expect("free ports");
+    let server =
+        client::start(Server::builder().behaviour(Behaviour::RNacos).probe_silence(false)).await;
     let mut client = listening(&server).await;
     server.publish("", "g", "d", "a");
     client.next().await.push();
@@ -169,7 +165,7 @@ async fn unacknowledged_notice_is_not_repeated_by_r_nacos() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_service_push_is_repeated_with_what_is_true_then() {
-    let server = Server::builder().probe_silence(false).start().await.expect("free ports");
+    let server = client::start(Server::builder().probe_silence(false)).await;
     let mut client = Client::set_up(&server).await;
     let subscription =
         json!({ "namespace": "public", "serviceName": "s", "groupName": "g", "subscribe": true });
@@ -185,7 +181,7 @@ async fn refused_service_push_is_repeated_with_what_is_true_then() {
 
 #[tokio::test(start_paused = true)]
 async fn withheld_setup_ack_leaves_the_connection_registered() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     server.withhold_setup_ack(true);
     let mut client = Client::connect(server.grpc_addr()).await.expect("the server listens");
     client.open().await;
@@ -196,7 +192,7 @@ async fn withheld_setup_ack_leaves_the_connection_registered() {
 
 #[tokio::test]
 async fn reset_names_the_main_port_of_its_target() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = Client::set_up(&server).await;
     server.reset_connections(Some("10.0.0.2:8848".parse().expect("an address")));
     let (message_type, body) = client.next_acknowledged().await;

@@ -189,7 +189,7 @@ async fn client_of_3_reads_and_lists_and_publishes_no_document_over_http() {
 #[tokio::test]
 async fn operators_of_3_log_in_though_clients_need_not() {
     let builder = Server::builder().credentials("nacos", "secret").authentication(false);
-    let server = builder.start().await.expect("free ports");
+    let server = client::start(builder).await;
     let path = "/nacos/v3/admin/cs/config?dataId=d&groupName=g";
     assert_eq!(http(server.addr(), "POST", path, "content=x").await.expect("answered").0, 403);
     let path = format!("{path}&accessToken={}", server.issue_token());
@@ -209,5 +209,5 @@ async fn open(behaviour: Behaviour) -> (Server, Client) {
 
 async fn started(behaviour: Behaviour) -> Server {
     let builder = Server::builder().behaviour(behaviour).authentication(false);
-    builder.start().await.expect("free ports")
+    client::start(builder).await
 }

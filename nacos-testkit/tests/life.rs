@@ -16,21 +16,21 @@ use tokio::{
 async fn server_may_be_shared_between_threads() {
     fn assert_send_sync<T: Send + Sync>(_: &T) {}
     fn assert_send<T: Future + Send>(_: T) {}
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     assert_send_sync(&server);
     assert_send(server.until(|_| true));
 }
 
 #[tokio::test]
 async fn grpc_port_is_1000_above_the_main_port() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     assert_eq!(server.grpc_addr().port(), server.addr().port() + 1000);
     assert_eq!(server.addr().to_string(), format!("127.0.0.1:{}", server.addr().port()));
 }
 
 #[tokio::test]
 async fn dropped_server_closes_its_ports_and_connections() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let (main, grpc) = (server.addr(), server.grpc_addr());
     let mut client = Client::set_up(&server).await;
     drop(server);
@@ -41,7 +41,7 @@ async fn dropped_server_closes_its_ports_and_connections() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_runs_on_a_runtime_with_threads_too() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     let (message_type, _) = client.call("HealthCheckRequest", &json!({})).await.expect("answered");
     assert_eq!(message_type, "HealthCheckResponse");
@@ -49,7 +49,7 @@ async fn server_runs_on_a_runtime_with_threads_too() {
 
 #[tokio::test]
 async fn dropped_connections_lose_what_lives_in_them_at_once() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     client.call("InstanceRequest", &registration(8080)).await.expect("answered");
     client.call("SubscribeServiceRequest", &subscription()).await.expect("answered");
@@ -69,7 +69,7 @@ async fn dropped_connections_lose_what_lives_in_them_at_once() {
 
 #[tokio::test]
 async fn closed_transport_takes_its_instances_along() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     client.call("InstanceRequest", &registration(8080)).await.expect("answered");
     drop(client);
@@ -79,7 +79,7 @@ async fn closed_transport_takes_its_instances_along() {
 
 #[tokio::test]
 async fn stopped_server_refuses_connections_until_it_resumes_on_its_ports() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let addr = server.addr();
     server.publish("", "g", "d", "a");
     server.stop().await;
@@ -94,8 +94,7 @@ async fn stopped_server_refuses_connections_until_it_resumes_on_its_ports() {
 
 #[tokio::test]
 async fn restart_keeps_documents_and_forgets_connections_and_tokens() {
-    let server =
-        Server::builder().credentials("nacos", "secret").start().await.expect("free ports");
+    let server = client::start(Server::builder().credentials("nacos", "secret")).await;
     server.publish("", "g", "d", "a");
     let client = Client::set_up(&server).await;
     let token = client::log_in(&server).await;
@@ -113,7 +112,7 @@ async fn restart_keeps_documents_and_forgets_connections_and_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn black_hole_answers_nothing_and_closes_nothing_until_it_heals() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     server.black_hole(true);
     let body = json!({});
@@ -127,7 +126,7 @@ async fn black_hole_answers_nothing_and_closes_nothing_until_it_heals() {
 
 #[tokio::test(start_paused = true)]
 async fn black_hole_swallows_new_connections_too() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     server.black_hole(true);
     let client = Client::connect(server.grpc_addr()).await.expect("the port is open");
     let body = json!({});
@@ -139,7 +138,7 @@ async fn black_hole_swallows_new_connections_too() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_are_delayed_by_what_was_asked_for() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     server.delay(Duration::from_secs(2));
     let begun = Instant::now();
@@ -150,7 +149,7 @@ async fn answers_are_delayed_by_what_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn delay_taken_back_frees_answers_that_wait() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     server.delay(Duration::from_secs(3600));
     let body = json!({});
@@ -163,7 +162,7 @@ async fn delay_taken_back_frees_answers_that_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn paused_clock_does_not_run_ahead_of_the_sockets() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     let begun = Instant::now();
     for _ in 0..200 {
@@ -177,7 +176,7 @@ async fn paused_clock_does_not_run_ahead_of_the_sockets() {
 
 #[tokio::test(start_paused = true)]
 async fn silent_java_connection_is_probed_after_20_s_and_closed_5_s_later() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = Client::set_up(&server).await;
     client.call("InstanceRequest", &registration(8080)).await.expect("answered");
     let silent_since = Instant::now();
@@ -212,7 +211,7 @@ async fn silent_r_nacos_connection_is_probed_after_15_s_and_unregistered_later()
 #[tokio::test(start_paused = true)]
 async fn probed_connection_that_answers_stays() {
     for behaviour in [Behaviour::Nacos3_0, Behaviour::RNacos] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let mut client = Client::set_up(&server).await;
         for _ in 0..3 {
             let (message_type, _) = client.next_acknowledged().await;
@@ -225,7 +224,7 @@ async fn probed_connection_that_answers_stays() {
 
 #[tokio::test]
 async fn ended_stream_leaves_a_java_connection_registered_but_deaf() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = Client::set_up(&server).await;
     client.call("InstanceRequest", &registration(8080)).await.expect("answered");
     client.finish_stream();
@@ -237,7 +236,7 @@ async fn ended_stream_leaves_a_java_connection_registered_but_deaf() {
 
 #[tokio::test]
 async fn ended_stream_ends_the_connection_where_it_should() {
-    let friendly = Server::builder().forget_on_stream_end(true).start().await.expect("free ports");
+    let friendly = client::start(Server::builder().forget_on_stream_end(true)).await;
     for server in [friendly, r_nacos().await] {
         let mut client = Client::set_up(&server).await;
         client.call("InstanceRequest", &registration(8080)).await.expect("answered");
@@ -249,7 +248,7 @@ async fn ended_stream_ends_the_connection_where_it_should() {
 
 #[tokio::test]
 async fn setup_without_labels_never_registers_a_java_connection() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = Client::connect(server.grpc_addr()).await.expect("the server listens");
     client.open().await;
     client.send("ConnectionSetupRequest", &json!({ "labels": null, "abilityTable": {} }));
@@ -260,7 +259,7 @@ async fn setup_without_labels_never_registers_a_java_connection() {
 }
 
 async fn r_nacos() -> Server {
-    Server::builder().behaviour(Behaviour::RNacos).start().await.expect("free ports")
+    client::server_like(Behaviour::RNacos).await
 }
 
 fn registration(port: u16) -> serde_json::Value {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 #[tokio::test]
 async fn registrations_of_another_client_are_pushed() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = subscribed(&server).await;
     server.register("", "g", "s", Instance::new("10.0.0.1", 80));
     assert_eq!(ports(&client.next_acknowledged().await.1["serviceInfo"]), [80]);
@@ -26,7 +26,7 @@ async fn registrations_of_another_client_are_pushed() {
 #[tokio::test]
 async fn forgotten_instances_are_gone_while_their_connection_stays() {
     for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let client = Client::set_up(&server).await;
         let instance = json!({"ip": "10.0.0.1", "port": 80, "weight": 1.0, "healthy": true,
                               "enabled": true, "ephemeral": true, "clusterName": "DEFAULT"});
@@ -46,11 +46,8 @@ async fn forgotten_instances_are_gone_while_their_connection_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn changes_within_the_push_delay_are_one_push() {
-    let server = Server::builder()
-        .naming_push_delay(Duration::from_millis(500))
-        .start()
-        .await
-        .expect("free ports");
+    let server =
+        client::start(Server::builder().naming_push_delay(Duration::from_millis(500))).await;
     let mut client = Client::set_up(&server).await;
     let begun = Instant::now();
     client.call("SubscribeServiceRequest", &subscription()).await.expect("answered");
@@ -65,7 +62,7 @@ async fn changes_within_the_push_delay_are_one_push() {
 
 #[tokio::test]
 async fn instances_are_listed_in_order_with_everything_held() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     server.register("", "g", "s", Instance::new("10.0.0.2", 80));
     server.register("", "g", "s", Instance { enabled: false, ..Instance::new("10.0.0.1", 81) });
     server.register("", "g", "s", Instance { healthy: false, ..Instance::new("10.0.0.1", 80) });
@@ -77,7 +74,7 @@ async fn instances_are_listed_in_order_with_everything_held() {
 
 #[tokio::test]
 async fn equal_publications_of_two_connections_are_one_host() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let clients = [Client::set_up(&server).await, Client::set_up(&server).await];
     for client in &clients {
         register(client, client::instance(8080)).await;
@@ -92,7 +89,7 @@ async fn equal_publications_of_two_connections_are_one_host() {
 
 #[tokio::test]
 async fn new_connection_takes_an_r_nacos_instance_over() {
-    let server = Server::builder().behaviour(Behaviour::RNacos).start().await.expect("free ports");
+    let server = client::server_like(Behaviour::RNacos).await;
     let old = Client::set_up(&server).await;
     register(&old, client::instance(8080)).await;
     let new = Client::set_up(&server).await;
@@ -106,7 +103,7 @@ async fn new_connection_takes_an_r_nacos_instance_over() {
 
 #[tokio::test]
 async fn r_nacos_takes_the_default_weight_for_no_weight() {
-    let server = Server::builder().behaviour(Behaviour::RNacos).start().await.expect("free ports");
+    let server = client::server_like(Behaviour::RNacos).await;
     let client = Client::set_up(&server).await;
     let mut instance = client::instance(8080);
     instance["weight"] = json!(5.0);
@@ -118,7 +115,7 @@ async fn r_nacos_takes_the_default_weight_for_no_weight() {
 
 #[tokio::test]
 async fn operators_edit_outlives_registrations() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     register(&client, client::instance(8080)).await;
     server.edit("", "g", "s", Instance { weight: 7.0, ..Instance::new("10.0.0.1", 8080) });
@@ -131,7 +128,7 @@ async fn operators_edit_outlives_registrations() {
 
 #[tokio::test]
 async fn protection_shows_everything_as_healthy() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     server.register("", "g", "s", Instance::new("10.0.0.1", 80));
     server.register("", "g", "s", Instance { healthy: false, ..Instance::new("10.0.0.1", 81) });
@@ -146,7 +143,7 @@ async fn protection_shows_everything_as_healthy() {
 
 #[tokio::test]
 async fn r_nacos_shows_unhealthy_instances_only_when_there_are_no_others() {
-    let server = Server::builder().behaviour(Behaviour::RNacos).start().await.expect("free ports");
+    let server = client::server_like(Behaviour::RNacos).await;
     let client = Client::set_up(&server).await;
     server.register("", "g", "s", Instance { healthy: false, ..Instance::new("10.0.0.1", 81) });
     let info = query(&client).await;
@@ -158,7 +155,7 @@ async fn r_nacos_shows_unhealthy_instances_only_when_there_are_no_others() {
 
 #[tokio::test]
 async fn persistent_instance_outlives_its_connection_and_the_server() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     let request = client::instance_request("registerInstance", &client::instance(8080));
     client.call("PersistentInstanceRequest", &request).await.expect("answered");
@@ -175,7 +172,7 @@ async fn persistent_instance_outlives_its_connection_and_the_server() {
 
 #[tokio::test]
 async fn connection_without_the_naming_label_has_no_part_in_naming() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let mut client = Client::connect(server.grpc_addr()).await.expect("the server listens");
     client.open().await;
     let mut setup = client::setup();
@@ -192,7 +189,7 @@ async fn connection_without_the_naming_label_has_no_part_in_naming() {
 
 #[tokio::test(start_paused = true)]
 async fn emptied_service_is_listed_for_a_minute() {
-    let server = Server::builder().probe_silence(false).start().await.expect("free ports");
+    let server = client::start(Server::builder().probe_silence(false)).await;
     let client = Client::set_up(&server).await;
     server.register("", "g", "s", Instance::new("10.0.0.1", 80));
     server.deregister("", "g", "s", &Instance::new("10.0.0.1", 80));
@@ -206,7 +203,7 @@ async fn emptied_service_is_listed_for_a_minute() {
 
 #[tokio::test]
 async fn services_are_listed_page_by_page() {
-    let server = Server::start().await.expect("free ports");
+    let server = client::server().await;
     let client = Client::set_up(&server).await;
     for name in ["a", "b", "c"] {
         server.register("", "g", name, Instance::new("10.0.0.1", 80));
@@ -219,7 +216,7 @@ async fn services_are_listed_page_by_page() {
 #[tokio::test]
 async fn another_client_registers_over_http() {
     for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos3_0, Behaviour::RNacos] {
-        let server = Server::builder().behaviour(behaviour).start().await.expect("free ports");
+        let server = client::server_like(behaviour).await;
         let addr = server.addr();
         let form = "serviceName=g%40%40s&ip=10.0.0.1&port=80&weight=3&metadata=%7B%22k%22%3A1%7D";
         let path = "/nacos/v1/ns/instance";

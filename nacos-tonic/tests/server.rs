@@ -17,7 +17,7 @@ use nacos_core::{
     Client, Error,
     lifecycle::{Lifecycle, LifecycleReport, Outcome, Shutdown, Step},
 };
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc},
@@ -62,7 +62,7 @@ async fn call_under_way_ends_and_stuck_one_is_cut() {
     assert_eq!(world.arrived.recv().await, None, "no handler is left");
 }
 
-/// A Nacos, and a service that it knows.
+/// A Nacos, and a service that it knows, in a test that has a time limit.
 struct World {
     server: Server,
     address: SocketAddr,
@@ -74,6 +74,7 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        TimeLimit::for_test();
         let server = Server::start().await.expect("ports");
         let builder = Client::builder().server_addr(server.addr().to_string());
         let nacos = builder.connect().await.expect("connects");

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
-use nacos_testkit::Behaviour;
+use nacos_testkit::{Behaviour, TimeLimit};
 use servers::{Given, Product};
 use tokio::{
     task::{LocalSet, spawn_local},
@@ -30,6 +30,7 @@ pub(crate) struct Observed {
 
 /// One check after the other: on a paused clock, time is free.
 pub(crate) async fn on_test_server(behaviour: Behaviour) -> Observed {
+    TimeLimit::for_test();
     let subject = Rc::new(Subject::testkit(behaviour).await);
     let mut observed = Observed::default();
     let tasks = LocalSet::new();

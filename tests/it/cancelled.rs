@@ -11,7 +11,7 @@ use nacos_core::{Client, Error, ErrorKind, Instance, Registration};
 use nacos_testkit::{Behaviour, RawAnswer, Server};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::support::{becomes, builder, connected, server, server_like, soon};
+use crate::support::{self, becomes, builder, connected, server, server_like, soon};
 
 type Get<'a> = Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + Send + 'a>>;
 
@@ -71,7 +71,7 @@ async fn gets_dropped_at_once_cost_neither_the_connection_nor_a_registration() {
 
 #[tokio::test(start_paused = true)]
 async fn gets_dropped_while_the_server_thinks_cost_no_reset_either() {
-    let server = Server::builder().reset_limit(0).start().await.expect("ports on loopback");
+    let server = support::start(Server::builder().reset_limit(0)).await;
     let client = connected(&server).await;
     let _orders = registered(&client).await;
     server.delay(Duration::from_secs(2));
@@ -86,7 +86,7 @@ async fn gets_dropped_while_the_server_thinks_cost_no_reset_either() {
 
 #[tokio::test(start_paused = true)]
 async fn large_answers_that_nobody_wants_are_reset_at_a_pace_that_servers_bear() {
-    let server = Server::builder().reset_limit(200).start().await.expect("ports on loopback");
+    let server = support::start(Server::builder().reset_limit(200)).await;
     server.publish("", "DEFAULT_GROUP", "large", "x".repeat(1024 * 1024));
     let client = connected(&server).await;
     let _orders = registered(&client).await;
@@ -106,7 +106,7 @@ async fn large_answers_that_nobody_wants_are_reset_at_a_pace_that_servers_bear()
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_run_out_of_time_cost_no_connection() {
-    let server = Server::builder().reset_limit(110).start().await.expect("ports on loopback");
+    let server = support::start(Server::builder().reset_limit(110)).await;
     let client = builder(&server).request_timeout(Duration::from_secs(3)).connect().await;
     let client = client.expect("the server is there");
     let _orders = registered(&client).await;

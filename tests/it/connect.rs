@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use nacos_core::{Client, ErrorKind, SessionState};
-use nacos_testkit::Server;
+use nacos_testkit::TimeLimit;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -24,7 +24,7 @@ fn handles_can_be_shared_between_threads() {
 
 /// Two ports, 1 000 apart, on which nobody listens; held so that nobody else takes the first.
 async fn refused() -> (TcpListener, String) {
-    let server = Server::start().await.expect("ports on loopback");
+    let server = server().await;
     let address = server.addr();
     drop(server);
     let hold = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -189,6 +189,7 @@ async fn server_with_an_ipv6_address_is_reached() {
 
 #[tokio::test(start_paused = true)]
 async fn port_that_speaks_something_else_is_named() {
+    TimeLimit::for_test();
     // An HTTP/1 server where gRPC is due.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();

@@ -21,13 +21,13 @@ use nacos_testkit::{Behaviour, Server};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep_until};
 
-use crate::support::{BEHAVIOURS, becomes, builder, soon};
+use crate::support::{self, BEHAVIOURS, becomes, builder, soon};
 
 /// A server that wants to know who asks, and a folder for what tells it.
 async fn guarded() -> (Server, TempDir) {
     let builder = Server::builder().behaviour(Behaviour::Nacos2_5);
-    let server = builder.credentials("nacos", "s3cret").start().await;
-    (server.expect("ports on loopback"), TempDir::new().expect("a folder"))
+    let server = support::start(builder.credentials("nacos", "s3cret")).await;
+    (server, TempDir::new().expect("a folder"))
 }
 
 fn write(folder: &TempDir, text: &str) -> PathBuf {
@@ -44,8 +44,9 @@ fn token(server: &Server) -> Option<String> {
 #[tokio::test(start_paused = true)]
 async fn token_from_elsewhere_is_let_in_without_a_login() {
     for behaviour in BEHAVIOURS {
-        let server = Server::builder().behaviour(behaviour).credentials("nacos", "s3cret");
-        let server = server.start().await.expect("ports on loopback");
+        let server =
+            support::start(Server::builder().behaviour(behaviour).credentials("nacos", "s3cret"))
+                .await;
         let client = builder(&server).access_token(server.issue_token()).connect().await;
         let client = client.expect("connects");
         client.configs().publish(Publish::new("d", "1").expect("valid")).await.expect("published");
@@ -141,7 +142,7 @@ async fn password_is_read_again_at_each_login() {
 
 #[tokio::test(start_paused = true)]
 async fn identity_header_is_on_every_request_in_its_very_case() {
-    let server = Server::start().await.expect("ports on loopback");
+    let server = support::server().await;
     let client = builder(&server).identity_key("Server-Identity").identity_value("k3y");
     let client = client.connect().await.expect("connects");
     client.configs().get("d").await.expect("answered");
@@ -249,7 +250,7 @@ async fn own_credentials_that_hang_or_panic_delay_and_end_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn own_signer_is_told_what_each_request_is_about_and_may_panic() {
-    let server = Server::start().await.expect("ports on loopback");
+    let server = support::server().await;
     let own = Own::signing(|resource, headers| match resource {
         Resource::Document(key) => headers.insert("about", key.to_string()),
         Resource::Service(key) => headers.insert("about", key.to_string()),
@@ -277,7 +278,7 @@ async fn own_signer_is_told_what_each_request_is_about_and_may_panic() {
 /// A signer that panics for claims: they are refused, and the session goes on.
 #[tokio::test(start_paused = true)]
 async fn signer_that_panics_costs_its_request_and_not_the_session() {
-    let server = Server::start().await.expect("ports on loopback");
+    let server = support::server().await;
     let own = Own::signing(|_, _| panic!("on purpose"));
     let client = builder(&server).with_credentials(own.clone()).connect().await.expect("connects");
     let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");

@@ -8,7 +8,7 @@ use nacos_core::{
     Client, ErrorKind, Instance,
     credentials::{Credentials, Grant, GrantContext, GrantFuture},
 };
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use tokio::runtime;
 
 /// The server, on a runtime and a thread of its own, until the sender returned is dropped.
@@ -39,6 +39,7 @@ fn server_elsewhere() -> (String, mpsc::Receiver<&'static str>, tokio::sync::mps
 
 #[test]
 fn session_outlives_a_blocked_runtime() {
+    let _limit = TimeLimit::start();
     let (address, told, go_on) = server_elsewhere();
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -55,6 +56,7 @@ fn session_outlives_a_blocked_runtime() {
 
 #[test]
 fn calls_end_at_once_when_the_runtime_of_their_session_has_ended() {
+    let _limit = TimeLimit::start();
     let (address, _told, _go_on) = server_elsewhere();
     let runtime =
         || runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -76,6 +78,7 @@ fn calls_end_at_once_when_the_runtime_of_their_session_has_ended() {
 
 #[test]
 fn lazy_client_needs_no_runtime() {
+    let _limit = TimeLimit::start();
     let (address, told, go_on) = server_elsewhere();
     let builder = Client::builder().server_addr(address).dedicated_thread(true);
     let client = builder.connect_lazy().expect("valid");
@@ -111,6 +114,7 @@ impl Credentials for Blocks {
 
 #[test]
 fn credentials_that_block_do_not_delay_the_session() {
+    let _limit = TimeLimit::start();
     for dedicated in [false, true] {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(4)
@@ -169,6 +173,7 @@ impl Credentials for Sleeps {
 
 #[test]
 fn dropping_the_client_ends_a_grant_that_waits_and_quietly() {
+    let _limit = TimeLimit::start();
     for round in 0..20 {
         let ((entered, enters), (left, leaves)) = (mpsc::channel(), mpsc::channel());
         let credentials = Sleeps { entered, left };
@@ -183,6 +188,7 @@ fn dropping_the_client_ends_a_grant_that_waits_and_quietly() {
 
 #[test]
 fn dropping_the_last_handle_withdraws() {
+    let _limit = TimeLimit::start();
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let server = Server::start().await.expect("ports on loopback");

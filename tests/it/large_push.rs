@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, server::SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use nacos_core::Client;
+use nacos_testkit::TimeLimit;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -25,6 +26,7 @@ use crate::{
 
 #[tokio::test(start_paused = true)]
 async fn half_a_large_push_delays_neither_health_checks_nor_requests_nor_acknowledgements() {
+    TimeLimit::for_test();
     let peer = Arc::new(Peer::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
     let address = listener.local_addr().expect("bound").to_string();

@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::support::{becomes, builder, connected, reconnected, server, soon};
+use crate::support::{self, becomes, builder, connected, reconnected, server, soon};
 
 #[tokio::test(start_paused = true)]
 async fn requests_go_on_while_a_server_leaves_and_keeps_its_stream_open() {
@@ -181,8 +181,10 @@ async fn endless_durations_are_no_panic() {
 #[tokio::test(start_paused = true)]
 async fn wrong_password_is_denied_at_once_to_whoever_waits_for_a_claim() {
     // The one server that says so in no uncertain terms.
-    let server = Server::builder().behaviour(Behaviour::Nacos2_3).credentials("nacos", "right");
-    let server = server.start().await.expect("ports on loopback");
+    let server = support::start(
+        Server::builder().behaviour(Behaviour::Nacos2_3).credentials("nacos", "right"),
+    )
+    .await;
     let client = builder(&server).credentials("nacos", "wrong").connect_lazy().expect("valid");
     let (configs, naming) = (client.configs(), client.naming());
     let began = Instant::now();
@@ -200,8 +202,7 @@ async fn wrong_password_is_denied_at_once_to_whoever_waits_for_a_claim() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_token_is_no_refusal_to_whoever_waits_for_a_claim() {
-    let server = Server::builder().credentials("nacos", "right").start().await;
-    let server = server.expect("ports on loopback");
+    let server = support::start(Server::builder().credentials("nacos", "right")).await;
     let client = builder(&server).credentials("nacos", "right").connect().await.expect("logs in");
     server.expire_tokens();
     let guard = client.naming().register("orders", instance()).expect("valid");

@@ -2,19 +2,20 @@
 use std::time::Duration;
 
 use nacos_core::{Client, ErrorKind, Instance, Publish, SessionState, credentials::UserPassword};
-use nacos_testkit::{Behaviour, Server};
+use nacos_testkit::{Behaviour, Server, TimeLimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
 
-use crate::support::{BEHAVIOURS, becomes, builder, soon};
+use crate::support::{self, BEHAVIOURS, becomes, builder, soon};
 
 async fn guarded(behaviour: Behaviour, ttl: Duration) -> Server {
-    let server =
-        Server::builder().behaviour(behaviour).credentials("nacos", "se&cret=").token_ttl(ttl);
-    server.start().await.expect("ports on loopback")
+    support::start(
+        Server::builder().behaviour(behaviour).credentials("nacos", "se&cret=").token_ttl(ttl),
+    )
+    .await
 }
 
 const HOURS: Duration = Duration::from_secs(18_000);
@@ -156,6 +157,7 @@ async fn login_that_a_refusal_caused_and_that_fails_is_tried_once_a_minute() {
 /// Not the test server, which takes the fields of a login from wherever they stand.
 #[tokio::test(start_paused = true)]
 async fn login_stands_in_the_body_alone_and_falls_back_to_the_older_path() {
+    TimeLimit::for_test();
     for status in ["404 Not Found", "501 Not Implemented", "410 Gone"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
@@ -213,6 +215,7 @@ async fn first_login(client: nacos_core::ClientBuilder) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn login_stands_below_the_context_path() {
+    TimeLimit::for_test();
     for (given, path) in [("/env/", "/env/v3/auth/user/login"), ("/", "/v3/auth/user/login")] {
         let options = format!(r#"{{ "contextPath": "{given}" }}"#);
         let options = serde_json::from_str(&options).expect("readable");

@@ -18,7 +18,7 @@ use tracing::{
     subscriber::DefaultGuard,
 };
 
-use crate::support::{connected, reconnected, server, soon};
+use crate::support::{self, connected, reconnected, server, soon};
 
 /// Every line that was logged on this thread, with its fields.
 #[derive(Clone, Default)]
@@ -88,7 +88,7 @@ impl Visit for Text {
 async fn session_and_each_try_of_a_request_have_a_span_with_their_fields() {
     let (log, _guard) = Log::keep();
     let server = server().await;
-    let client = crate::support::builder(&server).app("shop").connect().await.expect("there");
+    let client = support::builder(&server).app("shop").connect().await.expect("there");
     server.answer_next_raw("ConfigQueryRequest", nacos_testkit::RawAnswer::Silent);
     client.configs().get("d").await.expect("the second try");
     let spans = log.1.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -145,8 +145,7 @@ async fn an_outage_of_an_hour_is_two_lines_and_its_details_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn wrong_password_is_one_warning_however_long_it_is_wrong() {
     let (log, _guard) = Log::keep();
-    let server = Server::builder().credentials("nacos", "right").start();
-    let server = server.await.expect("ports on loopback");
+    let server = support::start(Server::builder().credentials("nacos", "right")).await;
     let client = Client::builder()
         .server_addr(server.addr().to_string())
         .credentials("nacos", "wrong-password")
@@ -183,7 +182,7 @@ async fn thousands_of_refusals_and_unreadable_pushes_are_a_line_a_minute() {
         server.push_raw("NoveltyRequest", body);
     }
     let mut vitals = client.vitals();
-    crate::support::becomes(&mut vitals, |vitals| vitals.unreadable == 200).await;
+    support::becomes(&mut vitals, |vitals| vitals.unreadable == 200).await;
     let warnings = log.at(Level::WARN);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings.iter().any(|line| line.contains("public")), "no name: {warnings:?}");
@@ -212,7 +211,7 @@ impl lifecycle::Serve for Silent {
 async fn registration_is_a_line_that_names_the_namespace() {
     let (log, _guard) = Log::keep();
     let server = server().await;
-    let client = crate::support::builder(&server).namespace("staging").connect().await;
+    let client = support::builder(&server).namespace("staging").connect().await;
     let client = client.expect("there");
     let bound = lifecycle::Bound::new(Silent)
         // What Kubernetes sets for a service of that name.

@@ -19,6 +19,7 @@ mod http2_proxies;
 mod large_push;
 mod least_privilege;
 mod leaving;
+mod limited;
 mod login;
 mod logs;
 mod naming;

@@ -21,7 +21,10 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
-use crate::{address_server::AddressServer, support::builder};
+use crate::{
+    address_server::AddressServer,
+    support::{self, builder},
+};
 
 /// Everything that anybody but the test server logs, at every level, as text.
 #[derive(Clone, Default)]
@@ -109,8 +112,9 @@ async fn secrets_are_in_no_log_line_error_or_debug() {
     };
     let mut shown = String::new();
     for behaviour in [Behaviour::Nacos3_0, Behaviour::Nacos2_3] {
-        let server = Server::builder().behaviour(behaviour).credentials("nacos", "hunter2");
-        let server = server.start().await.expect("ports on loopback");
+        let server =
+            support::start(Server::builder().behaviour(behaviour).credentials("nacos", "hunter2"))
+                .await;
         let token = server.issue_token();
         let key = AccessKey::new("ak", "hunter2").security_token("hunter2");
         let lists = AddressServer::start(&server.addr().to_string()).await;

@@ -7,11 +7,10 @@ use nacos_core::{
 use nacos_testkit::{Behaviour, Server};
 use tokio::time::{Instant, sleep_until};
 
-use crate::support::{BEHAVIOURS, becomes, builder, chain, soon};
+use crate::support::{self, BEHAVIOURS, becomes, builder, chain, soon};
 
 async fn guarded(behaviour: Behaviour) -> Server {
-    let server = Server::builder().behaviour(behaviour).credentials("nacos", "s3cret");
-    server.start().await.expect("ports on loopback")
+    support::start(Server::builder().behaviour(behaviour).credentials("nacos", "s3cret")).await
 }
 
 async fn after(seconds: u64) {

@@ -2,12 +2,12 @@
 use std::time::Duration;
 
 use nacos_core::{ClaimState, Client, ErrorKind, Instance, SessionState};
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
     address_server::AddressServer,
-    support::{becomes, chain, reconnected, server, soon},
+    support::{self, becomes, chain, reconnected, server, soon},
 };
 
 #[tokio::test(start_paused = true)]
@@ -64,6 +64,7 @@ async fn address_server_that_is_down_fails_connect_with_its_cause() {
 
 #[tokio::test(start_paused = true)]
 async fn silent_address_server_fails_connect_within_its_timeout() {
+    TimeLimit::for_test();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let began = Instant::now();
@@ -139,7 +140,7 @@ async fn namespace_and_query_are_sent_and_the_query_is_never_shown() {
 
 #[tokio::test(start_paused = true)]
 async fn login_waits_for_the_list_and_follows_it() {
-    let server = Server::builder().credentials("nacos", "secret").start().await.expect("ports");
+    let server = support::start(Server::builder().credentials("nacos", "secret")).await;
     let addresses = AddressServer::start("127.0.0.1:1").await;
     let client = addresses.client().credentials("nacos", "secret").connect_lazy().expect("valid");
     becomes(&mut client.state(), |state| matches!(state, SessionState::Backoff { .. })).await;
@@ -164,6 +165,7 @@ async fn each_address_of_a_name_is_a_server() {
 
 #[tokio::test(start_paused = true)]
 async fn name_without_an_address_fails_connect_with_its_cause() {
+    TimeLimit::for_test();
     let name = "does-not-exist.invalid:8848";
     let error = Client::builder().server_dns(name).connect().await.expect_err("no such name");
     assert_eq!(error.kind(), ErrorKind::Disconnected);

@@ -1,5 +1,5 @@
 //! What several tests begin with.
-use std::{cell::RefCell, error::Error as _, process::Command, time::Duration};
+use std::{error::Error as _, process::Command, time::Duration};
 
 use nacos_core::{Client, ClientBuilder, Live, SessionState};
 use nacos_testkit::{Behaviour, Server, TimeLimit};
@@ -8,20 +8,19 @@ use nacos_testkit::{Behaviour, Server, TimeLimit};
 pub(crate) const BEHAVIOURS: [Behaviour; 3] =
     [Behaviour::Nacos3_0, Behaviour::Nacos2_3, Behaviour::RNacos];
 
-thread_local! {
-    /// Of the test that runs on this thread, for as long as it does.
-    static LIMIT: RefCell<Option<TimeLimit>> = const { RefCell::new(None) };
-}
-
 /// The server of a test that cannot hang for ever from here on, whatever blocks or spins in it.
 pub(crate) async fn server() -> Server {
-    LIMIT.replace(Some(TimeLimit::start()));
-    Server::start().await.expect("ports on loopback")
+    start(Server::builder()).await
 }
 
 pub(crate) async fn server_like(behaviour: Behaviour) -> Server {
-    LIMIT.replace(Some(TimeLimit::start()));
-    Server::builder().behaviour(behaviour).start().await.expect("ports on loopback")
+    start(Server::builder().behaviour(behaviour)).await
+}
+
+/// The same, with settings.
+pub(crate) async fn start(settings: nacos_testkit::Builder) -> Server {
+    TimeLimit::for_test();
+    settings.start().await.expect("ports on loopback")
 }
 
 pub(crate) fn builder(server: &Server) -> ClientBuilder {
@@ -54,6 +53,7 @@ pub(crate) async fn becomes<T>(live: &mut Live<T>, condition: impl FnMut(&T) -> 
 /// What a process of its own prints that runs the ignored test `name` in this environment, which
 /// says nothing else about Nacos or about authorities; an error if the test fails.
 pub(crate) async fn child(name: &str, environment: &[(&str, &str)]) -> Result<String, String> {
+    TimeLimit::for_test();
     let mut command = Command::new(std::env::current_exe().expect("it runs"));
     command.args(["--exact", name, "--ignored", "--nocapture"]);
     for (name, _) in std::env::vars_os() {

@@ -11,7 +11,7 @@ use nacos_figment::telemetry as figment;
 use crate::{
     address_server::AddressServer,
     leaving::Leaving,
-    support::{becomes, builder, connected, reconnected, server, soon},
+    support::{self, becomes, builder, connected, reconnected, server, soon},
 };
 
 /// Everything recorded since the last time: `name{label=value,…}` and its value, that of a histogram
@@ -39,8 +39,8 @@ async fn everything_documented_is_measured_and_a_client_takes_its_share_along() 
     let snapshotter = recorder.snapshotter();
     let _recording = metrics::set_default_local_recorder(&recorder);
 
-    let server = nacos_testkit::Server::builder().credentials("nacos", "secret").start();
-    let server = server.await.expect("ports on loopback");
+    let server =
+        support::start(nacos_testkit::Server::builder().credentials("nacos", "secret")).await;
     let client = builder(&server).credentials("nacos", "secret").connect().await.expect("there");
     let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
     let guard = guard.ready().await.expect("registered");

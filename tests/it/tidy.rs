@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const CRATES: [&str; 6] =
+pub(crate) const CRATES: [&str; 6] =
     ["nacos-core", "nacos-tower", "nacos-axum", "nacos-tonic", "nacos-figment", "nacos-testkit"];
 
 /// The modules of core, by floor.
@@ -305,7 +305,7 @@ fn used_modules(text: &str) -> Vec<String> {
     modules
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -337,7 +337,7 @@ fn sources(below: &str) -> impl Iterator<Item = Source> {
     })
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+pub(crate) fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() && !path.ends_with("target") {

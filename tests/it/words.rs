@@ -11,7 +11,7 @@ use nacos_core::{
 use nacos_figment::{Hot, HotConfig, Import};
 use nacos_tower::{Balance, Endpoint, ServiceConnection};
 
-use crate::support::{becomes, builder, connected, server, soon};
+use crate::support::{self, becomes, builder, connected, server, soon};
 
 /// One line, not a long one, without the content and metadata of these tests.
 fn is_short(what: &impl Debug) -> String {
@@ -23,8 +23,8 @@ fn is_short(what: &impl Debug) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn every_guard_and_handle_is_one_line_without_content_or_secrets() {
-    let server = nacos_testkit::Server::builder().credentials("nacos", "password").start();
-    let server = server.await.expect("ports on loopback");
+    let server =
+        support::start(nacos_testkit::Server::builder().credentials("nacos", "password")).await;
     let client = builder(&server).credentials("nacos", "password").connect().await;
     let client = client.expect("there");
     let address = server.addr().to_string();
@@ -101,7 +101,7 @@ async fn configuration_that_cannot_start_says_what_the_client_says() {
     let source = error.source().expect("the client's");
     let source = source.downcast_ref::<nacos_core::Error>().expect("the client's");
     assert_eq!(source.kind(), ErrorKind::Denied);
-    assert!(!crate::support::chain(source).is_empty());
+    assert!(!support::chain(source).is_empty());
 
     // Nobody is there to be asked.
     let address = server.addr().to_string();
@@ -112,7 +112,7 @@ async fn configuration_that_cannot_start_says_what_the_client_says() {
     let source = error.source().expect("the client's");
     let source = source.downcast_ref::<nacos_core::Error>().expect("the client's");
     assert_eq!(source.kind(), ErrorKind::Disconnected);
-    assert!(crate::support::chain(source).contains(&address), "{source:?}");
+    assert!(support::chain(source).contains(&address), "{source:?}");
 }
 
 #[tokio::test(start_paused = true)]

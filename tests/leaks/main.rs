@@ -7,7 +7,7 @@ mod held;
 #[cfg(target_os = "linux")]
 mod lives {
     use nacos_core::{Client, ClientBuilder, ErrorKind, Instance, Registration, Watch};
-    use nacos_testkit::Server;
+    use nacos_testkit::{Server, TimeLimit};
     use tokio::time::Duration;
 
     use crate::held::Held;
@@ -81,6 +81,7 @@ mod lives {
 
     #[test]
     fn four_hundred_clients_leave_no_task_descriptor_or_thread() {
+        let _limit = TimeLimit::start();
         // Threads that wait for work that may block go as soon as there is none.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .thread_keep_alive(Duration::from_millis(1))

@@ -95,6 +95,8 @@ const SIGNER_PANICKED: &str = "the request was not sent: whoever was to sign it 
 
 #[cfg(test)]
 mod tests {
+    use nacos_testkit::TimeLimit;
+
     use super::*;
     use crate::{credentials::GrantFuture, transport::Dialer};
 
@@ -110,6 +112,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn credentials_are_asked_once_at_a_time_and_again_once_they_were_given_up() {
+        TimeLimit::for_test();
         let place = Arc::new(Mutex::new(()));
         let ask = || {
             let (servers, dialer, context_path) = (Vec::new(), Dialer::plain(), "nacos".into());

@@ -83,6 +83,8 @@ mod tests {
         net::TcpListener,
     };
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
     use crate::{
         locator::Details,
@@ -91,6 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn list_that_came_in_clear_text_takes_tls_from_no_login() {
+        TimeLimit::for_test();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
         let answer = async {

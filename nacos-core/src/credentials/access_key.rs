@@ -127,6 +127,8 @@ impl fmt::Debug for AccessKey {
 mod tests {
     use std::fs;
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
     use crate::transport::Dialer;
 
@@ -148,6 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn key_in_memory_is_granted_for_ever_and_always_the_same() {
+        TimeLimit::for_test();
         let key = AccessKey::new("ak", "sk");
         let first = key.grant(&context()).await.expect("granted");
         assert_eq!(first.expires_after(), None);
@@ -156,6 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn key_in_files_is_another_one_once_the_files_are() {
+        TimeLimit::for_test();
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         let write = |name: &str, text: &str| fs::write(path(name), text).expect("written");

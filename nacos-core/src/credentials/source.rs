@@ -53,6 +53,8 @@ const MAX_SIZE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     /// What is read from a file that holds `bytes`.
@@ -84,6 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn missing_file_is_named() {
+        TimeLimit::for_test();
         let source = Source::File("/nowhere/secret".into());
         let error = source.read().await.expect_err("missing");
         assert!(error.to_string().contains("/nowhere/secret"), "{error}");

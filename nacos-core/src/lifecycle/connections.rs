@@ -267,6 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn cut_wakes_reader_and_writer_that_wait() {
+        TimeLimit::for_test();
         let connections = Connections::new();
         let (_peer, socket) = duplex(1);
         let (mut read, mut write) = split(connections.track(socket));
@@ -281,6 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn connection_that_comes_after_the_cut_is_cut() {
+        TimeLimit::for_test();
         let connections = Connections::new();
         assert_eq!(connections.cut(), 0);
         let (_peer, socket) = duplex(1);

@@ -151,10 +151,13 @@ mod tests {
 
     use tokio::time::advance;
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn time_counts_from_the_first_pull() {
+        TimeLimit::for_test();
         let shutdown = Shutdown::new();
         let pulled = Instant::now();
         shutdown.begin();

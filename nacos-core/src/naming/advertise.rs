@@ -86,6 +86,8 @@ async fn leaving_for(address: SocketAddr) -> io::Result<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     const BOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)), 80);
@@ -123,6 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn route_to_a_local_server_leaves_from_loopback() {
+        TimeLimit::for_test();
         assert!(local_ip_towards("127.0.0.1:8848").await.expect("a route").is_loopback());
     }
 }

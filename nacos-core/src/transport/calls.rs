@@ -330,10 +330,13 @@ mod tests {
 
     use futures_util::FutureExt;
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     #[tokio::test]
     async fn calls_that_are_dropped_before_the_connection_has_its_turn_fill_no_queue() {
+        TimeLimit::for_test();
         let (calls, inbox) = Calls::new(1024);
         let minute = Duration::from_secs(60);
         for _ in 0..10 * QUEUED {
@@ -346,6 +349,7 @@ mod tests {
 
     #[tokio::test]
     async fn call_that_has_not_begun_when_its_connection_is_dropped_was_not_sent() {
+        TimeLimit::for_test();
         let (calls, inbox) = Calls::new(1024);
         let minute = Duration::from_secs(60);
         let limit = Limit { idle: minute, deadline: Instant::now() + minute };

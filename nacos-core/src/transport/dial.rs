@@ -95,6 +95,8 @@ pub(super) const BESIDE: Duration = Duration::from_millis(250);
 mod tests {
     use std::cell::RefCell;
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -118,6 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_address_has_its_own_time_however_many_are_silent() {
+        TimeLimit::for_test();
         let began = Instant::now();
         let silent = ["10.0.0.1:9", "10.0.0.2:9", "10.0.0.3:9", "10.0.0.4:9", "10.0.0.5:9"];
         let to = [&silent[..], &["10.0.0.6:80"]].concat();
@@ -128,6 +131,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn dead_family_costs_one_address() {
+        TimeLimit::for_test();
         let began = Instant::now();
         let to = ["[::1]:9", "[::2]:9", "[::3]:9", "[::4]:9", "10.0.0.1:80"];
         let found = dialled(&to).await.expect("the other family works");
@@ -137,6 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refused_address_is_followed_at_once() {
+        TimeLimit::for_test();
         let began = Instant::now();
         dialled(&["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:80"]).await.expect("the last one accepts");
         assert_eq!(Instant::now(), began);
@@ -144,6 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusal_beside_a_silence_is_told() {
+        TimeLimit::for_test();
         let error = dialled(&["[::1]:1", "127.0.0.1:9"]).await.expect_err("nobody accepts");
         assert_eq!(
             error.to_string(),
@@ -157,6 +163,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn name_that_is_not_resolved_is_told_from_a_silent_server() {
+        TimeLimit::for_test();
         let error =
             dial(pending(), Within::DEFAULT, BESIDE, connect).await.expect_err("no address");
         assert_eq!(error.to_string(), "the name was not resolved within 5s");
@@ -166,6 +173,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slow_resolver_takes_no_time_from_the_addresses() {
+        TimeLimit::for_test();
         let slow = async {
             sleep(4 * SECOND).await;
             Ok(addresses(&["10.0.0.1:9", "10.0.0.2:80"]))
@@ -175,6 +183,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slow_connection_is_waited_for_if_there_is_time() {
+        TimeLimit::for_test();
         let slow = |address| async move {
             sleep(SECOND * 3 / 2).await;
             Ok(address)
@@ -187,6 +196,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_address_is_tried_once() {
+        TimeLimit::for_test();
         let tried = RefCell::new(Vec::new());
         let to = addresses(&["[::1]:9", "[::1]:1", "10.0.0.1:1", "10.0.0.2:9", "10.0.0.3:1"]);
         let resolved = async { Ok(to.clone()) };

@@ -194,6 +194,7 @@ const BESIDE_ANSWER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use nacos_testkit::TimeLimit;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -203,7 +204,9 @@ mod tests {
     use super::*;
     use crate::{tasks, transport::TlsSettings};
 
+    /// For a test that has a time limit from here on.
     async fn listening() -> (TcpListener, SocketAddr) {
+        TimeLimit::for_test();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         (listener, address)

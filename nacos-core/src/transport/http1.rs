@@ -218,11 +218,14 @@ const MAX_ANSWER: usize = 64 * 1024;
 mod tests {
     use tokio::{io::AsyncWriteExt, net::TcpListener};
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     /// An answer that is of no use and never ends.
     #[tokio::test]
     async fn endless_answer_lets_a_deadline_be_looked_at() {
+        TimeLimit::for_test();
         for (head, piece) in [
             ("", "HTTP/1.1 100 Continue\r\n\r\n"),
             ("HTTP/1.1 200 OK\r\n", "a: b\r\n"),

@@ -262,6 +262,8 @@ mod tests {
         net::{TcpListener, TcpStream},
     };
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
     use crate::call_error::status;
 
@@ -284,6 +286,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_cancelled_stream_is_a_refusal() {
+        TimeLimit::for_test();
         for (reason, code) in [
             (h2::Reason::CANCEL, status::CANCELLED),
             (h2::Reason::ENHANCE_YOUR_CALM, status::EXHAUSTED),
@@ -311,6 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn peer_that_leaves_is_quoted_in_a_line() {
+        TimeLimit::for_test();
         let (link, work, mut peer) = linked().await;
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
         let leaving = [0, 0x27, 0x18, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
@@ -328,6 +332,7 @@ mod tests {
 
     #[tokio::test]
     async fn call_says_for_what_reason_its_connection_ended() {
+        TimeLimit::for_test();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connects");

@@ -9,6 +9,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::{SendStream, server::SendResponse};
 use http::{HeaderMap, HeaderValue, Response};
+use nacos_testkit::TimeLimit;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,8 +20,10 @@ use tokio::{
 use super::{CallError, Caller, Headers, Limit, Link, dialer::Work, frame::encode, socket::Socket};
 use crate::{server::Server, tasks, wire::Payload};
 
-/// A connection, its work, and the peer's end of its socket.
+/// A connection, its work, and the peer's end of its socket, in a test that has a time limit from
+/// here on.
 async fn linked(receive_limit: usize) -> (Link, Work, TcpStream) {
+    TimeLimit::for_test();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let socket = TcpStream::connect(&address).await.expect("connects");

@@ -93,12 +93,15 @@ mod tests {
 
     use tokio::time::sleep;
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
     async fn call_that_nothing_comes_for_ends_after_its_idle_time() {
+        TimeLimit::for_test();
         let (pulse, began) = (Pulse::new(), Instant::now());
         let limit = Limit { idle: 3 * SECOND, deadline: began + 60 * SECOND };
         let waiting = pulse.next(limit, pending::<()>());
@@ -120,6 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn deadline_holds_while_every_step_is_ready() {
+        TimeLimit::for_test();
         let (pulse, began) = (Pulse::new(), Instant::now());
         let limit = Limit { idle: 3 * SECOND, deadline: began + 2 * SECOND };
         let mut steps = 0;
@@ -133,6 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn large_message_in_front_is_waited_for_until_the_deadline() {
+        TimeLimit::for_test();
         for (parts, ends) in [(5, 8), (100, 20)] {
             let (pulse, began) = (Pulse::new(), Instant::now());
             let limit = Limit { idle: 3 * SECOND, deadline: began + 20 * SECOND };

@@ -261,7 +261,7 @@ const MAX_QUEUED: usize = 1024 * 1024;
 mod tests {
     use std::time::Duration;
 
-    use nacos_testkit::within;
+    use nacos_testkit::{TimeLimit, within};
     use tokio::{
         net::{TcpListener, TcpStream},
         sync::oneshot,
@@ -278,6 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn server_that_makes_no_room_for_acknowledgements_is_left() {
+        TimeLimit::for_test();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
         let socket = TcpStream::connect(&address).await.expect("connects");
@@ -325,6 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn acknowledgements_that_wait_go_out_together() {
+        TimeLimit::for_test();
         const PUSHES: usize = 1000;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();

@@ -88,6 +88,7 @@ fn panic_while_a_version_is_dropped_does_not_reach_the_writer() {
 
 #[tokio::test]
 async fn changes_tell_of_the_part_only_and_skip_what_came_and_went() {
+    nacos_testkit::TimeLimit::for_test();
     let (whole, swap) = hot();
     let mut changes = whole.map(|pair| &pair.one).changes();
     swap.commit(|_| Version { value: Arc::new(Pair { one: 0, other: 9 }), ..pair(0) });

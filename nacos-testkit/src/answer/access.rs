@@ -55,7 +55,7 @@ pub(crate) fn allowed(
     state: &State,
     header: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), Denied> {
-    if state.guard.demands.unwrap_or(shared.plan.authentication) {
+    if state.authentication.demands.unwrap_or(shared.plan.authentication) {
         known(shared, state, header)
     } else {
         Ok(())
@@ -69,7 +69,7 @@ pub(crate) fn known(
     header: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), Denied> {
     let user = shared.plan.credentials.as_ref();
-    if user.is_none() && !state.guard.demands.unwrap_or(shared.plan.authentication) {
+    if user.is_none() && !state.authentication.demands.unwrap_or(shared.plan.authentication) {
         return Ok(());
     }
     let bearer = || header("Authorization")?.strip_prefix("Bearer ").map(str::to_owned);

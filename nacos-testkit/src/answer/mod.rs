@@ -137,7 +137,7 @@ fn handle(
         Ok(fields) => fields,
         Err(malformed) => return done(Err(malformed.into())),
     };
-    if route.needs == Needs::Access && state.guard.crashes {
+    if route.needs == Needs::Access && state.authentication.crashes {
         return done(Err(Refusal::typed(500, "planned by the test: authentication failed")));
     }
     if route.needs == Needs::Access

@@ -15,11 +15,11 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
     if call.method != Method::POST && call.behaviour().is_java() {
         return wrong_method(call);
     }
-    if call.shared.read(|state| state.guard.crashes) {
+    if call.shared.read(|state| state.authentication.crashes) {
         return failed(call, "planned by the test");
     }
     let Some(user) = &call.shared.plan.credentials else { return without_users(call) };
-    if call.shared.read(|state| state.guard.knows_nobody) {
+    if call.shared.read(|state| state.authentication.knows_nobody) {
         call.shared.change(|state| state.counters.refused_logins += 1);
         return refused(call, false);
     }

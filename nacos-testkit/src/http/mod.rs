@@ -102,7 +102,7 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
     };
     let reply = route(&call);
     if call.path.ends_with("/login") {
-        let slow = shared.read(|state| state.guard.slow);
+        let slow = shared.read(|state| state.authentication.slow);
         tokio::time::sleep(slow).await;
     }
     shared.delayed().await;
@@ -145,11 +145,11 @@ fn guarded(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply) -> Reply {
 }
 
 /// Who is let in, by what a request brings.
-type Guard = fn(&Shared, &State, &dyn Fn(&str) -> Option<String>) -> Result<(), Denied>;
+type Check = fn(&Shared, &State, &dyn Fn(&str) -> Option<String>) -> Result<(), Denied>;
 
-fn guarded_by(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply, guard: Guard) -> Reply {
+fn guarded_by(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply, check: Check) -> Reply {
     let given = |name: &str| call.form.text(name).or_else(|| call.header(name));
-    match call.shared.read(|state| guard(call.shared, state, &given)) {
+    match call.shared.read(|state| check(call.shared, state, &given)) {
         Ok(()) => handle(call),
         Err(denied) => refused(call, denied),
     }

@@ -1,10 +1,10 @@
 //! What the server knows, behind one lock.
 
+mod authentication;
 mod configs;
 mod connections;
 mod counters;
 mod event;
-mod guard;
 mod key;
 mod pushing;
 mod services;
@@ -14,6 +14,7 @@ mod watches;
 
 use serde_json::{Map, Value};
 
+pub(crate) use authentication::Authentication;
 pub use configs::Document;
 pub(crate) use configs::{Configs, Found, Publication, Reader};
 pub(crate) use connections::{
@@ -22,7 +23,6 @@ pub(crate) use connections::{
 pub(crate) use counters::Counters;
 pub use counters::Received;
 pub(crate) use event::Event;
-pub(crate) use guard::Guard;
 pub(crate) use key::{ConfigKey, ServiceKey};
 pub(crate) use pushing::{Expected, Pending, Settled};
 pub use services::Instance;
@@ -36,10 +36,10 @@ use crate::fault::Faults;
 /// The state of a server. Only `Shared` hands it out.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    pub(crate) authentication: Authentication,
     pub(crate) configs: Configs,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
-    pub(crate) guard: Guard,
     /// The namespaces that are listed, each with its display name; nobody is told, if nothing is said.
     pub(crate) namespaces: Option<Vec<(String, String)>>,
     /// What the user may do; everything, if nothing is said.

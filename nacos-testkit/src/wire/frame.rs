@@ -88,9 +88,11 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
+    use crate::TimeLimit;
 
     #[tokio::test]
     async fn messages_are_told_apart_whatever_chunks_they_come_in() {
+        TimeLimit::for_test();
         let mut bytes = BytesMut::from(&frame(b"one")[..]);
         bytes.extend_from_slice(&frame(b""));
         let mut frames = Frames::new(Full::new(bytes.freeze()), 10);
@@ -101,12 +103,14 @@ mod tests {
 
     #[tokio::test]
     async fn length_over_the_limit_is_known_from_the_header_alone() {
+        TimeLimit::for_test();
         let mut frames = Frames::new(Full::new(Bytes::from_static(&[0, 0, 0, 0, 11])), 10);
         assert_eq!(frames.next().await, Err(FrameError::TooLong(11)));
     }
 
     #[tokio::test]
     async fn body_that_ends_inside_a_message_is_truncated() {
+        TimeLimit::for_test();
         let mut frames = Frames::new(Full::new(Bytes::from_static(&[0, 0, 0, 0, 9, 1])), 10);
         assert_eq!(frames.next().await, Err(FrameError::Truncated));
     }

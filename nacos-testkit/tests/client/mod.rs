@@ -1,4 +1,5 @@
-//! A client as small as can be: bare HTTP/2, its own envelope, no session, no retries.
+//! A client as small as can be: bare HTTP/2, its own envelope, no session, no retries. And the
+//! servers that it calls, in tests that cannot hang for ever.
 
 #![allow(dead_code, reason = "each test binary uses its own part of the client")]
 
@@ -13,6 +14,7 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use nacos_testkit::{Behaviour, Builder, Server, TimeLimit};
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::{
@@ -20,6 +22,21 @@ use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
 };
+
+/// The server of a test, which has a time limit from here on.
+pub(crate) async fn server() -> Server {
+    start(Server::builder()).await
+}
+
+pub(crate) async fn server_like(behaviour: Behaviour) -> Server {
+    start(Server::builder().behaviour(behaviour)).await
+}
+
+/// The same, with settings.
+pub(crate) async fn start(settings: Builder) -> Server {
+    TimeLimit::for_test();
+    settings.start().await.expect("free ports")
+}
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -92,13 +109,13 @@ impl Client {
     }
 
     /// Connects and sets up, waiting for the server to know the connection.
-    pub(crate) async fn set_up(server: &nacos_testkit::Server) -> Self {
+    pub(crate) async fn set_up(server: &Server) -> Self {
         let before = server.connections();
         let mut client = Self::connect(server.grpc_addr()).await.expect("the server listens");
         client.open().await;
         client.send("ConnectionSetupRequest", &setup());
         server.until(|server| server.connections() > before).await;
-        if server.behaviour() != nacos_testkit::Behaviour::RNacos {
+        if server.behaviour() != Behaviour::RNacos {
             let (message_type, _) = client.next().await.push();
             assert_eq!(message_type, "SetupAckRequest");
         }
@@ -277,7 +294,7 @@ pub(crate) fn instance_request(kind: &str, instance: &Value) -> Value {
 }
 
 /// Logs in as the user `nacos` with the password `secret`.
-pub(crate) async fn log_in(server: &nacos_testkit::Server) -> String {
+pub(crate) async fn log_in(server: &Server) -> String {
     let form = "username=nacos&password=secret";
     let login = http(server.addr(), "POST", "/nacos/v1/auth/users/login", form).await;
     let (status, body) = login.expect("the server answers");

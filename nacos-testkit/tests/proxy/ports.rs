@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use nacos_testkit::{
-    Server,
+    Server, TimeLimit,
     proxy::{Command, FaultProxy},
 };
 use tokio::{
@@ -15,6 +15,7 @@ use crate::rig::{Rig, connect, end, soon};
 
 #[tokio::test(start_paused = true)]
 async fn unreachable_server_resets_the_client() {
+    TimeLimit::for_test();
     let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let proxy = FaultProxy::start(upstream.local_addr().expect("bound")).await.expect("a port");
     drop(upstream);
@@ -44,6 +45,7 @@ async fn refused_connections_fail_the_port_stays_ours_and_open_ones_live() {
 
 #[tokio::test(start_paused = true)]
 async fn nacos_front_is_two_ports_that_are_refused_together() {
+    TimeLimit::for_test();
     let server = Server::start().await.expect("free ports");
     let proxy = FaultProxy::nacos(server.addr()).await.expect("free ports");
     let ports = [proxy.addr(), proxy.grpc_addr().expect("in front of a Nacos server")];
@@ -71,6 +73,7 @@ async fn nacos_front_is_two_ports_that_are_refused_together() {
 
 #[tokio::test]
 async fn server_without_a_port_for_grpc_is_refused_at_the_start() {
+    TimeLimit::for_test();
     let upstream = "127.0.0.1:64536".parse().expect("an address");
     let error = FaultProxy::nacos(upstream).await.expect_err("65536 is no port");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -2,7 +2,10 @@
 
 use std::{io::ErrorKind, time::Duration};
 
-use nacos_testkit::proxy::{Command, Direction, FaultProxy};
+use nacos_testkit::{
+    TimeLimit,
+    proxy::{Command, Direction, FaultProxy},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -18,7 +21,9 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
+    /// For a test that has a time limit from here on.
     pub(crate) async fn new() -> Self {
+        TimeLimit::for_test();
         let upstream = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = upstream.local_addr().expect("bound");
         let proxy = FaultProxy::start(addr).await.expect("a free port");

@@ -1,13 +1,15 @@
-//! Real servers that can die like processes do.
+//! Real servers that can die like processes do, in tests that cannot hang for ever.
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use nacos_core::{Instance, LiveWriter, Service, ServiceKey, inspect::Tree};
+use nacos_testkit::{TimeLimit, within};
 use nacos_tonic::Channel;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -39,6 +41,7 @@ impl Server {
     }
 
     fn on(listener: TcpListener, name: &str) -> Self {
+        TimeLimit::for_test();
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("bound");
         let inventory = Inventory {
@@ -95,6 +98,7 @@ impl Drop for Server {
 
 /// A channel over instances that the test lists.
 pub(crate) fn channel(instances: Vec<Instance>) -> (LiveWriter<Service>, Channel) {
+    TimeLimit::for_test();
     let (writer, services) = nacos_core::live(service(instances));
     (writer, Channel::builder().follow(services))
 }
@@ -107,9 +111,12 @@ pub(crate) fn service(instances: Vec<Instance>) -> Service {
 pub(crate) async fn until_ready(channel: &Channel, count: usize) {
     let part = channel.inspect();
     let mut changes = part.changed().expect("channels tell");
-    while ready(&part.report()) != count {
-        changes.changed().await.expect("the channel lives");
-    }
+    within(LONG, async {
+        while ready(&part.report()) != count {
+            changes.changed().await.expect("the channel lives");
+        }
+    })
+    .await;
 }
 
 fn ready(report: &Tree) -> usize {
@@ -117,3 +124,6 @@ fn ready(report: &Tree) -> usize {
     let ready = Tree::from("ready");
     endpoints.iter().filter(|endpoint| endpoint.get("state") == Some(&ready)).count()
 }
+
+/// Far beyond what anything takes: reached only if it never comes.
+const LONG: Duration = Duration::from_secs(60);

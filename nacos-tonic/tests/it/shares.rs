@@ -1,6 +1,6 @@
 //! Discovery, weights and death, all of it for real.
 use nacos_core::Client;
-use nacos_testkit::Instance;
+use nacos_testkit::{Instance, TimeLimit};
 use nacos_tonic::{Channel, WeightedP2c};
 use tokio::task::JoinSet;
 
@@ -11,6 +11,7 @@ use crate::{
 
 #[tokio::test]
 async fn calls_are_shared_by_weight_and_a_death_fails_none_that_may_be_repeated() {
+    TimeLimit::for_test();
     let nacos = nacos_testkit::Server::start().await.expect("a Nacos server");
     let mut servers: Vec<_> = ["one", "two", "three"].map(Server::start).into();
     for (server, weight) in servers.iter().zip([1.0, 2.0, 3.0]) {

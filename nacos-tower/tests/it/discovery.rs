@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use http::Request;
 use nacos_core::{Client, ErrorKind};
-use nacos_testkit::{Instance, Server};
+use nacos_testkit::{Instance, Server, TimeLimit};
 use nacos_tower::Balance;
 use tokio::time::{interval, sleep};
 use tower::ServiceExt;
@@ -12,9 +12,9 @@ use crate::network::{Network, Wire, states, until_ready};
 
 #[tokio::test]
 async fn instances_are_followed_as_the_server_tells_them() {
-    let server = Server::start().await.expect("a server");
+    let server = server().await;
     let nacos = client(&server).await;
-    let network = Network::default();
+    let network = Network::new();
     let balance = network.builder().connect(&nacos, "orders").await.expect("subscribed");
     let error = balance.clone().oneshot(Request::new(())).await.expect_err("nobody");
     assert_eq!(error.kind(), nacos_tower::ErrorKind::NoEndpoint);
@@ -29,9 +29,9 @@ async fn instances_are_followed_as_the_server_tells_them() {
 
 #[tokio::test]
 async fn balancer_keeps_session_and_subscription_and_can_be_looked_into() {
-    let server = Server::start().await.expect("a server");
+    let server = server().await;
     let nacos = client(&server).await;
-    let network = Network::default();
+    let network = Network::new();
     server.register("", "DEFAULT_GROUP", "orders", Instance::new("a", 1));
     let balance = network.builder().connect(&nacos, "orders").await.expect("subscribed");
     until_ready(&balance, 1).await;
@@ -51,14 +51,14 @@ async fn balancer_keeps_session_and_subscription_and_can_be_looked_into() {
 
 #[tokio::test(start_paused = true)]
 async fn restart_of_the_only_server_loses_no_call() {
-    let server = Server::start().await.expect("a server");
+    let server = server().await;
     let providers = ["a", "b"].map(|ip| Instance::new(ip, 1));
     let come = |provider: &Instance| {
         server.register("", "DEFAULT_GROUP", "orders", provider.clone());
     };
     providers.iter().for_each(come);
     let nacos = client(&server).await;
-    let network = Network::default();
+    let network = Network::new();
     let balance = network.builder().connect(&nacos, "orders").await.expect("subscribed");
     let literal = nacos.naming().subscribe("orders").expect("valid").ready().await;
     let literal = literal.expect("an answer");
@@ -103,11 +103,17 @@ async fn call(balance: Balance<Wire>) -> Vec<nacos_tower::ErrorKind> {
 
 #[tokio::test]
 async fn invalid_name_is_refused_before_anything_is_sent() {
-    let server = Server::start().await.expect("a server");
+    let server = server().await;
     let nacos = client(&server).await;
-    let network = Network::default();
+    let network = Network::new();
     let error = network.builder().connect_lazy(&nacos, "or ders").expect_err("invalid");
     assert_eq!(error.kind(), ErrorKind::InvalidName);
+}
+
+/// The server of a test that has a time limit from here on.
+async fn server() -> Server {
+    TimeLimit::for_test();
+    Server::start().await.expect("a server")
 }
 
 async fn client(server: &Server) -> Client {

@@ -15,7 +15,7 @@ use crate::network::{Manner, Network, Wire, states, until, until_ready};
 
 #[tokio::test(start_paused = true)]
 async fn endpoint_that_left_finishes_what_it_has_and_gets_no_more() {
-    let network = Network::default();
+    let network = Network::new();
     network.set("a:1", Manner::Holds);
     let (set, balance) = network.balance(&[("a", 1.0)]);
     let call = tokio::spawn(ask(balance.clone()));
@@ -40,7 +40,7 @@ async fn endpoint_that_left_finishes_what_it_has_and_gets_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn changed_weight_keeps_the_connection() {
-    let network = Network::default();
+    let network = Network::new();
     let (set, balance) = network.balance(&[("a", 1.0), ("b", 1.0)]);
     until_ready(&balance, 2).await;
     set.publish(&[("a", 0.0), ("b", 5.0)]);
@@ -52,7 +52,7 @@ async fn changed_weight_keeps_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn dead_endpoint_costs_no_request_and_gets_none() {
-    let network = Network::default();
+    let network = Network::new();
     let (_set, balance) = network.balance(&[("a", 1.0), ("b", 1.0), ("c", 1.0)]);
     until_ready(&balance, 3).await;
     ask_many(&balance, 100).await;
@@ -67,7 +67,7 @@ async fn dead_endpoint_costs_no_request_and_gets_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sets_change_under_load_and_no_request_is_lost() {
-    let network = Network::default();
+    let network = Network::new();
     let all = [("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0)];
     let (set, balance) = network.balance(&all);
     until_ready(&balance, 4).await;
@@ -101,7 +101,7 @@ async fn sets_change_under_load_and_no_request_is_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn last_list_stays_when_no_more_will_come() {
-    let network = Network::default();
+    let network = Network::new();
     let (set, balance) = network.balance(&[("a", 1.0)]);
     until_ready(&balance, 1).await;
     drop(set);

@@ -8,7 +8,7 @@ use crate::network::{Manner, Network, until_ready};
 
 #[tokio::test(start_paused = true)]
 async fn last_handle_closes_connections_and_ends_attempts() {
-    let network = Network::default();
+    let network = Network::new();
     network.set("b:1", Manner::Down);
     let (_set, balance) = network.balance(&[("a", 1.0), ("b", 1.0)]);
     until_ready(&balance, 1).await;
@@ -26,7 +26,7 @@ async fn last_handle_closes_connections_and_ends_attempts() {
 
 #[tokio::test(start_paused = true)]
 async fn response_outlives_the_last_handle() {
-    let network = Network::default();
+    let network = Network::new();
     let (_set, balance) = network.balance(&[("a", 1.0)]);
     let response = balance.oneshot(Request::new(())).await.expect("answered");
     tokio::task::yield_now().await;
@@ -39,7 +39,7 @@ async fn response_outlives_the_last_handle() {
 
 #[tokio::test(start_paused = true)]
 async fn reports_keep_nothing_alive() {
-    let network = Network::default();
+    let network = Network::new();
     let (_set, balance) = network.balance(&[("a", 1.0)]);
     until_ready(&balance, 1).await;
     let part = balance.inspect();

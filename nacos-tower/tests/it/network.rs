@@ -3,6 +3,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use nacos_core::{Instance, LiveWriter, Service, ServiceKey, inspect::Tree};
+use nacos_testkit::{TimeLimit, within};
 use nacos_tower::{
     Balance, BoxError, Builder, Connect, Connection, Endpoint, SendError, SendRequest,
 };
@@ -35,7 +37,7 @@ pub(crate) enum Manner {
 }
 
 /// Cheap to clone. Hosts that were never told anything answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Network {
     hosts: Arc<Mutex<BTreeMap<String, Host>>>,
 }
@@ -50,6 +52,12 @@ struct Host {
 }
 
 impl Network {
+    /// Of a test that has a time limit from here on.
+    pub(crate) fn new() -> Self {
+        TimeLimit::for_test();
+        Self { hosts: Arc::default() }
+    }
+
     /// Tells a host what to do from now on. What it holds is answered or lost accordingly.
     pub(crate) fn set(&self, address: &str, manner: Manner) {
         let mut hosts = self.hosts();
@@ -211,9 +219,12 @@ pub(crate) fn key() -> ServiceKey {
 pub(crate) async fn until(balance: &Balance<Wire>, condition: impl Fn(&Tree) -> bool) {
     let part = balance.inspect();
     let mut changes = part.changed().expect("balancers tell");
-    while !condition(&part.report()) {
-        changes.changed().await.expect("the balancer lives");
-    }
+    within(LONG, async {
+        while !condition(&part.report()) {
+            changes.changed().await.expect("the balancer lives");
+        }
+    })
+    .await;
 }
 
 /// Waits until so many endpoints are connected.
@@ -235,3 +246,6 @@ pub(crate) fn states(report: &Tree) -> Vec<String> {
         })
         .collect()
 }
+
+/// Far beyond what anything takes: reached only if it never comes.
+const LONG: Duration = Duration::from_secs(600);

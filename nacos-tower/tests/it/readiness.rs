@@ -12,7 +12,7 @@ use crate::network::{Manner, Network, Set, key, until_ready};
 #[tokio::test(start_paused = true)]
 async fn first_request_waits_for_the_first_list_and_connection() {
     let (set, services) = Set::new(Service::unknown(key()));
-    let balance = Network::default().builder().follow(services);
+    let balance = Network::new().builder().follow(services);
     let call = tokio::spawn(balance.oneshot(Request::new(())));
     tokio::task::yield_now().await;
     assert!(!call.is_finished());
@@ -24,7 +24,7 @@ async fn first_request_waits_for_the_first_list_and_connection() {
 async fn waiting_for_the_first_list_ends() {
     let (_set, services) = Set::new(Service::unknown(key()));
     let balance =
-        Network::default().builder().ready_timeout(Duration::from_millis(300)).follow(services);
+        Network::new().builder().ready_timeout(Duration::from_millis(300)).follow(services);
     let begin = Instant::now();
     let error = balance.oneshot(Request::new(())).await.expect_err("nobody");
     assert_eq!(error.kind(), ErrorKind::Undiscovered);
@@ -34,7 +34,7 @@ async fn waiting_for_the_first_list_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn list_without_anybody_to_call_fails_at_once_and_says_why() {
-    let (set, balance) = Network::default().balance(&[]);
+    let (set, balance) = Network::new().balance(&[]);
     let begin = Instant::now();
     let error = balance.clone().oneshot(Request::new(())).await.expect_err("nobody");
     assert_eq!(error.kind(), ErrorKind::NoEndpoint);
@@ -54,7 +54,7 @@ async fn list_without_anybody_to_call_fails_at_once_and_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn request_fails_as_soon_as_every_attempt_has_failed() {
-    let network = Network::default();
+    let network = Network::new();
     network.set("a:1", Manner::Down);
     let (_set, balance) = network.balance(&[("a", 1.0)]);
     let begin = Instant::now();
@@ -66,7 +66,7 @@ async fn request_fails_as_soon_as_every_attempt_has_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn silent_endpoint_is_given_up_and_delays_nobody() {
-    let network = Network::default();
+    let network = Network::new();
     network.set("a:1", Manner::Silent);
     let (_set, balance) = network.balance(&[("a", 1000.0), ("b", 1.0)]);
     let begin = Instant::now();
@@ -82,7 +82,7 @@ async fn silent_endpoint_is_given_up_and_delays_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn endpoint_that_comes_back_is_found_again() {
-    let network = Network::default();
+    let network = Network::new();
     let (_set, balance) = network.balance(&[("a", 1.0)]);
     until_ready(&balance, 1).await;
     network.set("a:1", Manner::Down);
@@ -98,7 +98,7 @@ async fn endpoint_that_comes_back_is_found_again() {
 
 #[tokio::test(start_paused = true)]
 async fn response_that_does_not_come_is_given_up() {
-    let network = Network::default();
+    let network = Network::new();
     network.set("a:1", Manner::Holds);
     let (_set, balance) = network.balance(&[("a", 1.0)]);
     let begin = Instant::now();

@@ -8,7 +8,7 @@ use crate::network::{Manner, Network, until_ready};
 
 #[tokio::test(start_paused = true)]
 async fn request_that_comes_back_goes_to_another_endpoint_whatever_it_is() {
-    let network = Network::default();
+    let network = Network::new();
     network.set("a:1", Manner::Returns);
     let (_set, balance) = network.balance(&[("a", 1000.0), ("b", 1.0)]);
     until_ready(&balance, 2).await;
@@ -20,7 +20,7 @@ async fn request_that_comes_back_goes_to_another_endpoint_whatever_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn request_that_nobody_takes_is_not_offered_for_ever() {
-    let network = Network::default();
+    let network = Network::new();
     let hosts = ["a", "b", "c", "d", "e"];
     for ip in hosts {
         network.set(&format!("{ip}:1"), Manner::Returns);
@@ -35,7 +35,7 @@ async fn request_that_nobody_takes_is_not_offered_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn request_that_may_have_been_sent_is_not_sent_again() {
-    let network = Network::default();
+    let network = Network::new();
     network.set("a:1", Manner::Loses);
     let (_set, balance) = network.balance(&[("a", 1000.0), ("b", 0.001)]);
     until_ready(&balance, 2).await;

@@ -77,7 +77,7 @@ struct Test {
 impl Test {
     /// Two endpoints: first tries go to `a`, which has this manner, and second ones to `b`.
     async fn new(manner: Manner) -> Self {
-        let network = Network::default();
+        let network = Network::new();
         network.set("a:1", manner);
         // So uneven that a draw of `b` is out of the question; and failures change no draw.
         let (set, services) = Set::new(service(&[("a", 10_000.0), ("b", 1e-9)]));

@@ -41,7 +41,7 @@ fn idle_endpoints_get_exactly_their_weights() {
 async fn requests_are_shared_by_weight() {
     fastrand::seed(11);
     for policy in policies() {
-        let network = Network::default();
+        let network = Network::new();
         let (_set, services) = Set::new(service(&[("a", 1.0), ("b", 2.0), ("c", 3.0)]));
         let balance = network.builder().policy(Arc::clone(&policy)).follow(services);
         until_ready(&balance, 3).await;

@@ -9,7 +9,7 @@ mod terminator;
 use std::{error::Error as _, time::Duration};
 
 use nacos_core::{Client, ClientBuilder, ErrorKind, Publish, TlsVersion};
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, time::Instant};
 use tracing::Level;
@@ -20,7 +20,7 @@ use self::{
 };
 use crate::{
     logs::Log,
-    support::{server, soon},
+    support::{self, server, soon},
 };
 
 /// An authority whose root stands in a file, and a folder for more.
@@ -61,8 +61,7 @@ async fn session_and_login_go_over_tls_with_chains_of_either_kind() {
     for keys in [Keys::Ecdsa, Keys::Rsa] {
         for versions in [OLD, NEW] {
             let trusted = trusted(keys);
-            let server = Server::builder().credentials("nacos", "secret").start().await;
-            let server = server.expect("ports on loopback");
+            let server = support::start(Server::builder().credentials("nacos", "secret")).await;
             let identity = trusted.loopback();
             let terms = Terms { versions, ..Terms::new(&identity) };
             let terminator = Terminator::before(&server, &terms).await;
@@ -94,8 +93,7 @@ async fn scheme_of_the_address_is_enough() {
 #[tokio::test(start_paused = true)]
 async fn login_stays_plain_only_where_the_address_says_so() {
     let trusted = trusted(Keys::Ecdsa);
-    let server = Server::builder().credentials("nacos", "secret").start().await;
-    let server = server.expect("ports on loopback");
+    let server = support::start(Server::builder().credentials("nacos", "secret")).await;
     let terminator = Terminator::before(&server, &Terms::new(&trusted.loopback())).await;
     // Only gRPC is under TLS there, as on a Java server: the main port is the server's own.
     let main = server.addr();
@@ -234,8 +232,7 @@ async fn server_that_demands_a_certificate_takes_only_who_has_one() {
 async fn login_without_the_certificate_that_it_takes_says_so() {
     for versions in [OLD, NEW] {
         let trusted = trusted(Keys::Ecdsa);
-        let server = Server::builder().credentials("nacos", "secret").start().await;
-        let server = server.expect("ports on loopback");
+        let server = support::start(Server::builder().credentials("nacos", "secret")).await;
         let identity = trusted.loopback();
         let clients = [Some(&trusted.authority), None];
         let terms = Terms { clients, versions, ..Terms::new(&identity) };
@@ -307,6 +304,7 @@ async fn protocol_below_tls_is_agreed_upon() {
 
 #[tokio::test(start_paused = true)]
 async fn handshake_without_an_answer_ends_with_the_connect_timeout() {
+    TimeLimit::for_test();
     let trusted = trusted(Keys::Ecdsa);
     // Accepts, as the system does for whoever listens, and never says a word.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");

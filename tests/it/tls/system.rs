@@ -1,6 +1,7 @@
 //! The authorities of the system, where none are given. Which those are is said in the environment,
 //! of a process of its own.
 use nacos_core::Client;
+use nacos_testkit::TimeLimit;
 
 use super::{
     authority::{Authority, Keys},
@@ -12,6 +13,7 @@ use crate::support::{chain, child, server};
 #[tokio::test]
 #[ignore = "another test runs it, in an environment of its own"]
 async fn trusts_the_system() {
+    TimeLimit::for_test();
     let said = |name: &str| std::env::var(name).expect("set by the other test");
     let offset = said("TLS_GRPC_OFFSET").parse().expect("a number");
     let builder = Client::builder().server_addr(said("TLS_SERVER")).grpc_port_offset(offset);

@@ -3,7 +3,7 @@ mod world;
 
 use std::{pin::pin, sync::Arc, task::Context, time::Duration};
 
-use nacos_testkit::{Server as Nacos, TimeLimit};
+use nacos_testkit::Server as Nacos;
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 
 use self::world::{Line, World, ask, finish, outcome, outcomes, run, took};
@@ -28,7 +28,6 @@ async fn listens_before_it_is_registered() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_is_told_of_readiness_may_look_at_the_lifecycle_at_once() {
-    let _limit = TimeLimit::start();
     let world = World::new().await;
     let waker = inline_waker({
         let lifecycle = world.lifecycle.clone();

@@ -17,14 +17,12 @@ use crate::{Client, Error, Instance, naming::AddressPolicy};
 
 pub(super) type Ended = JoinHandle<Result<LifecycleReport, Error>>;
 
-/// A Nacos, a client of it, and a trigger.
+/// A Nacos, a client of it, and a trigger, in a test that has a time limit.
 pub(super) struct World {
     pub(super) server: Nacos,
     pub(super) nacos: Client,
     pub(super) lifecycle: Lifecycle,
     pub(super) shutdown: Shutdown,
-    /// Ends a test that waits for what never comes.
-    _limit: TimeLimit,
 }
 
 impl World {
@@ -33,12 +31,12 @@ impl World {
     }
 
     pub(super) async fn with(builder: nacos_testkit::Builder) -> Self {
-        let limit = TimeLimit::start();
+        TimeLimit::for_test();
         let server = builder.start().await.expect("ports");
         let builder = Client::builder().server_addr(server.addr().to_string());
         let nacos = builder.connect().await.expect("connects");
         let lifecycle = Lifecycle::of(&nacos);
-        Self { server, nacos, lifecycle, shutdown: Shutdown::new(), _limit: limit }
+        Self { server, nacos, lifecycle, shutdown: Shutdown::new() }
     }
 
     pub(super) async fn bound(&self) -> (Line, SocketAddr) {

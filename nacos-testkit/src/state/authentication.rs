@@ -1,10 +1,9 @@
 //! What is wrong with the server's authentication, and whether it is on.
-
 use std::time::Duration;
 
 /// How authentication differs from what the server was built with.
 #[derive(Debug, Default)]
-pub(crate) struct Guard {
+pub(crate) struct Authentication {
     /// Whether requests need a token; as the server was built, unless this says otherwise.
     pub(crate) demands: Option<bool>,
     /// The users have not been read yet.

@@ -69,6 +69,13 @@ fn on_real(subject: &Rc<Subject>, checks: &[Check]) -> Observed {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let all = async {
         let mut observed = Observed::default();
+        if subject.is_given() {
+            let removed = timeout(PATIENCE, trace::remove_leftovers(subject)).await;
+            match removed {
+                Ok(count) => println!("removed {count} documents of earlier runs"),
+                Err(_) => println!("not all of earlier runs was removed in time"),
+            }
+        }
         // The last themes wait longest: they begin first.
         let together = checks.iter().copied().rev().filter(|check| !check.alone);
         let together =
@@ -81,7 +88,7 @@ fn on_real(subject: &Rc<Subject>, checks: &[Check]) -> Observed {
             observed.note(check, observe(check, Rc::clone(subject)).await);
         }
         if subject.is_given() {
-            let removed = timeout(PATIENCE, trace::remove(subject)).await;
+            let removed = timeout(PATIENCE, trace::remove_written(subject)).await;
             println!("removed {} documents", removed.expect("a server removes what it is told to"));
         }
         observed

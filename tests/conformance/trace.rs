@@ -1,12 +1,9 @@
 //! Where the suite writes, and what it has to remove again from a server that is not its own.
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::OnceLock;
 
 use nacos_core::Publish;
 use serde_json::{Value, json};
-use servers::Given;
+use servers::{Given, Journal, Place};
 
 use crate::{
     http,
@@ -54,24 +51,45 @@ pub(crate) fn asked(kind: &str, body: &str) {
 }
 
 fn remember(tenant: &str, group: &str, data_id: &str) {
-    if let Some(given) = Given::from_env() {
-        let ours = [tenant, group, data_id].iter().any(|it| it.starts_with(given.prefix()));
-        // Nothing else is ever removed.
-        if ours {
-            let place = [tenant, group, data_id].map(str::to_owned);
-            WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
-        }
+    if let Some(journal) = journal() {
+        let place = [tenant, group, data_id].map(str::to_owned);
+        journal.note(place).expect("what is written can be noted");
     }
 }
 
-/// Removes what was written, and waits until it is gone; returns how much there was.
+/// Of the server that is not ours, if there is one.
+fn journal() -> Option<&'static Journal> {
+    static JOURNAL: OnceLock<Option<Journal>> = OnceLock::new();
+    let of = |given| Journal::of("conformance", given);
+    JOURNAL.get_or_init(|| Given::from_env().map(of)).as_ref()
+}
+
+/// Removes what runs before this one have left, because they were killed; returns how much there
+/// was.
+pub(crate) async fn remove_leftovers(subject: &Subject) -> usize {
+    let mut removed = 0;
+    for left in journal().map(Journal::leftovers).unwrap_or_default() {
+        removed += remove(subject, &left.prefix, &left.places).await;
+        left.forget();
+    }
+    removed
+}
+
+/// Removes what this run has written; returns how much there was.
+pub(crate) async fn remove_written(subject: &Subject) -> usize {
+    let Some(journal) = journal() else { return 0 };
+    let removed = remove(subject, group(), &journal.places()).await;
+    journal.forget();
+    removed
+}
+
+/// Removes it, and waits until it is gone.
 ///
 /// Services are not written: what nobody holds any more, servers forget after a minute.
-pub(crate) async fn remove(subject: &Subject) -> usize {
+async fn remove(subject: &Subject, prefix: &str, written: &[Place]) -> usize {
     let wire = &Wire::to(subject).await;
-    let written = std::mem::take(&mut *WRITTEN.lock().unwrap_or_else(PoisonError::into_inner));
     let mut removed = 0;
-    for [tenant, group, data_id] in &written {
+    for [tenant, group, data_id] in written {
         let document = json!({ "tenant": tenant, "group": group, "dataId": data_id });
         let is_there =
             async || wire.ask("ConfigQueryRequest", document.clone()).await.code() == 200;
@@ -93,9 +111,9 @@ pub(crate) async fn remove(subject: &Subject) -> usize {
     }
     // Instances that outlive their connection; a check that failed may have left one.
     for (namespace, group, service, port) in [
-        ("public", group(), "op-persistent", 41),
-        ("public", group(), "op-mixed", 41),
-        (namespace(), "DEFAULT_GROUP", "lasting", 4242),
+        ("public", prefix, "op-persistent", 41),
+        ("public", prefix, "op-mixed", 41),
+        (prefix, "DEFAULT_GROUP", "lasting", 4242),
     ] {
         let instance = json!({
             "ip": "127.0.0.1", "port": port, "ephemeral": false, "clusterName": "DEFAULT",
@@ -118,8 +136,6 @@ async fn end_beta(subject: &Subject, tenant: &str, group: &str, data_id: &str) {
     parameters.extend(subject.token.as_deref().map(|token| ("accessToken", token)));
     http::ask(subject.open.addr(), "DELETE", "/nacos/v1/cs/configs", &parameters).await;
 }
-
-static WRITTEN: Mutex<BTreeSet<[String; 3]>> = Mutex::new(BTreeSet::new());
 
 const CAPTURED: &str = "capture";
 

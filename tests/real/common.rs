@@ -9,6 +9,8 @@ use std::{
 use nacos_core::{Client, ClientBuilder, DocumentState, Watch};
 use servers::{Given, JavaNacos, Product, RNacos, Running, covers};
 
+use crate::visit::Visit;
+
 /// A server that runs, as far as a test has to know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
@@ -43,7 +45,10 @@ pub(crate) fn on_each(test: impl Fn(Product) + Sync) {
 /// runs is as good.
 pub(crate) fn on_each_shared(test: impl Fn(Product) + Sync) {
     match Given::from_env() {
-        Some(given) => side_by_side(&[given.kind().product()], test),
+        Some(given) => {
+            let _visit = Visit::begin(given);
+            side_by_side(&[given.kind().product()], test);
+        }
         None => side_by_side(&covered(), test),
     }
 }

@@ -16,3 +16,4 @@ mod network;
 mod relay;
 mod tls;
 mod traveller;
+mod visit;

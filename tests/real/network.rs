@@ -5,8 +5,9 @@ use nacos_core::{Client, Instance, Publish, Registration, Watch};
 use nacos_testkit::proxy::{Command, Direction, FaultProxy, Script};
 use servers::Product;
 
-use crate::common::{
-    Server, connect, document_becomes, eventually, on_each_shared, shared, soon, within,
+use crate::{
+    common::{Server, connect, document_becomes, eventually, on_each_shared, shared, soon, within},
+    visit::writes,
 };
 
 /// A client behind a proxy, with an instance and a document of one name; and one that goes to the
@@ -24,6 +25,7 @@ struct Behind {
 impl Behind {
     async fn new(product: Product, name: &'static str) -> Self {
         let server = shared(product);
+        writes(name);
         let proxy = FaultProxy::nacos(server.addr).await.expect("ports on loopback");
         let nacos = connect(&Server { addr: proxy.addr() }.builder()).await;
         let registration = nacos.naming().register(name, Instance::new("127.0.0.1", 1));

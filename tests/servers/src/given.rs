@@ -13,7 +13,8 @@ use crate::{Error, ErrorKind, Product};
 /// A server that somebody else runs, as `NACOS_REAL_ADDR` and its companions name it.
 ///
 /// Nothing is done to it but what a client does, and everything that is written to it lies under
-/// [`prefix`](Self::prefix) and is removed by whoever wrote it.
+/// [`prefix`](Self::prefix) and is removed by whoever wrote it, or by the next run where that one
+/// was killed: see [`Journal`](crate::Journal).
 #[derive(Clone, Debug)]
 pub struct Given {
     addr: SocketAddr,
@@ -38,6 +39,9 @@ pub enum Kind {
 }
 
 impl Given {
+    /// What begins each [`prefix`](Self::prefix).
+    pub const MARK: &str = "nacos-rs-";
+
     /// The server that the environment names; read once in a process.
     ///
     /// # Panics
@@ -78,7 +82,7 @@ impl Given {
             ))
         })?;
         // Of what one run writes, nothing may meet what another one wrote, or a person.
-        let prefix = format!("nacos-rs-{:012x}", RandomState::new().hash_one(addr) >> 16);
+        let prefix = format!("{}{:012x}", Self::MARK, RandomState::new().hash_one(addr) >> 16);
         Ok(Some(Self { addr, kind, credentials, prefix }))
     }
 

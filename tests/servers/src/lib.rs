@@ -21,7 +21,8 @@
 //! [`Product::install`] or `cargo run -p servers -- install r-nacos`. What cannot be had on a
 //! machine is an [`ErrorKind::Unavailable`] that says why.
 //!
-//! Tests can also be pointed at a server that runs already: see [`Given`].
+//! Tests can also be pointed at a server that runs already: see [`Given`], and [`Journal`] for what
+//! they write to it.
 //!
 //! Absent: anything about the Nacos protocol beyond what readiness needs, and Windows.
 
@@ -35,6 +36,7 @@ mod given;
 mod http;
 mod install;
 mod java;
+mod journal;
 mod launch;
 mod ports;
 mod process;
@@ -51,6 +53,7 @@ pub use gate::{covers, say_skipped};
 pub use given::{Given, Kind};
 pub use http::{Answer, Request};
 pub use java::{JavaNacos, JavaNacosBuilder};
+pub use journal::{Journal, Leftover, Place};
 pub use product::Product;
 pub use r_nacos::{RNacos, RNacosBuilder};
 pub use running::Running;

@@ -58,7 +58,7 @@ async fn connect_names_both_causes_and_both_remedies_when_the_time_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn client_of_a_restarted_server_is_back_seconds_after_the_users_are() {
-    for (behaviour, seconds) in BEHAVIOURS.into_iter().zip([1, 7, 15]) {
+    for (behaviour, seconds) in BEHAVIOURS.into_iter().zip([1, 7, 15, 2, 4]) {
         let server = guarded(behaviour).await;
         let client = builder(&server).credentials("nacos", "s3cret").connect().await;
         let client = client.expect("logs in");

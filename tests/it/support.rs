@@ -5,16 +5,22 @@ use nacos_core::{Client, ClientBuilder, Live, SessionState};
 use nacos_testkit::{Behaviour, Server, TimeLimit};
 
 /// Each kind of server that the test server can be.
-pub(crate) const BEHAVIOURS: [Behaviour; 3] =
-    [Behaviour::Nacos3_0, Behaviour::Nacos2_3, Behaviour::RNacos];
+pub(crate) const BEHAVIOURS: [Behaviour; 5] = [
+    Behaviour::Nacos3_0,
+    Behaviour::Nacos2_3,
+    Behaviour::Nacos2_5,
+    Behaviour::Nacos3_3,
+    Behaviour::RNacos,
+];
 
 /// The server of a test that cannot hang for ever from here on, whatever blocks or spins in it.
 pub(crate) async fn server() -> Server {
     start(Server::builder()).await
 }
 
+/// One that lets everybody in, also where the newest ones would not.
 pub(crate) async fn server_like(behaviour: Behaviour) -> Server {
-    start(Server::builder().behaviour(behaviour)).await
+    start(Server::builder().behaviour(behaviour).authentication(false)).await
 }
 
 /// The same, with settings.

@@ -123,7 +123,7 @@ async fn authentication_that_is_switched_on_is_answered_with_a_login_that_works(
 
 #[tokio::test(start_paused = true)]
 async fn client_without_credentials_is_told_that_it_needs_some() {
-    for behaviour in BEHAVIOURS.into_iter().chain([Behaviour::Nacos2_5, Behaviour::Nacos3_3]) {
+    for behaviour in BEHAVIOURS {
         let server = guarded(behaviour).await;
         let began = Instant::now();
         let error = builder(&server).connect().await.expect_err("a login is demanded");

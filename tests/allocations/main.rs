@@ -68,6 +68,7 @@ fn picking_an_endpoint_allocates_nothing_however_many_there_are() {
 
 #[tokio::test(start_paused = true)]
 async fn balanced_call_allocates_nothing_of_its_own() {
+    nacos_testkit::TimeLimit::for_test();
     let service = nacos_core::Service::new(
         ServiceKey::try_from("orders").expect("valid"),
         ["a", "b", "c"].map(|ip| Instance::new(ip, 1)).to_vec(),

@@ -321,6 +321,7 @@ fn sources(below: &str) -> impl Iterator<Item = Source> {
         "golden.rs",
         "steps",
         "steps.rs",
+        "fuzzed",
         "fuzzed.rs",
         "testing.rs",
     ];

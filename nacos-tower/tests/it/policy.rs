@@ -40,7 +40,7 @@ impl Policy for ByVersion {
 
 #[tokio::test(start_paused = true)]
 async fn policy_sees_the_request_and_the_metadata_of_endpoints() {
-    let network = Network::default();
+    let network = Network::new();
     let (set, services) = Set::new(service(&[]));
     let balance = network.builder().policy(ByVersion).follow(services);
     let versions = |versions: [(&str, &str); 2]| {
@@ -64,7 +64,7 @@ async fn policy_sees_the_request_and_the_metadata_of_endpoints() {
 
 #[tokio::test(start_paused = true)]
 async fn request_that_a_policy_picks_nothing_for_waits_for_another_set() {
-    let network = Network::default();
+    let network = Network::new();
     let (set, services) = Set::new(service(&[("a", 1.0)]));
     let balance = network.builder().policy(ByVersion).follow(services);
     until_ready(&balance, 1).await;
@@ -98,7 +98,7 @@ impl Policy for First {
 
 #[tokio::test(start_paused = true)]
 async fn endpoints_that_gave_a_request_back_are_no_candidates_for_it() {
-    let network = Network::default();
+    let network = Network::new();
     let first = Arc::new(First::default());
     let (_set, services) = Set::new(service(&[("a", 1.0), ("b", 1.0), ("c", 1.0)]));
     let balance = network.builder().policy(Arc::clone(&first)).follow(services);
@@ -111,7 +111,7 @@ async fn endpoints_that_gave_a_request_back_are_no_candidates_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn policy_is_asked_again_when_the_connection_of_its_pick_has_ended() {
-    let network = Network::default();
+    let network = Network::new();
     let first = Arc::new(First::default());
     let (_set, services) = Set::new(service(&[("a", 1.0), ("b", 1.0)]));
     let balance = network.builder().policy(Arc::clone(&first)).follow(services);
@@ -156,7 +156,7 @@ impl Policy for Notes {
 
 #[tokio::test(start_paused = true)]
 async fn policy_sees_weights_requests_under_way_and_latencies() {
-    let network = Network::default();
+    let network = Network::new();
     let notes = Arc::new(Notes::default());
     let (_set, services) = Set::new(service(&[("a", 1.5), ("b", 1e-9)]));
     let balance = network.builder().policy(Arc::clone(&notes)).follow(services);
@@ -197,7 +197,7 @@ impl Policy for RoundRobin {
 
 #[tokio::test(start_paused = true)]
 async fn positions_go_around_the_end() {
-    let network = Network::default();
+    let network = Network::new();
     let (_set, services) = Set::new(service(&[("a", 1.0), ("b", 1.0), ("c", 1.0)]));
     let policy = RoundRobin { next: AtomicUsize::new(usize::MAX - 1) };
     let balance = network.builder().policy(policy).follow(services);
@@ -212,7 +212,7 @@ async fn positions_go_around_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn report_names_the_policy() {
-    let network = Network::default();
+    let network = Network::new();
     let (_set, services) = Set::new(service(&[("a", 1.0)]));
     let balance = network.builder().policy(ByVersion).follow(services);
     let policy = balance.inspect().report().get("policy").map(|policy| format!("{policy:?}"));

@@ -2,6 +2,8 @@
 //! balanced call.
 //!
 //! A binary of its own, because counting replaces the allocator of the whole process.
+mod registrations;
+
 use std::{
     future::{Ready, ready},
     sync::{

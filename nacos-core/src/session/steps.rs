@@ -6,6 +6,7 @@ mod endings;
 mod listens;
 mod lists;
 mod moves;
+mod registrations;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,117 @@
+//! What one registration of many causes, counted: guards that are told, instances that are sent.
+use super::*;
+
+#[test]
+fn one_registration_of_many_tells_and_sends_nothing_of_the_others() {
+    for additive in [true, false] {
+        let [few, many] = [250, 1000].map(|count| Work::of(count, additive));
+        for ((phase, few), (same, many)) in few.iter().zip(&many) {
+            assert_eq!(phase, same);
+            assert!(*few > 0, "{phase}, additive {additive}: nothing was counted");
+            assert!(
+                *many <= few * 5,
+                "{phase}, additive {additive}: {few} for 250 instances, {many} for 1000"
+            );
+        }
+    }
+}
+
+/// A client that registers instances of one service, and what that has caused so far.
+struct Work {
+    stage: Stage,
+    additive: bool,
+    count: u16,
+    sent: usize,
+    phases: Vec<(&'static str, usize)>,
+}
+
+impl Work {
+    /// What each phase of a life causes: as many changes as there are instances, each by itself, or
+    /// few requests with all of them.
+    fn of(count: u16, additive: bool) -> Vec<(&'static str, usize)> {
+        let stage = Stage::connected("a");
+        let mut work = Self { stage, additive, count, sent: 0, phases: Vec::new() };
+        for port in 1..=count {
+            work.register(port, 1.0);
+        }
+        work.settled("registered together");
+        // While the first request is under way, the others come one by one.
+        for port in count + 1..=2 * count {
+            work.register(port, 1.0);
+            work.stage.settle();
+        }
+        work.settled("registered while a request is under way");
+        // A server that replaces is sent all of them each time.
+        let updated = if additive { count } else { 1 };
+        for port in 1..=updated {
+            work.register(port, 5.0);
+            work.serve();
+        }
+        work.settled("updated one by one");
+        work.refused();
+        work.stage.session.handle_lost(work.stage.now, work.stage.serving(), "lost");
+        work.stage.perform();
+        while work.stage.session.serving_link().is_none() {
+            work.stage.wait();
+        }
+        work.settled("registered again");
+        for port in 1..=2 * count {
+            work.stage.session.withdraw(&instances("orders"), GuardId(port.into()));
+            if additive {
+                work.serve();
+            }
+        }
+        work.settled("withdrawn");
+        assert_eq!(work.stage.session.remaining(), 0);
+        work.phases
+    }
+
+    fn register(&mut self, port: u16, weight: f64) {
+        let instance = Arc::new(Instance::new("10.0.0.1", port).with_weight(weight));
+        self.stage.session.assert(instances("orders"), GuardId(port.into()), Some(instance));
+    }
+
+    /// One of many is refused ever again, and taken in the end.
+    fn refused(&mut self) {
+        self.register(1, 7.0);
+        self.stage.settle();
+        for _ in 0..self.count / 10 {
+            for sent in std::mem::take(&mut self.stage.calls) {
+                let is_step = sent.request.kind().contains("Instance");
+                let answer = if is_step { refused(503) } else { ok("HealthCheckResponse") };
+                self.stage.answer(&sent, &answer);
+            }
+            self.stage.wait();
+        }
+        self.settled("refused ever again");
+    }
+
+    /// The server does what it is asked to.
+    fn serve(&mut self) {
+        self.stage.settle();
+        while let Some(sent) = self.stage.calls.pop() {
+            if sent.request.kind().contains("Instance") {
+                self.sent += sent.body()["instances"].as_array().map_or(1, Vec::len);
+            }
+            let kind = match sent.request.kind() {
+                "BatchInstanceRequest" if self.additive => "registerInstance",
+                _ => "batchRegisterInstance",
+            };
+            let answer = sent.request.kind().replace("Request", "Response");
+            let answer = message(&answer, &json!({"resultCode": 200, "type": kind}));
+            self.stage.answer(&sent, &Ok(answer));
+        }
+    }
+
+    /// The phase ends once the server holds what is claimed.
+    fn settled(&mut self, phase: &'static str) {
+        while {
+            self.serve();
+            self.stage.session.unsettled() > 0 || self.stage.session.claims.next_retry().is_some()
+        } {
+            self.stage.wait();
+        }
+        let told = std::mem::take(&mut self.stage.events).len();
+        self.phases.push((phase, told + std::mem::take(&mut self.sent)));
+    }
+}

@@ -1,5 +1,4 @@
-//! Typed configuration from Nacos, layered by figment, that changes under your feet without a
-//! restart.
+//! Typed configuration from Nacos, layered by figment, that a service reloads without a restart.
 //!
 //! ```
 //! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -50,51 +49,29 @@
 //!
 //! `yaml` and `toml`, both on by default, are the formats that need a parser of their own; JSON and
 //! properties are always there.
-mod builder;
-mod changes;
 mod config;
 mod engine;
-mod env;
 mod error;
-mod file;
 mod format;
 mod hot;
-mod import;
-mod inputs;
-mod inspect;
-mod keys;
-mod layer;
-mod maker;
+mod input;
 mod pipeline;
-mod position;
-mod recipe;
-mod redact;
+mod provider;
 mod report;
-mod resource;
-mod root;
-mod slot;
-mod source;
-mod status;
 mod tasks;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
-mod tree;
-mod violation;
+mod time;
 
-pub use builder::HotConfigBuilder;
-pub use changes::{Change, Changes};
-pub use config::HotConfig;
+pub use config::{HotConfig, HotConfigBuilder};
 pub use error::{Error, ErrorKind};
 pub use figment;
-pub use file::LocalFile;
 pub use format::Format;
-pub use hot::{Guard, Hot, Pinned};
-pub use import::Import;
-pub use keys::Keys;
-pub use position::Position;
-pub use redact::redacted;
-pub use report::{Issue, Place, Rejection, Source, Stage};
-pub use source::{NacosDocuments, NacosSource};
-pub use status::{Freshness, Status};
-pub use violation::Violations;
+pub use hot::{Change, Changes, Guard, Hot, Pinned};
+pub use input::{Import, LocalFile};
+pub use pipeline::{Keys, Violations};
+pub use provider::{NacosDocuments, NacosSource};
+pub use report::{
+    Freshness, Issue, Place, Position, Rejection, Source, Stage, Status, redact::redacted,
+};

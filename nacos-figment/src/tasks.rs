@@ -8,8 +8,8 @@ use tracing::{Instrument, Span};
 #[derive(Debug)]
 pub(crate) struct Task(JoinHandle<()>);
 
-/// Starts `future` on the ambient runtime, inside of `span` alone. A configuration lives on when whoever
-/// made it has gone: within their span, the request that they handled would stay open for as long.
+/// Starts `future` on the ambient runtime, inside of `span` alone. A configuration may outlive the
+/// request that started it: within the span of that request, the request would stay open as long.
 pub(crate) fn spawn(span: Span, future: impl Future<Output = ()> + Send + 'static) -> Task {
     Task(tokio::spawn(future.instrument(span)))
 }

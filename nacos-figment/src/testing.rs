@@ -4,8 +4,13 @@ use nacos_testkit::{TimeLimit, within};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    config::HotConfig, error::Error, format::Format, import::Imported, inputs::Followed,
-    pipeline::Text, recipe::Recipe, report::Source, status::Status,
+    config::HotConfig,
+    engine::Spec,
+    error::Error,
+    format::Format,
+    input::{Imported, WatchedDocument},
+    pipeline::Text,
+    report::{Source, Status},
 };
 
 /// Documents in the hand of a test, in the order in which they override each other.
@@ -14,12 +19,12 @@ pub(crate) struct Documents {
 }
 
 impl Documents {
-    /// Documents that are followed: each by its data id and first content; one that begins with `!`
+    /// Documents that are watched: each by its data id and first content; one that begins with `!`
     /// is required. The test has a time limit from here on.
-    pub(crate) fn new(documents: &[(&str, Option<&str>)]) -> (Self, Vec<Followed>) {
+    pub(crate) fn new(documents: &[(&str, Option<&str>)]) -> (Self, Vec<WatchedDocument>) {
         TimeLimit::for_test();
         let mut writers = Vec::new();
-        let mut followed = Vec::new();
+        let mut watched = Vec::new();
         for (data_id, content) in documents {
             let (writer, state) = live(state_of(*content));
             let name = data_id.trim_start_matches('!');
@@ -30,9 +35,9 @@ impl Documents {
                 allow_empty: false,
             };
             writers.push(writer);
-            followed.push(Followed::new(imported, state, None));
+            watched.push(WatchedDocument::new(imported, state, None));
         }
-        (Self { writers }, followed)
+        (Self { writers }, watched)
     }
 
     pub(crate) fn publish(&self, index: usize, content: &str) {
@@ -51,13 +56,13 @@ fn state_of(content: Option<&str>) -> DocumentState {
     }
 }
 
-/// Starts `recipe` on `documents`.
+/// Starts `spec` on `documents`.
 pub(crate) async fn start<T: DeserializeOwned + Send + Sync + 'static>(
-    recipe: Recipe<T>,
+    spec: Spec<T>,
     documents: &[(&str, Option<&str>)],
 ) -> Result<(Documents, HotConfig<T>), Error> {
-    let (documents, followed) = Documents::new(documents);
-    Ok((documents, recipe.start_on(followed, None).await?))
+    let (documents, watched) = Documents::new(documents);
+    Ok((documents, HotConfig::new(spec.start(watched, None).await?)))
 }
 
 /// Waits for a status that satisfies `condition`.
@@ -80,7 +85,7 @@ pub(crate) fn texts(texts: &[(&str, &str)]) -> Vec<Text> {
         content: Some((*content).into()),
         format: Format::of_name(name),
         content_type: None,
-        must_speak: false,
+        must_not_be_empty: false,
     };
     texts.iter().map(text).collect()
 }

@@ -8,8 +8,7 @@ use tokio::time::sleep_until;
 use super::*;
 use crate::{
     ErrorKind, Freshness, HotConfig,
-    recipe::Recipe,
-    testing::{start, status},
+    testing::{Documents, start, status},
 };
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -19,8 +18,8 @@ struct Config {
     db: String,
 }
 
-fn recipe() -> Recipe<Config> {
-    Recipe::default()
+fn spec() -> Spec<Config> {
+    Spec::default()
 }
 
 /// Lets time pass on the paused clock, and everything happen that happens in it.
@@ -36,7 +35,7 @@ async fn generation(config: &HotConfig<Config>, generation: u64) {
 #[tokio::test(start_paused = true)]
 async fn bad_document_leaves_the_last_good_value_and_a_good_one_heals() {
     let (documents, config) =
-        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+        start(spec(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
     let hot = config.hot();
     documents.publish(0, "{\"n\":\n \"hunter2\"}");
     let rejected = status(&config, |status| status.rejection.is_some()).await;
@@ -56,7 +55,7 @@ async fn bad_document_leaves_the_last_good_value_and_a_good_one_heals() {
 #[tokio::test(start_paused = true)]
 async fn rolling_back_to_what_is_in_force_clears_the_rejection_without_a_commit() {
     let (documents, config) =
-        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+        start(spec(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
     documents.publish(0, "{");
     status(&config, |status| status.rejection.is_some()).await;
     documents.publish(0, r#"{"n": 1}"#);
@@ -68,7 +67,7 @@ async fn rolling_back_to_what_is_in_force_clears_the_rejection_without_a_commit(
 async fn burst_of_changes_becomes_few_commits() {
     let first = Some(r#"{"n": 0}"#);
     let (documents, config) =
-        start(recipe(), &[("a.json", first), ("b.json", None)]).await.expect("valid");
+        start(spec(), &[("a.json", first), ("b.json", None)]).await.expect("valid");
     let begun = Instant::now();
     for (n, document) in (1..=200).zip([0, 1].into_iter().cycle()) {
         documents.publish(document, &format!(r#"{{"n": {n}}}"#));
@@ -84,7 +83,7 @@ async fn burst_of_changes_becomes_few_commits() {
 #[tokio::test(start_paused = true)]
 async fn single_document_is_applied_at_once() {
     let (documents, config) =
-        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+        start(spec(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
     let begun = Instant::now();
     documents.publish(0, r#"{"n": 2}"#);
     generation(&config, 2).await;
@@ -93,34 +92,34 @@ async fn single_document_is_applied_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn start_names_what_is_wrong_or_unknown() {
-    let error = start(recipe(), &[("a.json", Some("{\n\"n\": \"hunter2\"}"))]).await.map(|_| ());
+    let error = start(spec(), &[("a.json", Some("{\n\"n\": \"hunter2\"}"))]).await.map(|_| ());
     let error = error.expect_err("invalid");
     assert_eq!(error.kind(), ErrorKind::Rejected);
     let shown = error.to_string();
     assert!(shown.contains("nacos://G/a.json@") && shown.contains("line 2 column 6"), "{shown}");
     assert!(!format!("{shown} {error:?}").contains("hunter2"));
 
-    let missing = start(recipe(), &[("!a.json", None)]).await.map(|_| ()).expect_err("required");
+    let missing = start(spec(), &[("!a.json", None)]).await.map(|_| ()).expect_err("required");
     let shown = missing.to_string();
     assert!(shown.contains("the document does not exist, in nacos://G/a.json"), "{shown}");
 
-    let (documents, followed) = crate::testing::Documents::new(&[("a.json", None)]);
+    let (documents, watched) = Documents::new(&[("a.json", None)]);
     documents.set(0, DocumentState::Pending);
-    let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("never known");
+    let error = spec().start(watched, None).await.map(|_| ()).expect_err("never known");
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("nacos://G/a.json"), "{error}");
 
-    let (documents, followed) = crate::testing::Documents::new(&[("a.json", None)]);
+    let (documents, watched) = Documents::new(&[("a.json", None)]);
     let (why, cause) = (CoreErrorKind::Denied, "no".into());
     documents.set(0, DocumentState::Unreachable { last: None, why, cause });
-    let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("denied");
+    let error = spec().start(watched, None).await.map(|_| ()).expect_err("denied");
     assert_eq!(error.kind(), ErrorKind::Unreachable);
 }
 
 #[tokio::test(start_paused = true)]
 async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
     let text = r#"{"n": 1}"#;
-    let (documents, config) = start(recipe(), &[("a.json", Some(text))]).await.expect("valid");
+    let (documents, config) = start(spec(), &[("a.json", Some(text))]).await.expect("valid");
     let why = CoreErrorKind::Disconnected;
     documents.set(0, DocumentState::Unreachable { last: None, why, cause: "lost".into() });
     let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
@@ -139,10 +138,10 @@ async fn encrypted_document_is_never_parsed() {
     // Optional or required: nobody knows what it says.
     for name in ["a.yaml", "!a.yaml"] {
         for state in [DocumentState::Present(cipher.clone()), unreachable.clone()] {
-            let (documents, followed) = crate::testing::Documents::new(&[(name, None)]);
+            let (documents, watched) = Documents::new(&[(name, None)]);
             documents.set(0, state);
             let began = Instant::now();
-            let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("encrypted");
+            let error = spec().start(watched, None).await.map(|_| ()).expect_err("encrypted");
             assert_eq!(error.kind(), ErrorKind::Unreachable);
             let cause = causes(&error);
             assert!(error.to_string().contains("nacos://G/a.yaml"), "{error}");
@@ -152,7 +151,7 @@ async fn encrypted_document_is_never_parsed() {
         }
     }
     // What was readable stays in force, and what is readable again is taken.
-    let (documents, config) = start(recipe(), &[("a.yaml", Some("n: 1"))]).await.expect("valid");
+    let (documents, config) = start(spec(), &[("a.yaml", Some("n: 1"))]).await.expect("valid");
     documents.set(0, DocumentState::Present(cipher));
     let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
     assert_eq!(stale.freshness, Freshness::Stale { why: CoreErrorKind::Protocol });
@@ -165,11 +164,11 @@ async fn encrypted_document_is_never_parsed() {
 
 #[tokio::test(start_paused = true)]
 async fn document_that_can_be_read_but_not_followed_ends_the_start_with_the_reason() {
-    let (documents, followed) = crate::testing::Documents::new(&[("a.yaml", None)]);
+    let (documents, watched) = Documents::new(&[("a.yaml", None)]);
     let last = Some(Document::new("n: 1", "yaml"));
     let (why, cause) = (CoreErrorKind::Denied, "the right to read is missing".into());
     documents.set(0, DocumentState::Unreachable { last, why, cause });
-    let error = recipe().start_on(followed, None).await.map(|_| ()).expect_err("denied");
+    let error = spec().start(watched, None).await.map(|_| ()).expect_err("denied");
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(causes(&error).ends_with(": the right to read is missing"), "{}", causes(&error));
 }
@@ -184,7 +183,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 #[tokio::test(start_paused = true)]
 async fn removed_document_whose_server_is_gone_too_is_given_up_after_the_same_while() {
     let documents = &[("a.json", Some(r#"{"n": 1}"#)), ("b.json", Some(r#"{"db": "x"}"#))];
-    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let (documents, config) = start(spec(), documents).await.expect("valid");
     let (why, cause) = (CoreErrorKind::Disconnected, "lost".into());
     documents.set(1, DocumentState::Absent);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -196,7 +195,7 @@ async fn removed_document_whose_server_is_gone_too_is_given_up_after_the_same_wh
 #[tokio::test(start_paused = true)]
 async fn removed_document_takes_effect_after_a_while_and_a_required_one_never() {
     let documents = &[("a.json", Some(r#"{"n": 1}"#)), ("b.json", Some(r#"{"db": "x"}"#))];
-    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let (documents, config) = start(spec(), documents).await.expect("valid");
     let begun = Instant::now();
     documents.set(1, DocumentState::Absent);
     generation(&config, 2).await;
@@ -204,7 +203,7 @@ async fn removed_document_takes_effect_after_a_while_and_a_required_one_never() 
     assert!(Instant::now() - begun >= Duration::from_secs(3));
 
     let (documents, config) =
-        start(recipe(), &[("!a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+        start(spec(), &[("!a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
     documents.set(0, DocumentState::Absent);
     let rejected = status(&config, |status| status.rejection.is_some()).await;
     assert_eq!(rejected.rejection.expect("just seen").stage, Stage::Collect);
@@ -215,7 +214,7 @@ async fn removed_document_takes_effect_after_a_while_and_a_required_one_never() 
 async fn document_that_comes_back_in_time_was_never_gone() {
     let text = r#"{"n": 1}"#;
     let (documents, config) =
-        start(recipe(), &[("a.json", Some(text)), ("b.json", None)]).await.expect("valid");
+        start(spec(), &[("a.json", Some(text)), ("b.json", None)]).await.expect("valid");
     documents.set(0, DocumentState::Absent);
     pass(Duration::from_secs(2)).await;
     documents.publish(0, text);
@@ -227,7 +226,7 @@ async fn document_that_comes_back_in_time_was_never_gone() {
 #[tokio::test(start_paused = true)]
 async fn task_ends_with_the_last_handle_and_with_the_client() {
     let (documents, config) =
-        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+        start(spec(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
     let hot = config.hot().map(|config| &config.n);
     let mut statuses = config.status();
     drop(config);
@@ -237,7 +236,7 @@ async fn task_ends_with_the_last_handle_and_with_the_client() {
     while statuses.changed().await.is_some() {}
 
     let (documents, config) =
-        start(recipe(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+        start(spec(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
     let mut changes = config.hot().changes();
     drop(documents);
     assert!(changes.next().await.is_none());
@@ -248,7 +247,7 @@ async fn task_ends_with_the_last_handle_and_with_the_client() {
 async fn large_documents_are_read_off_the_task() {
     let padding = "x".repeat(INLINE_AND_MORE);
     let text = |n: u32| format!(r#"{{"n": {n}, "db": "{padding}"}}"#);
-    let (documents, config) = start(recipe(), &[("a.json", Some(&*text(1)))]).await.expect("valid");
+    let (documents, config) = start(spec(), &[("a.json", Some(&*text(1)))]).await.expect("valid");
     documents.publish(0, &text(2));
     generation(&config, 2).await;
     assert_eq!(config.hot().load().n, 2);
@@ -256,9 +255,9 @@ async fn large_documents_are_read_off_the_task() {
 
 #[tokio::test(start_paused = true)]
 async fn content_type_matters_when_no_ending_tells() {
-    let (documents, followed) = crate::testing::Documents::new(&[("a", None)]);
+    let (documents, watched) = Documents::new(&[("a", None)]);
     documents.set(0, DocumentState::Present(Document::new("n=1", "properties")));
-    let config = recipe().start_on(followed, None).await.expect("valid");
+    let config = HotConfig::new(spec().start(watched, None).await.expect("valid"));
     documents.set(0, DocumentState::Present(Document::new(r#"{"n": 2}"#, "json")));
     generation(&config, 2).await;
     assert_eq!(config.hot().load().n, 2);
@@ -269,10 +268,10 @@ async fn files_are_below_documents_and_read_again_on_reload() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("application.json");
     std::fs::write(&path, r#"{"n": 1, "db": "file"}"#).expect("written");
-    let mut recipe = recipe();
-    recipe.files = vec![path.clone().into(), dir.path().join("absent.json").into()];
+    let mut spec = spec();
+    spec.files = vec![path.clone().into(), dir.path().join("absent.json").into()];
     let (_documents, config) =
-        start(recipe, &[("a.json", Some(r#"{"n": 2}"#))]).await.expect("valid");
+        start(spec, &[("a.json", Some(r#"{"n": 2}"#))]).await.expect("valid");
     assert_eq!(*config.hot().load(), Config { n: 2, db: "file".to_owned() });
     std::fs::write(&path, r#"{"n": 1, "db": "again"}"#).expect("written");
     config.reload();

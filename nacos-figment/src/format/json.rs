@@ -4,11 +4,8 @@ use std::cell::RefCell;
 use figment::value::Value;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::{
-    position::{Lines, Position},
-    report::Issue,
-    tree::{Content, Node},
-};
+use super::{Content, Lines, Node};
+use crate::report::{Issue, Position};
 
 /// Reads one JSON value.
 pub(crate) fn parse(text: &str) -> Result<Node, Box<Issue>> {

@@ -1,5 +1,7 @@
 //! Formats: from a text to a tree with positions. Messages never quote the text.
 mod json;
+mod lines;
+mod node;
 mod properties;
 #[cfg(feature = "toml")]
 mod toml;
@@ -8,11 +10,12 @@ mod yaml;
 
 use std::fmt;
 
-pub(crate) use self::json::parse as parse_json;
-use crate::{
-    report::Issue,
-    tree::{Content, Node},
+use self::lines::Lines;
+pub(crate) use self::{
+    json::parse as parse_json,
+    node::{Content, Node},
 };
+use crate::report::Issue;
 
 /// The format of a document or file.
 ///

@@ -1,11 +1,8 @@
 //! Java properties, in UTF-8. All values are text.
 use std::iter::Peekable;
 
-use crate::{
-    position::Position,
-    report::Issue,
-    tree::{Content, Node},
-};
+use super::{Content, Node};
+use crate::report::{Issue, Position};
 
 /// Reads properties.
 pub(super) fn parse(text: &str) -> Result<Node, Box<Issue>> {

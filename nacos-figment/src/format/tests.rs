@@ -1,11 +1,10 @@
 //! Formats: what is read, and how the rest is refused.
 use figment::value::{Dict, Num, Value};
 
-use super::Format;
+use super::{Content, Format};
 use crate::{
-    keys::{Keys, Nested, nest},
+    pipeline::{Keys, Nested, nest},
     report::Issue,
-    tree::Content,
 };
 
 fn read(format: Format, text: &str) -> Result<Nested, Box<Issue>> {
@@ -98,8 +97,8 @@ fn positions_are_those_of_values() {
         #[cfg(feature = "yaml")]
         (Format::Yaml, "a:\n  - 1\n  - b: x\n  - 3\n", [4, 5]),
     ] {
-        let places = read(format, text).expect("valid").places;
-        let at = places.find(&["a", "2"]).and_then(|place| place.at).expect("known");
+        let positions = read(format, text).expect("valid").positions;
+        let at = positions.find(&["a", "2"]).and_then(|place| place.at).expect("known");
         assert_eq!([at.line, at.column], expected, "{format}");
     }
 }

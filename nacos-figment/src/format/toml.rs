@@ -7,11 +7,8 @@ use toml::{
     de::{DeInteger, DeTable, DeValue},
 };
 
-use crate::{
-    position::Lines,
-    report::Issue,
-    tree::{Content, Node},
-};
+use super::{Content, Lines, Node};
+use crate::report::Issue;
 
 /// Reads a TOML document.
 pub(super) fn parse(text: &str) -> Result<Node, Box<Issue>> {

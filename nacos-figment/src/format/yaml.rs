@@ -8,11 +8,8 @@ use serde::{
 };
 use serde_saphyr::{Error, Location, NonFiniteFloatPolicy, Options, Spanned};
 
-use crate::{
-    position::Position,
-    report::Issue,
-    tree::{Content, Node},
-};
+use super::{Content, Node};
+use crate::report::{Issue, Position};
 
 /// Reads one YAML document; `None` if there is nothing but comments.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Box<Issue>> {

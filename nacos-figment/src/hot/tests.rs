@@ -8,7 +8,6 @@ use std::{
 };
 
 use super::*;
-use crate::root::Swap;
 
 #[derive(PartialEq)]
 struct Pair {
@@ -20,20 +19,20 @@ fn pair(n: u64) -> Version {
     Version {
         generation: 1,
         value: Arc::new(Pair { one: n, other: n }),
-        parts: vec![Arc::new(n)],
+        resources: vec![Arc::new(n)],
         sources: Arc::new([]),
         layers: Arc::new([]),
     }
 }
 
-fn hot() -> (Hot<Pair>, Swap) {
-    let (root, swap) = Root::new(pair(0));
-    (Hot::whole(root, None), swap)
+fn hot() -> (Hot<Pair>, RootWriter) {
+    let (root, writer) = Root::new(pair(0));
+    (Hot::whole(root, None), writer)
 }
 
 #[test]
 fn nothing_is_torn_between_lenses_and_resources_under_commits() {
-    let (whole, swap) = hot();
+    let (whole, writer) = hot();
     let resource: Hot<u64> = Hot::resource(&whole, 0);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -52,7 +51,7 @@ fn nothing_is_torn_between_lenses_and_resources_under_commits() {
             });
         }
         for n in 1..20_000 {
-            swap.commit(|_| pair(n));
+            writer.commit(pair(n));
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -61,11 +60,11 @@ fn nothing_is_torn_between_lenses_and_resources_under_commits() {
 
 #[test]
 fn pinned_version_outlives_its_successors() {
-    let (whole, swap) = hot();
+    let (whole, writer) = hot();
     let held = Arc::new(());
-    swap.commit(|_| Version { parts: vec![Arc::clone(&held) as Part], ..pair(1) });
+    writer.commit(Version { resources: vec![Arc::clone(&held) as Erased], ..pair(1) });
     let pinned = whole.pin();
-    swap.commit(|_| pair(2));
+    writer.commit(pair(2));
     assert_eq!((pinned.one, pinned.generation(), whole.load().one), (1, 2, 2));
     assert_eq!(Arc::strong_count(&held), 2);
     drop(pinned);
@@ -80,25 +79,25 @@ fn panic_while_a_version_is_dropped_does_not_reach_the_writer() {
             assert!(thread::panicking(), "told to");
         }
     }
-    let (whole, swap) = hot();
-    swap.commit(|_| Version { parts: vec![Arc::new(Bomb)], ..pair(1) });
-    swap.commit(|_| pair(2));
+    let (whole, writer) = hot();
+    writer.commit(Version { resources: vec![Arc::new(Bomb)], ..pair(1) });
+    writer.commit(pair(2));
     assert_eq!(whole.load().one, 2);
 }
 
 #[tokio::test]
 async fn changes_tell_of_the_part_only_and_skip_what_came_and_went() {
     nacos_testkit::TimeLimit::for_test();
-    let (whole, swap) = hot();
+    let (whole, writer) = hot();
     let mut changes = whole.map(|pair| &pair.one).changes();
-    swap.commit(|_| Version { value: Arc::new(Pair { one: 0, other: 9 }), ..pair(0) });
-    swap.commit(|_| pair(1));
-    swap.commit(|_| pair(2));
+    writer.commit(Version { value: Arc::new(Pair { one: 0, other: 9 }), ..pair(0) });
+    writer.commit(pair(1));
+    writer.commit(pair(2));
     let change = changes.next().await.expect("there is one");
     assert_eq!((*change.old, *change.new, change.new.generation()), (0, 2, 4));
-    swap.commit(|_| pair(3));
-    swap.commit(|_| pair(2));
-    drop(swap);
+    writer.commit(pair(3));
+    writer.commit(pair(2));
+    drop(writer);
     assert!(changes.next().await.is_none(), "3 came and went, and no more will come");
     assert_eq!(*whole.map(|pair| &pair.one).load(), 2, "the last value stays readable");
 }

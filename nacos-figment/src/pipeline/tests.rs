@@ -3,8 +3,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use figment::{Figment, Provider, providers::Serialized};
+
 use super::*;
-use crate::{env, testing::texts};
+use crate::{input::env, testing::texts};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -34,19 +36,20 @@ fn pipeline() -> Pipeline<Config> {
     Pipeline { keys: Keys::Nested, below: Vec::new(), above: Vec::new(), checks: Vec::new() }
 }
 
-fn run(pipeline: &Pipeline<Config>, given: &[(&str, &str)]) -> Result<Arc<Config>, Refusal> {
-    pipeline.run(&texts(given), &mut Cache::default()).map(|made| made.value)
+fn run(pipeline: &Pipeline<Config>, given: &[(&str, &str)]) -> Result<Arc<Config>, StageError> {
+    pipeline.run(&texts(given), &mut Cache::default()).value
 }
 
 fn issue_of(given: &[(&str, &str)]) -> String {
-    let refusal = run(&pipeline(), given).expect_err("invalid");
-    assert_eq!(refusal.issues.len(), 1);
-    format!("{}: {}", refusal.stage, refusal.issues[0])
+    let error = run(&pipeline(), given).expect_err("invalid");
+    assert_eq!(error.issues.len(), 1);
+    format!("{}: {}", error.stage, error.issues[0])
 }
 
 fn program(json: serde_json::Value) -> Arc<Layer> {
-    let figment = Figment::from(figment::providers::Serialized::defaults(json));
-    Arc::new(Layer::program("the program", dict_of(&figment)))
+    let mut data = Figment::from(Serialized::defaults(json)).data().expect("values");
+    let dict = data.remove(&figment::Profile::Default).expect("in the default profile");
+    Arc::new(Layer::program("the program", dict))
 }
 
 #[test]
@@ -78,8 +81,8 @@ fn later_layers_win_leaf_by_leaf() {
 #[test]
 fn target_type_decides_what_text_means() {
     let given = [("a.properties", "db.max=0012\ndb.verbose=yes\ndb.password=0012\nlabels.a.b=1")];
-    let refusal = run(&pipeline(), &given).expect_err("a table is no label");
-    assert_eq!(refusal.issues[0].key, "labels.a");
+    let error = run(&pipeline(), &given).expect_err("a table is no label");
+    assert_eq!(error.issues[0].key, "labels.a");
     let config = run(&pipeline(), &[("a.properties", &given[0].1.replace("a.b", "a"))]);
     let config = config.expect("valid");
     assert_eq!((config.db.max, config.db.verbose, &*config.db.password), (12, Some(true), "0012"));
@@ -127,34 +130,34 @@ fn number_where_text_is_wanted_gets_a_hint() {
 fn variable_is_named_where_it_is_wrong() {
     let variables = vec![("P__DB__MAX".into(), "hunter2".into())];
     let above = vec![env::layer("P", variables).expect("valid")];
-    let refusal = run(&Pipeline { above, ..pipeline() }, &[]).expect_err("invalid");
-    let issue = refusal.issues[0].to_string();
+    let error = run(&Pipeline { above, ..pipeline() }, &[]).expect_err("invalid");
+    let issue = error.issues[0].to_string();
     assert!(issue.contains("environment variable P__DB__MAX"), "{issue}");
     assert!(!issue.contains("hunter2"), "{issue}");
 }
 
 #[test]
 fn every_unreadable_document_is_reported_at_once() {
-    let refusal = run(&pipeline(), &[("a.json", "{"), ("b", "?"), ("c.json", "[]")]);
-    let refusal = refusal.expect_err("invalid");
-    assert_eq!((refusal.stage, refusal.issues.len()), (Stage::Parse, 3));
-    assert!(refusal.issues[1].what.contains("format is unknown"));
+    let error = run(&pipeline(), &[("a.json", "{"), ("b", "?"), ("c.json", "[]")]);
+    let error = error.expect_err("invalid");
+    assert_eq!((error.stage, error.issues.len()), (Stage::Parse, 3));
+    assert!(error.issues[1].what.contains("format is unknown"));
 }
 
 #[test]
 fn published_type_tells_the_format_when_the_name_does_not() {
     let mut given = texts(&[("orders", "db.max=3")]);
     given[0].content_type = Some("properties".into());
-    let made = pipeline().run(&given, &mut Cache::default()).expect("valid");
-    assert_eq!(made.value.db.max, 3);
+    let outcome = pipeline().run(&given, &mut Cache::default());
+    assert_eq!(outcome.value.expect("valid").db.max, 3);
 }
 
 #[test]
-fn document_that_must_speak_is_refused_when_it_does_not() {
+fn required_document_that_is_empty_is_refused() {
     let mut given = texts(&[("a.properties", "# all gone")]);
-    given[0].must_speak = true;
-    let refusal = pipeline().run(&given, &mut Cache::default()).map(|_| ()).expect_err("empty");
-    assert!(refusal.issues[0].what.contains("says nothing"));
+    given[0].must_not_be_empty = true;
+    let error = pipeline().run(&given, &mut Cache::default()).value.expect_err("empty");
+    assert!(error.issues[0].what.contains("says nothing"));
 }
 
 #[test]
@@ -163,8 +166,11 @@ fn unchanged_documents_are_not_parsed_again() {
     let first = pipeline().run(&texts(&[("a.json", "{}"), ("b.json", "{\"x\":1}")]), &mut cache);
     let second =
         pipeline().run(&texts(&[("a.json", "{\"y\":1}"), ("b.json", "{\"x\":1}")]), &mut cache);
-    let last = |made: Made<Config>| made.layers.last().cloned().expect("one says something");
-    let (first, second) = (last(first.expect("valid")), last(second.expect("valid")));
+    let last = |outcome: Outcome<Config>| {
+        assert!(outcome.value.is_ok());
+        outcome.merged.layers.last().cloned().expect("one says something")
+    };
+    let (first, second) = (last(first), last(second));
     assert!(Arc::ptr_eq(&first, &second));
 }
 
@@ -182,9 +188,9 @@ fn violations_are_placed_and_panics_are_caught() {
         Box::new(|config| Err(format!("no login with {}", config.db.password).into())),
     ];
     let given = [("a.properties", "db.max=70\n\ndb.password=hunter2")];
-    let refusal = run(&Pipeline { checks, ..pipeline() }, &given).expect_err("invalid");
-    let issues: Vec<String> = refusal.issues.iter().map(ToString::to_string).collect();
-    assert_eq!(refusal.stage, Stage::Validate);
+    let error = run(&Pipeline { checks, ..pipeline() }, &given).expect_err("invalid");
+    let issues: Vec<String> = error.issues.iter().map(ToString::to_string).collect();
+    assert_eq!(error.stage, Stage::Validate);
     assert!(issues[0].starts_with("`db.max`: too large with [redacted], in nacos://"));
     assert!(issues[0].ends_with("line 1 column 1"), "{issues:?}");
     assert!(issues[1].starts_with("`db.url`: is not given"));
@@ -210,8 +216,8 @@ fn message_of_a_hand_written_deserializer_does_not_repeat_the_value() {
     let pipeline: Pipeline<Holder> =
         Pipeline { keys: Keys::Nested, below: vec![], above: vec![], checks: vec![] };
     let given = texts(&[("a.properties", "name=hunter2")]);
-    let refusal = pipeline.run(&given, &mut Cache::default()).map(|_| ()).expect_err("no good");
-    assert!(refusal.issues[0].to_string().starts_with("`name`: `[redacted]` is no good"));
+    let error = pipeline.run(&given, &mut Cache::default()).value.expect_err("no good");
+    assert!(error.issues[0].to_string().starts_with("`name`: `[redacted]` is no good"));
 }
 
 fn formats() -> Vec<(&'static str, &'static str)> {
@@ -239,8 +245,8 @@ proptest::proptest! {
                 continue;
             }
             let broken = format!("{}{put}{}", &text[..at], &text[at + removed..]);
-            if let Err(refusal) = run(&pipeline(), &[(name, &broken)]) {
-                let shown = format!("{refusal:?} {}", refusal.issues[0]);
+            if let Err(error) = run(&pipeline(), &[(name, &broken)]) {
+                let shown = format!("{error:?} {}", error.issues[0]);
                 proptest::prop_assert!(!shown.contains("hunter2"), "{}: {}", broken, shown);
             }
         }

@@ -20,7 +20,7 @@ impl Drop for Pool {
 #[tokio::test(start_paused = true)]
 async fn resource_is_rebuilt_only_when_its_part_changes_and_drains_when_unpinned() {
     let documents = &[("a.json", Some(r#"{"n": 1, "db": "one"}"#))];
-    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let (documents, config) = start(spec(), documents).await.expect("valid");
     let (open, built) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counters = (Arc::clone(&open), Arc::clone(&built));
     let pool = config
@@ -56,7 +56,7 @@ async fn resource_is_rebuilt_only_when_its_part_changes_and_drains_when_unpinned
 #[tokio::test(start_paused = true)]
 async fn failing_build_rejects_the_version_and_is_tried_again_by_itself() {
     let documents = &[("a.json", Some(r#"{"n": 1, "db": "up"}"#))];
-    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let (documents, config) = start(spec(), documents).await.expect("valid");
     let failures = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&failures);
     let pool = config
@@ -93,7 +93,7 @@ async fn failing_build_rejects_the_version_and_is_tried_again_by_itself() {
 #[tokio::test(start_paused = true)]
 async fn newer_configuration_cancels_a_build_and_a_panic_is_a_rejection() {
     let documents = &[("a.json", Some(r#"{"n": 1, "db": "one"}"#))];
-    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let (documents, config) = start(spec(), documents).await.expect("valid");
     let building = Arc::new(Notify::new());
     let signal = Arc::clone(&building);
     let pool = config
@@ -138,7 +138,7 @@ async fn newer_configuration_cancels_a_build_and_a_panic_is_a_rejection() {
 #[tokio::test(start_paused = true)]
 async fn first_build_that_fails_is_told_to_who_asked_and_leaves_nothing() {
     let documents = &[("a.json", Some(r#"{"n": 1, "db": "one"}"#))];
-    let (documents, config) = start(recipe(), documents).await.expect("valid");
+    let (documents, config) = start(spec(), documents).await.expect("valid");
     let failed =
         config.resource("db", |config| &config.db, |_| async { Err::<(), _>("no database") }).await;
     let error = failed.map(|_| ()).expect_err("it failed");

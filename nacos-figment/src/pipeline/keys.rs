@@ -1,12 +1,12 @@
-//! What keys mean: `a.b` is `b` inside `a`, `list[0]` is an element, and nothing is said twice.
+//! The meaning of keys: `a.b` is `b` inside `a`, `list[0]` is an element, and nothing is said twice.
 use std::collections::BTreeMap;
 
 use figment::value::{Dict, Value};
 
+use super::positions::Positions;
 use crate::{
-    position::Position,
-    report::Issue,
-    tree::{Content, Node, Places},
+    format::{Content, Node},
+    report::{Issue, Position},
 };
 
 /// How the keys of documents and files are read.
@@ -31,7 +31,7 @@ pub enum Keys {
 #[derive(Debug, Default)]
 pub(crate) struct Nested {
     pub(crate) dict: Dict,
-    pub(crate) places: Places,
+    pub(crate) positions: Positions,
 }
 
 /// Gives the keys of `entries` their meaning.
@@ -40,29 +40,29 @@ pub(crate) fn nest(
     at: Option<Position>,
     keys: Keys,
 ) -> Result<Nested, Box<Issue>> {
-    let mut root = Part { at, kind: Kind::Table(BTreeMap::new()) };
+    let mut root = Subtree { at, kind: Kind::Table(BTreeMap::new()) };
     let mut path = Vec::new();
     root.put_table(entries, keys, &mut path)?;
-    let (value, places) = root.finish(keys, &mut path)?;
+    let (value, positions) = root.finish(keys, &mut path)?;
     match value {
-        Value::Dict(_, dict) => Ok(Nested { dict, places }),
+        Value::Dict(_, dict) => Ok(Nested { dict, positions }),
         _ => Err(Box::new(Issue::new("the root must be a table").at(at))),
     }
 }
 
 /// A document in the making.
-struct Part {
+struct Subtree {
     at: Option<Position>,
     kind: Kind,
 }
 
 enum Kind {
     Leaf(Value),
-    List(Vec<Part>),
-    Table(BTreeMap<String, Part>),
+    List(Vec<Subtree>),
+    Table(BTreeMap<String, Subtree>),
 }
 
-impl Part {
+impl Subtree {
     fn new(node: Node, keys: Keys, path: &mut Vec<String>) -> Result<Self, Box<Issue>> {
         if path.len() > DEPTH {
             return Err(Box::new(Issue::new("nested too deeply").at(node.at)));
@@ -72,14 +72,14 @@ impl Part {
             Content::List(nodes) => {
                 let part = |(index, node): (usize, Node)| {
                     path.push(index.to_string());
-                    let part = Part::new(node, keys, path);
+                    let part = Subtree::new(node, keys, path);
                     path.pop();
                     part
                 };
                 Kind::List(nodes.into_iter().enumerate().map(part).collect::<Result<_, _>>()?)
             }
             Content::Table(entries) => {
-                let mut part = Part { at: node.at, kind: Kind::Table(BTreeMap::new()) };
+                let mut part = Subtree { at: node.at, kind: Kind::Table(BTreeMap::new()) };
                 part.put_table(entries, keys, path)?;
                 return Ok(part);
             }
@@ -121,11 +121,11 @@ impl Part {
         match table.get_mut(first) {
             Some(part) => part.put(rest, node, keys, path)?,
             None if rest.is_empty() => {
-                let part = Part::new(node, keys, path)?;
+                let part = Subtree::new(node, keys, path)?;
                 table.insert(first.clone(), part);
             }
             None => {
-                let mut part = Part { at: node.at, kind: Kind::Table(BTreeMap::new()) };
+                let mut part = Subtree { at: node.at, kind: Kind::Table(BTreeMap::new()) };
                 part.put(rest, node, keys, path)?;
                 table.insert(first.clone(), part);
             }
@@ -146,9 +146,11 @@ impl Part {
         }
     }
 
-    fn finish(self, keys: Keys, path: &mut Vec<String>) -> Result<(Value, Places), Box<Issue>> {
+    fn finish(self, keys: Keys, path: &mut Vec<String>) -> Result<(Value, Positions), Box<Issue>> {
         let (parts, is_list) = match self.kind {
-            Kind::Leaf(value) => return Ok((value, Places { at: self.at, ..Places::default() })),
+            Kind::Leaf(value) => {
+                return Ok((value, Positions { at: self.at, ..Positions::default() }));
+            }
             Kind::List(parts) => (numbered(parts), true),
             Kind::Table(table) if keys == Keys::Verbatim => (table.into_iter().collect(), false),
             Kind::Table(table) => match elements(table, self.at, path)? {
@@ -156,13 +158,13 @@ impl Part {
                 Err(table) => (table.into_iter().collect(), false),
             },
         };
-        let mut places = Places { at: self.at, ..Places::default() };
+        let mut positions = Positions { at: self.at, ..Positions::default() };
         let mut values = Vec::with_capacity(parts.len());
         for (key, part) in parts {
             path.push(key.clone());
             let (value, place) = part.finish(keys, path)?;
             path.pop();
-            places.children.insert(key.clone(), place);
+            positions.children.insert(key.clone(), place);
             values.push((key, value));
         }
         let value = if is_list {
@@ -170,26 +172,26 @@ impl Part {
         } else {
             values.into_iter().collect::<Dict>().into()
         };
-        Ok((value, places))
+        Ok((value, positions))
     }
 }
 
-fn numbered(parts: Vec<Part>) -> Vec<(String, Part)> {
+fn numbered(parts: Vec<Subtree>) -> Vec<(String, Subtree)> {
     parts.into_iter().enumerate().map(|(index, part)| (index.to_string(), part)).collect()
 }
 
 /// The elements, if every key of `table` is an index such as `[0]`; the table again if none is.
 #[expect(clippy::type_complexity, reason = "either a list or the table, or neither is possible")]
 fn elements(
-    mut table: BTreeMap<String, Part>,
+    mut table: BTreeMap<String, Subtree>,
     at: Option<Position>,
     path: &[String],
-) -> Result<Result<Vec<Part>, BTreeMap<String, Part>>, Box<Issue>> {
+) -> Result<Result<Vec<Subtree>, BTreeMap<String, Subtree>>, Box<Issue>> {
     let indexed = table.keys().filter(|key| is_index(key)).count();
     if indexed == 0 {
         return Ok(Err(table));
     }
-    let parts: Vec<Part> =
+    let parts: Vec<Subtree> =
         (0..table.len()).map_while(|index| table.remove(&format!("[{index}]"))).collect();
     if table.is_empty() {
         return Ok(Ok(parts));

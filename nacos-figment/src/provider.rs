@@ -10,12 +10,9 @@ use nacos_core::{Client, Document};
 
 use crate::{
     error::{Error, ErrorKind},
-    import::{Import, Imported, expand},
-    inputs::ENCRYPTED,
-    keys::Keys,
-    layer::{Layer, locate, merge},
-    pipeline::{Cache, Text, layers_of},
-    report::{Issue, Refusal, Rejection, Source, Stage},
+    input::{ENCRYPTED, Import, Imported, expand},
+    pipeline::{Cache, Keys, Layer, Text, layers_of, locate, merge},
+    report::{Issue, Place, Rejection, Source, Stage, StageError},
 };
 
 /// Documents of a server that can be fetched, and then used as a figment provider.
@@ -96,9 +93,9 @@ impl NacosSource {
         let texts = texts.await?;
         let present = check(&imported, &texts);
         let layers = present.and_then(|()| layers_of(&texts, self.keys, &mut Cache::default()));
-        let layers = layers.map_err(|refusal| {
+        let layers = layers.map_err(|error| {
             let sources = texts.iter().map(|text| text.source.clone()).collect();
-            Error::rejected(DOING, Arc::new(Rejection::new(0, refusal, sources)))
+            Error::rejected(DOING, Arc::new(Rejection::new(0, error, sources)))
         })?;
         Ok(NacosDocuments { layers: layers.into() })
     }
@@ -120,11 +117,11 @@ fn text(imported: &Imported, document: Option<Document>) -> Text {
         format: imported.format,
         content_type: document.as_ref().map(|document| Arc::clone(&document.content_type)),
         content: document.map(|document| document.content),
-        must_speak: imported.required && !imported.allow_empty,
+        must_not_be_empty: imported.required && !imported.allow_empty,
     }
 }
 
-fn check(imported: &[Imported], texts: &[Text]) -> Result<(), Refusal> {
+fn check(imported: &[Imported], texts: &[Text]) -> Result<(), StageError> {
     let missing = imported
         .iter()
         .zip(texts)
@@ -132,7 +129,7 @@ fn check(imported: &[Imported], texts: &[Text]) -> Result<(), Refusal> {
     let issue =
         |text: &Text| Issue::new("the document does not exist").in_source(&text.source.name);
     let issues: Vec<Issue> = missing.map(|(_, text)| issue(text)).collect();
-    if issues.is_empty() { Ok(()) } else { Err(Refusal::new(Stage::Collect, issues)) }
+    if issues.is_empty() { Ok(()) } else { Err(StageError::new(Stage::Collect, issues)) }
 }
 
 /// Documents as they were when they were fetched: a figment provider that never changes.
@@ -156,7 +153,7 @@ impl Provider for NacosDocuments {
             let key = path.join(".");
             match locate(&layers, path) {
                 Some(place) if layers.len() > 1 => format!("{key} @ {place}"),
-                Some(crate::report::Place { position: Some(at), .. }) => {
+                Some(Place { position: Some(at), .. }) => {
                     format!("{key} @ {}:{}", at.line, at.column)
                 }
                 _ => key,
@@ -177,5 +174,5 @@ impl fmt::Debug for NacosDocuments {
     }
 }
 
-/// What an error says that was being done.
+/// The action that errors name.
 const DOING: &str = "fetch the configuration";

@@ -1,23 +1,19 @@
-//! How a configuration is put together.
+//! The builder of a configuration.
 use std::{ffi::OsString, fmt, time::Duration};
 
 use figment::providers::Serialized;
 use nacos_core::Client;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::HotConfig;
 use crate::{
-    config::HotConfig,
-    engine::Debounce,
+    engine::{Debounce, Spec, Variables, program_layer},
     error::{Error, ErrorKind},
-    file::LocalFile,
-    import::{Import, expand},
-    inputs::Followed,
-    keys::Keys,
-    pipeline::BoxError,
-    recipe::{Recipe, Variables, given},
+    input::{Import, LocalFile, WatchedDocument, expand},
+    pipeline::{BoxError, Keys},
 };
 
-/// A configuration in the making: where it comes from, and what it must satisfy.
+/// Builds a configuration from its layers and checks.
 ///
 /// Layers override each other in this order, whatever the order of the calls: defaults, files,
 /// documents (as [`Import`] tells), the environment, single values. Tables are merged key by key,
@@ -27,7 +23,7 @@ pub struct HotConfigBuilder<T> {
     client: Client,
     imports: Vec<Import>,
     poll_when_refused: bool,
-    recipe: Recipe<T>,
+    spec: Spec<T>,
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
@@ -36,26 +32,26 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
             client: client.clone(),
             imports: Vec::new(),
             poll_when_refused: false,
-            recipe: Recipe::default(),
+            spec: Spec::default(),
         }
     }
 
     /// Sets the name in logs, metrics and admin pages. Without it, that of the last import.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.recipe.name = Some(name.into());
+        self.spec.name = Some(name.into());
         self
     }
 
     /// Adds defaults: the lowest layer. Usually a `T`, but any part of one will do.
     pub fn defaults(mut self, defaults: impl Serialize) -> Self {
-        self.recipe.defaults.push(given("the defaults", &Serialized::defaults(defaults)));
+        self.spec.defaults.push(program_layer("the defaults", &Serialized::defaults(defaults)));
         self
     }
 
     /// Adds a local file, over those added before. It need not exist unless it is
     /// [`required`](LocalFile::required).
     pub fn file(mut self, file: impl Into<LocalFile>) -> Self {
-        self.recipe.files.push(file.into());
+        self.spec.files.push(file.into());
         self
     }
 
@@ -65,8 +61,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
         self
     }
 
-    /// Asks for documents every 30 s (± 20 %) that the server lets this client read, but not listen to:
-    /// see [`Watch::poll_when_refused`](nacos_core::Watch::poll_when_refused). Without it such a
+    /// Asks every 30 s (± 20 %) for documents that the server lets this client read, but not listen
+    /// to: see [`Watch::poll_when_refused`](nacos_core::Watch::poll_when_refused). Without it such a
     /// document ends [`start`](Self::start) with an error that names the missing right.
     pub fn poll_when_refused(mut self) -> Self {
         self.poll_when_refused = true;
@@ -76,11 +72,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     /// Lets variables of the environment override everything below: `ORDERS__DB__MAX_CONNECTIONS`
     /// is `max_connections` inside `db`, for the prefix `ORDERS`.
     ///
-    /// Two underscores nest, one belongs to the name, and names are taken in lower case. Values are text, and become what the target
-    /// type asks for; what begins with `[` or `{` and is JSON is read as such. The environment is
-    /// read once, by [`start`](Self::start).
+    /// Two underscores nest, one belongs to the name, and names are taken in lower case. Values are
+    /// text, and become the type that the target asks for; a value that begins with `[` or `{` and
+    /// is JSON is read as JSON. [`start`](Self::start) reads the environment, once.
     pub fn env(mut self, prefix: impl Into<String>) -> Self {
-        self.recipe.variables = Some(Variables { prefix: prefix.into(), given: None });
+        self.spec.variables = Some(Variables { prefix: prefix.into(), given: None });
         self
     }
 
@@ -97,15 +93,16 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
         let given = Some(variables.collect());
-        self.recipe.variables = Some(Variables { prefix: prefix.into(), given });
+        self.spec.variables = Some(Variables { prefix: prefix.into(), given });
         self
     }
 
     /// Sets a single key, with dots, over everything else: for command lines.
     pub fn set(mut self, key: &str, value: impl Serialize) -> Self {
-        self.recipe
-            .values
-            .push(given(&format!("the value set for {key}"), &Serialized::default(key, value)));
+        self.spec.values.push(program_layer(
+            &format!("the value set for {key}"),
+            &Serialized::default(key, value),
+        ));
         self
     }
 
@@ -130,13 +127,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.recipe.checks.push(Box::new(move |value: &T| check(value).map_err(E::into)));
+        self.spec.checks.push(Box::new(move |value: &T| check(value).map_err(E::into)));
         self
     }
 
     /// Sets how keys of files and documents are read.
     pub fn keys(mut self, keys: Keys) -> Self {
-        self.recipe.keys = keys;
+        self.spec.keys = keys;
         self
     }
 
@@ -144,13 +141,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     /// applied together: until nothing changed for `quiet`, and `cap` at most. 75 and 750 ms without
     /// it. With a single document nothing is waited for.
     pub fn debounce(mut self, quiet: Duration, cap: Duration) -> Self {
-        self.recipe.debounce = Debounce { quiet, cap };
+        self.spec.debounce = Debounce { quiet, cap };
         self
     }
 
     /// Sets how long [`start`](Self::start) waits for the documents; 10 s without it.
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
-        self.recipe.start_timeout = timeout;
+        self.spec.start_timeout = timeout;
         self
     }
 
@@ -176,11 +173,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     }
 
     async fn started(self) -> Result<HotConfig<T>, Error> {
-        let mut recipe = self.recipe;
-        if recipe.name.is_none() {
-            recipe.name = self.imports.last().map(|import| import.name().to_owned());
+        let mut spec = self.spec;
+        if spec.name.is_none() {
+            spec.name = self.imports.last().map(|import| import.name().to_owned());
         }
-        let doing = recipe.doing();
+        let doing = spec.doing();
         let invalid = |error| Error::new(ErrorKind::InvalidOption, &doing).because(error);
         let mut documents = Vec::new();
         for imported in expand(&self.imports, self.client.config_namespace())
@@ -191,17 +188,17 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
             if self.poll_when_refused {
                 watch = watch.poll_when_refused();
             }
-            documents.push(Followed::new(imported, watch.live(), Some(watch)));
+            documents.push(WatchedDocument::new(imported, watch.live(), Some(watch)));
         }
-        recipe.start_on(documents, Some(self.client)).await
+        Ok(HotConfig::new(spec.start(documents, Some(self.client)).await?))
     }
 }
 
 impl<T> fmt::Debug for HotConfigBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HotConfigBuilder")
-            .field("name", &self.recipe.name)
-            .field("files", &self.recipe.files)
+            .field("name", &self.spec.name)
+            .field("files", &self.spec.files)
             .field("imports", &self.imports)
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! What operators see of a configuration: never content.
+//! The report of a configuration for operators, without content.
 use std::sync::Arc;
 
 use nacos_core::{
@@ -7,11 +7,10 @@ use nacos_core::{
 };
 use tokio::sync::mpsc;
 
+use super::Command;
 use crate::{
-    engine::Command,
-    report::Rejection,
-    root::Root,
-    status::{Freshness, Status},
+    hot::Root,
+    report::{Freshness, Rejection, Status},
 };
 
 /// The report of one configuration.
@@ -20,7 +19,7 @@ pub(crate) struct ConfigInspect<T> {
     pub(crate) root: Arc<Root>,
     pub(crate) status: Live<Status>,
     pub(crate) revision: Live<u64>,
-    /// Also what keeps the engine's ear open while there are only `Hot`s left.
+    /// Also keeps the channel open while only `Hot`s are left.
     pub(crate) commands: mpsc::Sender<Command<T>>,
 }
 
@@ -45,7 +44,7 @@ impl<T: Send + Sync> Inspect for ConfigInspect<T> {
             ("generation", version.generation.into()),
             ("freshness", freshness.into()),
             ("sources", Tree::List(sources.collect())),
-            ("resources", version.parts.len().into()),
+            ("resources", version.resources.len().into()),
             ("rejection", rejection),
         ])
     }
@@ -53,7 +52,7 @@ impl<T: Send + Sync> Inspect for ConfigInspect<T> {
     /// Knows `reload`.
     fn act(&self, action: &Action) -> Result<(), Error> {
         if action.name != "reload" {
-            return Unknown(self).act(action);
+            return NoActions(self).act(action);
         }
         // Full: then it is busy, and looks again anyway. Closed: there is nothing to reload.
         let _ = self.commands.try_send(Command::Reload);
@@ -65,10 +64,10 @@ impl<T: Send + Sync> Inspect for ConfigInspect<T> {
     }
 }
 
-/// Answers as a part does that knows no action.
-struct Unknown<'a, T>(&'a ConfigInspect<T>);
+/// Answers as one that knows no action.
+struct NoActions<'a, T>(&'a ConfigInspect<T>);
 
-impl<T: Send + Sync> Inspect for Unknown<'_, T> {
+impl<T: Send + Sync> Inspect for NoActions<'_, T> {
     fn name(&self) -> String {
         self.0.name()
     }

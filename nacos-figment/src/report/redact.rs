@@ -102,7 +102,7 @@ pub(crate) fn describe(kind: &Kind, around: Option<&Value>) -> (String, Option<&
 }
 
 /// What user code said was wrong, without the secrets of the configuration.
-pub(crate) fn told<'a>(
+pub(crate) fn error_text<'a>(
     error: &(dyn StdError + 'static),
     dicts: impl IntoIterator<Item = &'a Dict>,
 ) -> String {
@@ -230,7 +230,7 @@ mod tests {
             ("name".to_owned(), Value::from("orders")),
         ]);
         let error: Box<dyn StdError + Send + Sync> = "orders: login hunter2 refused".into();
-        assert_eq!(told(&*error, [&dict]), "orders: login [redacted] refused");
+        assert_eq!(error_text(&*error, [&dict]), "orders: login [redacted] refused");
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! `Hot`: a typed view of a configuration that is always the current one.
+mod changes;
+mod root;
+mod slot;
+
 use std::{fmt, marker::PhantomData, ops::Deref, sync::Arc};
 
-use crate::{
-    changes::Changes,
-    report::Source,
-    root::{Owner, Part, Root, Version},
-    slot::Borrowed,
-};
+pub use self::changes::{Change, Changes};
+pub(crate) use self::root::{Erased, KeepAlive, Root, RootWriter, Version};
+use self::slot::Borrowed;
+use crate::report::Source;
 
 /// Finds a value inside a version.
 pub(crate) enum Lens<T: 'static> {
-    /// Counted by nobody, so that pinning the whole costs one counter and not two.
+    /// Not counted, so that pinning the whole costs one counter and not two.
     Whole(for<'a> fn(&'a Version) -> &'a T),
     Part(Arc<dyn for<'a> Fn(&'a Version) -> &'a T + Send + Sync>),
 }
@@ -54,7 +56,7 @@ impl<T: 'static> Clone for Lens<T> {
 pub struct Hot<T: 'static> {
     root: Arc<Root>,
     lens: Lens<T>,
-    owner: Option<Arc<Owner>>,
+    keep_alive: Option<Arc<KeepAlive>>,
 }
 
 impl<T: Send + Sync + 'static> Hot<T> {
@@ -64,7 +66,7 @@ impl<T: Send + Sync + 'static> Hot<T> {
         let version = Version {
             generation: 1,
             value: Arc::new(value),
-            parts: Vec::new(),
+            resources: Vec::new(),
             sources: Arc::new([]),
             layers: Arc::new([]),
         };
@@ -73,21 +75,22 @@ impl<T: Send + Sync + 'static> Hot<T> {
     }
 
     /// The whole configuration. `T` must be what the root's versions hold.
-    pub(crate) fn whole(root: Arc<Root>, owner: Option<Arc<Owner>>) -> Self {
-        Self { root, lens: Lens::Whole(|version| known(&version.value)), owner }
+    pub(crate) fn whole(root: Arc<Root>, keep_alive: Option<Arc<KeepAlive>>) -> Self {
+        Self { root, lens: Lens::Whole(|version| downcast(&version.value)), keep_alive }
     }
 
     /// The resource with this index. `T` must be what was built for it, and the root's version must
     /// have it already.
     pub(crate) fn resource<C: 'static>(whole: &Hot<C>, index: usize) -> Self {
-        let lens = Lens::Part(Arc::new(move |version: &Version| known(&version.parts[index])));
-        Self { root: Arc::clone(&whole.root), lens, owner: whole.owner.clone() }
+        let lens =
+            Lens::Part(Arc::new(move |version: &Version| downcast(&version.resources[index])));
+        Self { root: Arc::clone(&whole.root), lens, keep_alive: whole.keep_alive.clone() }
     }
 }
 
-/// What an engine put there itself, under the type that it put there.
-pub(crate) fn known<T: 'static>(part: &Part) -> &T {
-    part.downcast_ref().expect("the engine of a root stores one type in each place")
+/// A value or a resource under the type that the engine gave it.
+pub(crate) fn downcast<T: 'static>(erased: &Erased) -> &T {
+    erased.downcast_ref().expect("the engine of a root stores one type in each place")
 }
 
 impl<T: 'static> Hot<T> {
@@ -141,7 +144,7 @@ impl<T: 'static> Hot<T> {
     ) -> Hot<U> {
         let whole = self.lens.clone();
         let lens = Lens::Part(Arc::new(move |version: &Version| part(whole.find(version))));
-        Hot { root: Arc::clone(&self.root), lens, owner: self.owner.clone() }
+        Hot { root: Arc::clone(&self.root), lens, keep_alive: self.keep_alive.clone() }
     }
 
     /// Follows the changes of this value, as this one subscriber sees them.
@@ -165,7 +168,11 @@ impl<T: 'static> Hot<T> {
 
 impl<T: 'static> Clone for Hot<T> {
     fn clone(&self) -> Self {
-        Self { root: Arc::clone(&self.root), lens: self.lens.clone(), owner: self.owner.clone() }
+        Self {
+            root: Arc::clone(&self.root),
+            lens: self.lens.clone(),
+            keep_alive: self.keep_alive.clone(),
+        }
     }
 }
 

@@ -1,18 +1,18 @@
 //! A configuration that follows its documents.
+mod builder;
+
 use std::{fmt, future::Future, sync::Arc};
 
 use nacos_core::{Client, Live};
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+pub use self::builder::HotConfigBuilder;
 use crate::{
-    builder::HotConfigBuilder,
-    engine::Command,
+    engine::{Command, Handle, Resource, SliceResource},
     error::{Error, ErrorKind},
-    hot::{Hot, known},
-    report::{Refusal, Rejection, Stage},
-    resource::{FromSlice, Resource},
-    status::Status,
+    hot::{Hot, downcast},
+    report::{Rejection, Stage, StageError, Status},
 };
 
 /// A typed configuration, made of files, documents and the environment, that follows its documents.
@@ -55,9 +55,7 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub struct HotConfig<T: 'static> {
-    hot: Hot<T>,
-    status: Live<Status>,
-    commands: mpsc::Sender<Command<T>>,
+    engine: Handle<T>,
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
@@ -66,18 +64,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
         HotConfigBuilder::new(client)
     }
 
-    pub(crate) fn new(
-        hot: Hot<T>,
-        status: Live<Status>,
-        commands: mpsc::Sender<Command<T>>,
-    ) -> Self {
-        Self { hot, status, commands }
+    pub(crate) fn new(engine: Handle<T>) -> Self {
+        Self { engine }
     }
 
     /// The whole configuration, always current.
     #[must_use]
     pub fn hot(&self) -> Hot<T> {
-        self.hot.clone()
+        self.engine.hot.clone()
     }
 
     /// How the configuration stands: which generation, how fresh, and what was rejected last.
@@ -85,13 +79,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
     /// The reader keeps nothing alive.
     #[must_use]
     pub fn status(&self) -> Live<Status> {
-        self.status.clone()
+        self.engine.status.clone()
     }
 
     /// Reads the files again and asks for the documents again, soon. A hint: several are one.
     pub fn reload(&self) {
         // Full: then it is busy, and looks again anyway. Closed: there is nothing to reload.
-        let _ = self.commands.try_send(Command::Reload);
+        let _ = self.engine.commands.try_send(Command::Reload);
     }
 
     /// Builds something from a part of the configuration, and again whenever that part changes.
@@ -104,8 +98,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
     /// [`Pinned`](crate::Pinned) of its versions is dropped.
     ///
     /// `build` must not hold a `Hot` or `HotConfig` of this configuration, which would keep itself
-    /// alive; what it needs is in its part. What its error says is reported, without the credentials of URLs; the rest of it is
-    /// up to the build.
+    /// alive; its part holds all that it needs. The message of its error is reported without the
+    /// credentials of URLs; the rest of it is up to the build.
     ///
     /// # Errors
     ///
@@ -153,10 +147,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
         F: Fn(S) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R, E>> + Send + 'static,
     {
-        self.built(Arc::new(FromSlice { name: name.into(), slice, build }))
+        self.build(Arc::new(SliceResource { name: name.into(), slice, build }))
     }
 
-    async fn built<R: Send + Sync + 'static>(
+    async fn build<R: Send + Sync + 'static>(
         &self,
         resource: Arc<dyn Resource<T>>,
     ) -> Result<Hot<R>, Error> {
@@ -164,22 +158,22 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
         let doing = format!("build the resource `{name}`");
         // Until nothing was committed while it was being built.
         loop {
-            let version = self.hot.version();
-            let building = resource.build(known(&version.value));
-            let part = building.await.map_err(|failure| {
+            let version = self.engine.hot.version();
+            let building = resource.build(downcast(&version.value));
+            let built = building.await.map_err(|failure| {
                 let issue = failure.into_issue(name, &version.layers);
-                let refusal = Refusal::new(Stage::Build, vec![issue]);
-                let rejection = Rejection::new(version.generation, refusal, Vec::new());
+                let error = StageError::new(Stage::Build, vec![issue]);
+                let rejection = Rejection::new(version.generation, error, Vec::new());
                 Error::rejected(&doing, Arc::new(rejection))
             })?;
             let (added, answer) = oneshot::channel();
             let resource = Arc::clone(&resource);
             let value = Arc::clone(&version.value);
             let closed = || Error::new(ErrorKind::Closed, &doing);
-            let command = Command::Add { resource, value, part, added };
-            self.commands.send(command).await.map_err(|_| closed())?;
+            let command = Command::Add { resource, value, built, added };
+            self.engine.commands.send(command).await.map_err(|_| closed())?;
             if let Some(index) = answer.await.map_err(|_| closed())? {
-                return Ok(Hot::resource(&self.hot, index));
+                return Ok(Hot::resource(&self.engine.hot, index));
             }
         }
     }
@@ -187,14 +181,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
 
 impl<T> Clone for HotConfig<T> {
     fn clone(&self) -> Self {
-        Self { hot: self.hot.clone(), status: self.status.clone(), commands: self.commands.clone() }
+        Self { engine: self.engine.clone() }
     }
 }
 
 /// Shows how it stands, never the value.
 impl<T> fmt::Debug for HotConfig<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = self.status.get();
+        let status = self.engine.status.get();
         let rejection = status.rejection.as_ref();
         f.debug_struct("HotConfig")
             .field("generation", &status.generation)

@@ -3,7 +3,7 @@ use std::fmt;
 
 use nacos_core::Live;
 
-use crate::hot::{Hot, Pinned};
+use super::{Hot, Pinned};
 
 /// The changes of a [`Hot`] value, as one subscriber sees them.
 ///

@@ -1,4 +1,4 @@
-//! The one place where a configuration is swapped: every reader looks here.
+//! The version in force: one writer replaces it, every reader looks here.
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -7,23 +7,19 @@ use std::{
 
 use nacos_core::{Client, Live, LiveWriter, inspect::Inspect, live};
 
-use crate::{
-    layer::Layer,
-    report::Source,
-    slot::{Borrowed, Slot},
-    tasks::Task,
-};
+use super::slot::{Borrowed, Slot};
+use crate::{pipeline::Layer, report::Source, tasks::Task};
 
 /// A value of a type that only its lens knows.
-pub(crate) type Part = Arc<dyn Any + Send + Sync>;
+pub(crate) type Erased = Arc<dyn Any + Send + Sync>;
 
 /// One accepted configuration with everything that was built for it. Never changes.
 #[derive(Clone)]
 pub(crate) struct Version {
     pub(crate) generation: u64,
-    pub(crate) value: Part,
+    pub(crate) value: Erased,
     /// The resources, in the order in which they were registered.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) resources: Vec<Erased>,
     pub(crate) sources: Arc<[Source]>,
     pub(crate) layers: Arc<[Arc<Layer>]>,
 }
@@ -35,11 +31,11 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// A root with its first version, and the only hand that may put others in place.
-    pub(crate) fn new(version: Version) -> (Arc<Self>, Swap) {
+    /// A root with its first version, and the only writer that may replace it.
+    pub(crate) fn new(version: Version) -> (Arc<Self>, RootWriter) {
         let (writer, generation) = live(version.generation);
         let root = Arc::new(Self { slot: Slot::new(version), generation });
-        (Arc::clone(&root), Swap { root, writer })
+        (Arc::clone(&root), RootWriter { root, writer })
     }
 
     pub(crate) fn borrow(&self) -> Borrowed<Version> {
@@ -56,26 +52,25 @@ impl Root {
     }
 }
 
-/// The only writer of a [`Root`]. When it goes, those who wait for changes learn it.
-pub(crate) struct Swap {
+/// The only writer of a [`Root`]. Those who wait for changes learn when it is dropped.
+pub(crate) struct RootWriter {
     root: Arc<Root>,
     writer: LiveWriter<u64>,
 }
 
-impl Swap {
+impl RootWriter {
     pub(crate) fn current(&self) -> Arc<Version> {
         self.root.share()
     }
 
-    /// Puts the next version in place: one store, and everything in it is in force.
-    pub(crate) fn commit(&self, next: impl FnOnce(&Version) -> Version) -> u64 {
-        let current = self.current();
-        let generation = current.generation + 1;
-        let next = Version { generation, ..next(&current) };
-        drop(current);
+    /// Publishes the next version, with the next generation: one store, and everything in it is in
+    /// force. Nothing else publishes.
+    pub(crate) fn commit(&self, next: Version) -> u64 {
+        let generation = self.root.borrow().generation + 1;
+        let next = Version { generation, ..next };
         let old = self.root.slot.replace(Arc::new(next));
         self.writer.publish(generation);
-        // Nobody may have pinned it: then what is in it is dropped here, by code that is not ours.
+        // If nobody pinned it, this drops values and resources, which runs code of the user.
         if catch_unwind(AssertUnwindSafe(|| drop(old))).is_err() {
             tracing::warn!(generation, "dropping the configuration before this one panicked");
         }
@@ -83,9 +78,9 @@ impl Swap {
     }
 }
 
-/// What lives as long as somebody can still read the newest configuration: the task that keeps it
-/// new, and the client that the task asks.
-pub(crate) struct Owner {
+/// Lives as long as somebody can read the newest configuration: the task that keeps it up to date,
+/// and the client that the task asks.
+pub(crate) struct KeepAlive {
     pub(crate) _client: Option<Client>,
     pub(crate) _engine: Task,
     pub(crate) _inspect: Arc<dyn Inspect>,

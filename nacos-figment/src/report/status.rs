@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use nacos_core::ErrorKind;
 
-use crate::report::Rejection;
+use super::Rejection;
 
 /// How a configuration stands.
 ///
@@ -27,7 +27,8 @@ pub struct Status {
 pub enum Freshness {
     /// The server has told all of them, and tells when they change.
     Verified,
-    /// At least one could not be asked for, or is encrypted now; the last that was seen stays in force.
+    /// At least one could not be asked for, or is encrypted now; its last known content stays in
+    /// force.
     Stale {
         /// Why, as the client says.
         why: ErrorKind,

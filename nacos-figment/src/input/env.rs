@@ -3,11 +3,9 @@
 use std::{ffi::OsString, net::SocketAddr, sync::Arc};
 
 use crate::{
-    format::parse_json,
-    keys::{Keys, nest},
-    layer::Layer,
+    format::{Content, Node, parse_json},
+    pipeline::{Keys, Layer, nest},
     report::Issue,
-    tree::{Content, Node},
 };
 
 /// The variables of this process whose name begins with `prefix` and two underscores.

@@ -1,7 +1,14 @@
 //! Why a configuration was not taken: what is wrong, and where it stands. Never a value.
+mod position;
+pub(crate) mod redact;
+mod status;
+
 use std::{fmt, sync::Arc};
 
-use crate::position::Position;
+pub use self::{
+    position::Position,
+    status::{Freshness, Status},
+};
 
 /// A configuration that was not taken. The one before it stays in force.
 ///
@@ -34,8 +41,8 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    pub(crate) fn new(kept: u64, refusal: Refusal, sources: Vec<Source>) -> Self {
-        let Refusal { stage, mut issues } = refusal;
+    pub(crate) fn new(kept: u64, error: StageError, sources: Vec<Source>) -> Self {
+        let StageError { stage, mut issues } = error;
         let omitted = issues.len().saturating_sub(MAX_ISSUES);
         issues.truncate(MAX_ISSUES);
         Self { kept, stage, attempts: 1, issues, omitted, sources }
@@ -202,14 +209,14 @@ impl fmt::Display for Source {
     }
 }
 
-/// A stage that failed, and why: a [`Rejection`] in the making.
+/// A stage that failed, and why. The engine makes a [`Rejection`] of it.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct StageError {
     pub(crate) stage: Stage,
     pub(crate) issues: Vec<Issue>,
 }
 
-impl Refusal {
+impl StageError {
     pub(crate) fn new(stage: Stage, issues: Vec<Issue>) -> Self {
         Self { stage, issues }
     }
@@ -227,8 +234,8 @@ mod tests {
             .key(&["server", "port"])
             .at(Position::new(12, 9))
             .in_source(&"nacos://prod/G/orders.yaml@5d41".into());
-        let refusal = Refusal::new(Stage::Extract, vec![issue; 51]);
-        let report = Rejection::new(41, refusal, Vec::new()).to_string();
+        let error = StageError::new(Stage::Extract, vec![issue; 51]);
+        let report = Rejection::new(41, error, Vec::new()).to_string();
         assert!(report.starts_with("configuration rejected; generation 41 stays in force"));
         assert!(report.contains(
             "1. `server.port`: expected u16, found string, \

@@ -6,7 +6,8 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use crate::{keys::Nested, report::Place, tree::Places};
+use super::{keys::Nested, positions::Positions};
+use crate::report::Place;
 
 /// What one document, one file, the environment or the program itself says.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(crate) struct Layer {
     name: Arc<str>,
     origin: Origin,
     dict: Dict,
-    places: Places,
+    positions: Positions,
 }
 
 #[derive(Debug)]
@@ -27,17 +28,17 @@ enum Origin {
 
 impl Layer {
     pub(crate) fn text(name: Arc<str>, nested: Nested) -> Self {
-        Self { name, origin: Origin::Text, dict: nested.dict, places: nested.places }
+        Self { name, origin: Origin::Text, dict: nested.dict, positions: nested.positions }
     }
 
     pub(crate) fn variables(prefix: &str, nested: Nested) -> Self {
         let origin = Origin::Variables { prefix: prefix.into() };
-        let (dict, places) = (nested.dict, nested.places);
-        Self { name: format!("the environment, {prefix}__*").into(), origin, dict, places }
+        let (dict, positions) = (nested.dict, nested.positions);
+        Self { name: format!("the environment, {prefix}__*").into(), origin, dict, positions }
     }
 
     pub(crate) fn program(name: &str, dict: Dict) -> Self {
-        Self { name: name.into(), origin: Origin::Program, dict, places: Places::default() }
+        Self { name: name.into(), origin: Origin::Program, dict, positions: Positions::default() }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -50,10 +51,10 @@ impl Layer {
 
     /// Where `path` stands; `None` if this layer does not have it, or is no text.
     pub(crate) fn place<K: AsRef<str>>(&self, path: &[K]) -> Option<Place> {
-        let places = self.places.find(path)?;
+        let positions = self.positions.find(path)?;
         Some(match &self.origin {
             Origin::Program => return None,
-            Origin::Text => Place { source: Arc::clone(&self.name), position: places.at },
+            Origin::Text => Place { source: Arc::clone(&self.name), position: positions.at },
             Origin::Variables { prefix } => {
                 let name = path.iter().fold(prefix.to_string(), |name, key| {
                     name + "__" + &key.as_ref().to_uppercase()

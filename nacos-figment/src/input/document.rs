@@ -1,0 +1,167 @@
+//! One document that is watched, and the last that is known of it for certain.
+use std::{sync::Arc, time::Duration};
+
+use nacos_core::{Document, DocumentState, ErrorKind, Live, Watch};
+use tokio::time::Instant;
+
+use super::import::Imported;
+use crate::{
+    pipeline::Text,
+    report::{Issue, Source},
+};
+
+/// A document that is watched.
+pub(crate) struct WatchedDocument {
+    imported: Imported,
+    name: Arc<str>,
+    state: Live<DocumentState>,
+    /// Keeps the watch; a test may do without a server.
+    watch: Option<Watch>,
+    last_known: LastKnown,
+    /// Whether the newest content is encrypted; a warning said so once.
+    is_encrypted: bool,
+}
+
+/// The last that is known for certain. A document that cannot be asked for changes nothing.
+enum LastKnown {
+    Unknown,
+    Absent,
+    Present(Document),
+    /// The server removed it. It stays in use until this moment, for it may come back.
+    Removed(Document, Instant),
+}
+
+/// Why the last known content may not be the newest.
+#[derive(Clone, Debug)]
+pub(crate) struct StaleReason {
+    pub(crate) why: ErrorKind,
+    /// The same in words.
+    pub(crate) cause: Arc<str>,
+}
+
+impl WatchedDocument {
+    pub(crate) fn new(
+        imported: Imported,
+        state: Live<DocumentState>,
+        watch: Option<Watch>,
+    ) -> Self {
+        let name = format!("nacos://{}", imported.key).into();
+        Self { imported, name, state, watch, last_known: LastKnown::Unknown, is_encrypted: false }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.last_known, LastKnown::Unknown)
+    }
+
+    /// What the client says of it, if it says anything.
+    pub(crate) fn error(&self) -> Option<nacos_core::Error> {
+        self.state.get().error()
+    }
+
+    pub(super) fn refetch(&self) {
+        if let Some(watch) = &self.watch {
+            watch.refetch();
+        }
+    }
+
+    /// Waits for a new state; `false` once the client is shut down. Cancel safe.
+    pub(super) async fn changed(&mut self) -> bool {
+        self.state.changed().await.is_some()
+    }
+
+    /// Takes over the newest state. Returns why that may not be what the server has, if so.
+    pub(super) fn update(&mut self, now: Instant) -> Option<StaleReason> {
+        let state = self.state.get();
+        let is_encrypted = state.document().is_some_and(Document::is_encrypted);
+        if is_encrypted && !self.is_encrypted {
+            tracing::warn!(document = %self.name, "not read as configuration: {ENCRYPTED}");
+        }
+        self.is_encrypted = is_encrypted;
+        match &*state {
+            // Nobody can parse cipher text: the last readable content stays in force.
+            DocumentState::Present(_) if is_encrypted => {
+                self.expire_removed(now);
+                let why = ErrorKind::Protocol;
+                return Some(StaleReason { why, cause: ENCRYPTED.into() });
+            }
+            DocumentState::Present(document) => {
+                self.last_known = LastKnown::Present(document.clone());
+            }
+            DocumentState::Absent => self.mark_absent(now),
+            DocumentState::Unreachable { last, why, cause } => {
+                // A document that can be read but not watched is no start.
+                if let (LastKnown::Unknown, Some(last)) = (&self.last_known, last)
+                    && !is_encrypted
+                    && *why != ErrorKind::Denied
+                {
+                    self.last_known = LastKnown::Present(last.clone());
+                }
+                self.expire_removed(now);
+                return Some(StaleReason { why: *why, cause: Arc::clone(cause) });
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// A removed document is absent once its time is over, whatever the server says since.
+    fn expire_removed(&mut self, now: Instant) {
+        if matches!(self.last_known, LastKnown::Removed(_, until) if until <= now) {
+            self.last_known = LastKnown::Absent;
+        }
+    }
+
+    fn mark_absent(&mut self, now: Instant) {
+        match &self.last_known {
+            LastKnown::Present(document) if !self.imported.required => {
+                self.last_known = LastKnown::Removed(document.clone(), now + GRACE);
+                self.refetch();
+            }
+            LastKnown::Removed(_, until) if now < *until => {}
+            _ => self.last_known = LastKnown::Absent,
+        }
+    }
+
+    /// When it changes without a new state.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        match &self.last_known {
+            LastKnown::Removed(_, until) => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Whether only an operator can make it readable.
+    pub(super) fn needs_help(&self, reason: &StaleReason) -> bool {
+        self.is_encrypted || matches!(reason.why, ErrorKind::Denied | ErrorKind::Refused)
+    }
+
+    pub(super) fn text(&self) -> Text {
+        let document = match &self.last_known {
+            LastKnown::Present(document) | LastKnown::Removed(document, _) => Some(document),
+            LastKnown::Unknown | LastKnown::Absent => None,
+        };
+        let md5 = document.map(|document| Arc::clone(&document.md5));
+        Text {
+            source: Source { name: Arc::clone(&self.name), md5 },
+            content: document.map(|document| Arc::clone(&document.content)),
+            format: self.imported.format,
+            content_type: document.map(|document| Arc::clone(&document.content_type)),
+            must_not_be_empty: self.imported.required && !self.imported.allow_empty,
+        }
+    }
+
+    pub(super) fn issue(&self) -> Option<Issue> {
+        let missing = self.imported.required && matches!(self.last_known, LastKnown::Absent);
+        missing.then(|| Issue::new("the document does not exist").in_source(&self.name))
+    }
+}
+
+/// The cause in errors and warnings about encrypted documents.
+pub(crate) const ENCRYPTED: &str = "the document is encrypted (its data id begins with `cipher-`, \
+    or an encrypted data key came with it), and this client decrypts nothing";
+/// How long a document stays in use after the server removed it.
+const GRACE: Duration = Duration::from_secs(3);

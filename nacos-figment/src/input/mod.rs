@@ -1,0 +1,188 @@
+//! The inputs of a configuration: local files, documents that are watched, the environment.
+mod document;
+pub(crate) mod env;
+mod file;
+mod import;
+
+use std::sync::Arc;
+
+use futures_util::future::select_all;
+use nacos_core::digest;
+use tokio::time::Instant;
+
+pub(crate) use self::{
+    document::{ENCRYPTED, StaleReason, WatchedDocument},
+    import::{Imported, expand},
+};
+pub use self::{file::LocalFile, import::Import};
+use crate::{
+    format::Format,
+    pipeline::Text,
+    report::{Freshness, Issue, Source, Stage, StageError},
+    tasks,
+    time::sleep_until,
+};
+
+/// The files and documents of a configuration. Each overrides those before it.
+pub(crate) struct Inputs {
+    files: Vec<File>,
+    documents: Vec<WatchedDocument>,
+}
+
+struct File {
+    file: LocalFile,
+    /// What was read last.
+    content: Result<Option<Arc<str>>, Issue>,
+}
+
+/// All inputs at one moment.
+pub(crate) struct Collected {
+    pub(crate) texts: Arc<[Text]>,
+    pub(crate) issues: Vec<Issue>,
+    pub(crate) freshness: Freshness,
+}
+
+impl Collected {
+    pub(crate) fn sources(&self) -> Arc<[Source]> {
+        self.texts.iter().map(|text| text.source.clone()).collect()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StageError> {
+        if self.issues.is_empty() {
+            return Ok(());
+        }
+        Err(StageError::new(Stage::Collect, self.issues.clone()))
+    }
+
+    /// Tells one configuration from another.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let text = |text: &Text| [text.source.md5.clone(), text.content_type.clone()];
+        Fingerprint { texts: self.texts.iter().map(text).collect(), issues: self.issues.clone() }
+    }
+}
+
+/// The digests and types of all texts, and the issues with those that are missing.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct Fingerprint {
+    texts: Vec<[Option<Arc<str>>; 2]>,
+    issues: Vec<Issue>,
+}
+
+impl Inputs {
+    pub(crate) fn new(files: Vec<LocalFile>, documents: Vec<WatchedDocument>) -> Self {
+        let files = files.into_iter().map(|file| File { file, content: Ok(None) }).collect();
+        Self { files, documents }
+    }
+
+    /// Reads the files again, and asks for the documents again.
+    pub(crate) async fn refresh(&mut self) {
+        self.documents.iter().for_each(WatchedDocument::refetch);
+        self.read_files().await;
+    }
+
+    pub(crate) async fn read_files(&mut self) {
+        for File { file, content } in &mut self.files {
+            let reader = file.clone();
+            let read = tasks::blocking(move || reader.read()).await;
+            *content = read.unwrap_or_else(|| {
+                Err(Issue::new("the file cannot be read").in_source(&file.name()))
+            });
+        }
+    }
+
+    /// Waits until every document is known, present or absent. Cancel safe.
+    pub(crate) async fn all_known(&mut self) -> Result<(), LoadError> {
+        loop {
+            let now = Instant::now();
+            for document in &mut self.documents {
+                if let Some(reason) = document.update(now)
+                    && document.is_unknown()
+                    && document.needs_help(&reason)
+                {
+                    return Err(LoadError::Unreachable(document.name().into(), reason));
+                }
+            }
+            if self.unknown().next().is_none() {
+                return Ok(());
+            }
+            if !self.changed().await {
+                return Err(LoadError::Closed);
+            }
+        }
+    }
+
+    /// The documents of which it is not known whether they exist.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &WatchedDocument> {
+        self.documents.iter().filter(|document| document.is_unknown())
+    }
+
+    /// Waits until something may have changed; `false` once the client is shut down. Cancel safe.
+    pub(crate) async fn changed(&mut self) -> bool {
+        let expires_at = self.documents.iter().filter_map(WatchedDocument::expires_at).min();
+        let states: Vec<_> =
+            self.documents.iter_mut().map(|document| Box::pin(document.changed())).collect();
+        if states.is_empty() {
+            return std::future::pending().await;
+        }
+        let alive = tokio::select! {
+            (alive, ..) = select_all(states) => alive,
+            () = sleep_until(expires_at) => true,
+        };
+        // At once: otherwise an expired document stays due, and a caller in a loop never rests.
+        self.update();
+        alive
+    }
+
+    /// Takes over the newest states. Returns why one may not be what the server has, if so.
+    fn update(&mut self) -> Option<StaleReason> {
+        let now = Instant::now();
+        self.documents.iter_mut().filter_map(|document| document.update(now)).last()
+    }
+
+    pub(crate) fn collect(&mut self) -> Collected {
+        let freshness = match self.update() {
+            Some(reason) => Freshness::Stale { why: reason.why },
+            None => Freshness::Verified,
+        };
+        let mut texts = Vec::new();
+        let mut issues = Vec::new();
+        for File { file, content } in &self.files {
+            let content = match content {
+                Ok(content) => content.clone(),
+                Err(issue) => {
+                    issues.push(issue.clone());
+                    None
+                }
+            };
+            texts.push(file_text(file, content));
+        }
+        for document in &self.documents {
+            texts.push(document.text());
+            issues.extend(document.issue());
+        }
+        Collected { texts: texts.into(), issues, freshness }
+    }
+
+    /// Whether several documents may change together.
+    pub(crate) fn may_change_together(&self) -> bool {
+        self.documents.len() > 1
+    }
+}
+
+/// Why not every document is known.
+pub(crate) enum LoadError {
+    Closed,
+    /// This document, for a reason that only an operator can change.
+    Unreachable(Box<str>, StaleReason),
+}
+
+fn file_text(file: &LocalFile, content: Option<Arc<str>>) -> Text {
+    let name = file.name();
+    Text {
+        format: file.format.or_else(|| Format::of_name(&name)),
+        source: Source { name, md5: content.as_deref().map(|content| digest(content).into()) },
+        content,
+        content_type: None,
+        must_not_be_empty: false,
+    }
+}

@@ -274,6 +274,11 @@ impl Claims {
         self.ledgers().into_iter().map(Ledger::unsettled).sum()
     }
 
+    /// Whether the server holds any claim.
+    pub(crate) fn holds_anything(&self) -> bool {
+        self.standings().any(|(_, standing)| standing == Standing::Held)
+    }
+
     /// Whether anybody claims `key`.
     pub(crate) fn is_claimed(&self, key: &ClaimKey) -> bool {
         self.owners.contains_key(key)

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fuzzed::{captures::Captures, input::Input};
+use crate::state::Denial;
 
 /// One life of a session, as `data` will have it.
 pub(crate) fn live_through(data: &[u8]) {
@@ -267,18 +268,20 @@ impl Life {
     fn agree(&mut self, input: &mut Input<'_>) {
         let waiting = self.open.iter().find(|link| {
             self.session
-                .links
+                .connecting
+                .links()
                 .get(link)
-                .is_some_and(|it| matches!(it.phase, link::Phase::Dialling { .. }))
+                .is_some_and(|it| matches!(it.phase, connecting::link::Phase::Dialling { .. }))
         });
         if let Some(&link) = waiting {
             return self.session.handle_dialled(self.now, link, Ok(()));
         }
         let setting_up = self.streams.iter().find(|link| {
             self.session
-                .links
+                .connecting
+                .links()
                 .get(link)
-                .is_some_and(|it| matches!(it.phase, link::Phase::SettingUp { .. }))
+                .is_some_and(|it| matches!(it.phase, connecting::link::Phase::SettingUp { .. }))
         });
         if let Some(&link) = setting_up {
             let ack = Payload::new("SetupAckRequest", b"{}".to_vec());

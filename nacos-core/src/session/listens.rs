@@ -80,14 +80,14 @@ impl Session {
                     }
                 } else {
                     // Not refused by itself: whoever is left gets another chance.
-                    let jitter = (self.jitter)();
+                    let jitter = self.output.jitter();
                     let delay = |tries| Some(retry_delay(tries, jitter));
                     self.setback_after(now, origin, claims, setback, delay);
                 }
             }
             // It may be one of them that the server fails at: the halves are not asked for together.
             Setback::Refused(_) | Setback::Unreadable { .. } => {
-                let (jitter, fresh) = ((self.jitter)(), self.is_fresh(now));
+                let (jitter, fresh) = (self.output.jitter(), self.is_fresh(now));
                 for (later, half) in (0..).zip(halves()) {
                     let delay = |tries: u32| {
                         setback.retry_after(tries.saturating_add(later), fresh, jitter)
@@ -111,7 +111,7 @@ impl Session {
         let (key, code) = (ClaimKey::Listen(document.clone()), wire::DENIED);
         let state = ClaimState::Refused { code, message: Arc::clone(&message), retrying: true };
         self.tell_guards(&key, &state);
-        self.events.push_back(Event::Refused { key, code, message });
+        self.output.show(Event::Refused { key, code, message });
     }
 }
 

@@ -16,7 +16,7 @@ impl Session {
             (key.spelled(), value.unwrap_or_default())
         });
         let metrics = Metrics {
-            client: self.options.client_id.clone(),
+            client: self.client_id.clone(),
             watched: self.documents.len(),
             values: values.collect(),
         };

@@ -5,36 +5,29 @@
 //! `handle_*` and each command. Time comes in as an argument, randomness as a function given at
 //! construction; nothing here reads a clock, draws a number or awaits.
 //!
-//! What happens where: [`connect`] gets and changes connections, [`redo`] sends claims and queries
-//! over the one that serves; the small machines beside them decide one thing each.
-mod admission;
+//! What happens where: [`connecting`] is a machine of its own with the same contract, which gets and
+//! changes connections; [`redo`] sends claims and queries over the one that serves; the small machines
+//! beside it decide one thing each. The session itself is the router: it owns the requests under way
+//! and what goes [out](output), gives each input to whom it concerns, and lets the rest follow what
+//! *connecting* decides.
 mod backoff;
-mod campaign;
 mod claims;
-mod connect;
+mod connecting;
 mod documents;
 mod doubts;
-mod endings;
 mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod ledger;
-mod link;
 mod listens;
-mod liveness;
-mod locate;
-mod login;
 mod metrics;
-mod moves;
+mod output;
 mod presence;
-mod proxied;
 mod publication;
 mod pushes;
 mod queue;
 mod redo;
-mod responsiveness;
 mod self_check;
-mod servers;
 mod setback;
 #[cfg(test)]
 mod simulation;
@@ -45,52 +38,45 @@ mod told;
 mod union;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::HashMap,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use self::{
-    admission::Admission,
-    campaign::Campaign,
-    claims::Claims,
-    documents::{Cause, Documents},
-    doubts::Doubts,
-    endings::Endings,
-    freshness::Shown,
-    link::{BUSY_PAUSE, Link},
-    liveness::Liveness,
-    locate::Locate,
-    login::Login,
-    moves::{MoveReason, Moves, PlannedMove},
-    presence::Presence,
-    proxied::{Finding, Names},
-    redo::{Origin, Pending},
-    responsiveness::Responsiveness,
-    servers::Servers,
-};
 pub(crate) use self::{
-    admission::DEMANDED,
     backoff::{conflict_delay, reconnect_delay},
     claims::{ClaimKey, GuardId},
+    connecting::{
+        ABOUT_LOGIN,
+        admission::DEMANDED,
+        link::LinkId,
+        liveness::Patience,
+        login::{Lease, LoginFailure, Tried},
+    },
     ledger::Standing,
-    link::LinkId,
-    liveness::Patience,
-    login::{Lease, LoginFailure, Tried},
     queue::Queue,
+};
+use self::{
+    claims::Claims,
+    connecting::{Change, Connecting, proxied::Finding},
+    documents::Documents,
+    doubts::Doubts,
+    freshness::Shown,
+    output::{CALL_TIMEOUT, Call, Context, Holdings, Output},
+    presence::Presence,
+    redo::Pending,
 };
 use crate::{
     call_error::CallError,
     disconnect::{Disconnect, Reason},
     document::DocumentState,
-    error::ErrorKind,
     instance::Instance,
     key::{ConfigKey, Namespace, ServiceKey},
     resource::Resource,
     server::Server,
     service::Service,
-    state::{Access, ClaimState, Denial, SessionState},
+    state::{ClaimState, SessionState},
     wire::{Outgoing, Payload},
     within::Within,
 };
@@ -187,27 +173,9 @@ pub(crate) type Jitter = Box<dyn FnMut() -> f64 + Send>;
 
 /// See the [module documentation](self).
 pub(crate) struct Session {
-    options: Options,
-    jitter: Jitter,
-    servers: Servers,
-    locate: Locate,
-    login: Login,
-    admission: Admission,
-
-    links: BTreeMap<LinkId, Link>,
-    /// The connection that serves.
-    serving: Option<Serving>,
-    /// The search for a connection, if one is on.
-    campaign: Option<Campaign>,
-    /// When the next search begins.
-    next_campaign: Option<Instant>,
-    /// The server asked us to move: the next search is for another than the one that serves.
-    planned_move: Option<PlannedMove>,
-    moves: Moves,
-    outage: Outage,
-    names: Names,
-    endings: Endings,
-
+    /// Names this client among those of its host.
+    client_id: String,
+    connecting: Connecting,
     claims: Claims,
     documents: Documents,
     presence: Presence,
@@ -224,12 +192,9 @@ pub(crate) struct Session {
     /// How often refused listens may still be halved.
     listen_splits: usize,
 
-    calls: HashMap<CallId, Call>,
-    next_id: u64,
     lifetime: Lifetime,
     shown: SessionState,
-    actions: VecDeque<Action>,
-    events: VecDeque<Event>,
+    output: Output,
 }
 
 /// Whether the session is to live.
@@ -243,53 +208,6 @@ enum Lifetime {
     Closed,
 }
 
-/// The connection that serves, and what is known on it.
-#[derive(Debug)]
-struct Serving {
-    link: LinkId,
-    since: Instant,
-    /// When something came last on the stream.
-    pushed: Instant,
-    liveness: Liveness,
-    responsiveness: Responsiveness,
-    abilities: Arc<BTreeMap<String, bool>>,
-}
-
-impl Serving {
-    /// It serves no more.
-    fn ended(&self, now: Instant, server: Arc<str>, reason: Reason, why: &str) -> Event {
-        let record = Disconnect {
-            server,
-            reason: reason.label(),
-            cause: why.into(),
-            at: now,
-            served: now.saturating_duration_since(self.since),
-            silent: now.saturating_duration_since(self.liveness.last_heard()),
-            stream_silent: now.saturating_duration_since(self.pushed),
-            round_trip: self.liveness.round_trip(),
-            stall: Duration::ZERO,
-        };
-        Event::Ended { reason, record }
-    }
-}
-
-/// How long nobody has served, and how often that was tried to be mended.
-#[derive(Debug)]
-struct Outage {
-    since: Instant,
-    attempts: u32,
-    last_error: Option<Arc<str>>,
-    /// The last pass failed because it gave too little time, and the next one gives more.
-    is_hasty: bool,
-}
-
-/// A request of the session's own that is under way.
-#[derive(Debug)]
-struct Call {
-    origin: Origin,
-    pending: Pending,
-}
-
 impl Session {
     /// A session that wants to connect at once; `servers` are none if their list is to be read
     /// first.
@@ -299,25 +217,9 @@ impl Session {
         options: Options,
         mut jitter: Jitter,
     ) -> Self {
-        let servers = Servers::new(servers, &mut jitter);
-        let locate = Locate::new(options.refresh, now);
         Self {
-            servers,
-            login: Login::new(options.has_credentials, now),
-            admission: Admission::new(),
-            // Without a list there is nothing to search.
-            next_campaign: locate.is_known().then_some(now),
-            locate,
-            options,
-            jitter,
-            links: BTreeMap::new(),
-            serving: None,
-            campaign: None,
-            planned_move: None,
-            moves: Moves::default(),
-            names: Names::default(),
-            endings: Endings::default(),
-            outage: Outage { since: now, attempts: 0, last_error: None, is_hasty: false },
+            client_id: options.client_id.clone(),
+            connecting: Connecting::new(now, servers, options, &mut jitter),
             claims: Claims::new(),
             documents: Documents::new(),
             presence: Presence::new(),
@@ -328,12 +230,9 @@ impl Session {
             audited: None,
             listens_under_way: 0,
             listen_splits: 0,
-            calls: HashMap::new(),
-            next_id: 0,
             lifetime: Lifetime::Open,
             shown: SessionState::Connecting { attempt: 0, last_error: None },
-            actions: VecDeque::new(),
-            events: VecDeque::new(),
+            output: Output::new(jitter),
         }
     }
 
@@ -351,17 +250,7 @@ impl Session {
             self.end(now);
             return self.settle(now);
         }
-        if self.lifetime == Lifetime::Open && self.locate.begin(now) {
-            self.actions.push_back(Action::Locate);
-        }
-        if self.locate.is_known() && self.login.begin(now) {
-            let refused = self.login.is_refused();
-            self.actions.push_back(Action::Login { refused });
-        }
-        self.admission_due(now);
-        self.search(now);
-        self.advance_links(now);
-        self.check_pulse(now);
+        self.connect(now, Connecting::handle_timeout);
         if self.next_audit.is_some_and(|at| at <= now) {
             self.next_audit = Some(self.audit_after(now));
             self.audited = Some(now);
@@ -378,10 +267,7 @@ impl Session {
         link: LinkId,
         outcome: Result<(), String>,
     ) {
-        match outcome {
-            Ok(()) => self.check_server(now, link),
-            Err(why) => self.drop_link(now, link, &why),
-        }
+        self.connect(now, |connecting, cx| connecting.handle_dialled(cx, link, outcome));
         self.settle(now);
     }
 
@@ -392,26 +278,25 @@ impl Session {
         id: CallId,
         answer: Result<Payload, CallError>,
     ) {
-        let Some(call) = self.calls.remove(&id) else { return };
+        let Some(Call { origin, pending }) = self.output.answered(id) else { return };
         if answer.is_ok() {
-            self.heard(now, call.origin.link);
+            self.handle_heard(origin.link, now);
         }
-        match call.pending {
-            Pending::ServerCheck | Pending::SetupProbe => {
-                self.handshake_answered(now, call.origin.link, id, &call.pending, answer);
-            }
-            Pending::Name => self.named(call.origin.link, &answer),
-            Pending::Probe => self.probe_answered(now, call.origin.link, id, answer),
-            Pending::Admission(question) => self.admission_answered(now, id, question, answer),
+        match pending {
+            Pending::Connecting(asked) => self.connect(now, |connecting, cx| {
+                connecting.handle_answer(cx, origin, asked, answer);
+            }),
             // What the session has sent over another connection counts no more.
-            _ if self.serving_link() != Some(call.origin.link) => {}
+            _ if self.serving_link() != Some(origin.link) => {}
             pending => {
                 match &answer {
-                    Err(CallError::Timeout) => self.unanswered(now, 1),
+                    Err(CallError::Timeout) => self.connect(now, |connecting, cx| {
+                        connecting.handle_requests_unanswered(cx, 1);
+                    }),
                     Err(CallError::NotSent(_) | CallError::Lost(_)) => {}
-                    _ => self.answered(),
+                    _ => self.connecting.handle_request_answered(&mut self.output),
                 }
-                self.redo_answered(now, call.origin, pending, answer);
+                self.redo_answered(now, origin, pending, answer);
             }
         }
         self.settle(now);
@@ -420,7 +305,7 @@ impl Session {
     /// The server sent `payload` on the stream. It has been acknowledged already, or
     /// [answered](Self::answer).
     pub(crate) fn handle_push(&mut self, now: Instant, link: LinkId, payload: &Payload) {
-        self.heard_on_stream(now, link);
+        self.connect(now, |connecting, cx| connecting.handle_stream_heard(cx, link));
         self.pushed(now, link, payload);
         self.settle(now);
     }
@@ -428,43 +313,41 @@ impl Session {
     /// The server sent something on the stream that is too large or no Nacos message; `head` is as
     /// much as is known of it.
     pub(crate) fn handle_unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
-        self.heard_on_stream(now, link);
+        self.connect(now, |connecting, cx| connecting.handle_stream_heard(cx, link));
         self.unread(now, link, head, why);
         self.settle(now);
     }
 
     /// The connection ended.
     pub(crate) fn handle_lost(&mut self, now: Instant, link: LinkId, why: &str) {
-        self.drop_link(now, link, why);
+        self.lose_link(now, link, Reason::Connection, why);
         self.settle(now);
     }
 
     /// The stream ended, and as far as is known the connection did not.
     pub(crate) fn handle_stream_ended(&mut self, now: Instant, link: LinkId, why: &str) {
-        // On one that has been replaced, requests may still be answered.
-        let is_retiring = |link: &Link| matches!(link.phase, link::Phase::Retiring { .. });
-        if !self.links.get(&link).is_some_and(is_retiring) {
-            self.lose_link(now, link, Reason::Stream, why);
-        }
+        self.connect(now, |connecting, cx| connecting.handle_stream_ended(cx, link, why));
         self.settle(now);
     }
 
     /// Users' requests were answered on `link`, the last one at `at`.
     pub(crate) fn handle_heard(&mut self, link: LinkId, at: Instant) {
-        self.heard(at, link);
+        self.connecting.handle_heard(&mut self.output, link, at);
     }
 
     /// A user's request was answered on `link`.
     pub(crate) fn handle_answered(&mut self, link: LinkId) {
         if self.serving_link() == Some(link) {
-            self.answered();
+            self.connecting.handle_request_answered(&mut self.output);
         }
     }
 
     /// `count` of users' requests were not answered on `link` for as long as one of ours may take.
     pub(crate) fn handle_unanswered(&mut self, now: Instant, link: LinkId, count: u32) {
         if self.serving_link() == Some(link) {
-            self.unanswered(now, count);
+            self.connect(now, |connecting, cx| {
+                connecting.handle_requests_unanswered(cx, count);
+            });
         }
         self.settle(now);
     }
@@ -472,11 +355,7 @@ impl Session {
     /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer,
     /// at most for as long as a request may take. One that nobody polls never ends by itself.
     pub(crate) fn handle_busy(&mut self, now: Instant, link: LinkId) {
-        if let Some(link::Phase::Retiring { deadline, at_most }) =
-            self.links.get_mut(&link).map(|link| &mut link.phase)
-        {
-            *deadline = (*deadline).max(now + BUSY_PAUSE).min(*at_most);
-        }
+        self.connecting.handle_busy(now, link);
     }
 
     /// A user's request found that the server does not know `link` any more.
@@ -498,27 +377,16 @@ impl Session {
         if self.lifetime == Lifetime::Closed {
             return;
         }
-        let jitter = (self.jitter)();
-        match outcome {
-            Ok(lease) => {
-                self.admitted_by_token();
-                if self.login.granted(now, with, lease, jitter) {
-                    self.claims.retry_refused(crate::wire::DENIED);
-                    self.documents.retry_failed();
-                }
-            }
-            Err(why) => {
-                let refused = !matches!(why, LoginFailure::Unreachable(_));
-                self.login.failed(now, with, why, jitter);
-                if refused {
-                    self.login_refused();
-                    self.tell_not_let_in();
-                } else if !self.is_let_in() {
-                    // A token that is still good serves on while its renewal fails.
-                    self.tell_waiting(ErrorKind::Disconnected);
-                }
-            }
+        self.connect(now, |connecting, cx| connecting.handle_login(cx, with, outcome));
+        self.settle(now);
+    }
+
+    /// The list of servers was read, or could not be.
+    pub(crate) fn handle_servers(&mut self, now: Instant, outcome: Result<Vec<Server>, String>) {
+        if self.lifetime != Lifetime::Open {
+            return;
         }
+        self.connect(now, |connecting, cx| connecting.handle_servers(cx, outcome));
         self.settle(now);
     }
 
@@ -551,7 +419,7 @@ impl Session {
             self.close_retiring();
         }
         let state = self.claims.assert(key, guard, instance);
-        self.events.push_back(Event::Claim(guard, state));
+        self.output.show(Event::Claim(guard, state));
     }
 
     /// `guard`, which watches `document`, wants it to be asked for regularly while the server lets
@@ -588,18 +456,20 @@ impl Session {
             }
             if !self.claims.is_known(key) {
                 // The server of this connection has never heard of it.
-                self.events.push_back(Event::Settled(key.clone()));
+                self.output.show(Event::Settled(key.clone()));
             }
         }
     }
 
     /// A request was denied with the token in use, or without one if there is none.
     pub(crate) fn token_refused(&mut self, now: Instant) {
-        if self.login.has_token() {
-            self.login.token_refused(now);
-        } else {
-            self.refused_without_token(now);
-        }
+        self.connecting.handle_denied(now);
+    }
+
+    /// Somebody wants to know, before anything else and until then, whether this session needs a
+    /// login.
+    pub(crate) fn knock(&mut self, until: Instant) {
+        self.connecting.knock(until);
     }
 
     /// Asks for a document again.
@@ -620,12 +490,12 @@ impl Session {
 
     /// What to do next, if anything.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.output.poll_action()
     }
 
     /// What to show next, if anything.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.output.poll_event()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout); never, once closed.
@@ -635,25 +505,14 @@ impl Session {
             Lifetime::Closing { deadline } => Some(deadline),
             Lifetime::Open => None,
         };
-        let pulse = self.serving.as_ref().and_then(|serving| serving.liveness.next_timeout(now));
         // Refused claims and failed queries wait for a connection anyway.
         let refused = self.claims.next_retry().filter(|_| self.can_send());
         let asked =
             [self.documents.next_retry(), self.presence.next_timeout(), self.doubts.next_timeout()];
         let asked = asked.into_iter().filter(|_| self.can_ask());
-        let times = [
-            closing,
-            pulse,
-            refused,
-            self.login.next_timeout().filter(|_| self.locate.is_known()),
-            self.admission.next_timeout().filter(|_| self.serving.is_some()),
-            self.locate.next_timeout().filter(|_| self.lifetime == Lifetime::Open),
-            self.next_campaign,
-            self.campaign.as_ref().map(|campaign| campaign.next_timeout(now)),
-            self.next_audit,
-        ];
-        let links = self.links.values().filter_map(Link::next_timeout);
-        times.into_iter().chain(asked).flatten().chain(links).min()
+        let times =
+            [closing, self.connecting.poll_timeout(now, self.lifetime), refused, self.next_audit];
+        times.into_iter().chain(asked).flatten().min()
     }
 
     // Getters.
@@ -675,18 +534,29 @@ impl Session {
 
     /// Whether servers answer health checks and nothing else.
     pub(crate) fn is_unresponsive(&self) -> bool {
-        self.moves.is_unresponsive()
+        self.connecting.is_unresponsive()
     }
 
     /// Whether something is due or under way that may let in who was refused: a login, or the
     /// question whether one is needed.
     pub(crate) fn is_renewing(&self) -> bool {
-        self.login.is_renewing() || !self.login.is_anonymous() && self.admission.is_asking()
+        self.connecting.is_renewing()
     }
 
     /// Whether requests are to carry what the last login brought.
     pub(crate) fn has_token(&self) -> bool {
-        self.login.has_token()
+        self.connecting.has_token()
+    }
+
+    /// Whether there is nothing to do but to wait for the first list of servers.
+    #[cfg(test)]
+    fn awaits_servers(&self) -> bool {
+        self.connecting.awaits_servers()
+    }
+
+    /// What keeps it from being connected right now.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        self.connecting.waits_for()
     }
 
     /// Every claimed key, and how much of it the server knows.
@@ -698,162 +568,94 @@ impl Session {
 
     /// The end of every input: sends what can be sent, closes what is done, shows what changed.
     pub(crate) fn settle(&mut self, now: Instant) {
-        self.ask_admission();
+        self.connect(now, Connecting::ask_admission);
         self.send_due(now);
         if matches!(self.lifetime, Lifetime::Closing { .. })
             && (self.claims.remaining() == 0 || !self.can_send())
         {
             self.end(now);
         }
-        let state = self.state(now);
+        let state = match self.lifetime {
+            Lifetime::Closed => SessionState::Closed,
+            _ => self.connecting.state(now),
+        };
         if state != self.shown {
             self.shown = state.clone();
-            self.events.push_back(Event::State(state));
+            self.output.show(Event::State(state));
         }
     }
 
-    fn state(&self, now: Instant) -> SessionState {
-        if self.lifetime == Lifetime::Closed {
-            return SessionState::Closed;
-        }
-        if let Some((likely, cause)) = self.denied() {
-            return SessionState::Denied { likely, cause: cause.into() };
-        }
-        match &self.serving {
-            Some(serving) if self.is_let_in() && !self.admission.is_awaited() => {
-                SessionState::Connected {
-                    server: self.server_name(serving.link),
-                    since: serving.since,
-                    abilities: Arc::clone(&serving.abilities),
-                    access: self.access(),
+    /// Gives `connecting` an input, and follows what it decides.
+    fn connect(&mut self, now: Instant, handle: impl FnOnce(&mut Connecting, &mut Context<'_>)) {
+        let (lifetime, holdings) = (self.lifetime, Holdings(&self.claims));
+        let mut cx = Context { now, lifetime, holdings, output: &mut self.output };
+        handle(&mut self.connecting, &mut cx);
+        while let Some(change) = self.connecting.poll_change() {
+            match change {
+                Change::Serving(None) => drop(self.forgotten()),
+                Change::Serving(Some(_)) => {
+                    if self.forgotten() {
+                        // What was withdrawn, and is told to nobody any more, would show there.
+                        self.close_retiring();
+                    }
+                    self.next_audit = Some(self.audit_after(now));
+                }
+                Change::LetIn => {
+                    self.claims.retry_refused(crate::wire::DENIED);
+                    self.documents.retry_failed();
+                }
+                Change::Unreachable(cause) => {
+                    let told = self.documents.unreachable(&cause);
+                    let event = |(key, state)| Event::Document(key, state);
+                    self.output.show_all(told.into_iter().map(event));
                 }
             }
-            Some(_) => match self.login.unreachable() {
-                Some(cause) => SessionState::Backoff {
-                    until: self.login.next_timeout().unwrap_or(now),
-                    cause: format!("{ABOUT_LOGIN}{cause}").into(),
-                },
-                None => SessionState::Connecting {
-                    attempt: self.outage.attempts,
-                    last_error: self.outage.last_error.clone(),
-                },
-            },
-            None => self.searching(),
         }
     }
 
-    /// The state of a session that nobody serves.
-    fn searching(&self) -> SessionState {
-        let with_login = |cause: &Arc<str>| match self.login.refusal() {
-            // What is wrong with both is told at once: each hides the other.
-            Some((_, refused)) => format!("{cause}; {ABOUT_LOGIN}{refused}").into(),
-            None => Arc::clone(cause),
-        };
-        match (self.next_campaign.or(self.locate.retry_at()), &self.outage.last_error) {
-            // What was only too slow for the first try has not failed yet.
-            (Some(until), Some(cause)) if !self.outage.is_hasty => {
-                SessionState::Backoff { until, cause: with_login(cause) }
-            }
-            (_, last_error) => SessionState::Connecting {
-                attempt: self.outage.attempts,
-                last_error: last_error.as_ref().map(with_login),
-            },
-        }
+    /// Whoever serves, or will serve, holds nothing of ours. Says whether the withdrawal of an
+    /// instance is thereby done.
+    fn forgotten(&mut self) -> bool {
+        let withdrawn = self.claims.reconnected();
+        let instances = withdrawn.iter().any(|key| matches!(key, ClaimKey::Instances(_)));
+        self.output.show_all(withdrawn.into_iter().map(Event::Settled));
+        self.documents.reconnected();
+        self.presence.reconnected();
+        self.doubts.reconnected();
+        self.lists.clear();
+        self.listens_under_way = 0;
+        let guards = self.claims.tell_all(&ClaimState::Pending).into_iter();
+        self.output.show_all(guards.map(|guard| Event::Claim(guard, ClaimState::Pending)));
+        instances
     }
 
-    /// What the servers' refusal of this client is likely to mean, and what they said, if that is
-    /// how it stands.
-    fn denied(&self) -> Option<(Denial, &str)> {
-        if self.login.is_anonymous() {
-            let demanded = self.serving.is_some() && self.admission.is_demanded();
-            return demanded.then_some((Denial::Missing, DEMANDED));
-        }
-        let denial = self.login.denial()?;
-        if self.options.require_login {
-            return Some(denial);
-        }
-        let undecided = self.admission.is_asking() && !self.admission.is_demanded();
-        let refused = self.serving.is_some() && !self.admission.is_open() && !undecided;
-        refused.then_some(denial)
+    /// A connection is of no use any more, for this `reason`.
+    fn lose_link(&mut self, now: Instant, link: LinkId, reason: Reason, why: &str) {
+        self.connect(now, |connecting, cx| connecting.handle_lost(cx, link, reason, why));
     }
 
-    /// How it is let in.
-    fn access(&self) -> Access {
-        match self.login.refusal() {
-            _ if self.login.is_anonymous() => Access::Anonymous,
-            Some((_, cause)) => Access::WithoutLogin { cause: cause.into() },
-            None => Access::Granted,
-        }
+    /// Closes every connection that has been replaced, and with it what its server still holds.
+    fn close_retiring(&mut self) {
+        self.connecting.close_retiring(&mut self.output);
     }
 
     fn end(&mut self, now: Instant) {
         self.lifetime = Lifetime::Closed;
-        self.campaign = None;
-        self.next_campaign = None;
-        if let Some(serving) = self.serving.take() {
-            let server = self.server_name(serving.link);
-            let why = "the client was shut down";
-            self.events.push_back(serving.ended(now, server, Reason::Shutdown, why));
-            self.events.push_back(Event::Serving(None));
-        }
-        for link in std::mem::take(&mut self.links).into_keys() {
-            self.actions.push_back(Action::Close { link });
-        }
-        self.calls.clear();
+        self.connect(now, Connecting::end);
     }
 
     fn call(&mut self, link: LinkId, request: Outgoing, pending: Pending) -> CallId {
-        self.call_within(CALL_TIMEOUT, link, request, pending)
-    }
-
-    fn call_within(
-        &mut self,
-        timeout: Duration,
-        link: LinkId,
-        request: Outgoing,
-        pending: Pending,
-    ) -> CallId {
-        let call = CallId(self.fresh_id());
-        let origin = Origin { link, token: self.login.grants(), call };
-        self.calls.insert(call, Call { origin, pending });
-        let Outgoing { payload: request, resource } = request;
-        self.actions.push_back(Action::Call { link, call, request, resource, timeout });
-        call
-    }
-
-    fn heard(&mut self, at: Instant, link: LinkId) {
-        if let Some(serving) = &mut self.serving
-            && serving.link == link
-        {
-            serving.liveness.heard(at);
-            if serving.liveness.is_calm() {
-                self.stop_looking();
-            }
-        }
-    }
-
-    fn heard_on_stream(&mut self, now: Instant, link: LinkId) {
-        self.heard(now, link);
-        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
-            serving.pushed = now;
-        }
+        let origin = (link, self.connecting.token());
+        self.output.call(origin, CALL_TIMEOUT, request, pending)
     }
 
     fn serving_link(&self) -> Option<LinkId> {
-        self.serving.as_ref().map(|serving| serving.link)
+        self.connecting.serving()
     }
 
     fn can_send(&self) -> bool {
-        self.serving.is_some() && self.is_let_in() && self.lifetime != Lifetime::Closed
-    }
-
-    /// Whether requests may go out: there is a token, or none is needed as far as is known.
-    fn is_let_in(&self) -> bool {
-        if self.login.is_anonymous() {
-            !self.admission.is_demanded()
-        } else {
-            self.login.has_token() || self.admission.is_open()
-        }
+        let may = self.serving_link().is_some() && self.connecting.is_let_in();
+        may && self.lifetime != Lifetime::Closed
     }
 
     /// Whoever closes has withdrawn everything, and wants to know nothing any more.
@@ -861,30 +663,8 @@ impl Session {
         self.can_send() && self.lifetime == Lifetime::Open
     }
 
-    fn server_name(&self, link: LinkId) -> Arc<str> {
-        self.links.get(&link).map_or_else(String::new, |link| link.server.to_string()).into()
-    }
-
-    /// Tells whoever waits for a first answer why there is none.
-    fn tell_waiting(&mut self, kind: ErrorKind) {
-        let login = self.denied().map(|(_, why)| why).or(self.login.unreachable());
-        let text = match (login, &self.outage.last_error) {
-            (Some(why), _) if self.serving.is_some() || kind == ErrorKind::Denied => why.into(),
-            (_, Some(error)) => Arc::clone(error),
-            (Some(why), None) => why.into(),
-            (None, None) => "no server answered".into(),
-        };
-        let told = self.documents.unreachable(&Cause { kind, text });
-        self.events.extend(told.into_iter().map(|(key, state)| Event::Document(key, state)));
-    }
-
     fn audit_after(&mut self, now: Instant) -> Instant {
-        now + AUDIT_EVERY.mul_f64(0.8 + 0.4 * (self.jitter)())
-    }
-
-    fn fresh_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+        now + AUDIT_EVERY.mul_f64(0.8 + 0.4 * self.output.jitter())
     }
 }
 
@@ -892,15 +672,11 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("state", &self.shown)
-            .field("links", &self.links)
+            .field("connecting", &self.connecting)
             .field("claims", &self.claims.remaining())
             .finish_non_exhaustive()
     }
 }
 
-/// What a cause begins with that is about the login, not about a connection.
-pub(crate) const ABOUT_LOGIN: &str = "login: ";
-/// For one answer to a request of the session's own.
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Every listen is confirmed this often, give or take a fifth.
 const AUDIT_EVERY: Duration = Duration::from_secs(180);

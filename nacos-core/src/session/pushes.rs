@@ -25,9 +25,11 @@ impl Session {
             Err(failure) => return self.unread(now, link, payload, &failure.to_string()),
         };
         match push {
-            Push::SetupAck(abilities) => self.serve(now, link, abilities),
+            Push::SetupAck(abilities) => self.connect(now, |connecting, cx| {
+                connecting.handle_registered(cx, link, abilities);
+            }),
             Push::ConnectReset(redirect) if self.serving_link() == Some(link) => {
-                self.reset(now, redirect);
+                self.connect(now, |connecting, cx| connecting.handle_reset(cx, redirect));
             }
             Push::ConfigChanged(name) => {
                 if let Some(key) = name.key() {
@@ -85,13 +87,13 @@ impl Session {
             Age::Stepped { by } => (Some(by), true),
         };
         if is_applied {
-            self.lists.insert(key.clone(), Shown::new(stamp, self.next_id));
-            self.events.push_back(Event::Service(key.clone(), service));
+            self.lists.insert(key.clone(), Shown::new(stamp, self.output.last_id()));
+            self.output.show(Event::Service(key.clone(), service));
         }
         if let Some(by) = by {
             // Whatever the clock has done, one more answer decides.
             self.doubts.these(std::slice::from_ref(&key));
-            self.events.push_back(Event::Older { service: key, by, is_applied });
+            self.output.show(Event::Older { service: key, by, is_applied });
             self.resolve_doubts(now);
         }
     }
@@ -109,7 +111,7 @@ impl Session {
             _ => String::new(),
         };
         let kind = clip(head.kind(), MAX_KIND).to_owned();
-        self.events.push_back(Event::Unread { kind, about, why: why.to_owned() });
+        self.output.show(Event::Unread { kind, about, why: why.to_owned() });
         if self.serving_link() != Some(link) {
             return;
         }

@@ -6,8 +6,8 @@ use std::{
 
 use super::{
     CallId, ClaimKey, Event, Lifetime, LinkId, Session,
-    admission::{DEMANDED, Question},
     backoff::{conflict_delay, poll_delay, retry_delay},
+    connecting::{Asked, admission::DEMANDED},
     documents::Ticket,
     ledger::{Due, Revision},
     publication::Step,
@@ -32,13 +32,8 @@ use crate::{
 /// What a request of the session's own is about.
 #[derive(Debug)]
 pub(super) enum Pending {
-    ServerCheck,
-    SetupProbe,
-    /// How the server names the connection now.
-    Name,
-    Probe,
-    /// Whether we are let in without a token.
-    Admission(Question),
+    /// About the connection itself.
+    Connecting(Asked),
     /// Towards what a service's guards want to have registered.
     Step {
         claim: Claimed,
@@ -78,7 +73,7 @@ impl Session {
     pub(super) fn send_due(&mut self, now: Instant) {
         let Some(link) = self.serving_link().filter(|_| self.can_send()) else { return };
         self.claims.wake(now);
-        let room = MAX_CALLS.saturating_sub(self.calls.len());
+        let room = MAX_CALLS.saturating_sub(self.output.under_way());
         for Due { key, claimed, revision } in self.claims.take_requests(room) {
             let claim = Claimed { key: key.clone(), revision };
             match key {
@@ -110,7 +105,7 @@ impl Session {
     fn step(&mut self, now: Instant, link: LinkId, service: &ServiceKey, claim: Claimed) {
         let Some(step) = self.claims.next_step(service) else {
             if self.confirm(&claim) {
-                let jitter = (self.jitter)();
+                let jitter = self.output.jitter();
                 self.presence.held(now, service, claim.revision, jitter);
             }
             return;
@@ -135,11 +130,7 @@ impl Session {
         answer: Result<Payload, CallError>,
     ) {
         match pending {
-            Pending::ServerCheck
-            | Pending::SetupProbe
-            | Pending::Name
-            | Pending::Probe
-            | Pending::Admission(_) => {}
+            Pending::Connecting(_) => {}
             Pending::Step { claim, step } => {
                 self.step_answered(now, origin, claim, &step, answer);
             }
@@ -216,7 +207,7 @@ impl Session {
             if let Some(key) = claim.document() {
                 self.documents.listen_granted(key);
                 let state = self.documents.unchanged(key);
-                self.events.extend(state.map(|state| Event::Document(key.clone(), state)));
+                self.output.show_all(state.map(|state| Event::Document(key.clone(), state)));
             }
         }
     }
@@ -229,7 +220,7 @@ impl Session {
         ticket: Ticket,
         answer: Result<Payload, CallError>,
     ) {
-        let (jitter, fresh) = ((self.jitter)(), self.is_fresh(now));
+        let (jitter, fresh) = (self.output.jitter(), self.is_fresh(now));
         let found = self.read::<ConfigQueryResponse>(answer);
         let documents = &mut self.documents;
         let poll_at = now + poll_delay(jitter);
@@ -262,7 +253,7 @@ impl Session {
                 let state = self.documents.failed(key, ticket, &cause, retry_at);
                 if state.is_some() && !cause.kind.is_retryable() {
                     let key = key.clone();
-                    self.events.push_back(Event::Withheld { key, cause: cause.text });
+                    self.output.show(Event::Withheld { key, cause: cause.text });
                 }
                 state
             }
@@ -278,9 +269,9 @@ impl Session {
         let event = |state| Event::Document(key.clone(), state);
         // Who polls has all that was asked for, before a refusal is told; who does not learns the
         // reason first.
-        self.events.extend(first.map(event));
+        self.output.show_all(first.map(event));
         self.tell_denied(key);
-        self.events.extend(last.map(event));
+        self.output.show_all(last.map(event));
     }
 
     /// The server has agreed to a claim. Says whether it now holds the newest.
@@ -290,7 +281,7 @@ impl Session {
             self.tell_guards(&claim.key, &ClaimState::Held);
         }
         if held || !self.claims.is_known(&claim.key) {
-            self.events.push_back(Event::Settled(claim.key.clone()));
+            self.output.show(Event::Settled(claim.key.clone()));
         }
         held
     }
@@ -303,7 +294,7 @@ impl Session {
         claims: &[Claimed],
         setback: &Setback,
     ) {
-        let (jitter, fresh) = ((self.jitter)(), self.is_fresh(now));
+        let (jitter, fresh) = (self.output.jitter(), self.is_fresh(now));
         let delay = |tries| setback.retry_after(tries, fresh, jitter);
         self.setback_after(now, origin, claims, setback, delay);
     }
@@ -327,14 +318,16 @@ impl Session {
                 }
                 return;
             }
-            Setback::Refused(refusal) if refusal.demands_login() && self.login.is_anonymous() => {
+            Setback::Refused(refusal)
+                if refusal.demands_login() && self.connecting.is_anonymous() =>
+            {
                 (refusal.code, format!("{}; {DEMANDED}", refusal.message).into())
             }
             Setback::Refused(refusal) => (refusal.code, refusal.message.as_str().into()),
             Setback::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),
         };
         let silently = self.is_being_renewed(now, origin.token, code);
-        if silently && origin.token < self.login.grants() {
+        if silently && origin.token < self.connecting.token() {
             // There is another token already.
             for claim in claims {
                 self.claims.release(&claim.key, claim.revision);
@@ -360,15 +353,15 @@ impl Session {
             } else if refused && !silently {
                 self.tell_guards(&claim.key, &state);
                 let (key, message) = (claim.key.clone(), Arc::clone(&message));
-                self.events.push_back(Event::Refused { key, code, message });
+                self.output.show(Event::Refused { key, code, message });
                 if let Some(key) = claim.document()
                     && let Some(state) = self.documents.refused(key, &cause)
                 {
-                    self.events.push_back(Event::Document(key.clone(), state));
+                    self.output.show(Event::Document(key.clone(), state));
                 }
             }
             if !self.claims.is_known(&claim.key) {
-                self.events.push_back(Event::Settled(claim.key.clone()));
+                self.output.show(Event::Settled(claim.key.clone()));
             }
         }
     }
@@ -379,21 +372,21 @@ impl Session {
         if code != wire::DENIED {
             return false;
         }
-        if token == self.login.grants() {
+        if token == self.connecting.token() {
             self.token_refused(now);
         }
-        token < self.login.grants() || self.is_renewing()
+        token < self.connecting.token() || self.is_renewing()
     }
 
     /// Whether the server has served for so short a time that it may not know its users' rights yet.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        let serving = self.serving.as_ref();
-        serving.is_some_and(|serving| now.saturating_duration_since(serving.since) < FRESH)
+        let since = self.connecting.serves_since();
+        since.is_some_and(|since| now.saturating_duration_since(since) < FRESH)
     }
 
     pub(super) fn tell_guards(&mut self, key: &ClaimKey, state: &ClaimState) {
         let guards = self.claims.tell(key, state).into_iter();
-        self.events.extend(guards.map(|guard| Event::Claim(guard, state.clone())));
+        self.output.show_all(guards.map(|guard| Event::Claim(guard, state.clone())));
     }
 }
 

@@ -27,7 +27,7 @@ impl Session {
                 // It is looked for from when it is held again.
                 self.presence.forget(&service);
             } else if self.claims.visible(&service).next().is_none() {
-                let jitter = (self.jitter)();
+                let jitter = self.output.jitter();
                 self.presence.unknown(now, &service, revision, jitter);
             } else {
                 let request = ServiceQueryRequest::new(&service).outgoing();
@@ -53,7 +53,7 @@ impl Session {
             // Whoever may register need not be allowed to ask: that is no reason to log in.
             Err(_) => None,
         };
-        let jitter = (self.jitter)();
+        let jitter = self.output.jitter();
         if !self.holds(&service) {
             return self.presence.forget(&service);
         }
@@ -66,7 +66,7 @@ impl Session {
         if let Some(Absence::Lost { first }) = self.presence.absent(now, &service, revision, jitter)
         {
             self.claims.heal(&service);
-            self.events.push_back(Event::Lost { service, first });
+            self.output.show(Event::Lost { service, first });
         }
     }
 

@@ -61,7 +61,7 @@ impl Session {
         let outcome = read(answer);
         if came && let Err(Setback::Unreadable { cause, .. }) = &outcome {
             let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
-            self.events.push_back(Event::Unread { kind, about: String::new(), why });
+            self.output.show(Event::Unread { kind, about: String::new(), why });
         }
         outcome
     }

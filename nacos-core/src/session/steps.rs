@@ -14,7 +14,10 @@ use nacos_testkit::TimeLimit;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::{DENIED, SERVER_ERROR};
+use crate::{
+    error::ErrorKind,
+    wire::{DENIED, SERVER_ERROR},
+};
 
 #[test]
 fn reset_goes_to_another_server_than_the_one_that_serves() {
@@ -80,7 +83,7 @@ fn late_end_of_a_replaced_connection_changes_nothing() {
     let asks = |sent: &Sent| sent.request.kind() == "ServiceQueryRequest";
     assert!(stage.calls.iter().all(asks), "nothing is claimed again");
     assert_eq!((stage.serving(), stage.dialled.len()), (serving, 2));
-    assert_eq!(stage.session.links.len(), 1);
+    assert_eq!(stage.session.connecting.links().len(), 1);
     assert_eq!(stage.session.unsettled(), 0);
 }
 
@@ -172,7 +175,7 @@ fn replaced_connection_stays_for_requests_and_no_longer_than_one_may_take() {
     stage.reset();
     stage.advance(SECOND);
     let moved = stage.now;
-    while stage.session.links.contains_key(&former) {
+    while stage.session.connecting.links().contains_key(&former) {
         assert!(stage.now - moved < 11 * SECOND, "a request that nobody polls keeps it for ever");
         stage.session.handle_busy(stage.now, former);
         stage.advance(SECOND / 5);
@@ -189,10 +192,10 @@ fn end_of_the_stream_of_a_replaced_connection_leaves_its_requests_alone() {
     stage.advance(SECOND);
     stage.session.handle_stream_ended(stage.now, former, "the server moves its clients");
     stage.settle();
-    assert!(stage.session.links.contains_key(&former));
+    assert!(stage.session.connecting.links().contains_key(&former));
     stage.session.handle_lost(stage.now, former, "the socket is closed");
     stage.settle();
-    assert!(!stage.session.links.contains_key(&former));
+    assert!(!stage.session.connecting.links().contains_key(&former));
 }
 
 #[test]
@@ -214,9 +217,9 @@ fn replaced_connection_is_closed_with_the_first_instance_that_is_withdrawn_or_mo
         let former = stage.serving();
         stage.reset();
         stage.advance(SECOND);
-        assert!(stage.session.links.contains_key(&former), "make before break");
+        assert!(stage.session.connecting.links().contains_key(&former), "make before break");
         change(&mut stage);
-        assert!(!stage.session.links.contains_key(&former), "it would show there");
+        assert!(!stage.session.connecting.links().contains_key(&former), "it would show there");
     }
 }
 
@@ -230,7 +233,7 @@ fn former_connection_that_was_never_told_of_a_withdrawal_is_closed_at_once() {
     stage.reset();
     stage.advance(SECOND);
     assert!(stage.is_settled());
-    assert!(!stage.session.links.contains_key(&former), "it would show there");
+    assert!(!stage.session.connecting.links().contains_key(&former), "it would show there");
 }
 
 #[test]
@@ -321,7 +324,7 @@ fn answer_of_a_suspect_ends_the_search_for_another() {
     assert_eq!(stage.dialled.len(), 2, "another server is tried beside the suspect");
     stage.session.handle_heard(suspect, stage.now);
     stage.settle();
-    assert_eq!(stage.session.links.keys().copied().collect::<Vec<_>>(), [suspect]);
+    assert_eq!(stage.session.connecting.links().keys().copied().collect::<Vec<_>>(), [suspect]);
     // The end of the health check that went unanswered is no news.
     stage.answer_all(&Err(CallError::Timeout));
     assert!(stage.calls.is_empty());
@@ -346,7 +349,7 @@ fn login_that_ends_after_the_session_shows_nothing() {
 fn closing_while_denied_ends_at_once() {
     let mut stage = Stage::new("a", true, 0.5);
     stage.begin();
-    stage.session.options.require_login = true;
+    stage.session.connecting.require_login();
     let denied = Err(LoginFailure::Denied("no".to_owned()));
     stage.session.handle_login(stage.now, Tried::default(), denied);
     stage.register(GuardId(1));
@@ -653,7 +656,7 @@ fn server_that_is_back_on_the_list_is_not_left() {
     stage.down = "";
     stage.advance(4 * SECOND);
     assert_eq!(stage.serving(), first);
-    assert!(stage.session.planned_move.is_none());
+    assert!(!stage.session.connecting.plans_to_move());
 }
 
 #[test]
@@ -674,7 +677,7 @@ fn server_that_leaves_the_list_while_another_is_looked_for_causes_no_hot_loop() 
     let list = Server::parse_list("b", 1000).expect("valid");
     stage.session.handle_servers(stage.now, Ok(list));
     stage.perform();
-    assert!(stage.session.planned_move.is_some());
+    assert!(stage.session.connecting.plans_to_move());
     let began = stage.now;
     for _ in 0..100 {
         stage.wait();
@@ -829,10 +832,10 @@ fn pass_that_runs_out_of_time_tells_of_every_server() {
     stage.ack_takes = 3600 * SECOND;
     stage.silent = "c";
     stage.begin();
-    while stage.session.outage.last_error.is_none() {
+    while stage.session.connecting.last_error().is_none() {
         stage.wait();
     }
-    let told = stage.session.outage.last_error.clone().unwrap_or_default();
+    let told = stage.session.connecting.last_error().unwrap_or_default();
     assert_eq!(
         &*told,
         "b:8848: refused; a:8848: the setup was not acknowledged within 1s; \
@@ -1143,7 +1146,7 @@ impl Stage {
 
 fn asks_for_nobody(request: &Payload) -> bool {
     request.kind() == "ServiceQueryRequest"
-        && String::from_utf8_lossy(request.json()).contains(admission::NOBODY)
+        && String::from_utf8_lossy(request.json()).contains(connecting::admission::NOBODY)
 }
 
 fn instances(name: &str) -> ClaimKey {

@@ -6,7 +6,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{connection::views::ServiceViews, live::Live};
+use crate::{connection::views::ServiceViews, live::Live, state::Denial};
 
 use super::{
     budget::Budget,

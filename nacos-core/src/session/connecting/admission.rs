@@ -11,17 +11,18 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    CallId, ErrorKind, Lifetime, Reason, Session,
-    backoff::denied_delay,
-    redo::Pending,
-    setback::{Setback, read},
+    super::{
+        backoff::denied_delay,
+        setback::{Setback, read},
+    },
+    Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime,
 };
 use crate::{
     call_error::CallError,
     key::{ConfigKey, ServiceKey},
     state::Denial,
     wire::{
-        self, Payload, Request,
+        Payload, Request,
         config::{ConfigQueryRequest, ConfigQueryResponse},
         naming::{QueryServiceResponse, ServiceQueryRequest},
     },
@@ -58,7 +59,7 @@ enum Asking {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Question {
+pub(in super::super) enum Question {
     Service,
     Document,
 }
@@ -122,10 +123,10 @@ impl Admission {
     }
 }
 
-impl Session {
+impl Connecting {
     /// Somebody wants to know, before anything else and until then, whether this session needs a
     /// login.
-    pub(crate) fn knock(&mut self, until: Instant) {
+    pub(in super::super) fn knock(&mut self, until: Instant) {
         if self.login.is_anonymous() {
             self.admission.awaited_until = Some(until);
             self.admission.want();
@@ -133,7 +134,7 @@ impl Session {
     }
 
     /// A request that carried no token was refused.
-    pub(crate) fn refused_without_token(&mut self, now: Instant) {
+    pub(super) fn refused_without_token(&mut self, now: Instant) {
         if self.login.is_anonymous() {
             if !self.admission.is_demanded() {
                 self.admission.force(now);
@@ -182,27 +183,27 @@ impl Session {
     }
 
     /// Asks, if that is wanted and somebody serves.
-    pub(super) fn ask_admission(&mut self) {
-        if self.admission.asking == Asking::Wanted && self.lifetime == Lifetime::Open {
-            self.ask(Question::Service);
+    pub(in super::super) fn ask_admission(&mut self, cx: &mut Context<'_>) {
+        if self.admission.asking == Asking::Wanted && cx.lifetime == Lifetime::Open {
+            self.ask(cx, Question::Service);
         }
     }
 
-    fn ask(&mut self, question: Question) {
-        let Some(link) = self.serving_link() else { return };
-        let pending = Pending::Admission(question);
+    fn ask(&mut self, cx: &mut Context<'_>, question: Question) {
+        let Some(link) = self.serving() else { return };
+        let asked = Asked::Admission(question);
         let call = match question {
             Question::Service => {
                 let Ok(nobody) = ServiceKey::try_from(NOBODY) else { return };
                 let nobody = nobody.resolve(&self.options.naming_namespace);
                 let request = ServiceQueryRequest::new(&nobody).outgoing();
-                self.call_within(ANSWERED_WITHIN, link, request, pending)
+                self.call_within(cx, ANSWERED_WITHIN, link, request, asked)
             }
             Question::Document => {
                 let Ok(nothing) = ConfigKey::try_from(NOBODY) else { return };
                 let nothing = nothing.resolve(&self.options.config_namespace);
                 let request = ConfigQueryRequest::new(&nothing).outgoing();
-                self.call_within(ANSWERED_WITHIN, link, request, pending)
+                self.call_within(cx, ANSWERED_WITHIN, link, request, asked)
             }
         };
         self.admission.asking = Asking::UnderWay(call);
@@ -211,7 +212,7 @@ impl Session {
     /// One of the two questions was answered, or will not be.
     pub(super) fn admission_answered(
         &mut self,
-        now: Instant,
+        cx: &mut Context<'_>,
         call: CallId,
         question: Question,
         answer: Result<Payload, CallError>,
@@ -229,32 +230,29 @@ impl Session {
             // Whoever lacks a right is known: no login is missing.
             Err(Setback::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
             Err(Setback::Refused(refusal)) if refusal.demands_login() => match question {
-                Question::Service if self.lifetime == Lifetime::Open => {
-                    return self.ask(Question::Document);
+                Question::Service if cx.lifetime == Lifetime::Open => {
+                    return self.ask(cx, Question::Document);
                 }
                 Question::Service => Verdict::Unknown,
                 Question::Document => Verdict::Demanded,
             },
             Err(Setback::Gone(reason, why)) => {
                 self.admission.asking = Asking::Wanted;
-                return self.lost_while_asking(now, reason, &why);
+                if let Some(link) = self.serving() {
+                    self.handle_lost(cx, link, reason, &why);
+                }
+                return;
             }
             // Overloaded, a failing plugin, no answer, or one that cannot be read: says nothing.
             Err(_) => Verdict::Unknown,
         };
-        self.decided(now, verdict);
+        self.decided(cx, verdict);
     }
 
-    fn lost_while_asking(&mut self, now: Instant, reason: Reason, why: &str) {
-        if let Some(link) = self.serving_link() {
-            self.lose_link(now, link, reason, why);
-        }
-    }
-
-    fn decided(&mut self, now: Instant, verdict: Verdict) {
+    fn decided(&mut self, cx: &mut Context<'_>, verdict: Verdict) {
         self.admission.asking = Asking::No;
         self.admission.awaited_until = None;
-        let jitter = (self.jitter)();
+        let jitter = cx.output.jitter();
         let is_anonymous = self.login.is_anonymous();
         let before = self.admission.verdict;
         match verdict {
@@ -263,16 +261,15 @@ impl Session {
             verdict => self.admission.verdict = verdict,
         }
         if is_anonymous {
-            let again = self.admission.is_demanded().then(|| now + denied_delay(jitter));
+            let again = self.admission.is_demanded().then(|| cx.now + denied_delay(jitter));
             self.admission.again = again;
         } else {
-            self.login.relax(now, self.admission.is_open(), jitter);
+            self.login.relax(cx.now, self.admission.is_open(), jitter);
         }
         let was_shut =
             if is_anonymous { Verdict::Demanded == before } else { before != Verdict::Open };
         if self.admission.is_open() && was_shut {
-            self.claims.retry_refused(wire::DENIED);
-            self.documents.retry_failed();
+            self.changes.push_back(Change::LetIn);
         }
         self.tell_not_let_in();
     }
@@ -286,7 +283,7 @@ impl Session {
 }
 
 /// A name that no service and no document has; telling, because servers may log it.
-pub(super) const NOBODY: &str = "nacos-core.is-login-needed";
+pub(in super::super) const NOBODY: &str = "nacos-core.is-login-needed";
 /// `connect` does not wait longer: the answer decides only what is said.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// Refused requests cause it no more often.

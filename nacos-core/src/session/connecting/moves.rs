@@ -2,7 +2,7 @@
 //! that is in vain.
 use std::time::{Duration, Instant};
 
-use super::backoff::move_delay;
+use super::super::backoff::move_delay;
 use crate::{disconnect::Reason, wire::push::Redirect};
 
 /// A move to another server while the one that serves still does.

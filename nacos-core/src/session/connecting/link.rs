@@ -7,7 +7,7 @@
 //! ```
 use std::time::{Duration, Instant};
 
-use super::CallId;
+use super::super::CallId;
 use crate::server::Server;
 
 /// Names a connection. Never used twice.

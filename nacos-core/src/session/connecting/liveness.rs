@@ -7,7 +7,7 @@
 //! ```
 use std::time::{Duration, Instant};
 
-use super::CallId;
+use super::super::CallId;
 
 /// How long silence is borne.
 #[derive(Clone, Copy, Debug)]

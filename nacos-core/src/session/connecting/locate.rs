@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Lifetime, MoveReason, PlannedMove, Session,
-    backoff::{locate_delay, move_delay, retry_delay},
+    super::backoff::{locate_delay, move_delay, retry_delay},
+    Connecting, Context, PlannedMove,
+    moves::MoveReason,
 };
 use crate::{error::ErrorKind, server::Server};
 
@@ -112,42 +113,42 @@ impl Locate {
     }
 }
 
-impl Session {
+impl Connecting {
     /// Whether there is nothing to do but to wait for the first list.
     #[cfg(test)]
-    pub(super) fn awaits_servers(&self) -> bool {
+    pub(in super::super) fn awaits_servers(&self) -> bool {
         !self.locate.is_known() && self.locate.next_timeout().is_none()
     }
 
     /// The list of servers was read, or could not be.
-    pub(crate) fn handle_servers(&mut self, now: Instant, outcome: Result<Vec<Server>, String>) {
-        if self.lifetime != Lifetime::Open {
-            return;
-        }
+    pub(in super::super) fn handle_servers(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Result<Vec<Server>, String>,
+    ) {
         match outcome {
-            Ok(list) if !list.is_empty() => self.listed(now, list),
-            Ok(_) => self.unlisted(now, "the list of servers is empty"),
-            Err(why) => self.unlisted(now, &why),
+            Ok(list) if !list.is_empty() => self.listed(cx, list),
+            Ok(_) => self.unlisted(cx, "the list of servers is empty"),
+            Err(why) => self.unlisted(cx, &why),
         }
-        self.settle(now);
     }
 
-    fn listed(&mut self, now: Instant, list: Vec<Server>) {
+    fn listed(&mut self, cx: &mut Context<'_>, list: Vec<Server>) {
         if !self.locate.is_known() {
-            self.outage.since = now;
+            self.outage.since = cx.now;
             self.outage.attempts = 0;
         }
-        let jitter = (self.jitter)();
-        self.locate.found(now, jitter);
-        let changed = self.servers.replace(list, &mut self.jitter);
+        let jitter = cx.output.jitter();
+        self.locate.found(cx.now, jitter);
+        let changed = self.servers.replace(list, &mut || cx.output.jitter());
         if changed && let Some(campaign) = &mut self.campaign {
             campaign.relist(self.servers.list());
-            self.search(now);
+            self.search(cx);
         }
         let Some(serving) = &self.serving else {
             if changed && self.campaign.is_none() {
-                self.next_campaign = Some(now);
-                self.search(now);
+                self.next_campaign = Some(cx.now);
+                self.search(cx);
             }
             return;
         };
@@ -157,17 +158,17 @@ impl Session {
             self.locate.missing = None;
             let left = |planned: &mut PlannedMove| planned.reason == MoveReason::Left;
             if self.planned_move.take_if(left).is_some() && calm {
-                self.stop_looking();
+                self.stop_looking(cx.output);
             }
-        } else if self.locate.is_gone(now) && self.planned_move.is_none() {
-            let delay = move_delay(0, (self.jitter)());
-            self.plan_move(now, MoveReason::Left, delay);
+        } else if self.locate.is_gone(cx.now) && self.planned_move.is_none() {
+            let delay = move_delay(0, cx.output.jitter());
+            self.plan_move(cx.now, MoveReason::Left, delay);
         }
     }
 
-    fn unlisted(&mut self, now: Instant, why: &str) {
-        let (cap, jitter) = (self.options.backoff_cap, (self.jitter)());
-        self.locate.failed(now, cap, jitter);
+    fn unlisted(&mut self, cx: &mut Context<'_>, why: &str) {
+        let (cap, jitter) = (self.options.backoff_cap, cx.output.jitter());
+        self.locate.failed(cx.now, cap, jitter);
         if !self.locate.is_known() {
             self.outage.attempts = self.outage.attempts.saturating_add(1);
             self.outage.last_error = Some(why.into());

@@ -1,0 +1,193 @@
+//! Bringing a connection up: server check, stream and setup, until the server has registered it.
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::Event,
+    Action, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId, Payload, Phase,
+    Reason,
+    link::{FIRST_PAUSE, Registration},
+};
+use crate::wire::{
+    self, Failure, Request,
+    connection::{
+        ConnectionSetupRequest, HealthCheckRequest, HealthCheckResponse, ServerCheckRequest,
+        ServerCheckResponse,
+    },
+};
+
+impl Connecting {
+    /// The connection stands: asks whether the server takes us.
+    pub(super) fn check_server(&mut self, cx: &mut Context<'_>, id: LinkId) {
+        let Some(Link { phase: Phase::Dialling { .. }, within, .. }) = self.links.get(&id) else {
+            return;
+        };
+        let within = *within;
+        let check = ServerCheckRequest::new().outgoing();
+        let call = self.call_within(cx, BEYOND * within, id, check, Asked::ServerCheck);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.phase = Phase::Checking { call, deadline: cx.now + within };
+        }
+    }
+
+    /// A server check, or the health check that shows that the setup was understood, has ended.
+    pub(super) fn handshake_answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: LinkId,
+        call: CallId,
+        asked: Asked,
+        answer: Result<Payload, CallError>,
+    ) {
+        let Some(link) = self.links.get(&id) else { return };
+        let expected = match (&link.phase, asked) {
+            (Phase::Checking { call: expected, .. }, Asked::ServerCheck) => Some(*expected),
+            (
+                Phase::SettingUp {
+                    registration: Registration::Probed { call: expected, .. }, ..
+                },
+                Asked::SetupProbe,
+            ) => *expected,
+            _ => None,
+        };
+        if expected != Some(call) {
+            return;
+        }
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.handle_lost(cx, id, Reason::Connection, &error.to_string()),
+        };
+        if matches!(asked, Asked::ServerCheck) {
+            match wire::decode::<ServerCheckResponse>(&answer) {
+                Ok(check) => {
+                    self.names_link(cx, id, &check.connection_id);
+                    self.set_up(cx, id, check.support_ability_negotiation);
+                }
+                Err(failure) => self.handle_lost(cx, id, Reason::Connection, &failure.to_string()),
+            }
+        } else {
+            match wire::decode::<HealthCheckResponse>(&answer) {
+                Ok(_) => self.handle_registered(cx, id, BTreeMap::new()),
+                // The setup has not been read yet: unary requests may overtake the stream.
+                Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
+                    self.probe_setup_later(cx.now, id);
+                }
+                Err(failure) => self.handle_lost(cx, id, Reason::Connection, &failure.to_string()),
+            }
+        }
+    }
+
+    /// Server checks after the first health check, or in the handshake after an odd answer: see
+    /// [`proxied`]. Not before there was an answer: who is silent is asked nothing more.
+    ///
+    /// [`proxied`]: super::proxied
+    pub(super) fn ask_name(&mut self, cx: &mut Context<'_>, id: LinkId) {
+        if cx.lifetime != Lifetime::Open {
+            return;
+        }
+        let Some(link) = self.links.get_mut(&id).filter(|link| !link.is_named) else { return };
+        link.is_named = true;
+        // Two: of a proxy that takes turns, one goes another way than the first check.
+        for _ in 0..2 {
+            self.call(cx, id, ServerCheckRequest::new().outgoing(), Asked::Name);
+        }
+    }
+
+    pub(super) fn named(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: LinkId,
+        answer: &Result<Payload, CallError>,
+    ) {
+        // Whatever else it says, or if nothing: the question was asked by the way.
+        if let Ok(Ok(check)) = answer.as_ref().map(wire::decode::<ServerCheckResponse>) {
+            self.names_link(cx, id, &check.connection_id);
+        }
+    }
+
+    fn names_link(&mut self, cx: &mut Context<'_>, id: LinkId, name: &str) {
+        let links = &self.links;
+        if let Some(finding) = self.names.named(id, name, |other| links.contains_key(&other)) {
+            cx.output.show(Event::Proxied { server: self.server_name(id), finding });
+        }
+    }
+
+    /// The server takes us: registers the connection.
+    fn set_up(&mut self, cx: &mut Context<'_>, id: LinkId, announced: bool) {
+        let Some(within) = self.links.get(&id).map(|link| link.within) else { return };
+        if self.names.is_doubtful {
+            self.ask_name(cx, id);
+        }
+        let setup = ConnectionSetupRequest::new(
+            self.options.config_namespace.as_tenant(),
+            &self.options.app,
+        )
+        .payload();
+        cx.output.act(Action::OpenStream { link: id, setup, timeout: within });
+        let registration = if announced {
+            Registration::Announced
+        } else {
+            let call = self.probe_setup(cx, id, within);
+            Registration::Probed { call: Some(call), next_at: cx.now, pause: FIRST_PAUSE }
+        };
+        if let Some(link) = self.links.get_mut(&id) {
+            if let Phase::Checking { deadline, .. } = link.phase {
+                link.round_trip = Some((cx.now + within).saturating_duration_since(deadline));
+            }
+            link.phase = Phase::SettingUp { deadline: cx.now + within, registration };
+        }
+    }
+
+    fn probe_setup(&mut self, cx: &mut Context<'_>, id: LinkId, within: Duration) -> CallId {
+        let request = HealthCheckRequest::new().outgoing();
+        self.call_within(cx, BEYOND * within, id, request, Asked::SetupProbe)
+    }
+
+    fn probe_setup_later(&mut self, now: Instant, id: LinkId) {
+        if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
+            self.links.get_mut(&id)
+            && let Registration::Probed { call, next_at, pause } = registration
+        {
+            *call = None;
+            *next_at = now + *pause;
+            *pause *= 2;
+        }
+    }
+
+    /// Looks after connections whose time has come.
+    pub(super) fn advance_links(&mut self, cx: &mut Context<'_>) {
+        let is_due = |link: &Link| link.next_timeout().is_some_and(|at| at <= cx.now);
+        let due = self.links.iter().filter(|(_, link)| is_due(link));
+        let due: Vec<LinkId> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(link) = self.links.get(&id) else { continue };
+            let within = link.within;
+            match &link.phase {
+                Phase::Checking { .. } => {
+                    let why = format!("no answer to the server check within {within:?}");
+                    self.handle_lost(cx, id, Reason::Connection, &why);
+                }
+                Phase::SettingUp { deadline, .. } if *deadline <= cx.now => {
+                    let why = format!("the setup was not acknowledged within {within:?}");
+                    self.handle_lost(cx, id, Reason::Connection, &why);
+                }
+                Phase::SettingUp { registration: Registration::Probed { .. }, .. } => {
+                    let probe = self.probe_setup(cx, id, within);
+                    if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
+                        self.links.get_mut(&id)
+                        && let Registration::Probed { call, .. } = registration
+                    {
+                        *call = Some(probe);
+                    }
+                }
+                Phase::Retiring { .. } => drop(self.close_link(cx.output, id)),
+                Phase::Dialling { .. } | Phase::SettingUp { .. } | Phase::Ready => {}
+            }
+        }
+    }
+}
+
+/// The session itself gives a request of the handshake up before whoever sends it does.
+const BEYOND: u32 = 2;

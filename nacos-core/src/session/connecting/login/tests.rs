@@ -1,0 +1,259 @@
+//! What a login promises, one step after the other.
+use super::*;
+
+fn lease(seconds: u64) -> Lease {
+    Lease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
+}
+
+fn not_ready() -> LoginFailure {
+    LoginFailure::Refused { likely: Denial::NotReady, why: "403".to_owned() }
+}
+
+/// The delays in ms, and what each refusal is likely to mean, of `count` refusals in a row.
+fn refusals(
+    login: &mut Login,
+    mut now: Instant,
+    with: Tried,
+    (why, count): (&LoginFailure, usize),
+) -> Vec<(u128, Denial)> {
+    let refuse = |_| {
+        login.failed(now, with, why.clone(), 0.5);
+        let next = login.next_timeout().expect("a time");
+        let delay = (next - now).as_millis();
+        now = next;
+        (delay, login.denial().expect("denied").0)
+    };
+    (0..count).map(refuse).collect()
+}
+
+#[test]
+fn token_without_an_end_is_replaced_only_when_it_is_refused() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    assert!(login.begin(now));
+    let endless = Lease { lifetime: None, changed: true };
+    assert!(login.granted(now, Tried::default(), endless, 0.5));
+    assert_eq!(login.next_timeout(), None);
+    assert!(!login.begin(now + LONGEST));
+    login.token_refused(now);
+    assert!(login.begin(now) && login.is_refused());
+}
+
+#[test]
+fn same_token_again_is_no_reason_to_try_anew_unless_somebody_was_refused() {
+    let now = Instant::now();
+    let same = Lease { lifetime: None, changed: false };
+    let mut login = Login::new(true, now);
+    assert!(login.begin(now));
+    login.granted(now, Tried::default(), lease(20), 0.0);
+    let later = now + Duration::from_secs(18);
+    assert!(login.begin(later) && !login.is_refused());
+    assert!(!login.granted(later, Tried::default(), same, 0.0), "looked at, and as it was");
+    login.token_refused(later);
+    assert!(login.begin(later));
+    let told = login.granted(later, Tried::default(), same, 0.0);
+    assert!(told, "whoever was refused has to be told");
+    assert_eq!(login.grants(), 1);
+    login.token_refused(later);
+    assert!(!login.is_renewing() && !login.is_refused(), "once a minute");
+}
+
+#[test]
+fn token_is_renewed_in_the_last_tenth_of_its_life() {
+    let now = Instant::now();
+    for (jitter, seconds) in [(0.0, 18.0), (1.0, 19.6)] {
+        let mut login = Login::new(true, now);
+        assert!(login.begin(now));
+        login.granted(now, Tried::default(), lease(20), jitter);
+        let refresh = login.next_timeout().expect("a time") - now;
+        assert!((refresh.as_secs_f64() - seconds).abs() < 1e-6, "{refresh:?}");
+    }
+}
+
+#[test]
+fn credential_that_never_worked_is_tried_again_three_times_and_then_by_the_minute() {
+    let now = Instant::now();
+    let minute = 66_000;
+    for (why, at_first) in [
+        (not_ready(), Denial::NotReady),
+        (LoginFailure::Refused { likely: Denial::Wrong, why: "500".into() }, Denial::Wrong),
+        (LoginFailure::Denied("status 0".into()), Denial::Wrong),
+    ] {
+        let mut login = Login::new(true, now);
+        let first = [(1000, at_first), (2000, at_first), (4000, at_first)];
+        let then = [(minute, Denial::Wrong); 5];
+        let seen = refusals(&mut login, now, Tried::named(1), (&why, 8));
+        assert_eq!(seen, [&first[..], &then[..]].concat(), "{why:?}");
+    }
+}
+
+#[test]
+fn credential_that_has_worked_is_tried_again_for_a_minute_soon_and_then_by_the_minute() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    login.granted(now, Tried::named(1), lease(20), 0.0);
+    login.token_refused(now);
+    let seen = refusals(&mut login, now, Tried::named(1), (&not_ready(), 20));
+    let delays: Vec<_> = seen.iter().map(|(delay, _)| *delay).collect();
+    let after_60_s = seen.iter().position(|(_, likely)| *likely == Denial::Wrong);
+    assert_eq!(after_60_s, Some(14));
+    assert_eq!(delays[..5], [1000, 2000, 4000, 5000, 5000]);
+    assert!(delays[3..14].iter().all(|delay| *delay == 5000), "{delays:?}");
+    assert!(delays[14..].iter().all(|delay| *delay == 66_000), "{delays:?}");
+}
+
+#[test]
+fn password_that_was_replaced_and_never_worked_counts_as_new() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    login.granted(now, Tried::named(1), lease(20), 0.0);
+    login.token_refused(now);
+    refusals(&mut login, now, Tried::named(1), (&not_ready(), 20));
+    let seen = refusals(&mut login, now, Tried::named(2), (&not_ready(), 4));
+    let delays: Vec<_> = seen.iter().map(|(delay, _)| *delay).collect();
+    assert_eq!(delays, [1000, 2000, 4000, 66_000]);
+}
+
+#[test]
+fn refusals_spread_and_never_come_in_a_hot_loop() {
+    let now = Instant::now();
+    for (jitter, millis) in [(0.0, 800), (1.0, 1200)] {
+        let mut login = Login::new(true, now);
+        login.failed(now, Tried::default(), not_ready(), jitter);
+        let delay = login.next_timeout().expect("a time") - now;
+        assert_eq!(delay.as_millis(), millis);
+    }
+}
+
+#[test]
+fn server_that_is_back_is_given_its_minute_again_by_a_credential_that_it_knew() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    login.granted(now, Tried::named(1), lease(20), 0.0);
+    login.token_refused(now);
+    refusals(&mut login, now, Tried::named(1), (&not_ready(), 20));
+    let later = now + Duration::from_secs(430);
+    login.server_is_back(later);
+    assert_eq!(login.next_timeout(), Some(later + FIRST_AGAIN));
+    let seen = refusals(&mut login, later, Tried::named(1), (&not_ready(), 2));
+    assert_eq!(seen, [(1000, Denial::NotReady), (2000, Denial::NotReady)]);
+    // A connection that flaps is no restart each time.
+    let before = login.next_timeout();
+    login.server_is_back(later + Duration::from_secs(3));
+    assert_eq!(login.next_timeout(), before);
+}
+
+#[test]
+fn token_serves_on_while_a_server_that_granted_it_refuses_to_renew_it() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    login.granted(now, Tried::named(1), lease(20), 0.0);
+    assert!(login.begin(now + Duration::from_secs(18)));
+    login.failed(now, Tried::named(1), not_ready(), 0.5);
+    assert!(login.has_token());
+    assert_eq!(login.denial(), None);
+    // Until it is refused itself.
+    login.token_refused(now);
+    assert_eq!(login.denial(), Some((Denial::NotReady, "403")));
+}
+
+#[test]
+fn user_that_is_not_known_yet_is_tried_again_soon_and_then_ever_later() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    let mut delays = Vec::new();
+    for _ in 0..9 {
+        let unknown = LoginFailure::UnknownUser("nobody".to_owned());
+        login.failed(now, Tried::default(), unknown, 0.0);
+        delays.push((login.next_timeout().expect("a time") - now).as_millis());
+    }
+    assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+}
+
+#[test]
+fn where_no_token_is_needed_a_refused_login_is_tried_by_the_minute() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    login.failed(now, Tried::default(), not_ready(), 0.0);
+    login.relax(now, true, 0.0);
+    assert_eq!(login.next_timeout(), Some(now + Duration::from_secs(60)));
+    login.is_demanded(now);
+    assert!(login.begin(now), "unless one wants a token after all");
+    login.failed(now, Tried::default(), not_ready(), 0.0);
+    assert_eq!(login.next_timeout(), Some(now + Duration::from_secs(60)));
+    login.is_demanded(now);
+    assert!(!login.begin(now), "and that once a minute");
+}
+
+#[test]
+fn refused_token_causes_one_login_a_minute() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    let mut logins = 0;
+    for second in 0..120 {
+        let now = now + Duration::from_secs(second);
+        login.token_refused(now);
+        if login.begin(now) {
+            logins += 1;
+            login.granted(now, Tried::default(), lease(18_000), 0.5);
+        }
+    }
+    assert_eq!(logins, 3, "the first one, and one in each minute");
+}
+
+#[test]
+fn failing_renewal_keeps_the_token_that_may_still_be_good() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    assert!(login.begin(now));
+    login.granted(now, Tried::default(), lease(20), 0.0);
+    assert!(login.begin(now + Duration::from_secs(18)));
+    let nobody = LoginFailure::Unreachable("refused".to_owned());
+    login.failed(now, Tried::default(), nobody, 0.0);
+    assert!(login.has_token());
+    assert_eq!(login.unreachable(), None);
+}
+
+#[test]
+fn login_that_found_nobody_is_tried_at_once_when_a_server_is_back() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    for _ in 0..9 {
+        let nobody = LoginFailure::Unreachable("refused".to_owned());
+        login.failed(now, Tried::default(), nobody, 1.0);
+    }
+    login.server_is_back(now);
+    assert!(login.begin(now));
+    login.failed(now, Tried::default(), LoginFailure::Denied("no".to_owned()), 1.0);
+    login.server_is_back(now);
+    assert!(!login.begin(now), "a wrong password is none the better for it");
+}
+
+#[test]
+fn server_that_comes_and_goes_is_not_asked_for_logins_in_a_burst_each_time() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    let fail = |login: &mut Login| {
+        assert!(login.begin(now), "at once");
+        let nobody = LoginFailure::Unreachable("refused".to_owned());
+        login.failed(now, Tried::default(), nobody, 1.0);
+        login.next_timeout().expect("it is tried again") - now
+    };
+    assert_eq!(fail(&mut login), Duration::from_millis(500));
+    for _ in 0..10 {
+        login.server_is_back(now);
+        assert_eq!(fail(&mut login), Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn hostile_lifetimes_are_bounded() {
+    let now = Instant::now();
+    for ttl in [Duration::ZERO, Duration::MAX] {
+        let mut login = Login::new(true, now);
+        let lease = Lease { lifetime: Some(ttl), changed: true };
+        login.granted(now, Tried::default(), lease, 0.0);
+        let refresh = login.next_timeout().expect("a time") - now;
+        assert!(refresh >= Duration::from_secs(4) && refresh <= LONGEST);
+    }
+}

@@ -1,0 +1,418 @@
+//! Which connection serves? The machine that gets one, keeps it, and changes it for another.
+//!
+//! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
+//! happened, `poll_*` hands out what follows. It knows nothing of what goes over the connection but
+//! whether the server holds anything ([`Holdings`](super::output::Holdings)), and of what it decides
+//! the rest learns a [`Change`].
+//!
+//! [`search`] looks for a connection, [`handshake`] brings one up, [`pulse`] watches the one that
+//! serves, [`succession`] is how it begins and ends to serve, [`admission`] and [`login`] are whether
+//! requests are let in, [`standing`] what users are told of all that. The other files decide one thing
+//! each.
+pub(super) mod admission;
+mod campaign;
+mod endings;
+mod handshake;
+pub(super) mod link;
+pub(super) mod liveness;
+mod locate;
+pub(super) mod login;
+mod moves;
+pub(super) mod proxied;
+mod pulse;
+mod responsiveness;
+mod search;
+mod servers;
+mod standing;
+mod succession;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::standing::ABOUT_LOGIN;
+use self::{
+    admission::{Admission, Question},
+    campaign::Campaign,
+    endings::Endings,
+    link::{BUSY_PAUSE, Link, LinkId, Phase},
+    liveness::Liveness,
+    locate::Locate,
+    login::{Lease, Login, LoginFailure, Tried},
+    moves::{Moves, PlannedMove},
+    proxied::Names,
+    responsiveness::Responsiveness,
+    servers::Servers,
+};
+use super::{
+    Action, CallId, Lifetime, Options,
+    documents::Cause,
+    output::{CALL_TIMEOUT, Context, Output},
+    redo::{Origin, Pending},
+};
+use crate::{
+    call_error::CallError,
+    disconnect::Reason,
+    error::ErrorKind,
+    server::Server,
+    wire::{Outgoing, Payload},
+};
+
+/// See the [module documentation](self).
+pub(super) struct Connecting {
+    options: Options,
+    servers: Servers,
+    locate: Locate,
+    login: Login,
+    admission: Admission,
+
+    links: BTreeMap<LinkId, Link>,
+    /// The connection that serves.
+    serving: Option<Serving>,
+    /// The search for a connection, if one is on.
+    campaign: Option<Campaign>,
+    /// When the next search begins.
+    next_campaign: Option<Instant>,
+    /// The server asked us to move: the next search is for another than the one that serves.
+    planned_move: Option<PlannedMove>,
+    moves: Moves,
+    outage: Outage,
+    names: Names,
+    endings: Endings,
+    changes: VecDeque<Change>,
+}
+
+/// What the rest of the session has to know.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Another connection serves, or none does any more: nobody holds anything of ours.
+    Serving(Option<LinkId>),
+    /// What was refused for want of a right may be granted now.
+    LetIn,
+    /// Whoever waits for a first answer gets none for now.
+    Unreachable(Cause),
+}
+
+/// What a request about the connection itself is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    ServerCheck,
+    SetupProbe,
+    /// How the server names the connection now.
+    Name,
+    HealthCheck,
+    /// Whether we are let in without a token.
+    Admission(Question),
+}
+
+/// What has a time of its own.
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// The list of servers is asked for.
+    Locate,
+    Login,
+    /// Whether a login is needed is asked again, or not waited for any longer.
+    Admission,
+    /// A search begins, or the next server is tried.
+    Search,
+    /// A step of a handshake is given up or repeated, a replaced connection closed.
+    Links,
+    /// A health check is due, or the server becomes suspect.
+    Pulse,
+}
+
+impl Timer {
+    /// In the order in which they are looked after.
+    const ALL: [Self; 6] =
+        [Self::Locate, Self::Login, Self::Admission, Self::Search, Self::Links, Self::Pulse];
+}
+
+/// The connection that serves, and what is known on it.
+#[derive(Debug)]
+struct Serving {
+    link: LinkId,
+    since: Instant,
+    /// When something came last on the stream.
+    pushed: Instant,
+    liveness: Liveness,
+    responsiveness: Responsiveness,
+    abilities: Arc<BTreeMap<String, bool>>,
+}
+
+/// How long nobody has served, and how often that was tried to be mended.
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    attempts: u32,
+    last_error: Option<Arc<str>>,
+    /// The last pass failed because it gave too little time, and the next one gives more.
+    is_hasty: bool,
+}
+
+impl Connecting {
+    pub(super) fn new(
+        now: Instant,
+        servers: Vec<Server>,
+        options: Options,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Self {
+        let locate = Locate::new(options.refresh, now);
+        Self {
+            servers: Servers::new(servers, jitter),
+            login: Login::new(options.has_credentials, now),
+            admission: Admission::new(),
+            // Without a list there is nothing to search.
+            next_campaign: locate.is_known().then_some(now),
+            locate,
+            options,
+            links: BTreeMap::new(),
+            serving: None,
+            campaign: None,
+            planned_move: None,
+            moves: Moves::default(),
+            outage: Outage { since: now, attempts: 0, last_error: None, is_hasty: false },
+            names: Names::default(),
+            endings: Endings::default(),
+            changes: VecDeque::new(),
+        }
+    }
+
+    // Inputs.
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
+    ///
+    /// Each timer is looked at, and each part decides for itself whether something is due: what
+    /// happened since may have put it off, or brought it forward.
+    pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        for timer in Timer::ALL {
+            match timer {
+                Timer::Locate if cx.lifetime == Lifetime::Open && self.locate.begin(cx.now) => {
+                    cx.output.act(Action::Locate);
+                }
+                Timer::Login if self.locate.is_known() && self.login.begin(cx.now) => {
+                    cx.output.act(Action::Login { refused: self.login.is_refused() });
+                }
+                Timer::Locate | Timer::Login => {}
+                Timer::Admission => self.admission_due(cx.now),
+                Timer::Search => self.search(cx),
+                Timer::Links => self.advance_links(cx),
+                Timer::Pulse => self.check_pulse(cx),
+            }
+        }
+    }
+
+    /// A connection was opened, or could not be.
+    pub(super) fn handle_dialled(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: LinkId,
+        outcome: Result<(), String>,
+    ) {
+        match outcome {
+            Ok(()) => self.check_server(cx, link),
+            Err(why) => self.handle_lost(cx, link, Reason::Connection, &why),
+        }
+    }
+
+    /// A request about the connection itself was answered, or will not be.
+    pub(super) fn handle_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        origin: Origin,
+        asked: Asked,
+        answer: Result<Payload, CallError>,
+    ) {
+        let Origin { link, call, .. } = origin;
+        match asked {
+            Asked::ServerCheck | Asked::SetupProbe => {
+                self.handshake_answered(cx, link, call, asked, answer);
+            }
+            Asked::Name => self.named(cx, link, &answer),
+            Asked::HealthCheck => self.probe_answered(cx, link, call, answer),
+            Asked::Admission(question) => self.admission_answered(cx, call, question, answer),
+        }
+    }
+
+    /// Something came on the stream of `link`.
+    pub(super) fn handle_stream_heard(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        self.handle_heard(cx.output, link, cx.now);
+        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
+            serving.pushed = cx.now;
+        }
+    }
+
+    /// The stream ended, and as far as is known the connection did not.
+    pub(super) fn handle_stream_ended(&mut self, cx: &mut Context<'_>, link: LinkId, why: &str) {
+        // On one that has been replaced, requests may still be answered.
+        let is_retiring = |link: &Link| matches!(link.phase, Phase::Retiring { .. });
+        if !self.links.get(&link).is_some_and(is_retiring) {
+            self.handle_lost(cx, link, Reason::Stream, why);
+        }
+    }
+
+    /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer.
+    pub(super) fn handle_busy(&mut self, now: Instant, link: LinkId) {
+        if let Some(Phase::Retiring { deadline, at_most }) =
+            self.links.get_mut(&link).map(|link| &mut link.phase)
+        {
+            *deadline = (*deadline).max(now + BUSY_PAUSE).min(*at_most);
+        }
+    }
+
+    /// A login with the credential `with` ended: a grant, or why there is none.
+    pub(super) fn handle_login(
+        &mut self,
+        cx: &mut Context<'_>,
+        with: Tried,
+        outcome: Result<Lease, LoginFailure>,
+    ) {
+        let jitter = cx.output.jitter();
+        match outcome {
+            Ok(lease) => {
+                self.admitted_by_token();
+                if self.login.granted(cx.now, with, lease, jitter) {
+                    self.changes.push_back(Change::LetIn);
+                }
+            }
+            Err(why) => {
+                let refused = !matches!(why, LoginFailure::Unreachable(_));
+                self.login.failed(cx.now, with, why, jitter);
+                if refused {
+                    self.login_refused();
+                    self.tell_not_let_in();
+                } else if !self.is_let_in() {
+                    // A token that is still good serves on while its renewal fails.
+                    self.tell_waiting(ErrorKind::Disconnected);
+                }
+            }
+        }
+    }
+
+    /// A request was denied with the token in use, or without one if there is none.
+    pub(super) fn handle_denied(&mut self, now: Instant) {
+        if self.login.has_token() {
+            self.login.token_refused(now);
+        } else {
+            self.refused_without_token(now);
+        }
+    }
+
+    // Outputs.
+
+    /// What the rest of the session has to follow, if anything.
+    pub(super) fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(super) fn poll_timeout(&self, now: Instant, lifetime: Lifetime) -> Option<Instant> {
+        let at = |timer| match timer {
+            Timer::Locate => self.locate.next_timeout().filter(|_| lifetime == Lifetime::Open),
+            Timer::Login => self.login.next_timeout().filter(|_| self.locate.is_known()),
+            Timer::Admission => self.admission.next_timeout().filter(|_| self.serving.is_some()),
+            Timer::Search => {
+                let under_way = self.campaign.as_ref().map(|campaign| campaign.next_timeout(now));
+                self.next_campaign.into_iter().chain(under_way).min()
+            }
+            Timer::Links => self.links.values().filter_map(Link::next_timeout).min(),
+            Timer::Pulse => self.serving.as_ref()?.liveness.next_timeout(now),
+        };
+        Timer::ALL.into_iter().filter_map(at).min()
+    }
+
+    // Getters.
+
+    /// The connection that serves.
+    pub(super) fn serving(&self) -> Option<LinkId> {
+        self.serving.as_ref().map(|serving| serving.link)
+    }
+
+    /// Since when it does.
+    pub(super) fn serves_since(&self) -> Option<Instant> {
+        self.serving.as_ref().map(|serving| serving.since)
+    }
+
+    /// Whether requests may go out: there is a token, or none is needed as far as is known.
+    pub(super) fn is_let_in(&self) -> bool {
+        if self.login.is_anonymous() {
+            !self.admission.is_demanded()
+        } else {
+            self.login.has_token() || self.admission.is_open()
+        }
+    }
+
+    /// Whether servers answer health checks and nothing else.
+    pub(super) fn is_unresponsive(&self) -> bool {
+        self.moves.is_unresponsive()
+    }
+
+    /// Whether something is due or under way that may let in who was refused: a login, or the
+    /// question whether one is needed.
+    pub(super) fn is_renewing(&self) -> bool {
+        self.login.is_renewing() || !self.login.is_anonymous() && self.admission.is_asking()
+    }
+
+    /// Whether requests are to carry what the last login brought.
+    pub(super) fn has_token(&self) -> bool {
+        self.login.has_token()
+    }
+
+    /// Which token that is, by number.
+    pub(super) fn token(&self) -> u64 {
+        self.login.grants()
+    }
+
+    /// Whether nobody logs in: there are no credentials.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.login.is_anonymous()
+    }
+
+    fn call(&self, cx: &mut Context<'_>, link: LinkId, request: Outgoing, asked: Asked) -> CallId {
+        self.call_within(cx, CALL_TIMEOUT, link, request, asked)
+    }
+
+    fn call_within(
+        &self,
+        cx: &mut Context<'_>,
+        timeout: Duration,
+        link: LinkId,
+        request: Outgoing,
+        asked: Asked,
+    ) -> CallId {
+        let origin = (link, self.login.grants());
+        cx.output.call(origin, timeout, request, Pending::Connecting(asked))
+    }
+
+    fn server_name(&self, link: LinkId) -> Arc<str> {
+        self.links.get(&link).map_or_else(String::new, |link| link.server.to_string()).into()
+    }
+}
+
+impl fmt::Debug for Connecting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connecting").field("links", &self.links).finish_non_exhaustive()
+    }
+}
+
+/// What only tests look at.
+#[cfg(test)]
+impl Connecting {
+    pub(super) fn links(&self) -> &BTreeMap<LinkId, Link> {
+        &self.links
+    }
+
+    pub(super) fn plans_to_move(&self) -> bool {
+        self.planned_move.is_some()
+    }
+
+    pub(super) fn require_login(&mut self) {
+        self.options.require_login = true;
+    }
+
+    pub(super) fn last_error(&self) -> Option<Arc<str>> {
+        self.outage.last_error.clone()
+    }
+}

@@ -1,0 +1,132 @@
+//! Watching the connection that serves: is the server there, and is it at work?
+use std::time::Instant;
+
+use super::{
+    super::Event, Asked, CallError, CallId, Connecting, Context, Lifetime, LinkId, Output, Payload,
+    PlannedMove, Reason, liveness::Verdict, moves::MoveReason,
+};
+use crate::wire::{
+    self, Failure, Request,
+    connection::{HealthCheckRequest, HealthCheckResponse},
+};
+
+impl Connecting {
+    /// Asks a silent server whether it is there, and looks for another beside one that is suspect.
+    pub(super) fn check_pulse(&mut self, cx: &mut Context<'_>) {
+        let Some(serving) = &self.serving else { return };
+        let link = serving.link;
+        if serving.liveness.wants_probe(cx.now) {
+            self.probe(cx, link);
+        }
+        self.look_for_another_if_suspect(cx);
+    }
+
+    fn look_for_another_if_suspect(&mut self, cx: &mut Context<'_>) {
+        let suspect =
+            self.serving.as_ref().is_some_and(|serving| serving.liveness.is_suspect(cx.now));
+        // A move that is put off does not wait any longer.
+        let put_off = self.planned_move.as_ref().is_some_and(|planned| !planned.has_begun);
+        let idle = self.next_campaign.is_none_or(|at| put_off && at > cx.now);
+        if suspect && self.campaign.is_none() && idle {
+            self.leave_what_serves(cx.now);
+            self.next_campaign = Some(cx.now);
+            self.search(cx);
+        }
+    }
+
+    fn probe(&mut self, cx: &mut Context<'_>, link: LinkId) {
+        let call = self.call(cx, link, HealthCheckRequest::new().outgoing(), Asked::HealthCheck);
+        if let Some(serving) = &mut self.serving {
+            serving.liveness.probed(cx.now, call);
+        }
+    }
+
+    pub(super) fn probe_answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: LinkId,
+        call: CallId,
+        answer: Result<Payload, CallError>,
+    ) {
+        let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == id) else {
+            return;
+        };
+        if answer.is_ok() {
+            serving.liveness.answered(cx.now, call);
+            self.ask_name(cx, id);
+        }
+        let Some(serving) = &self.serving else { return };
+        match answer {
+            Ok(answer) => match wire::decode::<HealthCheckResponse>(&answer) {
+                Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
+                    self.handle_lost(cx, id, Reason::Unusable, &refusal.to_string());
+                }
+                // Whatever it says, it is there, and has been heard: one odd answer ends no session.
+                _ => {}
+            },
+            Err(CallError::Timeout) => match serving.liveness.unanswered(call) {
+                Some(Verdict::ProbeAgain) => self.probe(cx, id),
+                Some(Verdict::Dead) => {
+                    self.handle_lost(cx, id, Reason::HealthCheck, "three health checks unanswered");
+                }
+                None => {}
+            },
+            // Nor does one that cannot be read.
+            Err(
+                CallError::Status { .. } | CallError::Unreadable(_) | CallError::Oversized { .. },
+            ) => self.handle_heard(cx.output, id, cx.now),
+            Err(error) => self.handle_lost(cx, id, Reason::Connection, &error.to_string()),
+        }
+    }
+
+    /// A request was answered on the connection that serves: the server is at work.
+    pub(in super::super) fn handle_request_answered(&mut self, output: &mut Output) {
+        if let Some(serving) = &mut self.serving {
+            serving.responsiveness.answered();
+        }
+        self.moves.answered();
+        let unresponsive = |planned: &mut PlannedMove| planned.reason == MoveReason::Unresponsive;
+        let calm = self.serving.as_ref().is_some_and(|serving| serving.liveness.is_calm());
+        if self.planned_move.take_if(unresponsive).is_some() && calm {
+            self.stop_looking(output);
+        }
+    }
+
+    /// Requests were not answered on the connection that serves, where health checks may be.
+    pub(in super::super) fn handle_requests_unanswered(
+        &mut self,
+        cx: &mut Context<'_>,
+        count: u32,
+    ) {
+        let Some(serving) = &mut self.serving else { return };
+        if cx.lifetime != Lifetime::Open || !serving.responsiveness.unanswered(cx.now, count) {
+            return;
+        }
+        let server = serving.link;
+        let others = |server| self.servers.list().iter().any(|other| other != server);
+        let alone = !self.links.get(&server).is_some_and(|link| others(&link.server));
+        let leaves = !(alone && cx.holdings.are_some());
+        let first = !self.moves.is_unresponsive();
+        let delay = self.moves.unresponsive(cx.output.jitter());
+        let server = self.server_name(server);
+        cx.output.show(Event::Unresponsive { server, leaves, first });
+        if leaves && self.planned_move.is_none() {
+            self.plan_move(cx.now, MoveReason::Unresponsive, delay);
+        }
+    }
+
+    /// Something came from the server on `link`, the last of it at `at`.
+    pub(in super::super) fn handle_heard(
+        &mut self,
+        output: &mut Output,
+        link: LinkId,
+        at: Instant,
+    ) {
+        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
+            serving.liveness.heard(at);
+            if serving.liveness.is_calm() {
+                self.stop_looking(output);
+            }
+        }
+    }
+}

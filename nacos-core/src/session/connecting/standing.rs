@@ -1,0 +1,94 @@
+//! How the session stands, as its users are told.
+use std::{sync::Arc, time::Instant};
+
+use super::{Cause, Change, Connecting, ErrorKind, admission::DEMANDED};
+use crate::state::{Access, Denial, SessionState};
+
+impl Connecting {
+    /// How the session stands, unless it is closed.
+    pub(in super::super) fn state(&self, now: Instant) -> SessionState {
+        if let Some((likely, cause)) = self.denied() {
+            return SessionState::Denied { likely, cause: cause.into() };
+        }
+        match &self.serving {
+            Some(serving) if self.is_let_in() && !self.admission.is_awaited() => {
+                SessionState::Connected {
+                    server: self.server_name(serving.link),
+                    since: serving.since,
+                    abilities: Arc::clone(&serving.abilities),
+                    access: self.access(),
+                }
+            }
+            Some(_) => match self.login.unreachable() {
+                Some(cause) => SessionState::Backoff {
+                    until: self.login.next_timeout().unwrap_or(now),
+                    cause: format!("{ABOUT_LOGIN}{cause}").into(),
+                },
+                None => SessionState::Connecting {
+                    attempt: self.outage.attempts,
+                    last_error: self.outage.last_error.clone(),
+                },
+            },
+            None => self.searching(),
+        }
+    }
+
+    /// The state of a session that nobody serves.
+    fn searching(&self) -> SessionState {
+        let with_login = |cause: &Arc<str>| match self.login.refusal() {
+            // What is wrong with both is told at once: each hides the other.
+            Some((_, refused)) => format!("{cause}; {ABOUT_LOGIN}{refused}").into(),
+            None => Arc::clone(cause),
+        };
+        match (self.next_campaign.or(self.locate.retry_at()), &self.outage.last_error) {
+            // What was only too slow for the first try has not failed yet.
+            (Some(until), Some(cause)) if !self.outage.is_hasty => {
+                SessionState::Backoff { until, cause: with_login(cause) }
+            }
+            (_, last_error) => SessionState::Connecting {
+                attempt: self.outage.attempts,
+                last_error: last_error.as_ref().map(with_login),
+            },
+        }
+    }
+
+    /// What the servers' refusal of this client is likely to mean, and what they said, if that is
+    /// how it stands.
+    pub(super) fn denied(&self) -> Option<(Denial, &str)> {
+        if self.login.is_anonymous() {
+            let demanded = self.serving.is_some() && self.admission.is_demanded();
+            return demanded.then_some((Denial::Missing, DEMANDED));
+        }
+        let denial = self.login.denial()?;
+        if self.options.require_login {
+            return Some(denial);
+        }
+        let undecided = self.admission.is_asking() && !self.admission.is_demanded();
+        let refused = self.serving.is_some() && !self.admission.is_open() && !undecided;
+        refused.then_some(denial)
+    }
+
+    /// How it is let in.
+    fn access(&self) -> Access {
+        match self.login.refusal() {
+            _ if self.login.is_anonymous() => Access::Anonymous,
+            Some((_, cause)) => Access::WithoutLogin { cause: cause.into() },
+            None => Access::Granted,
+        }
+    }
+
+    /// Tells whoever waits for a first answer why there is none.
+    pub(super) fn tell_waiting(&mut self, kind: ErrorKind) {
+        let login = self.denied().map(|(_, why)| why).or(self.login.unreachable());
+        let text = match (login, &self.outage.last_error) {
+            (Some(why), _) if self.serving.is_some() || kind == ErrorKind::Denied => why.into(),
+            (_, Some(error)) => Arc::clone(error),
+            (Some(why), None) => why.into(),
+            (None, None) => "no server answered".into(),
+        };
+        self.changes.push_back(Change::Unreachable(Cause { kind, text }));
+    }
+}
+
+/// What a cause begins with that is about the login, not about a connection.
+pub(crate) const ABOUT_LOGIN: &str = "login: ";

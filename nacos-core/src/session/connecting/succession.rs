@@ -1,0 +1,233 @@
+//! How a connection begins to serve and ends, and when it is left for another.
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::Event,
+    Action, Change, Connecting, Context, Lifetime, Link, LinkId, Liveness, Output, Phase,
+    PlannedMove, Reason, Responsiveness, Serving,
+    endings::{Ending, Limit},
+    link::RETIREMENT,
+    moves::MoveReason,
+    proxied::Finding,
+};
+use crate::{disconnect::Disconnect, wire::push::Redirect};
+
+impl Connecting {
+    /// The server has registered the connection: it serves from now on, in place of any other.
+    pub(in super::super) fn handle_registered(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: LinkId,
+        abilities: BTreeMap<String, bool>,
+    ) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !matches!(link.phase, Phase::SettingUp { .. }) {
+            return;
+        }
+        link.phase = Phase::Ready;
+        let round_trip = link.round_trip;
+        self.servers.taken(&link.server);
+        self.campaign = None;
+        self.next_campaign = None;
+        let planned = self.planned_move.take();
+        let reason = planned.map_or(Reason::Suspect, |planned| planned.reason.into());
+        self.arrived();
+        self.login.server_is_back(cx.now);
+        self.admission_on_another();
+        let serving = Serving {
+            link: id,
+            since: cx.now,
+            pushed: cx.now,
+            liveness: Liveness::new(cx.now, self.options.patience, round_trip),
+            responsiveness: Responsiveness::default(),
+            abilities: Arc::new(abilities),
+        };
+        if let Some(former) = self.serving.replace(serving)
+            && let Some(link) = self.links.get_mut(&former.link)
+        {
+            // Make before break: consumers see the instances all the time, and users' requests that
+            // are under way there come to their end.
+            let at_most = cx.now + RETIREMENT.max(self.options.request_timeout);
+            link.phase = Phase::Retiring { deadline: cx.now + RETIREMENT, at_most };
+            let server = link.server.to_string().into();
+            let why = match reason {
+                Reason::Reset => "the server asked the client to move",
+                Reason::Left => "the server is not on the list any more",
+                Reason::Unresponsive => "the server answered health checks and nothing else",
+                _ => "the server was silent, and another connection answered first",
+            };
+            cx.output.show(former.ended(cx.now, server, reason, why));
+            self.endings.other();
+        }
+        self.abandon_candidates(cx.output);
+        // The answers that the former connection still owes count no more, nor take room.
+        cx.output.forget_calls_but_of(id);
+        cx.output.show(Event::Serving(Some(id)));
+        self.changes.push_back(Change::Serving(Some(id)));
+    }
+
+    /// A connection ended, or is of no use any more, for this `reason`.
+    pub(in super::super) fn handle_lost(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: LinkId,
+        reason: Reason,
+        why: &str,
+    ) {
+        let Some(link) = self.close_link(cx.output, id) else { return };
+        let serving = self.serving.take_if(|serving| serving.link == id);
+        if let Some(serving) = serving {
+            let server: Arc<str> = link.server.to_string().into();
+            cx.output.show(serving.ended(cx.now, Arc::clone(&server), reason, why));
+            cx.output.show(Event::Serving(None));
+            self.changes.push_back(Change::Serving(None));
+            let limit = self.limit(cx, &serving, server, reason);
+            let is_good = cx.now.saturating_duration_since(serving.since) >= STABLE;
+            if reason == Reason::Unusable {
+                self.names.is_doubtful = true;
+            } else if is_good {
+                self.names.forget();
+            }
+            let mut why = self.names.explain(why);
+            if let Some(limit) = limit {
+                why = format!("{why}; {limit}");
+            }
+            self.outage.last_error = Some(format!("{}: {why}", link.server).into());
+            self.outage.is_hasty = false;
+            // A server that takes us and drops us at once must not be asked in a hot loop.
+            if is_good {
+                self.outage.attempts = 0;
+                self.outage.since = cx.now;
+            } else {
+                self.outage.attempts = self.outage.attempts.saturating_add(1);
+            }
+            if self.campaign.is_none() {
+                self.search_later(cx);
+            }
+        } else if link.is_candidate()
+            && let Some(campaign) = &mut self.campaign
+        {
+            let why = self.names.explain(why);
+            campaign.failed(cx.now, &link.server, &why, link.is_late(cx.now));
+            self.search(cx);
+        }
+    }
+
+    /// What its stream has in common with those before it, if it has ended by a limit.
+    fn limit(
+        &mut self,
+        cx: &mut Context<'_>,
+        ended: &Serving,
+        server: Arc<str>,
+        reason: Reason,
+    ) -> Option<Limit> {
+        if reason != Reason::Stream {
+            self.endings.other();
+            return None;
+        }
+        let [age, silence] =
+            [ended.since, ended.pushed].map(|since| cx.now.saturating_duration_since(since));
+        let limit = self.endings.stream(Ending { server: Arc::clone(&server), age, silence })?;
+        cx.output.show(Event::Proxied { server, finding: Finding::Limited(limit) });
+        Some(limit)
+    }
+
+    pub(super) fn close_link(&mut self, output: &mut Output, id: LinkId) -> Option<Link> {
+        let link = self.links.remove(&id)?;
+        output.act(Action::Close { link: id });
+        output.forget_calls_of(id);
+        Some(link)
+    }
+
+    /// Closes every connection that has been replaced, and with it what its server still holds.
+    pub(in super::super) fn close_retiring(&mut self, output: &mut Output) {
+        self.close_links(output, |link| matches!(link.phase, Phase::Retiring { .. }));
+    }
+
+    /// Gives up every connection that has not come up yet.
+    pub(super) fn abandon_candidates(&mut self, output: &mut Output) {
+        self.close_links(output, Link::is_candidate);
+    }
+
+    fn close_links(&mut self, output: &mut Output, unwanted: impl Fn(&Link) -> bool) {
+        let unwanted = self.links.iter().filter(|(_, link)| unwanted(link));
+        let unwanted: Vec<LinkId> = unwanted.map(|(id, _)| *id).collect();
+        for id in unwanted {
+            self.close_link(output, id);
+        }
+    }
+
+    /// The server asks us to move. We stay until another has taken us.
+    pub(in super::super) fn handle_reset(
+        &mut self,
+        cx: &mut Context<'_>,
+        redirect: Option<Redirect>,
+    ) {
+        if cx.lifetime != Lifetime::Open || self.campaign.is_some() {
+            return;
+        }
+        let Some(since) = self.serving.as_ref().map(|serving| serving.since) else { return };
+        if self.planned_move.is_none() || self.next_campaign.is_none() {
+            let delay = self.moves.reset(cx.now, since, cx.output.jitter());
+            self.plan_move(cx.now, MoveReason::Reset, delay);
+        }
+        // Asking again changes the target and not the time: else a move could be put off for ever.
+        if let Some(planned) = &mut self.planned_move {
+            planned.reason = MoveReason::Reset;
+            planned.redirect = redirect;
+        }
+    }
+
+    /// Another server is to serve; until it does, this one goes on.
+    ///
+    /// After a rolling restart operators move all clients at once: `delay` is not the same for all.
+    pub(super) fn plan_move(&mut self, now: Instant, reason: MoveReason, delay: Duration) {
+        self.planned_move = Some(PlannedMove { reason, redirect: None, has_begun: false });
+        self.leave_what_serves(now);
+        // A search beside a suspect finds another as well, and the next one begins after it.
+        if self.campaign.is_none() {
+            self.next_campaign = Some(now + delay);
+        }
+    }
+
+    /// The session is over: nobody serves, and nothing is open.
+    pub(in super::super) fn end(&mut self, cx: &mut Context<'_>) {
+        self.campaign = None;
+        self.next_campaign = None;
+        if let Some(serving) = self.serving.take() {
+            let server = self.server_name(serving.link);
+            let why = "the client was shut down";
+            cx.output.show(serving.ended(cx.now, server, Reason::Shutdown, why));
+            cx.output.show(Event::Serving(None));
+        }
+        for link in std::mem::take(&mut self.links).into_keys() {
+            cx.output.act(Action::Close { link });
+        }
+        cx.output.forget_calls();
+    }
+}
+
+impl Serving {
+    /// It serves no more.
+    fn ended(&self, now: Instant, server: Arc<str>, reason: Reason, why: &str) -> Event {
+        let record = Disconnect {
+            server,
+            reason: reason.label(),
+            cause: why.into(),
+            at: now,
+            served: now.saturating_duration_since(self.since),
+            silent: now.saturating_duration_since(self.liveness.last_heard()),
+            stream_silent: now.saturating_duration_since(self.pushed),
+            round_trip: self.liveness.round_trip(),
+            stall: Duration::ZERO,
+        };
+        Event::Ended { reason, record }
+    }
+}
+
+/// A connection that lasted this long was a good one: the next outage begins from scratch.
+pub(super) const STABLE: Duration = Duration::from_secs(5);

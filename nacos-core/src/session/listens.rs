@@ -66,7 +66,7 @@ impl Session {
         match setback {
             _ if claims.len() < 2 => self.setback(now, origin, claims, setback),
             // The right to listen is one for all of them.
-            Setback::Gone(..) | Setback::Unanswered => {
+            Setback::Unanswered => {
                 self.setback(now, origin, claims, setback);
             }
             Setback::Refused(refusal) if refusal.code == wire::DENIED => {

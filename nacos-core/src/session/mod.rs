@@ -10,8 +10,10 @@
 //! beside it decide one thing each. The session itself is the router: it owns the requests under way
 //! and what goes [out](output), gives each input to whom it concerns, and lets the rest follow what
 //! *connecting* decides.
+mod actions;
 mod backoff;
 mod claims;
+mod commands;
 mod connecting;
 mod documents;
 mod doubts;
@@ -21,6 +23,7 @@ pub(crate) mod fuzzed;
 mod ledger;
 mod listens;
 mod metrics;
+mod options;
 mod output;
 mod presence;
 mod publication;
@@ -33,6 +36,7 @@ mod setback;
 mod simulation;
 #[cfg(test)]
 mod steps;
+mod timer;
 mod timers;
 mod told;
 mod union;
@@ -40,11 +44,11 @@ mod union;
 use std::{
     collections::HashMap,
     fmt,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 pub(crate) use self::{
+    actions::{Action, Event},
     backoff::{conflict_delay, reconnect_delay},
     claims::{ClaimKey, GuardId},
     connecting::{
@@ -55,118 +59,32 @@ pub(crate) use self::{
         login::{Lease, LoginFailure, Tried},
     },
     ledger::Standing,
+    options::Options,
     queue::Queue,
 };
 use self::{
     claims::Claims,
-    connecting::{Change, Connecting, proxied::Finding},
+    connecting::{Change, Connecting},
     documents::Documents,
     doubts::Doubts,
     freshness::Shown,
     output::{CALL_TIMEOUT, Call, Context, Holdings, Output},
     presence::Presence,
     redo::Pending,
+    setback::Gone,
 };
 use crate::{
     call_error::CallError,
-    disconnect::{Disconnect, Reason},
-    document::DocumentState,
-    instance::Instance,
-    key::{ConfigKey, Namespace, ServiceKey},
-    resource::Resource,
+    disconnect::Reason,
+    key::ServiceKey,
     server::Server,
-    service::Service,
     state::{ClaimState, SessionState},
     wire::{Outgoing, Payload},
-    within::Within,
 };
 
 /// Names a request of the session's own. Never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct CallId(u64);
-
-/// What the caller is to do next.
-#[derive(Debug)]
-pub(crate) enum Action {
-    /// Open a connection; report with [`Session::handle_dialled`], at the latest after
-    /// [`within.all`](Within::all).
-    Dial { link: LinkId, server: Server, within: Within },
-    /// Send a request; report with [`Session::handle_answer`], at the latest after `timeout`
-    /// without any part of the answer.
-    Call { link: LinkId, call: CallId, request: Payload, resource: Resource, timeout: Duration },
-    /// Open the stream with `setup` as its first message, then report its messages with
-    /// [`Session::handle_push`] and its end with [`Session::handle_lost`], as which it counts too
-    /// if it cannot be opened within `timeout`.
-    OpenStream { link: LinkId, setup: Payload, timeout: Duration },
-    /// Close the socket. Nothing about this connection is to be reported any more.
-    Close { link: LinkId },
-    /// Log in, perhaps because what the last login brought was refused; report with
-    /// [`Session::handle_login`].
-    Login { refused: bool },
-    /// Read the list of servers; report with [`Session::handle_servers`].
-    Locate,
-}
-
-/// What the client's users see of it.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// Users' requests go over this connection from now on, or over none.
-    Serving(Option<LinkId>),
-    /// The connection that served did so no more, and why; how late the session ran, it cannot know.
-    Ended { reason: Reason, record: Disconnect },
-    /// The session's state changed.
-    State(SessionState),
-    /// A watched document's state changed.
-    Document(ConfigKey, DocumentState),
-    /// A subscribed service, in full.
-    Service(ServiceKey, Service),
-    /// What the server knows of a guard's claim.
-    Claim(GuardId, ClaimState),
-    /// The server holds exactly what is claimed under this key.
-    Settled(ClaimKey),
-    /// The server had lost instances of ours without a word; they are asserted again. `first` unless
-    /// it was so before, and they have not been seen since.
-    Lost { service: ServiceKey, first: bool },
-    /// The server answers health checks and nothing else. `leaves` unless there is nobody else, and
-    /// it holds what a new connection to it might lose; `first` unless that was so of the one before.
-    Unresponsive { server: Arc<str>, leaves: bool, first: bool },
-    /// The server refused what is claimed under this key.
-    Refused { key: ClaimKey, code: i32, message: Arc<str> },
-    /// A message of the server's could not be read.
-    Unread { kind: String, about: String, why: String },
-    /// A list of a service is older than the one before it, by its server's clock: it was overtaken,
-    /// and dropped, or is applied because the clock has stepped back.
-    Older { service: ServiceKey, by: Duration, is_applied: bool },
-    /// A proxy does to this server's connections, or to their streams, what they do not bear.
-    Proxied { server: Arc<str>, finding: Finding },
-    /// A watched document is not to be had, and that does not pass by itself.
-    Withheld { key: ConfigKey, cause: Arc<str> },
-}
-
-/// What a session is made of, beside its servers.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    /// The namespace of documents, which the setup message names.
-    pub(crate) config_namespace: Namespace,
-    /// The namespace of services.
-    pub(crate) naming_namespace: Namespace,
-    /// The application's name, shown in servers' consoles.
-    pub(crate) app: String,
-    /// Names this client among those of its host.
-    pub(crate) client_id: String,
-    /// Whether there is somebody to log in.
-    pub(crate) has_credentials: bool,
-    /// Whether a server that refuses the login is not to be used without one.
-    pub(crate) require_login: bool,
-    /// The longest delay between two attempts to connect.
-    pub(crate) backoff_cap: Duration,
-    /// How long a server's silence is borne.
-    pub(crate) patience: Patience,
-    /// The longest that a user's request may take.
-    pub(crate) request_timeout: Duration,
-    /// How often the list of servers is read; `None` if it never changes.
-    pub(crate) refresh: Option<Duration>,
-}
 
 /// A random number, uniform in `[0, 1)`.
 pub(crate) type Jitter = Box<dyn FnMut() -> f64 + Send>;
@@ -238,28 +156,6 @@ impl Session {
 
     // Inputs.
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.lifetime == Lifetime::Closed {
-            return;
-        }
-        // Before anything else that is due: what begins now would only be ended.
-        if let Lifetime::Closing { deadline } = self.lifetime
-            && deadline <= now
-        {
-            self.end(now);
-            return self.settle(now);
-        }
-        self.connect(now, Connecting::handle_timeout);
-        if self.next_audit.is_some_and(|at| at <= now) {
-            self.next_audit = Some(self.audit_after(now));
-            self.audited = Some(now);
-            self.claims.audit_listens();
-        }
-        self.resolve_doubts(now);
-        self.settle(now);
-    }
-
     /// A connection was opened, or could not be.
     pub(crate) fn handle_dialled(
         &mut self,
@@ -282,12 +178,11 @@ impl Session {
         if answer.is_ok() {
             self.handle_heard(origin.link, now);
         }
-        match pending {
-            Pending::Connecting(asked) => self.connect(now, |connecting, cx| {
-                connecting.handle_answer(cx, origin, asked, answer);
-            }),
+        let outcome = match pending {
+            Pending::Connecting(asked) => self
+                .connect(now, |connecting, cx| connecting.handle_answer(cx, origin, asked, answer)),
             // What the session has sent over another connection counts no more.
-            _ if self.serving_link() != Some(origin.link) => {}
+            _ if self.serving_link() != Some(origin.link) => Ok(()),
             pending => {
                 match &answer {
                     Err(CallError::Timeout) => self.connect(now, |connecting, cx| {
@@ -296,8 +191,11 @@ impl Session {
                     Err(CallError::NotSent(_) | CallError::Lost(_)) => {}
                     _ => self.connecting.handle_request_answered(&mut self.output),
                 }
-                self.redo_answered(now, origin, pending, answer);
+                self.redo_answered(now, origin, pending, answer)
             }
+        };
+        if let Err(Gone { reason, why }) = outcome {
+            self.lose_link(now, origin.link, reason, &why);
         }
         self.settle(now);
     }
@@ -390,102 +288,6 @@ impl Session {
         self.settle(now);
     }
 
-    // Commands. Call `settle` after the last of a batch: claims made together are sent together.
-
-    /// `guard` claims `key`, with `instance` if it registers one.
-    pub(crate) fn assert(
-        &mut self,
-        key: ClaimKey,
-        guard: GuardId,
-        instance: Option<Arc<Instance>>,
-    ) {
-        if self.lifetime != Lifetime::Open {
-            return;
-        }
-        match &key {
-            ClaimKey::Listen(document) => self.documents.watch(document.clone()),
-            ClaimKey::Subscription(service) => {
-                let namesakes = self.namesakes.entry(service.unplaced()).or_default();
-                if !namesakes.contains(service) {
-                    namesakes.push(service.clone());
-                }
-            }
-            ClaimKey::Instances(_) => {}
-        }
-        if let Some(instance) = &instance
-            && self.claims.moves(&key, guard, instance)
-        {
-            // The former address would show there until that connection is closed.
-            self.close_retiring();
-        }
-        let state = self.claims.assert(key, guard, instance);
-        self.output.show(Event::Claim(guard, state));
-    }
-
-    /// `guard`, which watches `document`, wants it to be asked for regularly while the server lets
-    /// nobody listen to it.
-    pub(crate) fn poll_when_refused(&mut self, document: &ConfigKey, guard: GuardId) {
-        self.documents.poll(document, guard);
-        // A listen that stands refused is asked for again, and what becomes of it told anew.
-        self.assert(ClaimKey::Listen(document.clone()), guard, None);
-    }
-
-    /// `guard` claims `key` no more.
-    pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
-        if let ClaimKey::Listen(document) = key {
-            self.documents.poll_no_more(document, guard);
-        }
-        if matches!(key, ClaimKey::Instances(_)) {
-            // It would show there until that connection is closed.
-            self.close_retiring();
-        }
-        if self.claims.withdraw(key, guard) {
-            match key {
-                ClaimKey::Listen(document) => self.documents.unwatch(document),
-                ClaimKey::Subscription(service) => {
-                    self.lists.remove(service);
-                    self.doubts.forget(service);
-                    if let Some(namesakes) = self.namesakes.get_mut(&service.unplaced()) {
-                        namesakes.retain(|other| other != service);
-                        if namesakes.is_empty() {
-                            self.namesakes.remove(&service.unplaced());
-                        }
-                    }
-                }
-                ClaimKey::Instances(service) => self.presence.forget(service),
-            }
-            if !self.claims.is_known(key) {
-                // The server of this connection has never heard of it.
-                self.output.show(Event::Settled(key.clone()));
-            }
-        }
-    }
-
-    /// A request was denied with the token in use, or without one if there is none.
-    pub(crate) fn token_refused(&mut self, now: Instant) {
-        self.connecting.handle_denied(now);
-    }
-
-    /// Somebody wants to know, before anything else and until then, whether this session needs a
-    /// login.
-    pub(crate) fn knock(&mut self, until: Instant) {
-        self.connecting.knock(until);
-    }
-
-    /// Asks for a document again.
-    pub(crate) fn refetch(&mut self, key: &ConfigKey) {
-        self.documents.hint(key);
-    }
-
-    /// Withdraws every claim, and closes once the server has acknowledged that or at `deadline`.
-    pub(crate) fn close(&mut self, deadline: Instant) {
-        if self.lifetime == Lifetime::Open {
-            self.lifetime = Lifetime::Closing { deadline };
-            self.close_retiring();
-            self.claims.withdraw_all();
-        }
-    }
-
     // Outputs.
 
     /// What to do next, if anything.
@@ -496,23 +298,6 @@ impl Session {
     /// What to show next, if anything.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.output.poll_event()
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout); never, once closed.
-    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let closing = match self.lifetime {
-            Lifetime::Closed => return None,
-            Lifetime::Closing { deadline } => Some(deadline),
-            Lifetime::Open => None,
-        };
-        // Refused claims and failed queries wait for a connection anyway.
-        let refused = self.claims.next_retry().filter(|_| self.can_send());
-        let asked =
-            [self.documents.next_retry(), self.presence.next_timeout(), self.doubts.next_timeout()];
-        let asked = asked.into_iter().filter(|_| self.can_ask());
-        let times =
-            [closing, self.connecting.poll_timeout(now, self.lifetime), refused, self.next_audit];
-        times.into_iter().chain(asked).flatten().min()
     }
 
     // Getters.
@@ -586,10 +371,14 @@ impl Session {
     }
 
     /// Gives `connecting` an input, and follows what it decides.
-    fn connect(&mut self, now: Instant, handle: impl FnOnce(&mut Connecting, &mut Context<'_>)) {
+    fn connect<T>(
+        &mut self,
+        now: Instant,
+        handle: impl FnOnce(&mut Connecting, &mut Context<'_>) -> T,
+    ) -> T {
         let (lifetime, holdings) = (self.lifetime, Holdings(&self.claims));
         let mut cx = Context { now, lifetime, holdings, output: &mut self.output };
-        handle(&mut self.connecting, &mut cx);
+        let outcome = handle(&mut self.connecting, &mut cx);
         while let Some(change) = self.connecting.poll_change() {
             match change {
                 Change::Serving(None) => drop(self.forgotten()),
@@ -611,6 +400,7 @@ impl Session {
                 }
             }
         }
+        outcome
     }
 
     /// Whoever serves, or will serve, holds nothing of ours. Says whether the withdrawal of an

@@ -11,7 +11,7 @@ use super::{
     documents::Ticket,
     ledger::{Due, Revision},
     publication::Step,
-    setback::Setback,
+    setback::{Gone, Setback},
 };
 use crate::{
     call_error::CallError,
@@ -128,14 +128,14 @@ impl Session {
         origin: Origin,
         pending: Pending,
         answer: Result<Payload, CallError>,
-    ) {
+    ) -> Result<(), Gone> {
         match pending {
             Pending::Connecting(_) => {}
             Pending::Step { claim, step } => {
-                self.step_answered(now, origin, claim, &step, answer);
+                self.step_answered(now, origin, claim, &step, answer)?;
             }
             Pending::Subscribe { claim, subscribe } => {
-                match self.read::<SubscribeServiceResponse>(answer) {
+                match self.read::<SubscribeServiceResponse>(answer)? {
                     Ok(answer) => {
                         let _ = self.confirm(&claim);
                         if let ClaimKey::Subscription(service) = claim.key
@@ -150,7 +150,7 @@ impl Session {
             }
             Pending::Listen { claims, listen } => {
                 self.listens_under_way = self.listens_under_way.saturating_sub(1);
-                match self.read::<ConfigChangeBatchListenResponse>(answer) {
+                match self.read::<ConfigChangeBatchListenResponse>(answer)? {
                     Ok(answer) if listen => self.listening(&claims, &answer),
                     Ok(_) => {
                         for claim in &claims {
@@ -160,11 +160,12 @@ impl Session {
                     Err(setback) => self.listen_setback(now, origin, &claims, listen, &setback),
                 }
             }
-            Pending::Query(key, ticket) => self.queried(now, origin, &key, ticket, answer),
+            Pending::Query(key, ticket) => self.queried(now, origin, &key, ticket, answer)?,
             Pending::Presence(service, revision) => {
-                self.presence_answered(now, origin, service, revision, answer);
+                self.presence_answered(now, service, revision, answer)?;
             }
         }
+        Ok(())
     }
 
     fn step_answered(
@@ -174,13 +175,13 @@ impl Session {
         claim: Claimed,
         step: &Step,
         answer: Result<Payload, CallError>,
-    ) {
+    ) -> Result<(), Gone> {
         let additive = if matches!(step, Step::Batch(_)) {
-            self.read::<BatchInstanceResponse>(answer).map(|answer| Some(answer.is_additive()))
+            self.read::<BatchInstanceResponse>(answer)?.map(|answer| Some(answer.is_additive()))
         } else {
-            self.read::<InstanceResponse>(answer).map(|_| None)
+            self.read::<InstanceResponse>(answer)?.map(|_| None)
         };
-        let ClaimKey::Instances(service) = &claim.key else { return };
+        let ClaimKey::Instances(service) = &claim.key else { return Ok(()) };
         let service = service.clone();
         match additive {
             Ok(additive) => {
@@ -194,6 +195,7 @@ impl Session {
                 self.setback(now, origin, &[claim], &setback);
             }
         }
+        Ok(())
     }
 
     /// Listens are known to the server: what differs is dirty, the rest is confirmed.
@@ -219,9 +221,9 @@ impl Session {
         key: &ConfigKey,
         ticket: Ticket,
         answer: Result<Payload, CallError>,
-    ) {
+    ) -> Result<(), Gone> {
         let (jitter, fresh) = (self.output.jitter(), self.is_fresh(now));
-        let found = self.read::<ConfigQueryResponse>(answer);
+        let found = self.read::<ConfigQueryResponse>(answer)?;
         let documents = &mut self.documents;
         let poll_at = now + poll_delay(jitter);
         let state = match found.and_then(|answer| Ok(answer.into_document(key)?)) {
@@ -232,9 +234,6 @@ impl Session {
             Err(Setback::Refused(refusal)) if refusal.says_being_modified() => {
                 documents.again(key, ticket, |tries| now + conflict_delay(tries, jitter));
                 None
-            }
-            Err(Setback::Gone(reason, why)) => {
-                return self.lose_link(now, origin.link, reason, &why);
             }
             Err(Setback::Refused(refusal))
                 if self.is_being_renewed(now, origin.token, refusal.code) =>
@@ -272,6 +271,7 @@ impl Session {
         self.output.show_all(first.map(event));
         self.tell_denied(key);
         self.output.show_all(last.map(event));
+        Ok(())
     }
 
     /// The server has agreed to a claim. Says whether it now holds the newest.
@@ -309,9 +309,6 @@ impl Session {
         delay: impl Fn(u32) -> Option<Duration>,
     ) {
         let (code, message): (i32, Arc<str>) = match setback {
-            Setback::Gone(reason, why) => {
-                return self.lose_link(now, origin.link, *reason, why);
-            }
             Setback::Unanswered => {
                 for claim in claims {
                     self.claims.release(&claim.key, claim.revision);

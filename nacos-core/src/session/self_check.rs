@@ -5,8 +5,8 @@ use super::{
     ClaimKey, Event, LinkId, Session,
     ledger::{Revision, Standing},
     presence::Absence,
-    redo::{Origin, Pending},
-    setback::Setback,
+    redo::Pending,
+    setback::Gone,
 };
 use crate::{
     call_error::CallError,
@@ -40,34 +40,34 @@ impl Session {
     pub(super) fn presence_answered(
         &mut self,
         now: Instant,
-        origin: Origin,
         service: ServiceKey,
         revision: Revision,
         answer: Result<Payload, CallError>,
-    ) {
-        let view = match self.read::<QueryServiceResponse>(answer) {
+    ) -> Result<(), Gone> {
+        let view = match self.read::<QueryServiceResponse>(answer)? {
             Ok(answer) => answer.service_info.into_service(service.clone()),
-            Err(Setback::Gone(reason, why)) => {
-                return self.lose_link(now, origin.link, reason, &why);
-            }
             // Whoever may register need not be allowed to ask: that is no reason to log in.
             Err(_) => None,
         };
         let jitter = self.output.jitter();
         if !self.holds(&service) {
-            return self.presence.forget(&service);
+            self.presence.forget(&service);
+            return Ok(());
         }
         let Some(view) = view else {
-            return self.presence.unknown(now, &service, revision, jitter);
+            self.presence.unknown(now, &service, revision, jitter);
+            return Ok(());
         };
         if self.claims.visible(&service).all(|claimed| shows(&view, claimed)) {
-            return self.presence.seen(now, &service, revision, jitter);
+            self.presence.seen(now, &service, revision, jitter);
+            return Ok(());
         }
         if let Some(Absence::Lost { first }) = self.presence.absent(now, &service, revision, jitter)
         {
             self.claims.heal(&service);
             self.output.show(Event::Lost { service, first });
         }
+        Ok(())
     }
 
     /// Whether the server agreed to what we claim of `service`.

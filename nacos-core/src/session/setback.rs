@@ -9,10 +9,16 @@ use crate::{
     wire::{self, Answer, Failure, Payload, Refusal},
 };
 
-/// Why a claim was not agreed to.
+/// Nothing more can be sent on this connection: it is lost, leaving, or not known. Whatever was asked,
+/// that is an end of the connection, and no answer.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) reason: Reason,
+    pub(super) why: String,
+}
+
+/// Why a claim was not agreed to, on a connection that goes on.
 pub(super) enum Setback {
-    /// Nothing more can be sent on this connection: it is lost, leaving, or not known.
-    Gone(Reason, String),
     /// No answer in time: nobody knows whether it was done.
     Unanswered,
     /// An answer that cannot be read: it may have been done, and asking at once would not help.
@@ -35,14 +41,13 @@ impl Setback {
             },
             // It is on its way each time, and grows no smaller by that.
             Self::Unreadable { too_large: true, .. } => u32::MAX,
-            Self::Unreadable { .. } | Self::Unanswered | Self::Gone(..) => tries,
+            Self::Unreadable { .. } | Self::Unanswered => tries,
         };
         Some(retry_delay(tries, jitter))
     }
 
     pub(super) fn cause(&self) -> Cause {
         let (kind, text) = match self {
-            Self::Gone(_, why) => (ErrorKind::Disconnected, why.as_str().into()),
             Self::Unanswered => (CallError::Timeout.kind(), CallError::Timeout.to_string().into()),
             Self::Refused(refusal) => (refusal.kind(), refusal.to_string().into()),
             Self::Unreadable { cause, .. } => return cause.clone(),
@@ -56,25 +61,33 @@ impl Session {
     pub(super) fn read<A: Answer>(
         &mut self,
         answer: Result<Payload, CallError>,
-    ) -> Result<A, Setback> {
+    ) -> Result<Result<A, Setback>, Gone> {
         let came = answer.is_ok();
-        let outcome = read(answer);
+        let outcome = read(answer)?;
         if came && let Err(Setback::Unreadable { cause, .. }) = &outcome {
             let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
             self.output.show(Event::Unread { kind, about: String::new(), why });
         }
-        outcome
+        Ok(outcome)
     }
 }
 
-pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, Setback> {
-    match answer {
+/// What has become of a request: its answer, why it is not the one that was hoped for, or that the
+/// connection is gone. The only place where that is told apart.
+pub(super) fn read<A: Answer>(
+    answer: Result<Payload, CallError>,
+) -> Result<Result<A, Setback>, Gone> {
+    Ok(match answer {
         Ok(payload) => match wire::decode(&payload) {
-            Ok(answer) => Ok(answer),
-            Err(failure) => Err(failure.into()),
+            Err(Failure::Answered(refusal))
+                if matches!(refusal.code, wire::UNREGISTERED | wire::DISCONNECTED) =>
+            {
+                return Err(Gone { reason: Reason::Unusable, why: refusal.to_string() });
+            }
+            outcome => outcome.map_err(Setback::from),
         },
         Err(error @ (CallError::NotSent(_) | CallError::Lost(_))) => {
-            Err(Setback::Gone(Reason::Connection, error.to_string()))
+            return Err(Gone { reason: Reason::Connection, why: error.to_string() });
         }
         Err(CallError::Timeout) => Err(Setback::Unanswered),
         Err(error) => {
@@ -82,17 +95,12 @@ pub(super) fn read<A: Answer>(answer: Result<Payload, CallError>) -> Result<A, S
             let too_large = matches!(error, CallError::Oversized { .. });
             Err(Setback::Unreadable { cause, too_large })
         }
-    }
+    })
 }
 
 impl From<Failure> for Setback {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Answered(refusal)
-                if matches!(refusal.code, wire::UNREGISTERED | wire::DISCONNECTED) =>
-            {
-                Self::Gone(Reason::Unusable, refusal.to_string())
-            }
             Failure::Answered(refusal) => Self::Refused(refusal),
             Failure::Unreadable(why) => {
                 let cause = Cause { kind: ErrorKind::Protocol, text: why.into() };

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         backoff::denied_delay,
-        setback::{Setback, read},
+        setback::{Gone, Setback, read},
     },
     Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime,
 };
@@ -216,13 +216,15 @@ impl Connecting {
         call: CallId,
         question: Question,
         answer: Result<Payload, CallError>,
-    ) {
+    ) -> Result<(), Gone> {
         if self.admission.asking != Asking::UnderWay(call) {
-            return;
+            return Ok(());
         }
+        // For whoever serves next, if this one is gone.
+        self.admission.asking = Asking::Wanted;
         let outcome = match question {
-            Question::Service => read::<QueryServiceResponse>(answer).map(drop),
-            Question::Document => read::<ConfigQueryResponse>(answer).map(drop),
+            Question::Service => read::<QueryServiceResponse>(answer)?.map(drop),
+            Question::Document => read::<ConfigQueryResponse>(answer)?.map(drop),
         };
         let verdict = match outcome {
             Ok(()) => Verdict::Open,
@@ -231,22 +233,17 @@ impl Connecting {
             Err(Setback::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
             Err(Setback::Refused(refusal)) if refusal.demands_login() => match question {
                 Question::Service if cx.lifetime == Lifetime::Open => {
-                    return self.ask(cx, Question::Document);
+                    self.ask(cx, Question::Document);
+                    return Ok(());
                 }
                 Question::Service => Verdict::Unknown,
                 Question::Document => Verdict::Demanded,
             },
-            Err(Setback::Gone(reason, why)) => {
-                self.admission.asking = Asking::Wanted;
-                if let Some(link) = self.serving() {
-                    self.handle_lost(cx, link, reason, &why);
-                }
-                return;
-            }
             // Overloaded, a failing plugin, no answer, or one that cannot be read: says nothing.
             Err(_) => Verdict::Unknown,
         };
         self.decided(cx, verdict);
+        Ok(())
     }
 
     fn decided(&mut self, cx: &mut Context<'_>, verdict: Verdict) {

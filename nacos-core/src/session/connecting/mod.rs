@@ -52,6 +52,7 @@ use super::{
     documents::Cause,
     output::{CALL_TIMEOUT, Context, Output},
     redo::{Origin, Pending},
+    setback::Gone,
 };
 use crate::{
     call_error::CallError,
@@ -224,7 +225,7 @@ impl Connecting {
         origin: Origin,
         asked: Asked,
         answer: Result<Payload, CallError>,
-    ) {
+    ) -> Result<(), Gone> {
         let Origin { link, call, .. } = origin;
         match asked {
             Asked::ServerCheck | Asked::SetupProbe => {
@@ -232,8 +233,9 @@ impl Connecting {
             }
             Asked::Name => self.named(cx, link, &answer),
             Asked::HealthCheck => self.probe_answered(cx, link, call, answer),
-            Asked::Admission(question) => self.admission_answered(cx, call, question, answer),
+            Asked::Admission(question) => self.admission_answered(cx, call, question, answer)?,
         }
+        Ok(())
     }
 
     /// Something came on the stream of `link`.

@@ -337,3 +337,18 @@ fn document(content: &str) -> Result<Payload, CallError> {
 
 const LISTEN: &str = ConfigBatchListenRequest::TYPE;
 const QUERY: &str = ConfigQueryRequest::TYPE;
+
+#[test]
+fn refused_listen_makes_the_document_unreachable() {
+    let mut stage = Stage::connected("a");
+    stage.session.assert(listen("orders"), GuardId(1), None);
+    stage.settle();
+    stage.answer_all(&refused(DENIED));
+    stage.answer_all(&refused(DENIED));
+    let told = stage.events.iter().find_map(|event| match event {
+        Event::Document(_, document) => Some(document.clone()),
+        _ => None,
+    });
+    let Some(DocumentState::Unreachable { last: None, why, .. }) = told else { panic!("{told:?}") };
+    assert_eq!(why, ErrorKind::Denied);
+}

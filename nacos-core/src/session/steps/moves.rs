@@ -186,3 +186,164 @@ impl Stage {
         told.collect()
     }
 }
+
+#[test]
+fn reset_goes_to_another_server_than_the_one_that_serves() {
+    for (down, jitter) in [("", 0.0), ("a", 0.0), ("b", 0.4), ("ca", 0.8)] {
+        let mut stage = Stage::new("a,b,c", false, jitter);
+        stage.down = down;
+        stage.begin();
+        let serving = stage.dialled.pop().expect("one that takes us");
+        stage.dialled.clear();
+        stage.reset();
+        stage.advance(SECOND);
+        assert_ne!(stage.dialled.first(), Some(&serving));
+    }
+}
+
+#[test]
+fn recommended_server_that_is_dead_is_dialled_first_once_and_then_the_others() {
+    // In any order of the servers, with and without a port that they have.
+    for (jitter, ports) in [(0.0, ""), (0.4, "8848"), (0.7, "8848"), (0.9, "1")] {
+        let mut stage = Stage::new("a,b,c,d", false, jitter);
+        stage.begin();
+        let serving = stage.dialled.pop().expect("one that takes us");
+        let dead = if serving == "b" { "c" } else { "b" };
+        stage.down = dead;
+        stage.reset_to(&json!({"requestId": "1", "serverIp": dead, "serverPort": ports}));
+        let former = stage.serving();
+        stage.advance(SECOND);
+        assert_ne!(stage.serving(), former);
+        assert_eq!(stage.dialled.len(), 2, "{:?}", stage.dialled);
+        assert_eq!(stage.dialled[0], dead);
+        assert!(![dead, serving.as_str()].contains(&stage.dialled[1].as_str()));
+        // It is forgotten after that.
+        stage.dialled.clear();
+        let link = stage.serving();
+        stage.session.handle_lost(stage.now, link, "lost");
+        stage.advance(SECOND);
+        assert_ne!(stage.dialled[0], dead);
+    }
+}
+
+#[test]
+fn late_end_of_a_replaced_connection_changes_nothing() {
+    let mut stage = Stage::connected("a,b,c");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    stage.answer_all(&ok("InstanceResponse"));
+    let serving = stage.serving();
+    stage.events.clear();
+    // What the former server still says is about nobody, and then its stream ends, twice.
+    let reset = message("ConnectResetRequest", &json!({"requestId": "2"}));
+    stage.session.handle_push(stage.now, former, &reset);
+    stage.session.handle_unusable(stage.now, former);
+    for _ in 0..2 {
+        stage.session.handle_lost(stage.now, former, "the stream ended");
+        stage.perform();
+    }
+    stage.session.handle_push(stage.now, former, &reset);
+    stage.advance(3 * SECOND);
+    assert!(stage.events.is_empty(), "{:?}", stage.events);
+    let asks = |sent: &Sent| sent.request.kind() == "ServiceQueryRequest";
+    assert!(stage.calls.iter().all(asks), "nothing is claimed again");
+    assert_eq!((stage.serving(), stage.dialled.len()), (serving, 2));
+    assert_eq!(stage.session.connecting.links().len(), 1);
+    assert_eq!(stage.session.unsettled(), 0);
+}
+
+#[test]
+fn answers_on_the_old_connection_do_not_cancel_a_planned_move() {
+    let mut stage = Stage::connected("a,b");
+    let old = stage.serving();
+    stage.reset();
+    stage.session.handle_heard(old, stage.now);
+    stage.advance(SECOND);
+    assert_ne!(stage.serving(), old);
+}
+
+#[test]
+fn replaced_connection_stays_for_requests_and_no_longer_than_one_may_take() {
+    let mut stage = Stage::connected("a,b");
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    let moved = stage.now;
+    while stage.session.connecting.links().contains_key(&former) {
+        assert!(stage.now - moved < 11 * SECOND, "a request that nobody polls keeps it for ever");
+        stage.session.handle_busy(stage.now, former);
+        stage.advance(SECOND / 5);
+        stage.answer_all(&ok("HealthCheckResponse"));
+    }
+    assert!(stage.now - moved > 8 * SECOND, "requests are under way");
+}
+
+#[test]
+fn end_of_the_stream_of_a_replaced_connection_leaves_its_requests_alone() {
+    let mut stage = Stage::connected("a,b");
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    stage.session.handle_stream_ended(stage.now, former, "the server moves its clients");
+    stage.settle();
+    assert!(stage.session.connecting.links().contains_key(&former));
+    stage.session.handle_lost(stage.now, former, "the socket is closed");
+    stage.settle();
+    assert!(!stage.session.connecting.links().contains_key(&former));
+}
+
+#[test]
+fn replaced_connection_is_closed_with_the_first_instance_that_is_withdrawn_or_moves() {
+    type Change = fn(&mut Stage);
+    let withdraw: Change = |stage| stage.withdraw(GuardId(1));
+    let moves: Change = |stage| {
+        let other = Instance::new("10.0.0.9", 80);
+        stage.session.assert(instances("orders"), GuardId(1), Some(Arc::new(other)));
+        stage.settle();
+    };
+    for change in [withdraw, moves] {
+        let mut stage = Stage::connected("a,b");
+        stage.register(GuardId(1));
+        let other = Instance::new("10.0.0.2", 80);
+        stage.session.assert(instances("orders"), GuardId(2), Some(Arc::new(other)));
+        stage.settle();
+        stage.answer_all(&ok("InstanceResponse"));
+        let former = stage.serving();
+        stage.reset();
+        stage.advance(SECOND);
+        assert!(stage.session.connecting.links().contains_key(&former), "make before break");
+        change(&mut stage);
+        assert!(!stage.session.connecting.links().contains_key(&former), "it would show there");
+    }
+}
+
+#[test]
+fn former_connection_that_was_never_told_of_a_withdrawal_is_closed_at_once() {
+    let mut stage = Stage::connected("a,b");
+    stage.register(GuardId(1));
+    // The registration is under way, so the withdrawal waits.
+    stage.withdraw(GuardId(1));
+    let former = stage.serving();
+    stage.reset();
+    stage.advance(SECOND);
+    assert!(stage.is_settled());
+    assert!(!stage.session.connecting.links().contains_key(&former), "it would show there");
+}
+
+#[test]
+fn reset_goes_to_another_server_also_after_the_list_has_changed() {
+    for jitter in [0.0, 0.4, 0.8] {
+        let mut stage = Stage::with("", false, jitter, Some(30 * SECOND));
+        stage.begin();
+        stage.list("b");
+        stage.list("a,b,c");
+        stage.dialled.clear();
+        stage.reset();
+        stage.advance(SECOND);
+        assert_ne!(stage.dialled.first().map(String::as_str), Some("b"), "{jitter}");
+        assert_eq!(stage.dialled.len(), 1);
+    }
+}

@@ -1,0 +1,30 @@
+//! What a session is told when it begins.
+use std::time::Duration;
+
+use super::Patience;
+use crate::key::Namespace;
+
+/// What a session is made of, beside its servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The namespace of documents, which the setup message names.
+    pub(crate) config_namespace: Namespace,
+    /// The namespace of services.
+    pub(crate) naming_namespace: Namespace,
+    /// The application's name, shown in servers' consoles.
+    pub(crate) app: String,
+    /// Names this client among those of its host.
+    pub(crate) client_id: String,
+    /// Whether there is somebody to log in.
+    pub(crate) has_credentials: bool,
+    /// Whether a server that refuses the login is not to be used without one.
+    pub(crate) require_login: bool,
+    /// The longest delay between two attempts to connect.
+    pub(crate) backoff_cap: Duration,
+    /// How long a server's silence is borne.
+    pub(crate) patience: Patience,
+    /// The longest that a user's request may take.
+    pub(crate) request_timeout: Duration,
+    /// How often the list of servers is read; `None` if it never changes.
+    pub(crate) refresh: Option<Duration>,
+}

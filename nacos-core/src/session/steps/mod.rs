@@ -1,0 +1,351 @@
+//! Single steps of the session: one thing happens, and what follows is looked at.
+//!
+//! Where the simulation beside this module asks whether any history ends well, each test here
+//! names one history and the promise that it once broke.
+mod claims;
+mod closing;
+mod endings;
+mod listens;
+mod lists;
+mod logins;
+mod moves;
+mod search;
+mod servers;
+
+use std::time::{Duration, Instant};
+
+use nacos_testkit::TimeLimit;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    error::ErrorKind,
+    wire::{DENIED, SERVER_ERROR},
+};
+
+/// A session with servers that take it at once, and leave every other request to the test.
+struct Stage {
+    /// Ends a test on whose clock time does not go on.
+    _limit: TimeLimit,
+    session: Session,
+    now: Instant,
+    /// The hosts, of one letter each, that refuse connections.
+    down: &'static str,
+    /// The hosts to which dialling takes for ever.
+    silent: &'static str,
+    /// How long servers take for their part of the handshake.
+    check_takes: Duration,
+    ack_takes: Duration,
+    /// What they will have done when.
+    taking: Vec<(Instant, Taking)>,
+    dialled: Vec<String>,
+    login_under_way: bool,
+    logins: usize,
+    /// How often the list of servers was asked for.
+    locates: usize,
+    /// What was sent and not answered yet, handshakes apart.
+    calls: Vec<Sent>,
+    /// When each was sent, where that matters.
+    asked: HashMap<CallId, Instant>,
+    events: Vec<Event>,
+}
+
+/// What a server that takes us says.
+enum Taking {
+    Check(CallId),
+    Question(CallId),
+    Ack(LinkId),
+}
+
+struct Sent {
+    link: LinkId,
+    call: CallId,
+    request: Payload,
+}
+
+impl Sent {
+    fn body(&self) -> Value {
+        serde_json::from_slice(self.request.json()).expect("our own JSON")
+    }
+}
+
+impl Stage {
+    fn new(servers: &str, has_credentials: bool, jitter: f64) -> Self {
+        Self::with(servers, has_credentials, jitter, None)
+    }
+
+    /// A session that has to ask where the servers are.
+    fn locating(has_credentials: bool) -> Self {
+        Self::with("", has_credentials, 0.5, Some(30 * SECOND))
+    }
+
+    fn with(servers: &str, has_credentials: bool, jitter: f64, refresh: Option<Duration>) -> Self {
+        let now = Instant::now();
+        let options = Options {
+            config_namespace: "".parse().expect("valid"),
+            naming_namespace: "".parse().expect("valid"),
+            app: "steps".to_owned(),
+            client_id: "c0".to_owned(),
+            has_credentials,
+            require_login: false,
+            backoff_cap: CAP,
+            patience: Patience::DEFAULT,
+            request_timeout: Duration::from_secs(10),
+            refresh,
+        };
+        let servers = Server::parse_list(servers, 1000).expect("valid");
+        Self {
+            _limit: TimeLimit::start(),
+            now,
+            session: Session::new(now, servers, options, Box::new(move || jitter)),
+            down: "",
+            silent: "",
+            check_takes: Duration::ZERO,
+            ack_takes: Duration::ZERO,
+            taking: Vec::new(),
+            dialled: Vec::new(),
+            login_under_way: false,
+            logins: 0,
+            locates: 0,
+            calls: Vec::new(),
+            asked: HashMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn connected(servers: &str) -> Self {
+        let mut stage = Self::new(servers, false, 0.5);
+        stage.begin();
+        assert!(stage.session.can_send());
+        stage
+    }
+
+    fn begin(&mut self) {
+        self.session.handle_timeout(self.now);
+        self.perform();
+    }
+
+    /// The list of servers is asked for, and is this one.
+    fn list(&mut self, servers: &str) {
+        let list = Server::parse_list(servers, 1000).expect("valid");
+        self.locate(Ok(list));
+    }
+
+    fn locate(&mut self, outcome: Result<Vec<Server>, String>) {
+        while self.locates == 0 {
+            self.answer_all(&ok("HealthCheckResponse"));
+            self.wait();
+        }
+        self.answer_all(&ok("HealthCheckResponse"));
+        self.locates = 0;
+        self.session.handle_servers(self.now, outcome);
+        self.perform();
+    }
+
+    fn log_in(&mut self) {
+        self.perform();
+        assert!(std::mem::take(&mut self.login_under_way), "nobody logs in");
+        let lease = Lease { lifetime: Some(100 * SECOND), changed: true };
+        self.session.handle_login(self.now, Tried::default(), Ok(lease));
+        self.perform();
+    }
+
+    fn fail_login(&mut self) {
+        if std::mem::take(&mut self.login_under_way) {
+            let outcome = Err(LoginFailure::Unreachable("refused".to_owned()));
+            self.session.handle_login(self.now, Tried::default(), outcome);
+            self.perform();
+        }
+    }
+
+    fn register(&mut self, guard: GuardId) {
+        self.session.assert(
+            instances("orders"),
+            guard,
+            Some(Arc::new(Instance::new("10.0.0.1", 80))),
+        );
+        self.settle();
+    }
+
+    fn withdraw(&mut self, guard: GuardId) {
+        self.events.clear();
+        self.session.withdraw(&instances("orders"), guard);
+        self.settle();
+    }
+
+    fn close(&mut self) {
+        self.session.close(self.now + 25 * SECOND);
+        self.settle();
+    }
+
+    /// The server that serves asks to be left.
+    fn reset(&mut self) {
+        self.reset_to(&json!({"requestId": "1"}));
+    }
+
+    fn reset_to(&mut self, body: &Value) {
+        let link = self.serving();
+        let reset = message("ConnectResetRequest", body);
+        self.session.handle_push(self.now, link, &reset);
+        self.perform();
+    }
+
+    fn settle(&mut self) {
+        self.session.settle(self.now);
+        self.perform();
+    }
+
+    /// Lets `time` pass, without anything happening before its end.
+    fn advance(&mut self, time: Duration) {
+        self.now += time;
+        self.session.handle_timeout(self.now);
+        self.perform();
+    }
+
+    /// Lets time pass until the session has something to do.
+    fn wait(&mut self) {
+        let next = self.session.poll_timeout(self.now).expect("it is not closed");
+        let next = self.taking.iter().map(|(at, _)| *at).fold(next, Instant::min);
+        self.advance(next.saturating_duration_since(self.now));
+    }
+
+    /// Answers health checks until the session looks for what it registered.
+    fn until_checked(&mut self) -> Sent {
+        loop {
+            self.wait();
+            let is_check = |sent: &Sent| sent.request.kind() == "ServiceQueryRequest";
+            if let Some(at) = self.calls.iter().position(is_check) {
+                return self.calls.remove(at);
+            }
+            self.answer_all(&ok("HealthCheckResponse"));
+        }
+    }
+
+    fn answer(&mut self, sent: &Sent, answer: &Result<Payload, CallError>) {
+        self.session.handle_answer(self.now, sent.call, answer.clone());
+        self.perform();
+    }
+
+    fn answer_all(&mut self, answer: &Result<Payload, CallError>) {
+        for sent in std::mem::take(&mut self.calls) {
+            self.answer(&sent, answer);
+        }
+    }
+
+    fn perform(&mut self) {
+        loop {
+            self.act();
+            let Some(at) = self.taking.iter().position(|(at, _)| *at <= self.now) else { break };
+            match self.taking.remove(at).1 {
+                Taking::Check(call) => {
+                    let check = json!({"resultCode": 200, "supportAbilityNegotiation": true});
+                    let answer = Ok(message("ServerCheckResponse", &check));
+                    self.session.handle_answer(self.now, call, answer);
+                }
+                Taking::Question(call) => {
+                    let answer = ok("QueryServiceResponse");
+                    self.session.handle_answer(self.now, call, answer);
+                }
+                Taking::Ack(link) => {
+                    let ack = message("SetupAckRequest", &json!({"abilityTable": {}}));
+                    self.session.handle_push(self.now, link, &ack);
+                }
+            }
+        }
+        while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Dial { link, server, .. } => {
+                    self.dialled.push(server.host().to_owned());
+                    let down = self.down.contains(server.host());
+                    let outcome = if down { Err("refused".to_owned()) } else { Ok(()) };
+                    if !self.silent.contains(server.host()) {
+                        self.session.handle_dialled(self.now, link, outcome);
+                    }
+                }
+                Action::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
+                    self.taking.push((self.now + self.check_takes, Taking::Check(call)));
+                }
+                // Servers of these tests let everybody in.
+                Action::Call { call, request, .. } if asks_for_nobody(&request) => {
+                    self.taking.push((self.now, Taking::Question(call)));
+                }
+                Action::OpenStream { link, .. } => {
+                    self.taking.push((self.now + self.ack_takes, Taking::Ack(link)));
+                }
+                Action::Call { link, call, request, .. } => {
+                    self.calls.push(Sent { link, call, request });
+                }
+                Action::Close { link } => self.calls.retain(|sent| sent.link != link),
+                Action::Locate => self.locates += 1,
+                Action::Login { .. } => {
+                    self.login_under_way = true;
+                    self.logins += 1;
+                }
+            }
+        }
+    }
+
+    fn serving(&self) -> LinkId {
+        self.session.serving_link().expect("connected")
+    }
+
+    /// What `guard` was told last.
+    fn claim(&self, guard: GuardId) -> Option<ClaimState> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::Claim(told, state) if *told == guard => Some(state.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether the withdrawal is known to be done.
+    fn is_settled(&self) -> bool {
+        let key = instances("orders");
+        self.events.iter().any(|event| matches!(event, Event::Settled(done) if *done == key))
+    }
+}
+
+fn asks_for_nobody(request: &Payload) -> bool {
+    request.kind() == "ServiceQueryRequest"
+        && String::from_utf8_lossy(request.json()).contains(connecting::admission::NOBODY)
+}
+
+fn instances(name: &str) -> ClaimKey {
+    ClaimKey::Instances(service(name))
+}
+
+fn subscription(name: &str) -> ClaimKey {
+    ClaimKey::Subscription(service(name))
+}
+
+fn listen(name: &str) -> ClaimKey {
+    let key = ConfigKey::try_from(name).expect("valid");
+    ClaimKey::Listen(key.resolve(&"".parse().expect("valid")))
+}
+
+fn service(name: &str) -> ServiceKey {
+    ServiceKey::try_from(name).expect("valid").resolve(&"".parse().expect("valid"))
+}
+
+fn message(kind: &str, body: &Value) -> Payload {
+    Payload::new(kind, serde_json::to_vec(body).expect("JSON"))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an answer, among answers that are errors")]
+fn ok(kind: &str) -> Result<Payload, CallError> {
+    Ok(message(kind, &json!({"resultCode": 200})))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an answer, among answers that are errors")]
+fn refused(code: i32) -> Result<Payload, CallError> {
+    let body = json!({"resultCode": 500, "errorCode": code, "message": "no"});
+    Ok(message("ErrorResponse", &body))
+}
+
+const CAP: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);

@@ -93,7 +93,7 @@ impl TimeLimit {
     fn until_runtime_ends(self) {
         tasks::spawn_until_runtime_ends(async move {
             let _limit = self;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
     }
 

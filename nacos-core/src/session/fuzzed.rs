@@ -4,14 +4,19 @@
 //! must hold while nothing is well at all.
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::json;
 
 use super::*;
-use crate::fuzzed::{captures::Captures, input::Input};
-use crate::state::Denial;
+use crate::{
+    fuzzed::{captures::Captures, input::Input},
+    instance::Instance,
+    key::ConfigKey,
+    state::Denial,
+};
 
 /// One life of a session, as `data` will have it.
 pub(crate) fn live_through(data: &[u8]) {

@@ -326,8 +326,8 @@ mod tests {
 
     #[tokio::test]
     async fn acknowledgements_that_wait_go_out_together() {
-        TimeLimit::for_test();
         const PUSHES: usize = 1000;
+        TimeLimit::for_test();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
         let socket = TcpStream::connect(&address).await.expect("connects");

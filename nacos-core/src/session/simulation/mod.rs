@@ -24,7 +24,10 @@ mod server;
 mod storms;
 mod world;
 
+use std::sync::Arc;
+
 use super::*;
+use crate::{document::DocumentState, instance::Instance, key::ConfigKey, service::Service};
 
 fn service(name: &str, instances: bool) -> ClaimKey {
     let key = ServiceKey::try_from(name).expect("valid").resolve(&"".parse().expect("valid"));

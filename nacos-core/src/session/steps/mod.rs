@@ -9,17 +9,24 @@ mod listens;
 mod lists;
 mod logins;
 mod moves;
+mod registrations;
 mod search;
 mod servers;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use nacos_testkit::TimeLimit;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    document::DocumentState,
     error::ErrorKind,
+    instance::Instance,
+    key::ConfigKey,
     wire::{DENIED, SERVER_ERROR},
 };
 

@@ -12,8 +12,12 @@ pub(crate) enum CallError {
     Busy,
     /// The connection ended before the answer came; the server may have done what was asked.
     Lost(String),
+    /// Nothing was sent: whoever was to sign it did not.
+    Unsigned(&'static str),
     /// Nothing came in time; the server may have done what was asked.
     Timeout,
+    /// The server answers, and other answers that nobody takes left no room to read that in time.
+    NoRoom,
     /// The server answered with a gRPC status instead of a message.
     Status { code: u32, message: String },
     /// What came is no Nacos message.
@@ -27,7 +31,7 @@ impl CallError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NotSent(_) | Self::Lost(_) => ErrorKind::Disconnected,
-            Self::Busy | Self::Timeout => ErrorKind::Timeout,
+            Self::Busy | Self::Unsigned(_) | Self::Timeout | Self::NoRoom => ErrorKind::Timeout,
             Self::Status { code, .. } => match *code {
                 status::EXHAUSTED | status::CANCELLED => ErrorKind::Refused,
                 status::UNAVAILABLE => ErrorKind::Disconnected,
@@ -41,9 +45,9 @@ impl CallError {
     /// Its kind in a word, for what is measured.
     pub(crate) fn label(&self) -> &'static str {
         match self {
-            Self::NotSent(_) | Self::Busy => "not_sent",
+            Self::NotSent(_) | Self::Busy | Self::Unsigned(_) => "not_sent",
             Self::Lost(_) => "lost",
-            Self::Timeout => "timeout",
+            Self::Timeout | Self::NoRoom => "timeout",
             Self::Status { .. } => "status",
             Self::Unreadable(_) | Self::Oversized { .. } => "unreadable",
         }
@@ -57,7 +61,11 @@ impl fmt::Display for CallError {
             Self::Busy => f.write_str(
                 "not sent: too many requests are under way, and none is answered in time",
             ),
+            Self::Unsigned(why) => write!(f, "not sent: {why}"),
             Self::Lost(why) => write!(f, "connection lost: {why}"),
+            Self::NoRoom => f.write_str(
+                "a large answer was not read in time: others take all the room there is for them",
+            ),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Status { code, message } => write!(f, "gRPC status {code}: {message}"),
             Self::Unreadable(why) => f.write_str(why),

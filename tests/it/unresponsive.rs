@@ -1,7 +1,10 @@
 //! Servers that keep a connection and do nothing else, or send whoever comes away again.
 use std::time::Duration;
 
-use nacos_core::{Client, ErrorKind, Instance};
+use nacos_core::{
+    Client, ClientBuilder, ErrorKind, Instance,
+    credentials::{Credentials, Grant, GrantContext, GrantFuture, Resource},
+};
 use nacos_testkit::{Server, within};
 use tokio::time::{Instant, timeout};
 
@@ -17,12 +20,16 @@ async fn among(servers: [&Server; 2]) -> Client {
 }
 
 /// A client at a server that answers health checks only; both have the document `d`.
-async fn at_a_mute_one_of_two() -> (Client, [Server; 2]) {
+async fn at_a_mute_one_of_two(
+    with: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> (Client, [Server; 2]) {
     let servers = [server().await, server().await];
     for server in &servers {
         server.publish("", "DEFAULT_GROUP", "d", "7");
     }
-    let client = among(servers.each_ref()).await;
+    let addresses = servers.each_ref().map(|server| server.addr().to_string()).join(",");
+    let client = with(Client::builder().server_addr(addresses)).connect().await;
+    let client = client.expect("they are there");
     let mute = servers.iter().find(|server| server.connections() == 1).expect("connected");
     mute.answer_health_checks_only(true);
     (client, servers)
@@ -44,15 +51,48 @@ async fn server_that_answers_health_checks_only_is_left_for_one_that_works() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_users_are_enough_to_find_a_server_unresponsive() {
-    let (client, _servers) = at_a_mute_one_of_two().await;
+    let (client, _servers) = at_a_mute_one_of_two(|all| all).await;
     let asked = async { while client.configs().get("d").await.is_err() {} };
     within(Duration::from_secs(60), asked).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_whose_requests_have_little_time_finds_an_unresponsive_server_too() {
+    for within in [Duration::from_millis(500), Duration::from_secs(2)] {
+        let (client, _servers) = at_a_mute_one_of_two(|all| all.request_timeout(within)).await;
+        let asked = async { while client.configs().get("d").await.is_err() {} };
+        nacos_testkit::within(Duration::from_secs(60), asked).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn signer_that_panics_is_no_answer_of_the_server() {
+    /// Can sign all but what is about services.
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Credentials for Panics {
+        fn grant<'a>(&'a self, _: &'a GrantContext) -> GrantFuture<'a> {
+            let grant = Grant::new().signed_by(|about, _, _| {
+                assert!(!matches!(about, Resource::Service(_)), "on purpose");
+            });
+            Box::pin(std::future::ready(Ok(grant)))
+        }
+    }
+
+    let (client, _servers) = at_a_mute_one_of_two(|all| all.with_credentials(Panics)).await;
+    let _guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
+    let began = Instant::now();
+    let asked = async { while client.configs().get("d").await.is_err() {} };
+    within(Duration::from_secs(60), asked).await;
+    let took = Instant::now() - began;
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 /// So many that some find no place to be sent, which says nothing about the server.
 #[tokio::test(start_paused = true)]
 async fn crowd_of_users_does_not_hide_that_a_server_is_unresponsive() {
-    let (client, _servers) = at_a_mute_one_of_two().await;
+    let (client, _servers) = at_a_mute_one_of_two(|all| all).await;
     let mut crowd = tokio::task::JoinSet::new();
     for _ in 0..600 {
         let configs = client.configs();

@@ -1,11 +1,18 @@
 //! What users give us to run delays nobody but themselves. In real time: what blocks a thread lets no
 //! paused clock go on.
-use std::{sync::mpsc::sync_channel, time::Duration};
+use std::{
+    sync::mpsc::{Sender, channel, sync_channel},
+    thread,
+    time::Duration,
+};
 
-use nacos_core::Instance;
+use nacos_core::{
+    Instance,
+    credentials::{Credentials, Grant, GrantContext, GrantFuture},
+};
 use nacos_testkit::{Instance as Held, within};
 
-use crate::support::{connected, server};
+use crate::support::{builder, connected, server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn condition_that_blocks_stops_neither_the_session_nor_a_guard() {
@@ -43,6 +50,48 @@ async fn condition_that_blocks_stops_neither_the_session_nor_a_guard() {
 
         go_on.send(()).expect("it waits");
         assert!(blocked.await.expect("no panic"), "and the condition sees what came meanwhile");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn signer_that_is_replaced_is_dropped_elsewhere_than_on_the_thread_of_the_session() {
+    /// Tells on which thread it is dropped.
+    struct Tells(Sender<Option<String>>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().name().map(str::to_owned));
+        }
+    }
+
+    /// Another signer for each login.
+    #[derive(Debug)]
+    struct Another(Sender<Option<String>>);
+
+    impl Credentials for Another {
+        fn grant<'a>(&'a self, _: &'a GrantContext) -> GrantFuture<'a> {
+            let tells = Tells(self.0.clone());
+            let grant = Grant::new().signed_by(move |_, _, headers| {
+                let Tells(_) = &tells;
+                headers.insert("x-signed", "yes");
+            });
+            Box::pin(std::future::ready(Ok(grant)))
+        }
+    }
+
+    within(Duration::from_secs(60), async {
+        let server = server().await;
+        let (tell, told) = channel();
+        let client = builder(&server).with_credentials(Another(tell)).dedicated_thread(true);
+        let client = client.connect().await.expect("connects");
+        // A claim of the session's own is refused, so that no task of a user's holds the signer.
+        server.answer_next("InstanceRequest", 403);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        guard.expect("valid").ready().await.map(drop).expect("with the next signer");
+        let dropped = tokio::task::spawn_blocking(move || (told.recv(), told)).await;
+        let (thread, _told) = dropped.expect("no panic");
+        assert_ne!(thread.expect("told").as_deref(), Some("nacos"));
     })
     .await;
 }

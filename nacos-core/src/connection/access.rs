@@ -1,7 +1,10 @@
 //! What requests carry so that servers let them in: asked for, and put on each request.
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
     call_error::CallError,
@@ -24,19 +27,20 @@ pub(crate) struct Options {
 }
 
 /// Asks the credentials, in a task of its own: they may be somebody else's code, which can delay
-/// the session by no means, nor end it. `place` is held while they are asked: nobody asks a second time meanwhile.
+/// the session by no means, nor end it. There is one `place`, taken while
+/// they are asked: nobody asks a second time meanwhile, and nobody waits for it.
 pub(super) async fn log_in(
     credentials: Option<Arc<dyn Credentials>>,
     context: GrantContext,
     alone: bool,
-    place: Arc<Mutex<()>>,
+    place: Arc<Semaphore>,
 ) -> Result<Grant, (Tried, LoginFailure)> {
     let nobody = |why: &str| Err((Tried::default(), LoginFailure::Unreachable(why.to_owned())));
     let Some(credentials) = credentials else {
         return nobody("there are no credentials");
     };
     // What blocks its thread is not ended by its deadline.
-    let Ok(place) = place.try_lock_owned() else {
+    let Ok(place) = place.try_acquire_owned() else {
         return nobody("the credentials are still busy with the last time they were asked");
     };
     let asked = foreign(alone, async move {
@@ -65,20 +69,43 @@ pub(super) fn headers_now(grant: Option<&Grant>, resource: impl FnOnce() -> Reso
     grant.map_or_else(Headers::new, |grant| grant.headers_for(resource))
 }
 
-/// The headers of a request of the session's own. What may take its time, or panic, does so in a
-/// task of its own.
-pub(super) async fn headers(
-    grant: Option<Arc<Grant>>,
-    resource: Resource,
-    alone: bool,
-) -> Result<Headers, CallError> {
-    match grant {
-        Some(grant) if grant.runs_foreign_code() && resource != Resource::Connection => {
-            let signed = foreign(alone, async move { grant.headers_for(|| resource) });
-            signed.await.ok_or_else(|| CallError::Unreadable(SIGNER_PANICKED.to_owned()))
+/// The headers of a request of the session's own. What may take its time, or panic, does so in a task
+/// of its own.
+pub(super) enum SessionHeaders {
+    Known(Headers),
+    /// Somebody else's code is to sign it.
+    Unsigned(Arc<Grant>, Resource),
+}
+
+impl SessionHeaders {
+    pub(super) fn new(grant: Option<&Arc<Grant>>, resource: Resource) -> Self {
+        match grant {
+            Some(grant) if grant.runs_foreign_code() && resource != Resource::Connection => {
+                Self::Unsigned(Arc::clone(grant), resource)
+            }
+            grant => Self::Known(headers_now(grant.map(Arc::as_ref), || resource)),
         }
-        grant => Ok(headers_now(grant.as_deref(), || resource)),
     }
+
+    /// The headers, `until` then at the latest.
+    pub(super) async fn by(self, until: Instant, alone: bool) -> Result<Headers, CallError> {
+        let (grant, resource) = match self {
+            Self::Known(headers) => return Ok(headers),
+            Self::Unsigned(grant, resource) => (grant, resource),
+        };
+        let signed = foreign(alone, async move { grant.headers_for(|| resource) });
+        match timeout_at(until, signed).await {
+            Ok(Some(headers)) => Ok(headers),
+            Ok(None) => Err(CallError::Unsigned("whoever was to sign it panicked")),
+            Err(_) => Err(CallError::Unsigned("it was not signed in time")),
+        }
+    }
+}
+
+/// Drops what requests carry no more: it may be dear to somebody else's code.
+pub(super) async fn forget(grant: Arc<Grant>, alone: bool) {
+    // A panic in there is nobody's business here.
+    let _ = foreign(alone, async move { drop(grant) }).await;
 }
 
 /// Runs code that is not ours: where the session has a thread `alone`, not on that one.
@@ -91,7 +118,6 @@ fn foreign<T: Send + 'static>(
 
 /// For one login, however many servers are asked.
 pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
-const SIGNER_PANICKED: &str = "the request was not sent: whoever was to sign it panicked";
 
 #[cfg(test)]
 mod tests {
@@ -110,10 +136,35 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn request_that_is_not_signed_says_so_and_blames_no_server() {
+        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+        let goes_on = std::sync::Mutex::new(goes_on);
+        let hangs = Grant::new().signed_by(move |_, _, _| {
+            let told = goes_on.lock().expect("no panic").recv();
+            assert!(told.is_ok(), "let go");
+        });
+        let document = crate::key::ConfigKey::try_from("d").expect("valid");
+        let document = Resource::Document(document.resolve(&crate::key::Namespace::default()));
+        let ends = |alone, grant: &Arc<Grant>| {
+            let headers = SessionHeaders::new(Some(grant), document.clone());
+            headers.by(Instant::now(), alone)
+        };
+        let hangs = Arc::new(hangs);
+        let late = ends(true, &hangs).await.map(drop);
+        assert_eq!(late, Err(CallError::Unsigned("it was not signed in time")));
+        drop(go_on);
+        let panics = Arc::new(Grant::new().signed_by(|_, _, _| panic!("on purpose")));
+        let headers = SessionHeaders::new(Some(&panics), document);
+        let minute = Instant::now() + Duration::from_secs(60);
+        let panicked = headers.by(minute, false).await.map(drop);
+        assert_eq!(panicked, Err(CallError::Unsigned("whoever was to sign it panicked")));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn credentials_are_asked_once_at_a_time_and_again_once_they_were_given_up() {
         TimeLimit::for_test();
-        let place = Arc::new(Mutex::new(()));
+        let place = Arc::new(Semaphore::new(1));
         let ask = || {
             let (servers, dialer, context_path) = (Vec::new(), Dialer::plain(), "nacos".into());
             let within = Duration::from_secs(5);

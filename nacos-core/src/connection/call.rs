@@ -123,7 +123,8 @@ impl Connection {
                 self.unread();
             }
             let passes = matches!(kind, ErrorKind::Disconnected | ErrorKind::Timeout);
-            let unsent = matches!(error, CallError::NotSent(_) | CallError::Busy);
+            let unsent =
+                matches!(error, CallError::NotSent(_) | CallError::Busy | CallError::Unsigned(_));
             let again = unsent || passes && repeat == Repeat::Freely;
             let gone = match &error {
                 CallError::NotSent(why) | CallError::Lost(why) => Some(why.clone()),
@@ -150,16 +151,26 @@ impl Connection {
     /// Says whether the server is at work, as far as a request shows that was sent when it `began`.
     fn heard(&self, serving: &Serving, began: Instant, error: Option<&CallError>) {
         match error {
-            // One whose user gave it less says nothing about the server.
-            Some(CallError::Timeout) if Instant::now() >= began + PER_TRY => {
+            // What was left of the time for one try may say nothing about the server.
+            Some(CallError::Timeout) if Instant::now() >= began + self.whole_try() => {
                 self.outbox.unanswered(serving.id);
             }
             // Nothing was heard of the server, or nothing was sent to it.
             Some(
-                CallError::Timeout | CallError::Busy | CallError::NotSent(_) | CallError::Lost(_),
+                CallError::Timeout
+                | CallError::Busy
+                | CallError::Unsigned(_)
+                | CallError::NotSent(_)
+                | CallError::Lost(_),
             ) => {}
             _ => serving.users.answered(),
         }
+    }
+
+    /// How long a server is silent at least that has not answered a try: less than three seconds
+    /// where users give all tries together less, and no more than they do but for its preparation.
+    fn whole_try(&self) -> Duration {
+        PER_TRY.min(self.options.session.request_timeout * 3 / 4)
     }
 
     /// Waits until `gone` serves no more: asking it again would only fail again.

@@ -383,6 +383,7 @@ impl Life {
                 let body = json!({"resultCode": 500, "errorCode": code, "message": "no"});
                 Ok(Payload::new("ErrorResponse", serde_json::to_vec(&body).expect("JSON")))
             }
+            7 => Err(CallError::Unsigned("it was not signed in time")),
             _ => Ok(self.captures.payload(input)),
         }
     }

@@ -188,7 +188,7 @@ impl Session {
                     Err(CallError::Timeout) => self.connect(now, |connecting, cx| {
                         connecting.handle_requests_unanswered(cx, 1);
                     }),
-                    Err(CallError::NotSent(_) | CallError::Lost(_)) => {}
+                    Err(CallError::NotSent(_) | CallError::Lost(_) | CallError::Unsigned(_)) => {}
                     _ => self.connecting.handle_request_answered(&mut self.output),
                 }
                 self.redo_answered(now, origin, pending, answer)

@@ -6,7 +6,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 use h2::client::SendRequest;
 use http::Request;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::coop::unconstrained,
     time::Instant,
 };
@@ -25,6 +25,7 @@ use super::{
     answer::{not_sent, told},
     exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
     pace::Pace,
+    places::{Place, Places},
     pulse::{Limit, Pulse},
     stream::Reading,
 };
@@ -54,6 +55,11 @@ type Outcome = Result<Answer, CallError>;
 struct Waiting(Option<oneshot::Sender<Outcome>>);
 
 impl Waiting {
+    /// Whether nobody waits any more.
+    fn is_closed(&self) -> bool {
+        self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
     /// Waits until nobody waits any more.
     async fn closed(&mut self) {
         if let Some(outcome) = &mut self.0 {
@@ -92,8 +98,7 @@ pub(super) enum Job {
 /// What the calls of one connection share.
 pub(super) struct Calls {
     pub(super) pulse: Arc<Pulse>,
-    /// Places for users' calls; none until the peer has said how many streams it takes.
-    places: Semaphore,
+    places: Places,
     /// For users' large answers, in units of [`SMALL`].
     room: Arc<Semaphore>,
     receive_limit: usize,
@@ -111,7 +116,7 @@ impl Calls {
         let (queue, inbox) = mpsc::unbounded_channel();
         let calls = Self {
             pulse: Arc::new(Pulse::new()),
-            places: Semaphore::new(0),
+            places: Places::new(),
             room: Arc::new(Semaphore::new(ROOM.max(receive_limit).div_ceil(SMALL))),
             receive_limit,
             pace: Mutex::default(),
@@ -150,6 +155,9 @@ impl Calls {
     }
 
     async fn queue_up(&self, limit: Limit) -> Result<OwnedSemaphorePermit, CallError> {
+        if let Ok(queued) = Arc::clone(&self.queued).try_acquire_owned() {
+            return Ok(queued);
+        }
         let queued = Arc::clone(&self.queued).acquire_owned();
         match self.pulse.next(limit, queued).await {
             Ok(Ok(queued)) => Ok(queued),
@@ -163,7 +171,8 @@ impl Calls {
             Job::Call(call) => self.carry_out_call(h2, call).await,
             Job::Reading(reading) => {
                 drop(h2);
-                reading.carry_out().await;
+                // Each call takes as much memory as the largest job: so this is none of its size.
+                Box::pin(reading.carry_out()).await;
             }
         }
     }
@@ -171,16 +180,20 @@ impl Calls {
     async fn carry_out_call(&self, mut h2: SendRequest<Bytes>, call: Call) {
         let Call { caller, head, body, limit, mut waiting, queued } = call;
         drop(queued);
-        let begun = tokio::select! {
-            biased;
+        // Kept until the stream has ended. The session needs none.
+        let place = match caller {
+            Caller::Session => None,
             // Nobody waits for it any more, and nobody has heard of it yet.
-            () = waiting.closed() => return,
-            place = self.place(caller, limit) => place,
-        };
-        // Kept until the stream has ended.
-        let place = match begun {
-            Ok(place) => place,
-            Err(error) => return waiting.fail(error),
+            Caller::User if waiting.is_closed() => return,
+            Caller::User => match self.places.free() {
+                Some(place) => Some(place),
+                // Seldom, and boxed for the size of each call.
+                None => match Box::pin(self.place(&mut waiting, limit)).await {
+                    Ok(Some(place)) => Some(place),
+                    Ok(None) => return,
+                    Err(error) => return waiting.fail(error),
+                },
+            },
         };
         let room = place.as_ref().map(|_| &self.room);
         let begun = Exchange::begin(&mut h2, head, body, self.receive_limit);
@@ -200,23 +213,24 @@ impl Calls {
             let _ = outcome.send(answer);
         }
         if !exchange.has_ended() {
-            self.end(exchange).await;
+            Box::pin(self.end(exchange)).await;
         }
     }
 
-    /// A place for a user's call; the session needs none.
+    /// A place for a user's call, as soon as there is one; nothing if nobody waits for it any more.
     async fn place(
         &self,
-        caller: Caller,
+        waiting: &mut Waiting,
         limit: Limit,
-    ) -> Result<Option<SemaphorePermit<'_>>, CallError> {
-        if caller == Caller::Session {
-            return Ok(None);
-        }
-        match self.pulse.next(limit, self.places.acquire()).await {
-            Ok(Ok(place)) => Ok(Some(place)),
-            Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
-            Err(_) => Err(CallError::Busy),
+    ) -> Result<Option<Place<'_>>, CallError> {
+        tokio::select! {
+            biased;
+            () = waiting.closed() => Ok(None),
+            place = self.pulse.next(limit, self.places.next()) => match place {
+                Ok(Ok(place)) => Ok(Some(place)),
+                Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
+                Err(_) => Err(CallError::Busy),
+            },
         }
     }
 
@@ -226,14 +240,20 @@ impl Calls {
         if exchange.is_small() {
             exchange.drain(&self.pulse, SMALL, Instant::now() + IN_BACKGROUND).await;
         }
-        if !exchange.has_ended() {
-            let turn = {
-                let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-                pace.turn(Instant::now())
-            };
+        while !exchange.has_ended() {
+            let turn = self.pace().next(Instant::now());
             exchange.drain(&self.pulse, usize::MAX, turn).await;
+            // One that has ended by then has taken nobody's turn.
+            if !exchange.has_ended() && self.pace().take(Instant::now()) {
+                // Dropping it resets the stream.
+                return;
+            }
         }
-        // If it has not ended by now, dropping it resets the stream.
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        // It is whole at every moment.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -250,7 +270,6 @@ pub(super) async fn work<T>(
 {
     let mut connection = connection;
     let mut under_way = pin!(FuturesUnordered::new());
-    let mut is_open = false;
     poll_fn(|cx| {
         // What is polled here is woken by the connection, whose socket alone counts for the
         // runtime: where that has nothing more for the moment, neither have the calls.
@@ -267,10 +286,7 @@ pub(super) async fn work<T>(
             advance(under_way.as_mut(), cx);
         });
         let ended = pin!(&mut connection).poll(cx);
-        if !is_open && self::is_open(&h2) {
-            is_open = true;
-            calls.places.add_permits(places(h2.current_max_send_streams()));
-        }
+        calls.places.follow(h2.current_max_send_streams());
         if let Poll::Ready(ended) = &ended {
             tell(match ended {
                 Ok(()) => "the server closed the connection".to_owned(),
@@ -303,18 +319,8 @@ fn unbudgeted(cx: &mut Context<'_>, mut code: impl FnMut(&mut Context<'_>)) {
     let _ = pin!(unconstrained(code)).poll(cx);
 }
 
-/// How many of users' calls may be under way at a peer that takes so many streams: what the session
-/// itself asks for is never behind them.
-fn places(streams: usize) -> usize {
-    streams.saturating_sub(OWN).max(streams / 2).clamp(1, USERS.into())
-}
-
 /// Streams at once before the peer has said how many it takes.
 pub(super) const NONE_YET: usize = 0;
-/// Users' calls at once on one connection.
-pub(super) const USERS: u16 = 256;
-/// Streams for the session itself: its own stream, its queries and health checks.
-const OWN: usize = 72;
 /// For users' answers that are large: as they arrive, and until they are taken. Less in tests, which
 /// fill it.
 pub(super) const ROOM: usize = if cfg!(test) { 4 } else { 256 } * 1024 * 1024;
@@ -360,14 +366,5 @@ mod tests {
         let late = calls.begin(Caller::User, Request::new(()), Bytes::new(), limit).await;
         let outcome = late.expect("there is room").await.expect("told").map(drop);
         assert_eq!(outcome, Err(CallError::NotSent(ENDED.to_owned())));
-    }
-
-    #[test]
-    fn session_has_streams_of_its_own_wherever_there_are_two() {
-        assert_eq!(places(usize::MAX), usize::from(USERS));
-        assert_eq!(places(200), 128);
-        assert_eq!(places(100), 50);
-        assert_eq!(places(2), 1);
-        assert_eq!(places(1), 1);
     }
 }

@@ -1,12 +1,48 @@
 //! The first address of a host that can be connected to.
-use std::{collections::VecDeque, future::pending, io, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, fmt, future::pending, io, net::SocketAddr, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Within;
 
-/// Connects to the first of the addresses that can be connected to.
+/// The time of one attempt at an address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Time {
+    until: Instant,
+    /// How much it is; nothing if all addresses together have less.
+    within: Option<Duration>,
+}
+
+impl Time {
+    /// What `step` gives.
+    ///
+    /// # Errors
+    ///
+    /// The time was over before: says so after `what` has happened until then.
+    pub(super) async fn give<T>(self, step: impl Future<Output = T>, what: &str) -> io::Result<T> {
+        let in_time = timeout_at(self.until, step).await;
+        in_time.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{what} {self}")))
+    }
+
+    /// No more than `within` of it, beginning now.
+    pub(super) fn at_most(self, within: Duration) -> Self {
+        let until = Instant::now() + within;
+        if until < self.until { Self { until, within: Some(within) } } else { self }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.within {
+            Some(within) => write!(f, "within {within:?}"),
+            None => f.write_str("in time"),
+        }
+    }
+}
+
+/// Connects to the first of the addresses that can be connected to. `connect` has to keep to the time
+/// that it is given: it alone knows how far it has come when that is over.
 ///
 /// All of them are tried, in their order: the next one when one has failed, or `beside` one that is
 /// slow, so that dead addresses in front do not hide the living behind them (RFC 8305).
@@ -22,7 +58,7 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
     addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
     within: Within,
     beside: Duration,
-    connect: impl Fn(SocketAddr) -> C,
+    connect: impl Fn(SocketAddr, Time) -> C,
 ) -> io::Result<S> {
     let end = Instant::now() + within.all;
     let Ok(addresses) = timeout_at(end, addresses).await else {
@@ -31,12 +67,13 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
     };
     let mut waiting = VecDeque::from(addresses?);
     let mut trying = FuturesUnordered::new();
-    let mut under_way = Vec::new();
     let mut causes = Vec::new();
     loop {
-        if let Some(address) = waiting.pop_front() {
-            under_way.push(address);
-            let attempt = timeout(within.each, connect(address));
+        if Instant::now() < end
+            && let Some(address) = waiting.pop_front()
+        {
+            let time = Time { until: end, within: None }.at_most(within.each);
+            let attempt = connect(address, time);
             trying.push(async move { (address, attempt.await) });
         }
         let beside = async {
@@ -47,26 +84,21 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
             }
         };
         let (address, outcome) = tokio::select! {
-            // What is there counts, also at the end.
+            // What is there counts.
             biased;
             ended = trying.next() => match ended {
                 Some(ended) => ended,
+                // None is under way, and there is none left, or no time.
                 None => break,
             },
-            () = sleep_until(end) => {
-                causes.extend(under_way.iter().map(|address| format!("{address}: still silent")));
-                causes.extend(waiting.iter().map(|address| format!("{address}: not tried in time")));
-                break;
-            }
             () = beside => continue,
         };
-        under_way.retain(|other| *other != address);
         match outcome {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => causes.push(format!("{address}: {error}")),
-            Err(_) => causes.push(format!("{address}: no connection within {:?}", within.each)),
+            Ok(stream) => return Ok(stream),
+            Err(error) => causes.push(format!("{address}: {error}")),
         }
     }
+    causes.extend(waiting.iter().map(|address| format!("{address}: not tried in time")));
     if causes.is_empty() {
         causes.push("the name has no address".to_owned());
     }
@@ -106,11 +138,11 @@ mod tests {
     }
 
     /// Connects to what accepts at once; `:1` refuses, everything else is silent.
-    async fn connect(address: SocketAddr) -> io::Result<SocketAddr> {
+    async fn connect(address: SocketAddr, time: Time) -> io::Result<SocketAddr> {
         match address.port() {
             80 => Ok(address),
             1 => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
-            _ => pending().await,
+            _ => time.give(pending(), "no connection").await,
         }
     }
 
@@ -158,7 +190,33 @@ mod tests {
         let within = Within { each: 5 * SECOND, all: SECOND };
         let to = async { Ok(addresses(&["[::1]:1", "127.0.0.1:9"])) };
         let error = dial(to, within, BESIDE, connect).await.expect_err("nobody accepts");
-        assert_eq!(error.to_string(), "[::1]:1: connection refused, 127.0.0.1:9: still silent");
+        assert_eq!(
+            error.to_string(),
+            "[::1]:1: connection refused, 127.0.0.1:9: no connection in time"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_address_says_how_far_it_came_when_its_time_is_over() {
+        // As it is where connecting takes its time, however little.
+        let accepts = |address, time: Time| async move {
+            time.give(sleep(SECOND / 10), "no connection").await?;
+            time.give(pending(), "accepted, and said nothing").await?;
+            Ok(address)
+        };
+        let to = || async { Ok(addresses(&["10.0.0.1:9", "10.0.0.2:9"])) };
+        let error = dial(to(), Within::DEFAULT, BESIDE, accepts).await.expect_err("both silent");
+        assert_eq!(
+            error.to_string(),
+            "10.0.0.1:9: accepted, and said nothing within 1s, \
+             10.0.0.2:9: accepted, and said nothing within 1s"
+        );
+        let within = Within { each: SECOND, all: SECOND / 2 };
+        let error = dial(to(), within, SECOND, accepts).await.expect_err("one of them silent");
+        assert_eq!(
+            error.to_string(),
+            "10.0.0.1:9: accepted, and said nothing in time, 10.0.0.2:9: not tried in time"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -184,8 +242,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_connection_is_waited_for_if_there_is_time() {
         TimeLimit::for_test();
-        let slow = |address| async move {
-            sleep(SECOND * 3 / 2).await;
+        let slow = |address, time: Time| async move {
+            time.give(sleep(SECOND * 3 / 2), "no connection").await?;
             Ok(address)
         };
         let to = || async { Ok(addresses(&["10.0.0.1:80"])) };
@@ -200,9 +258,9 @@ mod tests {
         let tried = RefCell::new(Vec::new());
         let to = addresses(&["[::1]:9", "[::1]:1", "10.0.0.1:1", "10.0.0.2:9", "10.0.0.3:1"]);
         let resolved = async { Ok(to.clone()) };
-        let outcome = dial(resolved, Within::DEFAULT, BESIDE, |address| {
+        let outcome = dial(resolved, Within::DEFAULT, BESIDE, |address, time| {
             tried.borrow_mut().push(address);
-            connect(address)
+            connect(address, time)
         });
         outcome.await.expect_err("nobody accepts");
         let mut tried = tried.into_inner();

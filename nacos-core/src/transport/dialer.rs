@@ -3,16 +3,16 @@ use std::{future::Future, io, net::SocketAddr, pin::Pin};
 
 use tokio::{
     net::{TcpStream, lookup_host},
-    time::{Duration, timeout},
+    time::Duration,
 };
 
 use super::{
     CallError, Within,
-    dial::{BESIDE, dial, in_turn},
-    doubts::Doubts,
+    dial::{BESIDE, Time, dial, in_turn},
     link::Link,
     socket::Socket,
     tls::{Alpn, Tls, TlsProblem},
+    unproven::Unproven,
 };
 use crate::{
     locator::Endpoint,
@@ -25,7 +25,7 @@ pub(crate) struct Dialer {
     /// What the option `tls` says.
     wanted: Option<bool>,
     tls: Tls,
-    doubts: Doubts,
+    unproven: Unproven,
 }
 
 /// The work of a connection, which a task of its own has to do; ends with the reason for which the
@@ -35,7 +35,7 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = String> + Send>>;
 impl Dialer {
     /// Without a word about TLS, the scheme of a server's address decides for both of its ports.
     pub(crate) fn new(wanted: Option<bool>, tls: Tls) -> Self {
-        Self { wanted, tls, doubts: Doubts::default() }
+        Self { wanted, tls, unproven: Unproven::default() }
     }
 
     /// One that knows of no TLS.
@@ -89,21 +89,18 @@ impl Dialer {
         let at = (server.host(), server.grpc_port());
         let name = self.name_of(server);
         let alpn = self.secures_grpc(server).then_some(Alpn::H2);
-        let addresses = async { Ok(self.doubts.last(at, addresses.await?)) };
-        dial(addresses, within, BESIDE, |address| async move {
-            let socket = self.open(address, at, name, alpn).await?;
+        let addresses = async { Ok(self.unproven.last(at, addresses.await?)) };
+        dial(addresses, within, BESIDE, |address, time| async move {
+            let socket = self.open(address, time, at, name, alpn).await?;
             let opening = async {
                 let (link, work) = Link::open(socket, server, receive_limit).await?;
                 let mut work: Work = Box::pin(work);
                 link.greeted(&mut work).await?;
                 Ok::<_, CallError>((link, work))
             };
-            let Ok(opened) = timeout(within.each, opening).await else {
-                let why = format!("accepted, and said nothing within {:?}", within.each);
-                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
-            };
+            let opened = time.give(opening, "accepted, and said nothing").await?;
             let (link, work) = opened.map_err(io::Error::other)?;
-            self.doubts.won(at, address, link.answered());
+            self.unproven.won(at, address, link.answered());
             Ok((link, work))
         })
         .await
@@ -142,13 +139,10 @@ impl Dialer {
         exchange: impl Fn(Socket) -> X,
     ) -> io::Result<T> {
         let exchange = &exchange;
-        dial(addresses, WITH_ANSWER, BESIDE_ANSWER, |address| async move {
-            let Ok(socket) =
-                timeout(Within::DEFAULT.each, self.open(address, at, name, alpn)).await
-            else {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time"));
-            };
-            exchange(socket?).await
+        dial(addresses, WITH_ANSWER, BESIDE_ANSWER, |address, time| async move {
+            let soon = time.at_most(Within::DEFAULT.each);
+            let socket = self.open(address, soon, at, name, alpn).await?;
+            time.give(exchange(socket), "accepted, and did not answer").await?
         })
         .await
     }
@@ -160,13 +154,17 @@ impl Dialer {
     async fn open(
         &self,
         address: SocketAddr,
+        time: Time,
         at: (&str, u16),
         name: &str,
         alpn: Option<Alpn>,
     ) -> io::Result<Socket> {
-        let socket = connect(address).await?;
+        let socket = time.give(connect(address), "no connection").await??;
         match alpn {
-            Some(alpn) => self.tls.connect(socket, at, name, alpn).await,
+            Some(alpn) => {
+                let secured = self.tls.connect(socket, at, name, alpn);
+                time.give(secured, "accepted, and did not answer over TLS").await?
+            }
             None => Ok(Socket::Plain(socket)),
         }
     }
@@ -302,7 +300,7 @@ mod tests {
                 let server = server_at(a);
                 let link = dialer.grpc_at(addresses, &server, Within::DEFAULT, 1024).await;
                 let (link, work) = link.expect("both greet");
-                reached.push(dialer.doubts.newest((server.host(), server.grpc_port())));
+                reached.push(dialer.unproven.newest((server.host(), server.grpc_port())));
                 drop((link, work));
             }
         };

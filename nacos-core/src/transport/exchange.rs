@@ -14,7 +14,7 @@ use h2::{
 };
 use http::Request;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -39,11 +39,14 @@ pub(super) struct Exchange {
     body: Option<RecvStream>,
     reader: FrameReader,
     answer: Option<Frame>,
-    /// Room for a large answer.
+    /// Room for a large answer, and whoever waits for it.
     room: Option<OwnedSemaphorePermit>,
+    acquiring: Option<Pin<Box<Acquiring>>>,
     received: usize,
     has_ended: bool,
 }
+
+type Acquiring = dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send;
 
 /// One message, and the room that it takes until somebody has it.
 pub(super) type Answer = (Frame, Option<OwnedSemaphorePermit>);
@@ -74,6 +77,7 @@ impl Exchange {
             reader: FrameReader::new(receive_limit),
             answer: None,
             room: None,
+            acquiring: None,
             received: 0,
             has_ended: false,
         })
@@ -87,13 +91,24 @@ impl Exchange {
         room: Option<&Arc<Semaphore>>,
     ) -> Result<Answer, CallError> {
         let is_large = !self.rest.is_empty();
-        self.send_rest(pulse, limit).await?;
-        // The system may hold megabytes that are still to go, and does not tell.
-        let first = if is_large { limit.patient() } else { limit };
-        if self.body.is_none() {
-            pulse.next(first, poll_fn(|cx| self.poll_head(cx))).await??;
+        loop {
+            let step = self.step(room.is_some());
+            let patience = match step {
+                // The system may hold megabytes that are still to go, and does not tell.
+                Step::Head if is_large => limit.patient(),
+                Step::Room => limit.patient(),
+                Step::Rest | Step::Head | Step::Data => limit,
+            };
+            let next = poll_fn(|cx| self.poll_step(cx, step, pulse, room));
+            match pulse.next(patience, next).await {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => break,
+                Ok(Err(error)) => return Err(error),
+                // Its server has answered, and others are in the way.
+                Err(_) if step == Step::Room => return Err(CallError::NoRoom),
+                Err(error) => return Err(error),
+            }
         }
-        self.receive(pulse, limit, room).await?;
         let Some(answer) = self.answer.take() else {
             let why = if self.reader.is_between_messages() {
                 "an answer without a message"
@@ -105,31 +120,51 @@ impl Exchange {
         Ok((answer, self.room.take()))
     }
 
-    /// Sends a large body as the server makes room for it, each piece of which it takes being
-    /// progress. Ends early with the answer of a server that does not want to read it all.
-    async fn send_rest(&mut self, pulse: &Pulse, limit: Limit) -> Result<(), CallError> {
-        while !self.rest.is_empty() && self.body.is_none() {
-            self.send.reserve_capacity(self.rest.len().min(AT_ONCE));
-            let room = pulse.next(limit, poll_fn(|cx| self.poll_room(cx))).await??;
-            // The stream was ended by the server, whose answer says why.
-            let Some(room) = room else { return Ok(()) };
-            if room > 0 {
-                let part = self.rest.split_to(room.min(self.rest.len()));
-                let sent = self.send.send_data(part, self.rest.is_empty());
-                sent.map_err(|error| self.ended(&error))?;
-            }
+    /// What comes next.
+    fn step(&self, needs_room: bool) -> Step {
+        if self.body.is_none() {
+            if self.rest.is_empty() { Step::Head } else { Step::Rest }
+        } else if needs_room && self.room.is_none() && self.reader.missing() > SMALL {
+            Step::Room
+        } else {
+            Step::Data
         }
-        Ok(())
     }
 
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>, CallError>> {
-        if let Poll::Ready(head) = self.poll_head(cx) {
-            return Poll::Ready(head.map(|()| None));
+    /// Takes a step; says whether the answer has come to its end.
+    fn poll_step(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: Step,
+        pulse: &Pulse,
+        room: Option<&Arc<Semaphore>>,
+    ) -> Poll<Result<bool, CallError>> {
+        match step {
+            Step::Rest => ready!(self.poll_rest(cx))?,
+            Step::Head => ready!(self.poll_head(cx))?,
+            Step::Room => ready!(self.poll_room(cx, room)),
+            Step::Data => return self.poll_data(cx, pulse),
         }
-        Poll::Ready(match ready!(self.send.poll_capacity(cx)) {
-            Some(Ok(room)) => Ok(Some(room)),
-            Some(Err(_)) | None => Ok(None),
-        })
+        Poll::Ready(Ok(false))
+    }
+
+    /// Sends a piece of a large body as the server makes room for it, each of which it takes being
+    /// progress. Ends early with the answer of a server that does not want to read it all.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        if let Poll::Ready(head) = self.poll_head(cx) {
+            return Poll::Ready(head);
+        }
+        self.send.reserve_capacity(self.rest.len().min(AT_ONCE));
+        match ready!(self.send.poll_capacity(cx)) {
+            Some(Ok(0)) => Poll::Ready(Ok(())),
+            Some(Ok(room)) => {
+                let part = self.rest.split_to(room.min(self.rest.len()));
+                let sent = self.send.send_data(part, self.rest.is_empty());
+                Poll::Ready(sent.map_err(|error| self.ended(&error)))
+            }
+            // The stream was ended by the server, whose answer says why.
+            Some(Err(_)) | None => self.poll_head(cx),
+        }
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
@@ -142,45 +177,38 @@ impl Exchange {
         Poll::Ready(check_head(head.status, &head.headers))
     }
 
-    /// One message, then the trailers.
-    async fn receive(
-        &mut self,
-        pulse: &Pulse,
-        limit: Limit,
-        room: Option<&Arc<Semaphore>>,
-    ) -> Result<(), CallError> {
-        loop {
-            if let (Some(all), None) = (room, &self.room)
-                && self.reader.missing() > SMALL
-            {
-                // Whoever does not take answers has no share in how others wait for theirs.
-                let share = u32::try_from(self.reader.missing() / SMALL).unwrap_or(u32::MAX);
-                let share = pulse.next(limit.patient(), Arc::clone(all).acquire_many_owned(share));
-                self.room = share.await?.ok();
-            }
-            let Some(body) = &mut self.body else { return Ok(()) };
-            let Some(data) = pulse.next(limit, body.data()).await? else { break };
-            let mut data = data.map_err(|error| self.ended(&error))?;
-            self.take_in(data.len());
-            while let Some(frame) = self.reader.next(&mut data) {
-                if self.answer.replace(frame).is_some() {
-                    let why = "more than one message in an answer".to_owned();
-                    return Err(CallError::Unreadable(why));
-                }
-            }
-            pulse.beat(self.reader.is_between_messages());
-            if let Some(error) = self.reader.over_limit() {
-                // It grows no smaller: the rest of it is not waited for.
-                return Err(error);
-            }
-        }
-        if let Some(body) = &mut self.body {
-            let trailers = pulse.next(limit, body.trailers()).await?;
+    /// Waits for room. Whoever does not take answers has no share in how others wait for theirs.
+    fn poll_room(&mut self, cx: &mut Context<'_>, room: Option<&Arc<Semaphore>>) -> Poll<()> {
+        let Some(room) = room else { return Poll::Ready(()) };
+        let share = u32::try_from(self.reader.missing() / SMALL).unwrap_or(u32::MAX);
+        let begin =
+            || -> Pin<Box<Acquiring>> { Box::pin(Arc::clone(room).acquire_many_owned(share)) };
+        let acquired = ready!(self.acquiring.get_or_insert_with(begin).as_mut().poll(cx));
+        (self.acquiring, self.room) = (None, acquired.ok());
+        Poll::Ready(())
+    }
+
+    /// A piece of one message, or the trailers.
+    fn poll_data(&mut self, cx: &mut Context<'_>, pulse: &Pulse) -> Poll<Result<bool, CallError>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(Ok(true)) };
+        let Some(data) = ready!(body.poll_data(cx)) else {
+            let trailers = ready!(body.poll_trailers(cx));
             let trailers = trailers.map_err(|error| self.ended(&error))?;
             self.has_ended = self.rest.is_empty();
             check_status(&trailers.unwrap_or_default())?;
+            return Poll::Ready(Ok(true));
+        };
+        let mut data = data.map_err(|error| self.ended(&error))?;
+        self.take_in(data.len());
+        while let Some(frame) = self.reader.next(&mut data) {
+            if self.answer.replace(frame).is_some() {
+                let why = "more than one message in an answer".to_owned();
+                return Poll::Ready(Err(CallError::Unreadable(why)));
+            }
         }
-        Ok(())
+        pulse.beat(self.reader.is_between_messages());
+        // It grows no smaller: the rest of it is not waited for.
+        Poll::Ready(self.reader.over_limit().map_or(Ok(false), Err))
     }
 
     /// Whether nothing more goes or comes on the stream.
@@ -196,7 +224,7 @@ impl Exchange {
     /// Nobody wants the answer any more.
     pub(super) fn give_up(&mut self) {
         self.reader.give_up();
-        (self.answer, self.room) = (None, None);
+        (self.answer, self.room, self.acquiring) = (None, None, None);
     }
 
     /// Reads on and throws away, until the stream has [ended](Self::has_ended), more than `at_most`
@@ -243,6 +271,16 @@ impl Exchange {
         self.has_ended = true;
         lost(error)
     }
+}
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    /// For room to send what is left of the request.
+    Rest,
+    Head,
+    Room,
+    Data,
 }
 
 /// What is handed to HTTP/2 in one piece: its initial window, which every server grants.

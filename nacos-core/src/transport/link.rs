@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use super::{
     CallError,
     answer::{decode, lost, not_sent},
-    calls::{self, Caller, Calls, Job, NONE_YET, USERS},
+    calls::{self, Caller, Calls, Job, NONE_YET},
     frame::{self, FrameReader},
+    places::USERS,
     pulse::Limit,
     socket::Socket,
     stream::{Pushes, Reading},
@@ -36,11 +37,11 @@ pub(crate) type Headers = HashMap<String, String>;
 /// It ends when the future that [`Link::open`] returns beside it is dropped.
 #[derive(Clone)]
 pub(crate) struct Link {
-    h2: SendRequest<Bytes>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    h2: SendRequest<Bytes>,
     unary: Uri,
     stream: Uri,
     headers: HeaderMap,
@@ -93,6 +94,7 @@ impl Link {
             .map_err(|error| not_sent(&error))?;
         let (calls, inbox) = Calls::new(receive_limit);
         let shared = Arc::new(Shared {
+            h2: h2.clone(),
             unary,
             stream,
             headers: headers(),
@@ -102,14 +104,14 @@ impl Link {
             answered: Arc::default(),
             end: OnceLock::new(),
         });
-        let (ending, requests) = (Arc::clone(&shared), h2.clone());
+        let ending = Arc::clone(&shared);
         let work = async move {
             // Before the connection is dropped, of which calls hear as of a broken pipe.
             let tell = |why| drop(ending.end.set(why));
-            calls::work(connection, requests, &ending.calls, inbox, tell).await;
+            calls::work(connection, h2, &ending.calls, inbox, tell).await;
             ending.end.get().cloned().unwrap_or_default()
         };
-        Ok((Self { h2, shared }, work))
+        Ok((Self { shared }, work))
     }
 
     /// Waits until the peer has said its first words: before them, it is a socket that somebody
@@ -124,7 +126,7 @@ impl Link {
     ) -> Result<(), CallError> {
         poll_fn(|cx| match Pin::new(&mut *work).poll(cx) {
             Poll::Ready(why) => Poll::Ready(Err(CallError::NotSent(why))),
-            Poll::Pending if calls::is_open(&self.h2) => Poll::Ready(Ok(())),
+            Poll::Pending if calls::is_open(&self.shared.h2) => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         })
         .await
@@ -172,7 +174,7 @@ impl Link {
     /// Opens the stream of pushes, with `setup` as its first message.
     pub(crate) async fn open_stream(&self, setup: Payload) -> Result<Pushes, CallError> {
         let body = frame::encode(&self.addressed(setup, Headers::new()));
-        let mut h2 = self.h2.clone().ready().await.map_err(|error| not_sent(&error))?;
+        let mut h2 = self.shared.h2.clone().ready().await.map_err(|error| not_sent(&error))?;
         let (response, mut send) = h2
             .send_request(self.head(&self.shared.stream), false)
             .map_err(|error| not_sent(&error))?;

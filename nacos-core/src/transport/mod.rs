@@ -7,7 +7,6 @@ mod answer;
 mod calls;
 mod dial;
 mod dialer;
-mod doubts;
 mod exchange;
 mod first;
 mod frame;
@@ -18,10 +17,12 @@ mod link;
 mod pace;
 #[cfg(test)]
 mod peers;
+mod places;
 mod pulse;
 mod socket;
 mod stream;
 mod tls;
+mod unproven;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use nacos_testkit::TimeLimit;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
     sync::watch,
     time::{Instant, sleep, timeout},
 };
@@ -200,6 +200,112 @@ async fn large_answers_wait_for_room_and_nothing_else_does() {
     assert_eq!(second.await.expect("there is room now").json().len(), size);
 }
 
+#[tokio::test(start_paused = true)]
+async fn answer_that_finds_no_room_in_time_is_no_silence_of_the_server() {
+    let (link, _work, _peer) = linked_to(super::calls::ROOM, |_, mut stream| async move {
+        answer(&mut stream, super::calls::ROOM / 4 * 3).await
+    })
+    .await;
+    let mut first = Box::pin(call(&link, Caller::User, within(60)));
+    poll_fn(|cx| {
+        assert!(first.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    sleep(Duration::from_secs(10)).await;
+    let second = call(&link, Caller::User, within(5)).await.map(drop);
+    assert_eq!(second, Err(CallError::NoRoom));
+    first.await.expect("it came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_answers_that_come_to_their_end_delay_no_reset() {
+    const MANY: usize = 400;
+    let large = Bytes::from_static(&[0, 0, 2, 0, 0]);
+    let (abandoned, _) = watch::channel(0);
+    let (abandoned, reset) = (Arc::new(abandoned), Arc::new(watch::Sender::new(false)));
+    let (seen, told) = (Arc::clone(&abandoned), Arc::clone(&reset));
+    let (link, _work, _peer) = linked_to(1 << 20, move |number, mut stream| {
+        let (large, mut seen, told) = (large.clone(), seen.subscribe(), Arc::clone(&told));
+        async move {
+            send(&mut stream, large).await?;
+            send(&mut stream, Bytes::from(vec![b'x'; 100_000])).await?;
+            if number < MANY {
+                seen.wait_for(|abandoned| *abandoned > number).await.ok()?;
+                send(&mut stream, Bytes::from(vec![b'x'; 131_072 - 100_000])).await?;
+                return end(&mut stream);
+            }
+            poll_fn(|cx| stream.poll_reset(cx)).await.ok()?;
+            told.send_replace(true);
+            Some(())
+        }
+    })
+    .await;
+    for number in 0..=MANY {
+        // Its beginning has come.
+        let begun = timeout(Duration::from_secs(1), call(&link, Caller::User, within(60)));
+        begun.await.expect_err("the rest is still to come");
+        abandoned.send_replace(number + 1);
+    }
+    let began = Instant::now();
+    let mut reset = reset.subscribe();
+    let waited = timeout(Duration::from_secs(600), reset.wait_for(|reset| *reset));
+    waited.await.expect("in the end").expect("it lives");
+    let took = Instant::now() - began;
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_under_way_follow_each_of_the_peers_settings() {
+    let (link, work, peer) = linked(1024).await;
+    let _work = tasks::spawn(work);
+    let (mut reading, mut writing) = peer.into_split();
+    let requests = watch::Sender::new(0);
+    let mut seen = requests.subscribe();
+    let _reading = tasks::spawn(async move {
+        let mut preface = [0; 24];
+        reading.read_exact(&mut preface).await.expect("a preface");
+        while let Some((kind, _)) = frame(&mut reading).await {
+            if kind == 1 {
+                requests.send_modify(|requests| *requests += 1);
+            }
+        }
+    });
+    let calls: Vec<_> =
+        (0..400).map(|_| tasks::spawn(call_alone(link.clone(), within(600)))).collect();
+    let settings = |streams: u32| {
+        let [a, b, c, d] = streams.to_be_bytes();
+        [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, a, b, c, d]
+    };
+    for (streams, under_way) in [(20, 10), (100, 50), (20, 50), (200, 128)] {
+        writing.write_all(&settings(streams)).await.expect("open");
+        let all = timeout(Duration::from_secs(60), seen.wait_for(|seen| *seen >= under_way));
+        all.await.expect("as many as there are places for").expect("it lives");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(*seen.borrow(), under_way, "{streams} streams");
+    }
+    writing.write_all(&settings(20)).await.expect("open");
+    for number in 0..128 {
+        let [a, b, c, d] = u32::to_be_bytes(2 * number + 1);
+        writing.write_all(&[0, 0, 1, 1, 5, a, b, c, d, 0x88]).await.expect("still open");
+    }
+    let more = timeout(Duration::from_secs(60), seen.wait_for(|seen| *seen >= 128 + 10));
+    more.await.expect("the next ones have their turn").expect("it lives");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(*seen.borrow(), 128 + 10);
+    drop(calls);
+}
+
+/// The kind and the payload of a frame; nothing at the end.
+async fn frame(reading: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    reading.read_exact(&mut head).await.ok()?;
+    let [high, middle, low, kind, ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
+    reading.read_exact(&mut payload).await.ok()?;
+    Some((kind, payload))
+}
+
 /// Speaks just as much HTTP/2 as it takes.
 #[tokio::test(start_paused = true)]
 async fn answers_to_streams_long_forgotten_are_ignored_however_many_there_are() {
@@ -211,13 +317,7 @@ async fn answers_to_streams_long_forgotten_are_ignored_however_many_there_are() 
     let _reading = tasks::spawn(async move {
         let mut preface = [0; 24];
         reading.read_exact(&mut preface).await.expect("a preface");
-        loop {
-            let mut head = [0; 9];
-            let Ok(_) = reading.read_exact(&mut head).await else { return };
-            let [high, middle, low, kind, ..] = head;
-            let length = u32::from_be_bytes([0, high, middle, low]);
-            let mut payload = vec![0; length as usize];
-            reading.read_exact(&mut payload).await.expect("a payload");
+        while let Some((kind, _)) = frame(&mut reading).await {
             if kind == 3 {
                 resets.send_modify(|resets| *resets += 1);
             }

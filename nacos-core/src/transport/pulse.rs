@@ -1,12 +1,13 @@
 //! What was heard on a connection, and how long a call waits for more.
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::pin,
     sync::atomic::{AtomicU64, Ordering},
+    task::{Poll, ready},
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::CallError;
 
@@ -72,18 +73,30 @@ impl Pulse {
             return Err(CallError::Timeout);
         }
         let mut step = pin!(step);
-        let mut idle_until = now + limit.idle;
-        loop {
-            let until = idle_until.min(limit.deadline);
-            if let Ok(value) = timeout_at(until, &mut step).await {
-                return Ok(value);
+        // Most steps are ready: a timer would cost more than they do.
+        let mut timer = pin!(None);
+        let mut until = limit.deadline.min(now + limit.idle);
+        poll_fn(|cx| {
+            if let Poll::Ready(value) = step.as_mut().poll(cx) {
+                return Poll::Ready(Ok(value));
             }
-            let part = self.part.load(Ordering::Relaxed);
-            idle_until = self.opened + Duration::from_micros(part) + limit.idle;
-            if part == 0 || idle_until <= until || until == limit.deadline {
-                return Err(CallError::Timeout);
+            loop {
+                if timer.is_none() {
+                    timer.set(Some(sleep_until(until)));
+                }
+                if let Some(timer) = timer.as_mut().as_pin_mut() {
+                    ready!(timer.poll(cx));
+                }
+                let part = self.part.load(Ordering::Relaxed);
+                let idle_until = self.opened + Duration::from_micros(part) + limit.idle;
+                if part == 0 || idle_until <= until || until == limit.deadline {
+                    return Poll::Ready(Err(CallError::Timeout));
+                }
+                until = limit.deadline.min(idle_until);
+                timer.set(None);
             }
-        }
+        })
+        .await
     }
 }
 

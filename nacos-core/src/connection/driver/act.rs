@@ -7,12 +7,12 @@ use tokio::{
 };
 
 use super::{
-    super::access::{LOGIN_TIMEOUT, headers, log_in},
+    super::access::{LOGIN_TIMEOUT, SessionHeaders, forget, log_in},
     Driver, Open, Report, now,
 };
 use crate::{
     call_error::CallError,
-    credentials::GrantContext,
+    credentials::{Grant, GrantContext},
     session::{Action, LinkId},
     tasks, telemetry,
     time::doubled,
@@ -44,17 +44,21 @@ impl Driver {
                     self.jobs.push(Box::pin(std::future::ready(Report::Answered(call, gone))));
                     return;
                 };
-                let (link, grant) = (link.clone(), self.grant.clone());
+                let link = link.clone();
+                let headers = SessionHeaders::new(self.grant.as_ref(), resource);
                 let alone = self.meters.dedicated_thread;
                 self.jobs.push(Box::pin(async move {
                     let began = Instant::now();
                     let kind = label::request_kind(&request);
                     let limit = Limit { idle: within, deadline: began + within.max(CALL_DEADLINE) };
-                    let answer = timeout_at(limit.deadline, async {
-                        let headers = headers(grant, resource, alone).await?;
-                        link.call(Caller::Session, request, headers, limit).await
-                    });
-                    let answer = answer.await.unwrap_or(Err(CallError::Timeout));
+                    let answer = match headers.by(limit.deadline, alone).await {
+                        Ok(headers) => {
+                            let call = link.call(Caller::Session, request, headers, limit);
+                            let answer = timeout_at(limit.deadline, call).await;
+                            answer.unwrap_or(Err(CallError::Timeout))
+                        }
+                        Err(error) => Err(error),
+                    };
                     let code = match &answer {
                         Ok(payload) => telemetry::code_label(label::code(payload)),
                         Err(error) => error.label(),
@@ -98,6 +102,18 @@ impl Driver {
     fn login_within(&self) -> Duration {
         let first = self.transport.connect_timeout.max(LOGIN_AT_LEAST);
         doubled(first, self.slow_logins, LOGIN_TIMEOUT)
+    }
+
+    /// Lets go of what requests carry no more, where that delays nobody: a signer of the user's goes
+    /// with it.
+    pub(super) fn forget(&mut self, grant: Option<Arc<Grant>>) {
+        if let Some(grant) = grant.filter(|grant| grant.runs_foreign_code()) {
+            let alone = self.meters.dedicated_thread;
+            self.jobs.push(Box::pin(async move {
+                forget(grant, alone).await;
+                Report::Forgotten
+            }));
+        }
     }
 
     pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<(Link, Work), String>) {

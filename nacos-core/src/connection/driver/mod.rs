@@ -14,7 +14,7 @@ use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
-    sync::{Mutex, oneshot, watch},
+    sync::{Semaphore, oneshot, watch},
     task::coop::consume_budget,
     time::{Instant, sleep_until},
 };
@@ -73,8 +73,8 @@ pub(super) struct Driver {
 
     transport: transport::Options,
     access: AccessOptions,
-    /// Held while the credentials are asked.
-    asking: Arc<Mutex<()>>,
+    /// One place, taken while the credentials are asked.
+    asking: Arc<Semaphore>,
 }
 
 /// A connection of the session's, from the moment it is dialled.
@@ -131,7 +131,7 @@ impl Driver {
             located: Located::new(options.locator.clone()),
             transport: options.transport.clone(),
             access: options.access.clone(),
-            asking: Arc::default(),
+            asking: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -193,6 +193,7 @@ impl Driver {
                 self.session.settle(now());
             }
             self.show_current();
+            self.forget(grant);
         }
         if let Some(until) = knock {
             self.session.knock(until.into_std());
@@ -254,10 +255,12 @@ impl Driver {
     /// Does everything that the session asks for, and shows everything that it has to show.
     fn perform(&mut self) {
         // What was refused for good is carried no further, also where nothing is demanded.
-        if !self.session.has_token() {
-            self.grant = None;
-        }
         let mut moved = false;
+        if !self.session.has_token() && self.grant.is_some() {
+            let former = self.grant.take();
+            self.forget(former);
+            moved = true;
+        }
         while let Some(event) = self.session.poll_event() {
             moved |= matches!(event, Event::Serving(_) | Event::State(_));
             self.show(event);

@@ -20,6 +20,7 @@ pub(super) enum Report {
     Ended(LinkId, String),
     LoggedIn(Result<Grant, (Tried, LoginFailure)>),
     Located(Result<Listing, String>),
+    Forgotten,
 }
 
 impl Driver {
@@ -39,7 +40,7 @@ impl Driver {
                 self.pushed(id, pushes, outcome);
             }
             // Closed meanwhile.
-            Report::Pushed(..) => {}
+            Report::Pushed(..) | Report::Forgotten => {}
             Report::Located(outcome) => self.located(outcome),
             Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
             Report::LoggedIn(outcome) => {
@@ -50,7 +51,8 @@ impl Driver {
                     let lifetime = grant.expires_after();
                     let changed = !self.grant.as_ref().is_some_and(|now| now.is_same(&grant));
                     if changed {
-                        self.grant = Some(Arc::new(grant));
+                        let former = self.grant.replace(Arc::new(grant));
+                        self.forget(former);
                         self.meters.logged_in(now);
                     }
                     Lease { lifetime, changed }

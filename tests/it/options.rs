@@ -1,7 +1,7 @@
 //! Options as users give them: in the environment of a process, and in files that somebody else reads.
 use std::time::Duration;
 
-use nacos_core::{Client, ClientOptions};
+use nacos_core::{Client, ClientOptions, ConfigKey, Publish, ServiceKey};
 use nacos_figment::figment::{Figment, providers::Serialized};
 use serde_json::json;
 use tracing::Level;
@@ -143,6 +143,46 @@ async fn namespace_that_the_server_does_not_list_is_told_once_where_it_says_so()
         let warnings = log.at(Level::WARN);
         let line = warnings.iter().find(|it| it.contains("does not list")).expect("just counted");
         assert!(line.contains("namespace=staging") && line.contains("0f3a"), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespace_of_a_key_that_the_server_does_not_list_is_told_once_too() {
+    for behaviour in BEHAVIOURS {
+        let (log, _guard) = Log::keep();
+        let server = server_like(behaviour).await;
+        server.list_namespaces(Some(&[("0f3a", "staging")]));
+        let told = |namespace: &str| {
+            let about = format!("namespace={namespace} ");
+            let lines = log.at(Level::WARN);
+            lines.iter().filter(|it| it.contains("does not list") && it.contains(&about)).count()
+        };
+        let pause = || tokio::time::sleep(Duration::from_secs(10));
+        let off = builder(&server).check_namespaces(false).connect().await.expect("there");
+        let client = builder(&server).connect().await.expect("the server is there");
+        let place = |id: &str| nacos_core::Namespace::parse(id).expect("valid");
+        let document = |id| ConfigKey::try_from("d").expect("valid").in_namespace(place(id));
+        let service = |id| ServiceKey::try_from("s").expect("valid").in_namespace(place(id));
+        for _ in 0..3 {
+            let _unread = off.configs().get(document("staging")).await;
+            let _unread = client.configs().get("d").await;
+            let _unread = client.configs().get(document("0f3a")).await;
+            pause().await;
+        }
+        assert_eq!(log.at(Level::WARN), [""; 0], "listed, the default one, or not asked");
+        for _ in 0..3 {
+            let _watch = client.configs().watch(document("staging")).expect("valid");
+            let _subscription = client.naming().subscribe(service("nowhere")).expect("valid");
+            let publish = Publish::new(document("elsewhere"), "x").expect("valid");
+            let _unread = client.configs().publish(publish).await;
+            pause().await;
+        }
+        assert_eq!([told("staging"), told("nowhere"), told("elsewhere")], [1; 3], "{behaviour:?}");
+        // One that is created later is none that is missing.
+        server.list_namespaces(Some(&[("0f3a", "staging"), ("late", "late")]));
+        let _unread = client.naming().query(service("late")).await;
+        pause().await;
+        assert_eq!(told("late"), 0);
     }
 }
 

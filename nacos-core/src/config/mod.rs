@@ -89,6 +89,7 @@ impl Configs {
     ///
     /// Once polled, a dropped call may or may not have published.
     pub async fn publish(&self, publish: Publish) -> Result<(), Error> {
+        self.connection.mention(publish.key.namespace());
         let key = publish.key.clone().resolve(&self.connection.options.session.config_namespace);
         let request: ConfigPublishRequest<'_> = publish.request(&key);
         match self.connection.call(Doing("publish", &key), &request, Repeat::IfUnsent).await? {
@@ -143,6 +144,7 @@ impl Configs {
         InvalidName: From<K::Error>,
     {
         let key: ConfigKey = key.try_into().map_err(InvalidName::from)?;
+        self.connection.mention(key.namespace());
         Ok(key.resolve(&self.connection.options.session.config_namespace))
     }
 }

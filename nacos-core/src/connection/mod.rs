@@ -26,14 +26,14 @@ use self::{
     current::Current,
     driver::Driver,
     inbox::{Outbox, inbox},
-    namespaces::Look,
+    namespaces::{Look, Mentioned},
     views::Views,
 };
 use crate::{
     document::DocumentState,
     error::{Error, ErrorKind},
     instance::Instance,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, Namespace, ServiceKey},
     live::{Live, live},
     locator::Locator,
     server::Server,
@@ -56,7 +56,7 @@ pub(crate) struct Options {
     pub(crate) access: access::Options,
     /// Characters of an instance's metadata.
     pub(crate) max_metadata: usize,
-    /// The server is asked once whether it lists the namespaces.
+    /// The server is asked whether it lists the namespaces, once for each.
     pub(crate) checks_namespaces: bool,
     /// The session has a thread of its own.
     pub(crate) dedicated_thread: bool,
@@ -82,6 +82,8 @@ pub(crate) struct Connection {
     vitals: Live<Vitals>,
     servers: Live<Vec<Server>>,
     views: Arc<Views>,
+    /// None if nobody wants to know whether servers list the namespaces of keys.
+    mentioned: Option<Arc<Mentioned>>,
     guards: AtomicU64,
     _driver: Task<()>,
 }
@@ -112,6 +114,7 @@ impl Connection {
             Arc::clone(&views),
         );
         let look = Look::new(&options, readers.clone(), servers.clone());
+        let mentioned = look.as_ref().map(Look::mentioned);
         // On the session's runtime, in a task that ends with it.
         let running = async move {
             let _look = look.map(|look| tasks::spawn(look.run()));
@@ -134,6 +137,7 @@ impl Connection {
             vitals,
             servers,
             views,
+            mentioned,
             guards: AtomicU64::new(0),
             _driver: driver,
         }))
@@ -150,6 +154,14 @@ impl Connection {
     /// The servers as they are known now.
     pub(crate) fn servers(&self) -> Live<Vec<Server>> {
         self.servers.clone()
+    }
+
+    /// A key names this namespace: whether the server lists it is asked once, beside everything
+    /// else.
+    pub(crate) fn mention(&self, namespace: Option<&Namespace>) {
+        if let (Some(mentioned), Some(namespace)) = (&self.mentioned, namespace) {
+            mentioned.add(namespace);
+        }
     }
 
     /// Watches a document until the guard returned is dropped.

@@ -1,11 +1,15 @@
-//! Whether the server knows the client's namespaces: asked once, beside the session, and only said.
+//! Whether the server knows the namespaces of the client and of its keys: asked once for each, beside
+//! the session, and only said.
 //!
 //! Servers keep what is published or registered in a namespace that nobody has created, and show it
 //! nowhere. Mostly its display name was taken for its id.
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Duration, timeout},
 };
 use tracing::{debug, warn};
@@ -21,9 +25,59 @@ use crate::{
     wire::namespaces::{Listed, PATHS, parse},
 };
 
+/// The namespaces to look for: those that options or keys have named, each once.
+#[derive(Debug, Default)]
+pub(super) struct Mentioned {
+    names: Mutex<Names>,
+    new: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    known: BTreeSet<Namespace>,
+    /// Not looked for yet.
+    new: Vec<Namespace>,
+}
+
+impl Mentioned {
+    /// The default namespace is always there. So is, for us, whatever comes after very many.
+    pub(super) fn add(&self, namespace: &Namespace) {
+        if namespace.is_default() {
+            return;
+        }
+        let mut names = self.names();
+        if names.known.len() < MOST && !names.known.contains(namespace) {
+            names.known.insert(namespace.clone());
+            names.new.push(namespace.clone());
+            drop(names);
+            self.new.notify_one();
+        }
+    }
+
+    /// Waits until there are some that have not been looked for.
+    async fn next(&self) -> Vec<Namespace> {
+        loop {
+            let new = self.take();
+            if !new.is_empty() {
+                return new;
+            }
+            self.new.notified().await;
+        }
+    }
+
+    fn take(&self) -> Vec<Namespace> {
+        std::mem::take(&mut self.names().new)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        // A panic under the lock costs a line in the log.
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What to look for, and how to ask.
 pub(super) struct Look {
-    wanted: Vec<Namespace>,
+    mentioned: Arc<Mentioned>,
     dialer: Dialer,
     context_path: Arc<str>,
     /// Whether the token may be sent: it came over this very port.
@@ -33,18 +87,18 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// None if there is nothing to look for: the default namespace is always there.
+    /// None if nobody wants to know.
     pub(super) fn new(
         options: &Options,
         current: watch::Receiver<Current>,
         servers: Live<Vec<Server>>,
     ) -> Option<Self> {
         let (session, access) = (&options.session, &options.access);
-        let mut wanted = vec![session.config_namespace.clone(), session.naming_namespace.clone()];
-        wanted.dedup();
-        wanted.retain(|namespace| !namespace.is_default());
-        (options.checks_namespaces && !wanted.is_empty()).then(|| Self {
-            wanted,
+        let mentioned = Arc::new(Mentioned::default());
+        mentioned.add(&session.config_namespace);
+        mentioned.add(&session.naming_namespace);
+        options.checks_namespaces.then(|| Self {
+            mentioned,
             dialer: options.transport.dialer.clone(),
             context_path: Arc::clone(&access.context_path),
             shows_token: access.logs_in_over_http,
@@ -53,19 +107,36 @@ impl Look {
         })
     }
 
-    /// Waits for the first connection, and asks its server. No failure of this affects the session.
+    /// Where keys tell which namespaces they name.
+    pub(super) fn mentioned(&self) -> Arc<Mentioned> {
+        Arc::clone(&self.mentioned)
+    }
+
+    /// Waits for namespaces to look for and for a connection, and asks its server. No failure of
+    /// this affects the session.
     pub(super) async fn run(mut self) {
-        let Some((server, token)) = self.connected().await else { return };
-        let known = self.servers.get();
-        let Some(server) = known.iter().find(|known| known.to_string() == *server) else { return };
-        match timeout(WITHIN, self.list(server, token.as_deref())).await {
-            Ok(Some(listed)) => {
-                for (namespace, hint) in missing(&self.wanted, &listed) {
-                    warn!(%namespace, %server, "the server does not list this namespace{hint}");
-                }
+        let mut listed = Vec::new();
+        loop {
+            let mut wanted = self.mentioned.next().await;
+            // What was listed a while ago mostly still is; what was not may have been created.
+            if missing(&wanted, &listed).is_empty() {
+                continue;
             }
-            Ok(None) => debug!(%server, "the server does not say which namespaces it has"),
-            Err(_) => debug!(%server, "the server did not say in time which namespaces it has"),
+            let Some((server, token)) = self.connected().await else { return };
+            wanted.extend(self.mentioned.take());
+            let known = self.servers.get();
+            let known = known.iter().find(|known| known.to_string() == *server);
+            let Some(server) = known else { continue };
+            match timeout(WITHIN, self.list(server, token.as_deref())).await {
+                Ok(Some(list)) => {
+                    for (namespace, hint) in missing(&wanted, &list) {
+                        warn!(%namespace, %server, "the server does not list this namespace{hint}");
+                    }
+                    listed = list;
+                }
+                Ok(None) => debug!(%server, "the server does not say which namespaces it has"),
+                Err(_) => debug!(%server, "the server did not say in time which namespaces it has"),
+            }
         }
     }
 
@@ -106,6 +177,8 @@ fn missing<'a>(wanted: &'a [Namespace], listed: &[Listed]) -> Vec<(&'a Namespace
     missing.map(|namespace| (namespace, hint(namespace))).collect()
 }
 
+/// Namespaces that are looked for: as many requests as a client makes for it at most.
+const MOST: usize = 32;
 const TOKEN: &str = "accessToken";
 /// For all answers together.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -113,6 +186,24 @@ const WITHIN: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn each_namespace_is_looked_for_once_and_not_very_many_are() {
+        let mentioned = Mentioned::default();
+        for _ in 0..3 {
+            for id in ["", "public", "a", "b", "a"] {
+                mentioned.add(&Namespace::parse(id).expect("valid"));
+            }
+        }
+        let shown: Vec<_> = mentioned.next().await.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["a", "b"]);
+        for id in 0..10_000 {
+            mentioned.add(&Namespace::parse(&format!("n{id}")).expect("valid"));
+        }
+        assert_eq!(mentioned.next().await.len(), MOST - 2);
+        mentioned.add(&Namespace::parse("b").expect("valid"));
+        assert_eq!(mentioned.take(), []);
+    }
 
     #[test]
     fn display_name_that_was_taken_for_an_id_has_the_id_beside_it() {

@@ -210,6 +210,7 @@ impl Naming {
         InvalidName: From<K::Error>,
     {
         let key: ServiceKey = service.try_into().map_err(InvalidName::from)?;
+        self.connection.mention(key.namespace());
         Ok(key.resolve(&self.connection.options.session.naming_namespace))
     }
 }

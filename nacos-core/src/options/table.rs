@@ -59,10 +59,11 @@ macro_rules! table {
             /// The namespace of services, if it is another than that of documents.
             naming_namespace: text, default "`namespace`";
 
-            /// Whether the server is asked once, after the first connection and beside it, which namespaces it
-            /// has: one that it does not list is warned about. Asked over HTTP at the main port, with the token
-            /// of the login if there was one. Servers of the 3.x line tell administrators only; where nothing
-            /// is said, nothing is warned about.
+            /// Whether the server is asked, beside the connection, which namespaces it has: one that it does
+            /// not list is warned about, once. Asked when a connection serves that has a namespace other than
+            /// the default, and when a key first names another one, for 32 of them at most. Asked over HTTP at
+            /// the main port, with the token of the login if there was one. Servers of the 3.x line tell
+            /// administrators only; where nothing is said, nothing is warned about.
             check_namespaces: flag, default "`true`";
 
             /// How far the gRPC port lies above the main port.

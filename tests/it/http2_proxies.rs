@@ -1,12 +1,14 @@
 //! Behind proxies that know HTTP/2: what is recognised, what is said of it, and what goes on.
 use std::time::Duration;
 
-use nacos_core::{ClaimState, Client, Instance, SessionState, inspect::Tree};
+use nacos_core::{
+    ClaimState, Client, Disconnect, DocumentState, Instance, SessionState, inspect::Tree,
+};
 use nacos_testkit::{
     Server,
     proxy::{HttpProxy, Upstreams},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant as Clock, sleep};
 use tracing::Level;
 
 use crate::{
@@ -124,6 +126,40 @@ async fn limit_on_silence_is_recognised_also_where_something_is_pushed() {
     let ages: Vec<_> = client.vitals().get().disconnects.iter().map(|it| it.served).collect();
     assert!(ages.iter().any(|age| age.as_secs() > 100), "{ages:?}");
     drop(watch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_a_proxy_takes_nothing_new_on_is_replaced_within_six_seconds() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let proxy = behind(&server, Upstreams::Own).await;
+        let client = lazy(&proxy);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        let guard = guard.expect("valid").ready().await.expect("registered");
+        let watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+        for connects in 1..=2 {
+            // Idle, and with a request that finds it out at once.
+            let began = Clock::now();
+            proxy.go_away();
+            if connects == 2 {
+                assert_eq!(client.configs().get("d").await.expect("sent again"), None);
+                assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+            }
+            becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+            becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+            assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+            soon(server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1))
+                .await;
+        }
+        server.publish("", "DEFAULT_GROUP", "d", "new");
+        let is_new =
+            |state: &DocumentState| state.document().is_some_and(|it| &*it.content == "new");
+        becomes(&mut watch.live(), is_new).await;
+        let vitals = client.vitals().get();
+        assert_eq!((vitals.connects, vitals.proxy.as_deref()), (3, None), "{vitals:?}");
+        let named = |record: &Disconnect| record.cause.contains("GOAWAY");
+        assert!(vitals.disconnects.iter().all(named), "{vitals:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -65,7 +65,9 @@ pub(super) fn not_sent(error: &h2::Error) -> CallError {
 
 /// What went wrong, with no more than a line of what the peer says about it.
 pub(super) fn told(error: &h2::Error) -> String {
-    clip(&error.to_string(), MAX_QUOTED).to_owned()
+    // Who leaves without an error is no error to h2's words either: they do not say what it is.
+    let leaves = if error.is_go_away() && error.is_remote() { "GOAWAY: " } else { "" };
+    clip(&format!("{leaves}{error}"), MAX_QUOTED).to_owned()
 }
 
 const MAX_QUOTED: usize = 300;

@@ -18,7 +18,7 @@ use h2::{Reason, RecvStream, SendStream, client, server::SendResponse};
 use http::{Request, Response};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Mutex,
+    sync::{Mutex, watch},
     time::timeout,
 };
 
@@ -69,6 +69,8 @@ struct Shared {
     /// How long either side of a stream may say nothing.
     idle: Option<Duration>,
     opened: AtomicUsize,
+    /// How often clients were told to leave.
+    leaving: watch::Sender<u64>,
     pool: Mutex<Option<Upstream>>,
 }
 
@@ -109,7 +111,8 @@ impl HttpProxy {
         let addr = main.local_addr()?;
         let upstream = SocketAddr::new(server.ip(), server.port().saturating_add(GRPC_OFFSET));
         let (opened, pool) = (AtomicUsize::new(0), Mutex::new(None));
-        let shared = Arc::new(Shared { upstream, mode, idle, opened, pool });
+        let leaving = watch::Sender::new(0);
+        let shared = Arc::new(Shared { upstream, mode, idle, opened, leaving, pool });
         let tasks = TransportTasks::default();
         let spawner = tasks.downgrade();
         spawner.spawn(accept(main, listener, Arc::clone(&shared), spawner.clone()));
@@ -120,6 +123,13 @@ impl HttpProxy {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Sends GOAWAY on every connection of a client, as a proxy does that is configured anew, or finds
+    /// a connection too old: what is under way on it goes on, streams among it, and nothing new is
+    /// taken.
+    pub fn go_away(&self) {
+        self.shared.leaving.send_modify(|times| *times += 1);
     }
 
     /// How many connections to the server it has opened so far.
@@ -161,7 +171,16 @@ async fn carry(socket: TcpStream, shared: Arc<Shared>, tasks: Spawner) {
         upstreams.push(upstream);
     }
     let mut turn = 0;
-    while let Some(Ok((request, respond))) = down.accept().await {
+    let mut leaving = shared.leaving.subscribe();
+    loop {
+        let next = tokio::select! {
+            next = down.accept() => next,
+            _ = leaving.changed() => {
+                down.graceful_shutdown();
+                continue;
+            }
+        };
+        let Some(Ok((request, respond))) = next else { return };
         let is_stream = request.uri().path().contains("BiRequestStream");
         let upstream = match shared.mode {
             Upstreams::Pooled => shared.pooled(&tasks).await,

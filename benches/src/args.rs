@@ -24,7 +24,8 @@ pub struct Args {
 }
 
 impl Args {
-    /// Reads `args`, without the program's name. `address` is the server that the environment names.
+    /// Reads `args`, without the program's name. `address` is the server that the environment
+    /// names.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! One line of axum: registered once it listens, withdrawn before it drains.
 //!
-//! Runs on the embedded server, or on the one that `NACOS_SERVER_ADDR` names. Ends by itself; a real
-//! service ends on SIGTERM.
+//! Runs on the embedded server, or on the one that `NACOS_SERVER_ADDR` names. Ends by itself; a
+//! real service ends on SIGTERM.
 use axum::{Router, routing::get};
 use nacos_axum::Shutdown;
 use tokio::net::TcpListener;

@@ -1,5 +1,5 @@
-//! The inventory service: what a protobuf compiler would have made of five lines, written by hand so
-//! that nobody needs one.
+//! The inventory service: what a protobuf compiler would have made of five lines, written by hand
+//! so that nobody needs one.
 //!
 //! ```proto
 //! service Inventory { rpc Stock (Item) returns (Stock); }

@@ -24,8 +24,8 @@
 //! The service is registered once the listener accepts and [the program is
 //! ready](Serving::ready_when), under the listener's real port. On SIGTERM or SIGINT it is
 //! deregistered first, and answers until nobody calls it any more; only then does it accept no more
-//! connections, let the open ones end, and cut those that do not. All that has one deadline, 25 s by
-//! default; a second signal ends it at once. [`nacos_core::lifecycle`] has the details.
+//! connections, let the open ones end, and cut those that do not. All that has one deadline, 25 s
+//! by default; a second signal ends it at once. [`nacos_core::lifecycle`] has the details.
 //!
 //! # Environment
 //!

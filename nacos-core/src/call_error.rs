@@ -8,7 +8,8 @@ use crate::error::ErrorKind;
 pub(crate) enum CallError {
     /// The connection was gone before anything was sent.
     NotSent(String),
-    /// Nothing was sent: so many calls are under way, unanswered, that the server takes no more yet.
+    /// Nothing was sent: so many calls are under way, unanswered, that the server takes no more
+    /// yet.
     Busy,
     /// The connection ended before the answer came; the server may have done what was asked.
     Lost(String),

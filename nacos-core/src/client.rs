@@ -108,7 +108,8 @@ impl Client {
     /// Ends the session: withdraws every claim, waits for the server to acknowledge that, at most
     /// `within`, then closes the connection.
     ///
-    /// All clones, guards and readers of the session end with it. A second call finds nothing to do.
+    /// All clones, guards and readers of the session end with it. A second call finds nothing to
+    /// do.
     ///
     /// # Cancel safety
     ///

@@ -21,8 +21,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Instance {
-    /// Where it listens: an IP address, or the name of a host. What nobody could call is refused: an
-    /// unspecified, multicast or broadcast address, and one with a scheme, a port or a blank.
+    /// Where it listens: an IP address, or the name of a host. What nobody could call is refused:
+    /// an unspecified, multicast or broadcast address, and one with a scheme, a port or a blank.
     pub ip: String,
     /// The port that it listens on.
     pub port: u16,
@@ -108,7 +108,8 @@ impl Instance {
         (&self.ip, self.port, &self.cluster)
     }
 
-    /// Checks what servers do not check, or refuse only later, and what consumers would suffer from.
+    /// Checks what servers do not check, or refuse only later, and what consumers would suffer
+    /// from.
     pub(crate) fn check(&self, max_metadata: usize) -> Result<(), Error> {
         let refuse = |why: String| {
             let doing = format_args!("check instance {}", self.address()).to_string();

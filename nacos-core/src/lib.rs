@@ -75,9 +75,10 @@
 //!
 //! # What is absent
 //!
-//! No global state, no thread of its own unless `dedicated_thread` asks for one, no callback: user code never runs on the session's task, so none can
-//! delay it. No `tonic`, `prost`, `hyper` or `rustls` type in this API. Snapshots on disk,
-//! encrypted documents and fuzzy watches are not in this version.
+//! No global state, no thread of its own unless `dedicated_thread` asks for one, no callback: user
+//! code never runs on the session's task, so none can delay it. No `tonic`, `prost`, `hyper` or
+//! `rustls` type in this API. Snapshots on disk, encrypted documents and fuzzy watches are not in
+//! this version.
 mod builder;
 mod call_error;
 mod client;

@@ -11,8 +11,8 @@ pub(crate) fn is_link(value: &str) -> bool {
     is_scheme && ends_in_port
 }
 
-/// The service whose place a variable called `name` tells, the part in front of which is the same for
-/// all: the words before `PORT` or `PORT_8848_TCP`, which may be none.
+/// The service whose place a variable called `name` tells, the part in front of which is the same
+/// for all: the words before `PORT` or `PORT_8848_TCP`, which may be none.
 pub(crate) fn linked(name: &str) -> Option<String> {
     let words = words(name);
     let words: Vec<&str> = words.split('_').collect();
@@ -26,8 +26,8 @@ pub(crate) fn linked(name: &str) -> Option<String> {
 }
 
 /// The services of which a variable called `name` may say more: its address as Kubernetes has it, a
-/// part of what [`linked`] has as a whole, or what Docker adds. More than one where their names hold
-/// such words themselves.
+/// part of what [`linked`] has as a whole, or what Docker adds. More than one where their names
+/// hold such words themselves.
 pub(crate) fn said_of(name: &str) -> Vec<String> {
     let words = words(name);
     let words: Vec<&str> = words.split('_').collect();

@@ -1,8 +1,9 @@
 //! Values that change under their readers: one writer, many readers, the newest value wins.
 //!
-//! A `T` is a user's type, so its comparison, its `Debug` and its `Drop` are a user's code, and so is
-//! every condition. None of it runs under the channel's lock, which the writer takes too: what is in
-//! there is an [`Arc`], and all that is done to it there is to clone it, or to put it elsewhere.
+//! A `T` is a user's type, so its comparison, its `Debug` and its `Drop` are a user's code, and so
+//! is every condition. None of it runs under the channel's lock, which the writer takes too: what
+//! is in there is an [`Arc`], and all that is done to it there is to clone it, or to put it
+//! elsewhere.
 use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
@@ -48,8 +49,9 @@ impl<T> Live<T> {
 
     /// Waits until the value satisfies `condition`, beginning with the current one.
     ///
-    /// `None` means that no more values will come and the last one does not satisfy it. The condition
-    /// runs on the caller's task, and delays nobody else: it may read the same value, or block.
+    /// `None` means that no more values will come and the last one does not satisfy it. The
+    /// condition runs on the caller's task, and delays nobody else: it may read the same value, or
+    /// block.
     ///
     /// # Cancel safety
     ///

@@ -31,15 +31,17 @@ impl Server {
         }
     }
 
-    /// Reads a list of addresses, separated by `,` or `;`, and the path that they name: it can only be
-    /// the one below which servers answer HTTP. Without slashes around it; none if none is named.
+    /// Reads a list of addresses, separated by `,` or `;`, and the path that they name: it can only
+    /// be the one below which servers answer HTTP. Without slashes around it; none if none is
+    /// named.
     ///
     /// `grpc_offset` is what the gRPC port lies above the main port.
     pub(crate) fn parse_with_path(
         list: &str,
         grpc_offset: u16,
     ) -> Result<(Vec<Self>, Option<String>), String> {
-        // What is shown must hold no password, and no token; a part of one may stand in any address.
+        // What is shown must hold no password, and no token; a part of one may stand in any
+        // address.
         if list.contains(['@', '?']) {
             return Err("a server address has neither a user nor a query".to_owned());
         }

@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SessionState {
-    /// On the way to a server; also after a pass in which one was only too slow for the time that it
-    /// was given, of which the next pass gives more.
+    /// On the way to a server; also after a pass in which one was only too slow for the time that
+    /// it was given, of which the next pass gives more.
     Connecting {
         /// How many passes over the servers have failed in a row.
         attempt: u32,
@@ -103,9 +103,9 @@ pub enum Access {
     /// carry no token meanwhile. The Java client behaves like this, too: whoever can answer in the
     /// place of a server is believed, as by every client of a server without authentication.
     /// Documents are read from a server that has not asked who reads them, and so cannot keep
-    /// anybody else from reading or writing them. Where that must not be, the option `require_login`
-    /// ([`ClientBuilder::require_login`](crate::ClientBuilder::require_login)) forbids it; and TLS
-    /// says who the server is, which a login never does.
+    /// anybody else from reading or writing them. Where that must not be, the option
+    /// `require_login` ([`ClientBuilder::require_login`](crate::ClientBuilder::require_login))
+    /// forbids it; and TLS says who the server is, which a login never does.
     WithoutLogin {
         /// What servers said to the login, and what it may mean.
         cause: Arc<str>,
@@ -129,8 +129,8 @@ pub enum Denial {
     /// The user or the password is wrong, or the user may not log in. The login is tried again as
     /// above, and once a minute after that; requests fail at once.
     Wrong,
-    /// There are no credentials, and the servers demand a login. Whether they still do is asked once
-    /// a minute; requests fail at once.
+    /// There are no credentials, and the servers demand a login. Whether they still do is asked
+    /// once a minute; requests fail at once.
     Missing,
 }
 

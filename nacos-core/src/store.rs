@@ -64,8 +64,8 @@ impl<K: Clone + Eq + Hash, V> Store<K, V> {
         drop(gone);
     }
 
-    /// Replaces the value under `key` with what `next` makes of it; `None` leaves it alone. Called by
-    /// one task only: two at a time would each make something of the same value.
+    /// Replaces the value under `key` with what `next` makes of it; `None` leaves it alone. Called
+    /// by one task only: two at a time would each make something of the same value.
     pub(crate) fn update(&self, key: &K, next: impl FnOnce(&V) -> Option<V>) {
         let writer = self.lock().live.get(key).map(|entry| Arc::clone(&entry.writer));
         // A guard that leaves and enters in between has another value, and claims anew.

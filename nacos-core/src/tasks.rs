@@ -34,9 +34,9 @@ pub(crate) fn spawn<T: Send + 'static>(
     spawn_in(Span::current(), future)
 }
 
-/// Starts `future` on the ambient runtime, inside of `span` alone. What lives on when whoever starts
-/// it has gone must have a span without a parent: the request during which it was started would
-/// stay open for as long.
+/// Starts `future` on the ambient runtime, inside of `span` alone. What lives on when whoever
+/// starts it has gone must have a span without a parent: the request during which it was started
+/// would stay open for as long.
 pub(crate) fn spawn_in<T: Send + 'static>(
     span: Span,
     future: impl Future<Output = T> + Send + 'static,

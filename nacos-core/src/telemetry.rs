@@ -3,8 +3,8 @@
 //! Always on, and next to nothing while no recorder is installed. No label comes from a peer or a
 //! user: their values are those listed here, so that no dashboard grows without bound. Gauges are
 //! sums over all clients of the process, but for the age of a token, of which there is no sum. A
-//! recorder that is installed late, when clients are connected already, learns of each of them at its
-//! next health check at the latest; recorders are told a description and the unit of each name.
+//! recorder that is installed late, when clients are connected already, learns of each of them at
+//! its next health check at the latest; recorders are told a description and the unit of each name.
 //!
 //! | name | kind | labels | what |
 //! | --- | --- | --- | --- |
@@ -36,8 +36,8 @@
 //! | `unresponsive` | the server answered health checks and nothing else, and another serves |
 //! | `shutdown` | the client was shut down |
 //!
-//! Beside them, `tracing` has one span a session, `nacos`, with the application's name, and at level
-//! `DEBUG` one a try of a user's request, `request`, with its type and the server.
+//! Beside them, `tracing` has one span a session, `nacos`, with the application's name, and at
+//! level `DEBUG` one a try of a user's request, `request`, with its type and the server.
 use std::time::Duration;
 
 use metrics::{
@@ -130,8 +130,8 @@ pub(crate) fn requested(kind: &'static str, code: &'static str, took: Duration) 
     histogram!(REQUEST_SECONDS, "type" => kind, "code" => code).record(took);
 }
 
-/// The label of a code that a server answered. Those that are rare are one, and so are those that are
-/// nobody's.
+/// The label of a code that a server answered. Those that are rare are one, and so are those that
+/// are nobody's.
 pub(crate) fn code_label(code: i32) -> &'static str {
     match code {
         200 => "200",

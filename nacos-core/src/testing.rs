@@ -4,8 +4,8 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// A waker that does something then and there, as that of an executor that runs its tasks where they
-/// are woken.
+/// A waker that does something then and there, as that of an executor that runs its tasks where
+/// they are woken.
 pub(crate) fn inline_waker(what: impl Fn() + Send + Sync + 'static) -> Waker {
     struct Inline<F>(F);
 

@@ -22,13 +22,13 @@ pub struct Vitals {
     /// Lists of services whose server's clock had stepped back since the list before. They are
     /// applied.
     pub clock_steps: u64,
-    /// Registrations that were repeated because the server did not show them any more, though it had
-    /// acknowledged them: it lost them without a word, or an operator has disabled an instance.
+    /// Registrations that were repeated because the server did not show them any more, though it
+    /// had acknowledged them: it lost them without a word, or an operator has disabled an instance.
     pub reasserted: u64,
     /// Views of services at present that are [held](crate::Service::held).
     pub held: usize,
-    /// The servers answer health checks, and none of several requests in a row: others are tried, ever
-    /// more rarely. Over with the first answer.
+    /// The servers answer health checks, and none of several requests in a row: others are tried,
+    /// ever more rarely. Over with the first answer.
     pub unresponsive: bool,
     /// Claims at present: registered services, subscriptions, watched documents.
     pub claims: usize,
@@ -37,8 +37,8 @@ pub struct Vitals {
     /// How late the session's last timer was. Long after the workers of its runtime were blocked:
     /// see [`dedicated_thread`](crate::ClientBuilder::dedicated_thread).
     pub lag: Duration,
-    /// What a proxy that knows HTTP/2 was seen to do to the connections or to their streams, in words
-    /// that say what to change; stays once it was seen.
+    /// What a proxy that knows HTTP/2 was seen to do to the connections or to their streams, in
+    /// words that say what to change; stays once it was seen.
     pub proxy: Option<Arc<str>>,
     /// How the last connections that served have ended, the newest last; eight at most.
     pub disconnects: Arc<[Disconnect]>,

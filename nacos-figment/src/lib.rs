@@ -27,8 +27,9 @@
 //!
 //! # What holds everywhere
 //!
-//! - **One version at a time.** A configuration, its parts ([`Hot::map`]) and what was built from it
-//!   ([`HotConfig::resource`]) are swapped by one atomic store: nobody ever sees half of a change.
+//! - **One version at a time.** A configuration, its parts ([`Hot::map`]) and what was built from
+//!   it ([`HotConfig::resource`]) are swapped by one atomic store: nobody ever sees half of a
+//!   change.
 //! - **Never applied, then checked.** What cannot be parsed, extracted, validated or built leaves
 //!   the version in force untouched, and is reported as a [`Rejection`] that names document, line
 //!   and column.

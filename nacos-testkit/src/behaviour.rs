@@ -18,8 +18,8 @@ pub enum Behaviour {
     /// Java Nacos 2.5: `public` and the blank namespace are one, in configuration and in naming;
     /// questions that only servers ask are refused, and so is a login where there is no user.
     Nacos2_5,
-    /// Java Nacos 3.0: fuzzy watches, list key `allIps`; `public` and the blank namespace are one in
-    /// configuration and two in naming; operators use the paths of v3.
+    /// Java Nacos 3.0: fuzzy watches, list key `allIps`; `public` and the blank namespace are one
+    /// in configuration and two in naming; operators use the paths of v3.
     #[default]
     Nacos3_0,
     /// Java Nacos 3.3, by its specification: like 3.0, but it has no path of v1 and v2, and it
@@ -75,7 +75,8 @@ impl Behaviour {
         }
     }
 
-    /// The longest message that is read. r-nacos has no limit; ours keeps a test's memory in bounds.
+    /// The longest message that is read. r-nacos has no limit; ours keeps a test's memory in
+    /// bounds.
     pub(crate) fn message_limit(self) -> usize {
         if self.is_java() { 10 * 1024 * 1024 } else { 256 * 1024 * 1024 }
     }

@@ -123,8 +123,8 @@ impl Builder {
     /// proxies on Netty do, which take that for an attack: 200 is the usual limit there.
     ///
     /// Without it, none ends for their number alone. Whatever the limit, a client that resets more
-    /// than 20 streams which this server has not looked at yet is sent away, as by r-nacos: `GOAWAY`
-    /// with `ENHANCE_YOUR_CALM` and `too_many_resets`.
+    /// than 20 streams which this server has not looked at yet is sent away, as by r-nacos:
+    /// `GOAWAY` with `ENHANCE_YOUR_CALM` and `too_many_resets`.
     pub fn reset_limit(mut self, limit: usize) -> Self {
         self.plan.reset_limit = Some(limit);
         self

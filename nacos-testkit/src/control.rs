@@ -33,9 +33,9 @@ impl Server {
         self.shared.set_delay(delay);
     }
 
-    /// Steps the server's clock by so many milliseconds, back if they are negative, as an operator or
-    /// a time service does. It shows in what the server stamps, the `lastRefTime` of services among
-    /// it; steps add up, and time goes on from there.
+    /// Steps the server's clock by so many milliseconds, back if they are negative, as an operator
+    /// or a time service does. It shows in what the server stamps, the `lastRefTime` of services
+    /// among it; steps add up, and time goes on from there.
     pub fn step_clock(&self, millis: i64) {
         self.shared.step_clock(millis);
     }
@@ -73,21 +73,22 @@ impl Server {
         self.shared.change(|state| state.tokens.expire());
     }
 
-    /// Lets the user do only what one of these rights covers, or everything again (`None`), as a Java
-    /// server decides it, reading and writing taken together.
+    /// Lets the user do only what one of these rights covers, or everything again (`None`), as a
+    /// Java server decides it, reading and writing taken together.
     ///
-    /// A right is `namespace:group:type/name`, where `*` stands for any text: `public:ORDERS:config/*`
-    /// for the documents of one group. A listen is authorised as `namespace:*:config/*` with the
-    /// namespace of its first document, so that whoever has rights on a group only may read and not
-    /// listen.
+    /// A right is `namespace:group:type/name`, where `*` stands for any text:
+    /// `public:ORDERS:config/*` for the documents of one group. A listen is authorised as
+    /// `namespace:*:config/*` with the namespace of its first document, so that whoever has rights
+    /// on a group only may read and not listen.
     pub fn limit_rights(&self, rights: Option<&[&str]>) {
         let rights =
             rights.map(|rights| rights.iter().map(|&right| right.to_owned()).collect::<Vec<_>>());
         self.shared.change(|state| state.rights = rights);
     }
 
-    /// Lists these namespaces, each with its display name, beside the default one, to everybody who asks
-    /// over HTTP, where the imitated server does; `None`, as at the start, lists none to anybody.
+    /// Lists these namespaces, each with its display name, beside the default one, to everybody who
+    /// asks over HTTP, where the imitated server does; `None`, as at the start, lists none to
+    /// anybody.
     pub fn list_namespaces(&self, namespaces: Option<&[(&str, &str)]>) {
         let owned = |(id, name): &(&str, &str)| ((*id).to_owned(), (*name).to_owned());
         let namespaces =
@@ -178,8 +179,8 @@ impl Server {
         self.publish_as(namespace, group, data_id, content, Some(content_type.to_owned()));
     }
 
-    /// Publishes a configuration as another client does that has encrypted it: cipher text, and the key
-    /// of the cipher text in encrypted form. r-nacos loses that key.
+    /// Publishes a configuration as another client does that has encrypted it: cipher text, and the
+    /// key of the cipher text in encrypted form. r-nacos loses that key.
     pub fn publish_encrypted(
         &self,
         namespace: &str,
@@ -224,9 +225,9 @@ impl Server {
         self.shared.deregister_as_peer(ServiceKey::new(namespace, group, service), instance);
     }
 
-    /// Forgets, without a word to those who registered them, the instances of a service that connected
-    /// clients hold; says how many there were. Their connections stay. Subscribers are told, as of
-    /// any change.
+    /// Forgets, without a word to those who registered them, the instances of a service that
+    /// connected clients hold; says how many there were. Their connections stay. Subscribers are
+    /// told, as of any change.
     pub fn forget_instances(&self, namespace: &str, group: &str, service: &str) -> usize {
         let key = ServiceKey::new(namespace, group, service);
         let (count, change) = self.shared.change(|state| state.services.lose(&key));

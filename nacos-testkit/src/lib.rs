@@ -29,8 +29,8 @@
 //!
 //! # Time
 //!
-//! The server lives on the runtime that starts it, never starts a thread, and ends with its handle. A
-//! test that could hang is run [`within`] a limit, or has a [`TimeLimit`].
+//! The server lives on the runtime that starts it, never starts a thread, and ends with its handle.
+//! A test that could hang is run [`within`] a limit, or has a [`TimeLimit`].
 //! Every timer is tokio's: under `#[tokio::test(start_paused = true)]` silences take no time. By
 //! default the server is prompt where real ones take their time; [`Builder::observed_timing`] gives
 //! it their pace.

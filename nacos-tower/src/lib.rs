@@ -1,8 +1,8 @@
 //! Discovery and load balancing over Nacos services, as tower services.
 //!
-//! A [`Balance`] is a `tower::Service` for HTTP requests that go to the live instances of a service.
-//! A [`Connect`] makes the connections that carry them: `Http2Connector` (feature `http2`) speaks
-//! HTTP/2, `nacos-tonic` makes gRPC channels of it, any tower service fits through
+//! A [`Balance`] is a `tower::Service` for HTTP requests that go to the live instances of a
+//! service. A [`Connect`] makes the connections that carry them: `Http2Connector` (feature `http2`)
+//! speaks HTTP/2, `nacos-tonic` makes gRPC channels of it, any tower service fits through
 //! [`ServiceConnection`]. A [`Policy`] picks the endpoint of each
 //! request, and can be your own.
 //!
@@ -56,17 +56,17 @@
 //! - **Sets are whole**, and the newest one wins. No request sees half of a change.
 //! - **Leaving an endpoint is giving up a share.** A connection closes when the controller and the
 //!   last request have let go of it, so no request is lost to a change of the set.
-//! - **A request that was certainly not sent goes elsewhere.** One that may have been sent does not,
-//!   unless a [`Retry`] is told that it may.
-//! - **Everything ends**: attempts to connect, waiting for endpoints, waiting for responses. And the
-//!   task ends with the last handle.
+//! - **A request that was certainly not sent goes elsewhere.** One that may have been sent does
+//!   not, unless a [`Retry`] is told that it may.
+//! - **Everything ends**: attempts to connect, waiting for endpoints, waiting for responses. And
+//!   the task ends with the last handle.
 //!
 //! # What is absent
 //!
 //! Buffers and queues; `tower::discover` (it can say neither "all of these" nor "another weight");
 //! panic thresholds of our own (Nacos has one, at the server); ejection of endpoints by their error
-//! rates (failures count as latency instead, which [`WeightedP2c::balanced`] avoids); clusters, zones,
-//! subsets, consistent hashing, slow start.
+//! rates (failures count as latency instead, which [`WeightedP2c::balanced`] avoids); clusters,
+//! zones, subsets, consistent hashing, slow start.
 mod balance;
 #[doc(hidden)]
 pub mod bench;

@@ -7,8 +7,8 @@ use tracing::{Instrument, Span};
 /// A task that ends when this is dropped.
 pub(crate) type Task = AbortOnDropHandle<()>;
 
-/// Starts `future` on the ambient runtime, inside of `span` alone. A balancer outlives the task that
-/// made it: within that task's span, the request that it handled would stay open for as long.
+/// Starts `future` on the ambient runtime, inside of `span` alone. A balancer outlives the task
+/// that made it: within that task's span, the request that it handled would stay open for as long.
 pub(crate) fn spawn(span: Span, future: impl Future<Output = ()> + Send + 'static) -> Task {
     AbortOnDropHandle::new(tokio::spawn(future.instrument(span)))
 }

@@ -4,7 +4,8 @@
 //! words what was observed. What our client promises everywhere it asserts. Each run compares what
 //! it has observed with the cell of `CONFORMANCE.md`; `NACOS_CONFORMANCE=write` writes the cells
 //! instead. The test server is checked in every run, on a paused clock; real servers where
-//! `NACOS_REAL=1` asks for them, and a running one that `NACOS_REAL_ADDR` names; the captures against the columns of the servers they are from.
+//! `NACOS_REAL=1` asks for them, and a running one that `NACOS_REAL_ADDR` names; the captures
+//! against the columns of the servers they are from.
 #[path = "../../nacos-testkit/tests/client/mod.rs"]
 mod client;
 

@@ -11,8 +11,8 @@ use crate::{
     wire::{Wire, eventually, with},
 };
 
-/// The group of everything that is asked over the bare wire. That of the captures, so that a message
-/// that names it is the same; on a given server, one that nobody else has.
+/// The group of everything that is asked over the bare wire. That of the captures, so that a
+/// message that names it is the same; on a given server, one that nobody else has.
 pub(crate) fn group() -> &'static str {
     Given::from_env().map_or(CAPTURED, Given::prefix)
 }

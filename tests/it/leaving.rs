@@ -234,8 +234,8 @@ fn instance() -> Instance {
     Instance::new("10.0.0.1", 80)
 }
 
-/// A server that agrees to everything, and can do what the test server cannot: send GOAWAY while its
-/// stream stays open, refuse streams, and end the one of its pushes alone.
+/// A server that agrees to everything, and can do what the test server cannot: send GOAWAY while
+/// its stream stays open, refuse streams, and end the one of its pushes alone.
 pub(crate) struct Leaving {
     port: u16,
     shared: Arc<Shared>,

@@ -1,4 +1,5 @@
-//! Options as users give them: in the environment of a process, and in files that somebody else reads.
+//! Options as users give them: in the environment of a process, and in files that somebody else
+//! reads.
 use std::time::Duration;
 
 use nacos_core::{Client, ClientOptions, ConfigKey, Publish, ServiceKey};

@@ -14,8 +14,8 @@ use crate::{
     support::{self, becomes, builder, connected, reconnected, server, soon},
 };
 
-/// Everything recorded since the last time: `name{label=value,…}` and its value, that of a histogram
-/// being its count, that of a gauge its change.
+/// Everything recorded since the last time: `name{label=value,…}` and its value, that of a
+/// histogram being its count, that of a gauge its change.
 fn recorded(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
     let mut all = BTreeMap::new();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {

@@ -63,7 +63,8 @@ fn session_does_no_io_and_reads_no_clock() {
     }
 }
 
-/// What a session is told, and tells, are values: it knows neither who carries bytes nor who counts.
+/// What a session is told, and tells, are values: it knows neither who carries bytes nor who
+/// counts.
 #[test]
 fn session_imports_nothing_but_values_and_messages() {
     let mut seen = 0;
@@ -232,6 +233,35 @@ fn tests_stand_below_their_file_and_not_at_a_path() {
             path.display()
         );
     }
+}
+
+#[test]
+fn comments_are_a_hundred_columns_wide_at_most() {
+    let mut files = Vec::new();
+    for folder in CRATES.into_iter().chain(["tests", "examples", "benches"]) {
+        collect(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 300, "only {} files were found", files.len());
+    let mut wide = Vec::new();
+    for path in files {
+        let text = fs::read_to_string(&path).expect("text");
+        let mut is_example = false;
+        for (at, line) in text.lines().enumerate() {
+            let comment = line.trim_start();
+            let words = comment.trim_start_matches(['/', '!']).trim();
+            if !comment.starts_with("//") {
+                is_example = false;
+                continue;
+            }
+            is_example ^= words.starts_with("```");
+            // Neither a row of a table nor a link can be broken, and an example is code.
+            let is_whole = is_example || words.starts_with('|') || !words.contains(' ');
+            if line.chars().count() > 100 && !is_whole {
+                wide.push(format!("{}:{}", path.display(), at + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{} comments are wider: {wide:#?}", wide.len());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What guards, handles and errors say: one short line, the reason, nothing that is nobody's business.
+//! What guards, handles and errors say: one short line, the reason, nothing that is nobody's
+//! business.
 use std::{
     collections::HashMap, convert::Infallible, error::Error as _, fmt::Debug, time::Duration,
 };

@@ -1,8 +1,8 @@
 //! The client against real servers that fail, stop, freeze and guard themselves: what a story tells
 //! and a table does not.
 //!
-//! Runs where `NACOS_REAL=1` asks for it (`bash .ci/run real`); says what it skips, and why. Time is
-//! real here, so everything is waited for, nothing is measured. What servers do that are well is
+//! Runs where `NACOS_REAL=1` asks for it (`bash .ci/run real`); says what it skips, and why. Time
+//! is real here, so everything is waited for, nothing is measured. What servers do that are well is
 //! checked in `tests/conformance`.
 mod blocked;
 mod cancelled;

@@ -109,13 +109,14 @@ impl ClientBuilder {
     /// [`connect_timeout`](Self::connect_timeout), within which a slow one is given ever more time,
     /// and within which files of certificates are read too, beside the runtime. The error's source
     /// names every address that was tried, and why it failed; or the address server, and why it has
-    /// no list. [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is sent.
+    /// no list. [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is
+    /// sent.
     ///
-    /// [`ErrorKind::Denied`] for a refused login, and where there are no credentials and the servers
-    /// demand a login, which one request finds out. A server that has just started refuses a right
-    /// password as it does a wrong one, so the login is tried again after 1, 2 and 4 s within the
-    /// timeout, and the error names both causes. Servers that refuse the login and demand none are
-    /// connected to: see [`Access::WithoutLogin`](crate::Access::WithoutLogin).
+    /// [`ErrorKind::Denied`] for a refused login, and where there are no credentials and the
+    /// servers demand a login, which one request finds out. A server that has just started refuses
+    /// a right password as it does a wrong one, so the login is tried again after 1, 2 and 4 s
+    /// within the timeout, and the error names both causes. Servers that refuse the login and
+    /// demand none are connected to: see [`Access::WithoutLogin`](crate::Access::WithoutLogin).
     ///
     /// # Panics
     ///
@@ -182,8 +183,9 @@ impl ClientBuilder {
 
     /// Returns at once, and connects in the background: now, or when a server appears.
     ///
-    /// Requests wait for a connection within their timeout; claims are made as soon as there is one.
-    /// Files of certificates are read right here, so that what is wrong with them is said at once.
+    /// Requests wait for a connection within their timeout; claims are made as soon as there is
+    /// one. Files of certificates are read right here, so that what is wrong with them is said at
+    /// once.
     ///
     /// # Errors
     ///
@@ -214,7 +216,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) for a value that cannot be read.
+    /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) for a value that cannot be
+    /// read.
     pub fn from_env() -> Result<ClientBuilder, Error> {
         ClientBuilder::from_env()
     }

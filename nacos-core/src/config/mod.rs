@@ -27,8 +27,9 @@ impl Configs {
     /// Reads a document; `None` if the server has none under `key`.
     ///
     /// Goes to the server each time; [`watch`](Self::watch) is for values that are read often.
-    /// Java servers show a document up to some 90 ms after its publish was answered; one that is just
-    /// being replaced ("requested file is being modified") is asked for again within the timeout.
+    /// Java servers show a document up to some 90 ms after its publish was answered; one that is
+    /// just being replaced ("requested file is being modified") is asked for again within the
+    /// timeout.
     ///
     /// # Errors
     ///
@@ -80,9 +81,9 @@ impl Configs {
     /// # Errors
     ///
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if the document is not the one that
-    /// [`if_unchanged`](Publish::if_unchanged) names; [`ErrorKind::Refused`](crate::ErrorKind::Refused)
-    /// for what the server does not take, such as empty content. After
-    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) or
+    /// [`if_unchanged`](Publish::if_unchanged) names;
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for what the server does not take, such as
+    /// empty content. After [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) or
     /// [`ErrorKind::Disconnected`](crate::ErrorKind::Disconnected) it may or may not be stored.
     ///
     /// # Cancel safety

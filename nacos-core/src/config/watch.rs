@@ -44,15 +44,16 @@ impl Watch {
     }
 
     /// Asks for the document every 30 s (± 20 %) for as long as the server does not let this client
-    /// listen to it. Off by default: the more clients poll, the more their servers have to do, and a
-    /// change is seen half a minute late.
+    /// listen to it. Off by default: the more clients poll, the more their servers have to do, and
+    /// a change is seen half a minute late.
     ///
-    /// Servers authorise listening for a whole namespace, by the right to read `namespace:*:config/*`:
-    /// a user who has rights on one group only can read its documents, but not listen to them. Without
-    /// this, such a watch is [`Unreachable`](DocumentState::Unreachable), with the last content that
-    /// was read and a cause that names the right. With it the document is shown as it was last read,
-    /// while [`claim`](Self::claim) says that the listen is refused. The listen is asked for again
-    /// about every minute; polling ends when it is granted, and with the watch.
+    /// Servers authorise listening for a whole namespace, by the right to read
+    /// `namespace:*:config/*`: a user who has rights on one group only can read its documents, but
+    /// not listen to them. Without this, such a watch is
+    /// [`Unreachable`](DocumentState::Unreachable), with the last content that was read and a cause
+    /// that names the right. With it the document is shown as it was last read, while
+    /// [`claim`](Self::claim) says that the listen is refused. The listen is asked for again about
+    /// every minute; polling ends when it is granted, and with the watch.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -62,7 +62,8 @@ impl Connection {
                 Ok(Err(unserved)) => return Err(unserved.error(doing)),
                 Err(_) => return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing))),
             };
-            // Asked on each connection anew: servers of different versions take turns in an upgrade.
+            // Asked on each connection anew: servers of different versions take turns in an
+            // upgrade.
             let missing =
                 R::NEEDS.and_then(|ability| ability.missing(&serving.abilities, &serving.server));
             if let Some(why) = missing {

@@ -1,9 +1,10 @@
 //! What handles want of the driver, kept until it takes that in.
 //!
 //! Of each guard there is one wish at most, its newest: who updates in a loop replaces a value, and
-//! who claims and withdraws before the driver has heard of it leaves nothing. So there are never more
-//! wishes than guards that live or that the driver knows, and what is of no guard is a few counters
-//! and lists, each bounded by what is under way. To put something in neither waits nor fails.
+//! who claims and withdraws before the driver has heard of it leaves nothing. So there are never
+//! more wishes than guards that live or that the driver knows, and what is of no guard is a few
+//! counters and lists, each bounded by what is under way. To put something in neither waits nor
+//! fails.
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -170,8 +170,8 @@ impl Connection {
         (self.claim(ClaimKey::Listen(key.clone()), None), state)
     }
 
-    /// Subscribes to a service until the guard returned is dropped. Reads what the server lists, and
-    /// that with the default grace.
+    /// Subscribes to a service until the guard returned is dropped. Reads what the server lists,
+    /// and that with the default grace.
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         key: ServiceKey,

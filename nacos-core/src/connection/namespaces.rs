@@ -1,5 +1,5 @@
-//! Whether the server knows the namespaces of the client and of its keys: asked once for each, beside
-//! the session, and only said.
+//! Whether the server knows the namespaces of the client and of its keys: asked once for each,
+//! beside the session, and only said.
 //!
 //! Servers keep what is published or registered in a namespace that nobody has created, and show it
 //! nowhere. Mostly its display name was taken for its id.

@@ -20,7 +20,8 @@ use crate::secret::Secret;
 /// ```
 ///
 /// Temporary keys (STS) come and go together with their token. Where something writes them to
-/// files, use [`from_files`](Self::from_files). Where they have to be fetched, delegate to this type:
+/// files, use [`from_files`](Self::from_files). Where they have to be fetched, delegate to this
+/// type:
 ///
 /// ```
 /// use std::time::Duration;

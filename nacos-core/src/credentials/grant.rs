@@ -216,8 +216,8 @@ impl GrantError {
         Self::with(Cause::Denied, why)
     }
 
-    /// The secret is wrong, or whoever was asked does not know it yet, as servers that are starting:
-    /// asking again soon may help.
+    /// The secret is wrong, or whoever was asked does not know it yet, as servers that are
+    /// starting: asking again soon may help.
     pub fn refused(why: impl fmt::Display) -> Self {
         Self::with(Cause::Refused, why)
     }

@@ -13,9 +13,9 @@
 //!
 //! Options whose name ends in `_file` are read again whenever they are needed: a password at each
 //! login, a token or a key every 30 s and whenever a server refuses the one in use. So a secret
-//! that is replaced on disk is picked up without a restart. Files hold the secret alone, in UTF-8, of
-//! at most 64 KiB; one line break at the end does not count. They are read beside the session, so
-//! that a disk that hangs delays a renewal and nothing else.
+//! that is replaced on disk is picked up without a restart. Files hold the secret alone, in UTF-8,
+//! of at most 64 KiB; one line break at the end does not count. They are read beside the session,
+//! so that a disk that hangs delays a renewal and nothing else.
 //!
 //! # When servers refuse
 //!
@@ -24,11 +24,12 @@
 //! replaced in its file and has never worked is a new one. Where servers demand no login, a refused
 //! one keeps nobody out, unless `require_login` says so: see [`Access`](crate::Access).
 //!
-//! Tokens from elsewhere, headers and signatures are asked of nobody, so that nothing can be refused
-//! before a request is. A request that is, is answered [`ErrorKind::Denied`](crate::ErrorKind); the
-//! credentials are asked again, once a minute at most, for what may stand in the files by now. What
-//! guards claim is claimed again by itself: ever more rarely in the first minute of a connection, in
-//! which a server may not know its users' rights yet, and every 30 to 60 s after that.
+//! Tokens from elsewhere, headers and signatures are asked of nobody, so that nothing can be
+//! refused before a request is. A request that is, is answered
+//! [`ErrorKind::Denied`](crate::ErrorKind); the credentials are asked again, once a minute at most,
+//! for what may stand in the files by now. What guards claim is claimed again by itself: ever more
+//! rarely in the first minute of a connection, in which a server may not know its users' rights
+//! yet, and every 30 to 60 s after that.
 //!
 //! # What is kept secret
 //!
@@ -124,9 +125,10 @@ pub trait Credentials: fmt::Debug + Send + Sync + 'static {
     /// [`GrantError::denied`] if asking again would change nothing: requests then fail with
     /// [`ErrorKind::Denied`](crate::ErrorKind::Denied), and the client asks again after 1, 2 and
     /// 4 s, then once a minute. [`GrantError::refused`] if it may pass: meanwhile requests wait
-    /// ([`Denial::NotReady`](crate::Denial)). After a grant, either is asked again after 1, 2, 4, 5,
-    /// 5 … s for a minute. [`GrantError::unavailable`] otherwise: the client asks again soon, ever more slowly, and a
-    /// former grant serves on. Either is shown in logs and errors: a message never quotes a secret.
+    /// ([`Denial::NotReady`](crate::Denial)). After a grant, either is asked again after 1, 2, 4,
+    /// 5, 5 … s for a minute. [`GrantError::unavailable`] otherwise: the client asks again soon,
+    /// ever more slowly, and a former grant serves on. Either is shown in logs and errors: a
+    /// message never quotes a secret.
     ///
     /// # Cancel safety
     ///

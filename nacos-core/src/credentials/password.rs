@@ -20,9 +20,9 @@ use crate::{
 /// A user and a password, for which servers grant a token that expires.
 ///
 /// Both go into the body of the login and nowhere else. Any server of the list grants a token for
-/// all of them: they are asked in a random order, the next one beside a slow one, at the path of 3.x
-/// first. One that refuses may have started a moment ago and not know its users yet, so others are
-/// asked as well, up to three that refuse.
+/// all of them: they are asked in a random order, the next one beside a slow one, at the path of
+/// 3.x first. One that refuses may have started a moment ago and not know its users yet, so others
+/// are asked as well, up to three that refuse.
 ///
 /// ```
 /// use nacos_core::{Client, credentials::UserPassword};
@@ -64,8 +64,8 @@ impl UserPassword {
     }
 }
 
-/// Asks the servers until one grants a token: the next one when one has failed or refused, or beside
-/// one that is slow.
+/// Asks the servers until one grants a token: the next one when one has failed or refused, or
+/// beside one that is slow.
 async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Grant, GrantError> {
     let mut waiting = context.servers.iter();
     let mut asked = FuturesUnordered::new();
@@ -182,7 +182,8 @@ fn meaning(status: StatusCode, body: &[u8]) -> Cause {
         // the server has not read its users: 3.x does that after its port has opened (seen: 0.4 to
         // 15 s).
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Cause::Refused,
-        // What 2.3 says of a user that it does not know, or not yet: it reads them every 15 s (seen).
+        // What 2.3 says of a user that it does not know, or not yet: it reads them every 15 s
+        // (seen).
         StatusCode::INTERNAL_SERVER_ERROR if mentions_user(body) => Cause::Unknown,
         // What 3.0 and 3.1 say of a wrong password, at either path (seen), and of any other
         // exception that has no text.

@@ -118,7 +118,8 @@ impl Connections {
 }
 
 impl Shared {
-    /// Tells how many there are. Not under the lock: whoever is woken may open or drop a connection.
+    /// Tells how many there are. Not under the lock: whoever is woken may open or drop a
+    /// connection.
     fn counted(&self) {
         let mut now = self.set().switches.len();
         loop {

@@ -98,8 +98,8 @@ impl Run {
 
 /// Waits until subscribers see the service without `instance`.
 async fn observe(subscription: Subscription, instance: &Instance) -> Outcome {
-    // What the server says, not what consumers make of it: nobody is to call this instance for longer
-    // because others doubt that it has left.
+    // What the server says, not what consumers make of it: nobody is to call this instance for
+    // longer because others doubt that it has left.
     let gone = subscription
         .raw()
         .wait_for(|service| {

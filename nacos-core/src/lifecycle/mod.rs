@@ -98,8 +98,8 @@ use crate::{
 /// What the servers of one client have in common: they end together, and the last one closes the
 /// client.
 ///
-/// There is one for each client, for as long as a server or a clone of it lives: every server that is
-/// [given the client](Bound::with_nacos) joins it. Cheap to clone; every clone is the same one.
+/// There is one for each client, for as long as a server or a clone of it lives: every server that
+/// is [given the client](Bound::with_nacos) joins it. Cheap to clone; every clone is the same one.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -155,8 +155,8 @@ impl Registrar {
         }
     }
 
-    /// Takes the ip that reaches `server` now, where the route decides. Says whether another one was
-    /// registered.
+    /// Takes the ip that reaches `server` now, where the route decides. Says whether another one
+    /// was registered.
     pub(super) async fn follow_route(&mut self, server: &str) -> bool {
         let Some((before, AddressSource::Route)) = &self.ip else { return false };
         let ip = match local_ip_towards(server).await {

@@ -23,8 +23,9 @@ pub trait Serve: Send + 'static {
     /// The system's.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
-    /// Accepts connections from the first poll on, and makes each of them one of `connections`. When
-    /// `stop` ends, drops the listener, asks open connections to end, and returns when they have.
+    /// Accepts connections from the first poll on, and makes each of them one of `connections`.
+    /// When `stop` ends, drops the listener, asks open connections to end, and returns when they
+    /// have.
     ///
     /// # Errors
     ///
@@ -55,8 +56,8 @@ impl<S: Serve> Bound<S> {
         Self::new(server).with_environment_ip(env::register_ip())
     }
 
-    /// The ip to register where the program names none, as the environment has it. What Kubernetes sets
-    /// for a service, `tcp://10.0.0.1:80`, is none, and warned about. For frameworks' crates.
+    /// The ip to register where the program names none, as the environment has it. What Kubernetes
+    /// sets for a service, `tcp://10.0.0.1:80`, is none, and warned about. For frameworks' crates.
     pub fn with_environment_ip(mut self, ip: Option<String>) -> Self {
         let is_link = |ip: &String| {
             let is_link = is_link(ip);

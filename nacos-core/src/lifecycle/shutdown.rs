@@ -5,8 +5,9 @@ use tokio::{sync::watch, time::Instant};
 
 /// Ends the servers that listen to it: gracefully first, at once if it is told to hurry.
 ///
-/// Cheap to clone; every clone is the same trigger. It is pulled once and stays pulled. A test pulls
-/// it where a signal would be too coarse, and so does whoever has another reason than a signal.
+/// Cheap to clone; every clone is the same trigger. It is pulled once and stays pulled. A test
+/// pulls it where a signal would be too coarse, and so does whoever has another reason than a
+/// signal.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {

@@ -48,12 +48,12 @@ impl Subscription {
 
     /// How long an empty list is doubted after a lost connection. Default: 30 s.
     ///
-    /// Whoever subscribes again before the providers are back, as after a restart of the only server,
-    /// is told of no instance though all of them live. So from the loss of a connection until 30 s
-    /// after another serves, an empty list does not replace one that was not: the last instances stay,
-    /// marked as [held](Service::held), until the server lists some again. When the grace is over, the
-    /// server is asked once more, and its answer counts. At any other time an empty list is shown at
-    /// once: the last instance has deregistered.
+    /// Whoever subscribes again before the providers are back, as after a restart of the only
+    /// server, is told of no instance though all of them live. So from the loss of a connection
+    /// until 30 s after another serves, an empty list does not replace one that was not: the last
+    /// instances stay, marked as [held](Service::held), until the server lists some again. When the
+    /// grace is over, the server is asked once more, and its answer counts. At any other time an
+    /// empty list is shown at once: the last instance has deregistered.
     ///
     /// Subscriptions of one service may each have another grace. Readers that
     /// [`live`](Self::live) has handed out before end, or keep the former grace.

@@ -7,9 +7,9 @@ impl ClientOptions {
     ///
     /// Of options that exclude each other, such as `server_addr` and `endpoint`, or a password and
     /// a token, these win over the others below: whoever names a server in code is not sent
-    /// elsewhere by the environment. So do a `namespace` here over the special ones below, an access
-    /// key here over the token of another one below, and an `endpoint` here, if it names a port or a
-    /// path, over what is said about those below.
+    /// elsewhere by the environment. So do a `namespace` here over the special ones below, an
+    /// access key here over the token of another one below, and an `endpoint` here, if it names a
+    /// port or a path, over what is said about those below.
     ///
     /// ```
     /// use nacos_core::ClientOptions;

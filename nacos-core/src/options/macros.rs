@@ -41,8 +41,8 @@ macro_rules! options {
         ///
         /// Deserialisable, so that any configuration library can fill it: figment, a TOML table, a
         /// section of YAML. Keys are read in snake, kebab and camel case; one that is unknown is an
-        /// error, and so is one option under two names. Empty text is not given. Nothing is checked before it is used: see
-        /// [`ClientBuilder::options`](crate::ClientBuilder::options).
+        /// error, and so is one option under two names. Empty text is not given. Nothing is checked
+        /// before it is used: see [`ClientBuilder::options`](crate::ClientBuilder::options).
         ///
         #[doc = include_str!("../../OPTIONS.md")]
         #[derive(Clone, Default, PartialEq, Eq)]

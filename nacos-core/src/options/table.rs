@@ -5,18 +5,18 @@ use super::macros::{options, value};
 macro_rules! table {
     ($expand:ident) => {
         $expand! {
-            /// The servers: `host[:port]`, several separated by `,` or `;`. The port is the main (HTTP)
-            /// one, 8848 if it is left out; an IPv6 address stands in brackets. A path behind an address is
-            /// the `context_path`.
+            /// The servers: `host[:port]`, several separated by `,` or `;`. The port is the main
+            /// (HTTP) one, 8848 if it is left out; an IPv6 address stands in brackets. A path
+            /// behind an address is the `context_path`.
             ///
             /// Several addresses of one name are one server: each is tried until one answers.
             server_addr: text, default "none; this, `endpoint` or `server_dns` is required",
                 also "serverAddr";
 
-            /// The address server that lists the servers, one a line: `host[:port]`, or a URL, whose path
-            /// is then used as it is. The list is read anew while the client runs, and a server that has
-            /// left it is left. What the other options `endpoint_…` say about the address server is an
-            /// error where there is none, but for `endpoint_refresh`.
+            /// The address server that lists the servers, one a line: `host[:port]`, or a URL,
+            /// whose path is then used as it is. The list is read anew while the client runs, and a
+            /// server that has left it is left. What the other options `endpoint_…` say about the
+            /// address server is an error where there is none, but for `endpoint_refresh`.
             endpoint: text, default "none", also "ALIBABA_ALIWARE_ENDPOINT_URL";
 
             /// The port of the address server, if `endpoint` names none.
@@ -30,23 +30,24 @@ macro_rules! table {
             /// The name of the list on the address server.
             endpoint_cluster_name: text, default "`serverlist`", also "endpointClusterName";
 
-            /// Sent to the address server too, URL-encoded: `a=1&b=2`. Never shown, so that it may hold a
-            /// token. The namespace of services is always sent, unless it is the default one.
+            /// Sent to the address server too, URL-encoded: `a=1&b=2`. Never shown, so that it may
+            /// hold a token. The namespace of services is always sent, unless it is the default
+            /// one.
             endpoint_query: secret, default "none", also "endpointQueryParams";
 
-            /// How often the list of servers is read anew, from the address server or from DNS, give or
-            /// take a fifth; at least a second. At once when no server of the known list answers. It means
-            /// nothing for the servers of a `server_addr`.
+            /// How often the list of servers is read anew, from the address server or from DNS,
+            /// give or take a fifth; at least a second. At once when no server of the known list
+            /// answers. It means nothing for the servers of a `server_addr`.
             endpoint_refresh: time, default "30s", also_in seconds "endpointRefreshIntervalSeconds";
 
-            /// One name, `host[:port]`, of which each address is a server of its own, such as a headless
-            /// service of Kubernetes; resolved anew every `endpoint_refresh`. `A` and `AAAA` records are
-            /// read, `SRV` records are not.
+            /// One name, `host[:port]`, of which each address is a server of its own, such as a
+            /// headless service of Kubernetes; resolved anew every `endpoint_refresh`. `A` and
+            /// `AAAA` records are read, `SRV` records are not.
             ///
             /// Each answer has to name all servers: one that is missing from two answers, half an
-            /// `endpoint_refresh` apart, is left, so that a resolver which answers with a few of many at a
-            /// time moves the client again and again. Over TLS each address shows a certificate of the
-            /// name, unless `tls_server_name` says which.
+            /// `endpoint_refresh` apart, is left, so that a resolver which answers with a few of
+            /// many at a time moves the client again and again. Over TLS each address shows a
+            /// certificate of the name, unless `tls_server_name` says which.
             server_dns: text, default "none";
 
             /// The namespace (its id, not its display name) of documents and services.
@@ -59,11 +60,12 @@ macro_rules! table {
             /// The namespace of services, if it is another than that of documents.
             naming_namespace: text, default "`namespace`";
 
-            /// Whether the server is asked, beside the connection, which namespaces it has: one that it does
-            /// not list is warned about, once. Asked when a connection serves that has a namespace other than
-            /// the default, and when a key first names another one, for 32 of them at most. Asked over HTTP at
-            /// the main port, with the token of the login if there was one. Servers of the 3.x line tell
-            /// administrators only; where nothing is said, nothing is warned about.
+            /// Whether the server is asked, beside the connection, which namespaces it has: one
+            /// that it does not list is warned about, once. Asked when a connection serves that has
+            /// a namespace other than the default, and when a key first names another one, for 32
+            /// of them at most. Asked over HTTP at the main port, with the token of the login if
+            /// there was one. Servers of the 3.x line tell administrators only; where nothing is
+            /// said, nothing is warned about.
             check_namespaces: flag, default "`true`";
 
             /// How far the gRPC port lies above the main port.
@@ -78,12 +80,14 @@ macro_rules! table {
             /// A file that holds the password of `username`, read again at each login.
             password_file: text, default "none";
 
-            /// The path below which servers answer HTTP, and so the login; `/` if they do so at the root.
+            /// The path below which servers answer HTTP, and so the login; `/` if they do so at the
+            /// root.
             context_path: text, default "`nacos`";
 
-            /// Whether a client whose login is refused uses no server. Without this it uses one that demands
-            /// no login, as the Java client does, marks that in its state, warns once, and tries the login
-            /// again every minute. Means nothing where there are no credentials.
+            /// Whether a client whose login is refused uses no server. Without this it uses one
+            /// that demands no login, as the Java client does, marks that in its state, warns once,
+            /// and tries the login again every minute. Means nothing where there are no
+            /// credentials.
             require_login: flag, default "`false`";
 
             /// A token that was obtained elsewhere, in place of a login.
@@ -92,18 +96,19 @@ macro_rules! table {
             /// A file that holds such a token, read again every 30 s and when a server refuses it.
             access_token_file: text, default "none";
 
-            /// The name of a header that every request carries, for proxies and authentication plugins that
-            /// look at it; needs an `identity_value`.
+            /// The name of a header that every request carries, for proxies and authentication
+            /// plugins that look at it; needs an `identity_value`.
             identity_key: text, default "none";
 
             /// The value of the header `identity_key`.
             identity_value: secret, default "none";
 
-            /// An Aliyun access key (RAM), by which each request is signed; needs a `secret_key` or a
-            /// `secret_key_file`, and the feature `ram`.
+            /// An Aliyun access key (RAM), by which each request is signed; needs a `secret_key` or
+            /// a `secret_key_file`, and the feature `ram`.
             access_key: secret, default "none";
 
-            /// A file that holds the access key, read again every 30 s and when a server refuses a request.
+            /// A file that holds the access key, read again every 30 s and when a server refuses a
+            /// request.
             access_key_file: text, default "none";
 
             /// The secret of `access_key`. It is never sent.
@@ -118,22 +123,22 @@ macro_rules! table {
             /// A file that holds the token of a temporary access key, read again with it.
             security_token_file: text, default "none";
 
-            /// The region to which signatures are bound. With it they are of version 4, otherwise of
-            /// version 1.
+            /// The region to which signatures are bound. With it they are of version 4, otherwise
+            /// of version 1.
             signature_region: text, default "none", also "signatureRegionId";
 
-            /// Whether gRPC is spoken over TLS. HTTP, which the login takes, follows it too, unless an
-            /// address says `http://` or `https://` for itself. Needs the cargo feature `tls`.
+            /// Whether gRPC is spoken over TLS. HTTP, which the login takes, follows it too, unless
+            /// an address says `http://` or `https://` for itself. Needs the cargo feature `tls`.
             tls: flag, default "as the address says: with `https://`",
                 also "nacos_remote_client_rpc_tls_enable" "nacos.remote.client.rpc.tls.enable";
 
-            /// The authorities whose signature is trusted, in place of the system's: a PEM file, read again
-            /// for each new connection.
+            /// The authorities whose signature is trusted, in place of the system's: a PEM file,
+            /// read again for each new connection.
             tls_ca_file: text, default "the system's authorities, read once",
                 also "nacos_remote_client_rpc_tls_trustCollectionChainPath" "nacos.remote.client.rpc.tls.trustCollectionChainPath";
 
-            /// The client's certificate, with its chain, for servers that demand one: a PEM file, read
-            /// again for each new connection. Needs a `tls_key_file`.
+            /// The client's certificate, with its chain, for servers that demand one: a PEM file,
+            /// read again for each new connection. Needs a `tls_key_file`.
             tls_cert_file: text, default "none",
                 also "nacos_remote_client_rpc_tls_certChainFile" "nacos.remote.client.rpc.tls.certChainFile";
 
@@ -141,15 +146,15 @@ macro_rules! table {
             tls_key_file: text, default "none",
                 also "nacos_remote_client_rpc_tls_certPrivateKey" "nacos.remote.client.rpc.tls.certPrivateKey";
 
-            /// The name that the servers' certificates have to show. That of an address server is always
-            /// its own.
+            /// The name that the servers' certificates have to show. That of an address server is
+            /// always its own.
             tls_server_name: text, default "the host as it is dialled, or the name in `server_dns`";
 
             /// The oldest version of TLS that is spoken.
             tls_min_version: tls_version, default "1.2";
 
-            /// Certificates are always checked: `true`, with which other clients trust everybody, is an
-            /// error that says what to do instead, wherever TLS is spoken.
+            /// Certificates are always checked: `true`, with which other clients trust everybody,
+            /// is an error that says what to do instead, wherever TLS is spoken.
             tls_trust_all: flag, default "`false`",
                 also "nacos_remote_client_rpc_tls_trustAll" "nacos.remote.client.rpc.tls.trustAll";
 
@@ -162,28 +167,28 @@ macro_rules! table {
             /// For one request, waiting for a connection and repetitions included.
             request_timeout: time, default "10s";
 
-            /// The longest delay between two attempts to connect, in an outage of more than 75 s; at
-            /// least 250 ms.
+            /// The longest delay between two attempts to connect, in an outage of more than 75 s;
+            /// at least 250 ms.
             backoff_cap: time, default "10s";
 
             /// The largest message that is read. A larger one costs itself, not the session.
             receive_limit: bytes, default "64 MiB", also "nacos.remote.client.grpc.maxinbound.message.size";
 
-            /// How much metadata an instance may have: characters of all keys and values. More is refused
-            /// before anything is sent. Servers since 2.3 refuse more than 1024, unless they are told
-            /// otherwise (`nacos.naming.service.metadata.length`).
+            /// How much metadata an instance may have: characters of all keys and values. More is
+            /// refused before anything is sent. Servers since 2.3 refuse more than 1024, unless
+            /// they are told otherwise (`nacos.naming.service.metadata.length`).
             max_metadata: count, default "1024";
 
-            /// Runs the session on a thread of its own, so that a runtime whose workers are all blocked
-            /// costs neither the connection nor a registration.
+            /// Runs the session on a thread of its own, so that a runtime whose workers are all
+            /// blocked costs neither the connection nor a registration.
             dedicated_thread: flag, default "false: the ambient runtime";
 
             /// Silence after which the server is asked whether it is there; at least 100 ms.
             health_check_interval: time, default "4900ms",
                 also_in millis "nacos.remote.client.grpc.connect.keep.alive";
 
-            /// An unanswered health check makes the connection suspect after this: another is dialled
-            /// beside it. At least 10 ms.
+            /// An unanswered health check makes the connection suspect after this: another is
+            /// dialled beside it. At least 10 ms.
             suspect_after: time, default "1s";
         }
     };

@@ -6,8 +6,9 @@ use crate::time::doubled;
 /// The delay before attempt number `attempt` (from 0) of an outage that has lasted `outage`.
 ///
 /// 50 ms × 2ⁿ with full jitter, capped at 250 ms during the first 75 s, so that a server that was
-/// away for a minute, and then had to start, has its clients back at once; at `cap` afterwards. `jitter` is uniform in `[0, 1)`:
-/// a thousand clients that lost the same server spread over the whole delay.
+/// away for a minute, and then had to start, has its clients back at once; at `cap` afterwards.
+/// `jitter` is uniform in `[0, 1)`: a thousand clients that lost the same server spread over the
+/// whole delay.
 pub(crate) fn reconnect_delay(
     attempt: u32,
     outage: Duration,
@@ -27,8 +28,8 @@ pub(crate) fn retry_delay(attempt: u32, jitter: f64) -> Duration {
 }
 
 /// The delay before a server that serves is left for another, after `moves` in a row that were in
-/// vain: any part of a second, so that the clients of one server do not move together; then 2 s × 2ⁿ
-/// up to a minute, of which at least half is kept.
+/// vain: any part of a second, so that the clients of one server do not move together; then 2 s ×
+/// 2ⁿ up to a minute, of which at least half is kept.
 pub(crate) fn move_delay(moves: u32, jitter: f64) -> Duration {
     match moves {
         0 => MOVE_WITHIN.mul_f64(jitter.clamp(0.0, 1.0)),

@@ -45,8 +45,8 @@ pub(crate) struct GuardId(pub(crate) u64);
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(crate) struct Claims {
-    /// Instances and subscriptions, each a request of its own. One after the other they stay in their
-    /// order, so that whoever subscribes and then withdraws sees the withdrawal.
+    /// Instances and subscriptions, each a request of its own. One after the other they stay in
+    /// their order, so that whoever subscribes and then withdraws sees the withdrawal.
     naming: Ledger<ClaimKey>,
     /// Any number of them is one request.
     listens: Ledger<ClaimKey>,
@@ -67,8 +67,8 @@ struct Owners {
 impl Claims {
     pub(crate) fn new() -> Self {
         Self {
-            // Instances first: who subscribes has its last view meanwhile, who is not registered has
-            // no callers.
+            // Instances first: who subscribes has its last view meanwhile, who is not registered
+            // has no callers.
             naming: Ledger::new().favouring(|key| matches!(key, ClaimKey::Instances(_))),
             listens: Ledger::new(),
             owners: HashMap::new(),

@@ -254,7 +254,8 @@ impl Documents {
 
     /// A query found `found`, or that there is nothing. Returns the state if it is a new one.
     ///
-    /// If nobody may listen to it, it is asked for again at `poll_at`, as far as somebody wants that.
+    /// If nobody may listen to it, it is asked for again at `poll_at`, as far as somebody wants
+    /// that.
     pub(crate) fn answered(
         &mut self,
         key: &ConfigKey,

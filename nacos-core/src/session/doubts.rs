@@ -1,5 +1,5 @@
-//! Which services are in doubt, after a push that could not be read or a list that seems to be older
-//! than the one before it, and when to ask for them: at once, and once a minute at most.
+//! Which services are in doubt, after a push that could not be read or a list that seems to be
+//! older than the one before it, and when to ask for them: at once, and once a minute at most.
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -72,8 +72,8 @@ impl Doubts {
     }
 }
 
-/// A server that sends nothing but what cannot be read is asked no more often, be it about services or
-/// about documents.
+/// A server that sends nothing but what cannot be read is asked no more often, be it about services
+/// or about documents.
 pub(super) const ASKED_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

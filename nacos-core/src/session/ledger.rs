@@ -144,7 +144,8 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
 
     /// A new connection: the server holds nothing of ours, and no answer is under way.
     ///
-    /// What was claimed first is sent first again. Returns the keys whose withdrawal is thereby done.
+    /// What was claimed first is sent first again. Returns the keys whose withdrawal is thereby
+    /// done.
     pub(crate) fn reconnected(&mut self) -> Vec<K> {
         let withdrawn = self.in_order(|_, entry| !entry.claimed);
         self.entries.retain(|_, entry| entry.claimed);
@@ -301,8 +302,9 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
         }
     }
 
-    /// The chosen keys, favoured ones first, and of those the ones whose claims changed longest ago:
-    /// nobody is overtaken again and again, and the same inputs always lead to the same requests.
+    /// The chosen keys, favoured ones first, and of those the ones whose claims changed longest
+    /// ago: nobody is overtaken again and again, and the same inputs always lead to the same
+    /// requests.
     fn in_order(&self, which: impl Fn(&K, &Entry) -> bool) -> Vec<K> {
         let chosen = self.entries.iter().filter(|(key, entry)| which(key, entry));
         let place = |(key, entry): (_, &Entry)| (!(self.favours)(key), entry.revision, key);

@@ -85,7 +85,8 @@ impl Session {
                     self.setback_after(now, origin, claims, setback, delay);
                 }
             }
-            // It may be one of them that the server fails at: the halves are not asked for together.
+            // It may be one of them that the server fails at: the halves are not asked for
+            // together.
             Setback::Refused(_) | Setback::Unreadable { .. } => {
                 let (jitter, fresh) = (self.output.jitter(), self.is_fresh(now));
                 for (later, half) in (0..).zip(halves()) {

@@ -6,8 +6,8 @@
 //! server is shows in how it answers a batch; until then only requests are sent that mean the same
 //! to both, or that tell.
 //!
-//! What is wanted and what is held are kept by identity, and where the two differ is kept with them:
-//! the next request costs what it contains.
+//! What is wanted and what is held are kept by identity, and where the two differ is kept with
+//! them: the next request costs what it contains.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,

@@ -98,8 +98,8 @@ impl Session {
         }
     }
 
-    /// A push that cannot be read, of which `head` is as much as there is. It changes nothing, and is
-    /// not repeated, because it has been acknowledged: what it is about is asked for.
+    /// A push that cannot be read, of which `head` is as much as there is. It changes nothing, and
+    /// is not repeated, because it has been acknowledged: what it is about is asked for.
     pub(super) fn unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
         if self.lifetime == Lifetime::Closed {
             return;

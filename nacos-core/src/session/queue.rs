@@ -4,8 +4,8 @@ use std::{
     hash::Hash,
 };
 
-/// A queue that holds a key once, however often it is put there, and forgets one that is taken back:
-/// it is never longer than there are keys.
+/// A queue that holds a key once, however often it is put there, and forgets one that is taken
+/// back: it is never longer than there are keys.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
     places: HashMap<K, u64>,

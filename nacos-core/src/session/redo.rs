@@ -243,7 +243,8 @@ impl Session {
             }
             Err(setback) => {
                 let cause = setback.cause();
-                // Nobody may read or listen: that is not asked of thousands of documents every minute.
+                // Nobody may read or listen: that is not asked of thousands of documents every
+                // minute.
                 let is_denied = cause.kind == ErrorKind::Denied && self.documents.is_denied(key);
                 let retry_at = |tries: u32| {
                     let delay = setback.retry_after(tries, fresh, jitter)?;
@@ -375,7 +376,8 @@ impl Session {
         token < self.connecting.token() || self.is_renewing()
     }
 
-    /// Whether the server has served for so short a time that it may not know its users' rights yet.
+    /// Whether the server has served for so short a time that it may not know its users' rights
+    /// yet.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         let since = self.connecting.serves_since();
         since.is_some_and(|since| now.saturating_duration_since(since) < FRESH)

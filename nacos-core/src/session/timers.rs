@@ -5,8 +5,8 @@ use std::{
     time::Instant,
 };
 
-/// A queue of keys by time, each with one time at most: there are never more times than keys, however
-/// often a key is given another.
+/// A queue of keys by time, each with one time at most: there are never more times than keys,
+/// however often a key is given another.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     keys: BTreeMap<(Instant, u64), K>,

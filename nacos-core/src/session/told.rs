@@ -1,8 +1,8 @@
 //! Who claims a key, and what each of them was last told of it.
 //!
-//! Thousands of guards may claim one key, and mostly all of them have been told the same. So that is
-//! kept once, with those who were told something else: to tell all of them costs as much as there
-//! are guards for whom it is news.
+//! Thousands of guards may claim one key, and mostly all of them have been told the same. So that
+//! is kept once, with those who were told something else: to tell all of them costs as much as
+//! there are guards for whom it is news.
 use std::collections::BTreeSet;
 
 use super::claims::GuardId;

@@ -216,7 +216,8 @@ impl Exchange {
         self.has_ended
     }
 
-    /// Whether the request is on its way as a whole, and the answer, as far as it is known, is small.
+    /// Whether the request is on its way as a whole, and the answer, as far as it is known, is
+    /// small.
     pub(super) fn is_small(&self) -> bool {
         self.rest.is_empty() && self.received + self.reader.missing() <= SMALL
     }

@@ -1,4 +1,5 @@
-//! Bytes to messages and back: TCP, TLS, HTTP/2, gRPC frames, and HTTP/1 for the few requests that need it.
+//! Bytes to messages and back: TCP, TLS, HTTP/2, gRPC frames, and HTTP/1 for the few requests that
+//! need it.
 //!
 //! One [`Link`] is one TCP connection, because a server takes the connection for the client: it is
 //! never re-opened behind anybody's back, and it ends when its socket does. The HTTP/2 layer is the

@@ -35,8 +35,8 @@ pub(crate) enum Push {
 /// The pushes of one connection, in the order in which they and the answers to calls came.
 ///
 /// Each is acknowledged on its very stream before it is handed out, whether it can be read or not,
-/// known or unknown: what happens to it later cannot delay that. Only a question is left for whoever
-/// reads it to [answer](Self::answer).
+/// known or unknown: what happens to it later cannot delay that. Only a question is left for
+/// whoever reads it to [answer](Self::answer).
 #[derive(Debug)]
 pub(crate) struct Pushes {
     pushes: mpsc::Receiver<Result<Push, CallError>>,
@@ -200,8 +200,8 @@ impl Stream {
     }
 
     fn received(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<Push, CallError> {
-        // What it is and its number stand in front: that is enough to acknowledge a push that is too
-        // large, which the server would send again and again otherwise.
+        // What it is and its number stand in front: that is enough to acknowledge a push that is
+        // too large, which the server would send again and again otherwise.
         let head = if let Frame::Oversized { head, .. } = &frame {
             Some(Payload::cut(head))
         } else {

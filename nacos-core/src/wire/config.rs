@@ -68,8 +68,8 @@ impl ConfigQueryResponse {
     ///
     /// # Errors
     ///
-    /// No content came. Servers refuse a query for what is not there, and what is empty has an empty
-    /// content: nothing at all is not taken for one, which would replace what is in use.
+    /// No content came. Servers refuse a query for what is not there, and what is empty has an
+    /// empty content: nothing at all is not taken for one, which would replace what is in use.
     pub(crate) fn into_document(self, key: &ConfigKey) -> Result<Document, Failure> {
         let Some(content) = self.content else {
             let why = format!("{:?} without content", <Self as Answer>::TYPE);

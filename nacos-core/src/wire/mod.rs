@@ -192,8 +192,8 @@ impl Refusal {
         }
     }
 
-    /// The server is content with who asks, or that nobody says so, and does not allow it all the same:
-    /// a right is missing, no login.
+    /// The server is content with who asks, or that nobody says so, and does not allow it all the
+    /// same: a right is missing, no login.
     pub(crate) fn says_forbidden(&self) -> bool {
         self.code == DENIED && self.message.contains("authorization failed")
     }

@@ -47,8 +47,8 @@ fn rest<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
     name.strip_prefix(prefix)?.strip_prefix("__")
 }
 
-/// Whether a platform says so where a service is: `ORDERS__DB_PORT=tcp://10.0.0.1:5432`, where there
-/// is a service `orders--db`. Under any other name such an address may well be meant.
+/// Whether a platform says so where a service is: `ORDERS__DB_PORT=tcp://10.0.0.1:5432`, where
+/// there is a service `orders--db`. Under any other name such an address may well be meant.
 fn is_link(path: &str, value: &str) -> bool {
     let Some((scheme, address)) = value.split_once("://") else { return false };
     ["tcp", "udp", "sctp"].contains(&scheme)

@@ -6,7 +6,8 @@ use crate::{format::Format, report::Issue};
 /// A local file. Made from a path; one that does not exist is an empty layer unless it is
 /// [`required`](Self::required).
 ///
-/// Read when the configuration starts, and again on [`HotConfig::reload`](crate::HotConfig::reload).
+/// Read when the configuration starts, and again on
+/// [`HotConfig::reload`](crate::HotConfig::reload).
 ///
 /// ```
 /// use nacos_figment::{Format, LocalFile};

@@ -72,8 +72,8 @@ fn granted(token: &str, ttl: u64, username: &str) -> Reply {
     reply
 }
 
-/// What a server says of a wrong password, or of a user whom it does not know, or not yet: Java reads
-/// its users in the first seconds after its port opens.
+/// What a server says of a wrong password, or of a user whom it does not know, or not yet: Java
+/// reads its users in the first seconds after its port opens.
 fn refused(call: &Call<'_>, known: bool) -> Reply {
     match call.behaviour() {
         Behaviour::Nacos2_3 if known => without_status(),

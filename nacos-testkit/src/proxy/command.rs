@@ -25,7 +25,8 @@ impl fmt::Display for Direction {
 ///
 /// It concerns both directions, unless [`to_server`](Self::to_server) or
 /// [`to_client`](Self::to_client) names one; and open connections as well as those to come, unless
-/// [`existing`](Self::existing) or [`fresh`](Self::fresh) names some, or the command says otherwise.
+/// [`existing`](Self::existing) or [`fresh`](Self::fresh) names some, or the command says
+/// otherwise.
 ///
 /// Delay, throttle and black hole are independent of each other and hold together; each replaces
 /// its own kind, and [`pass`](Self::pass) takes all of them back.
@@ -101,16 +102,16 @@ impl Command {
         Self::new(What::BlackHole, Scope::All)
     }
 
-    /// As [`black_hole`](Self::black_hole), but bytes are **lost**, on their way already or to come,
-    /// as by a middlebox that acknowledges what it never delivers. After [`pass`](Self::pass) the
-    /// stream goes on with a hole in it, which no network does to TCP: expect garbage. The end of
-    /// a stream is not lost, but held.
+    /// As [`black_hole`](Self::black_hole), but bytes are **lost**, on their way already or to
+    /// come, as by a middlebox that acknowledges what it never delivers. After [`pass`](Self::pass)
+    /// the stream goes on with a hole in it, which no network does to TCP: expect garbage. The end
+    /// of a stream is not lost, but held.
     pub fn discard() -> Self {
         Self::new(What::Discard, Scope::All)
     }
 
-    /// Ends open connections at once by RST: whoever reads or writes gets `ECONNRESET`. What has not
-    /// been delivered is lost.
+    /// Ends open connections at once by RST: whoever reads or writes gets `ECONNRESET`. What has
+    /// not been delivered is lost.
     ///
     /// With a direction, the RST goes to that side only, and the other one sees the socket closed
     /// as by a process that ends. With [`fresh`](Self::fresh) new connections are accepted and
@@ -119,9 +120,9 @@ impl Command {
         Self::new(What::Reset, Scope::Existing)
     }
 
-    /// Sends FIN to the receiver on open connections, behind what is on its way: it reads the end of
-    /// the stream, while the other direction flows. The sender does not learn of it; what it sends
-    /// from now on is swallowed.
+    /// Sends FIN to the receiver on open connections, behind what is on its way: it reads the end
+    /// of the stream, while the other direction flows. The sender does not learn of it; what it
+    /// sends from now on is swallowed.
     ///
     /// With [`fresh`](Self::fresh) new connections begin like this, until [`pass`](Self::pass).
     pub fn half_close() -> Self {

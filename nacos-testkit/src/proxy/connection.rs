@@ -105,8 +105,8 @@ impl Connection {
         }
     }
 
-    /// Reaches the server, to its end even when the connection is cut meanwhile: the server may have
-    /// accepted it already, and is to see how it was cut.
+    /// Reaches the server, to its end even when the connection is cut meanwhile: the server may
+    /// have accepted it already, and is to see how it was cut.
     async fn dial(&self, upstream: SocketAddr) -> Option<Arc<Line>> {
         match TcpStream::connect(upstream).await {
             Ok(socket) => {

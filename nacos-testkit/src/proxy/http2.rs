@@ -1,8 +1,8 @@
 //! An HTTP/2 proxy: it ends the client's connection, and sends what it carries over others.
 //!
 //! A Nacos server takes the connection that reaches it for the client. A proxy that knows HTTP/2,
-//! such as nginx with `grpc_pass` or Envoy, has connections of its own behind it, and shares them out
-//! as it likes: [`Upstreams`] says how.
+//! such as nginx with `grpc_pass` or Envoy, has connections of its own behind it, and shares them
+//! out as it likes: [`Upstreams`] says how.
 use std::{
     io,
     net::SocketAddr,
@@ -91,9 +91,9 @@ impl HttpProxy {
         Self::open(server, upstreams, None).await
     }
 
-    /// The same, and a stream on which neither side says anything for `idle` is reset, as nginx does
-    /// after its `grpc_read_timeout` of 60 s. Health checks of Nacos clients are calls, and keep no
-    /// stream.
+    /// The same, and a stream on which neither side says anything for `idle` is reset, as nginx
+    /// does after its `grpc_read_timeout` of 60 s. Health checks of Nacos clients are calls, and
+    /// keep no stream.
     ///
     /// # Errors
     ///
@@ -125,9 +125,9 @@ impl HttpProxy {
         self.addr
     }
 
-    /// Sends GOAWAY on every connection of a client, as a proxy does that is configured anew, or finds
-    /// a connection too old: what is under way on it goes on, streams among it, and nothing new is
-    /// taken.
+    /// Sends GOAWAY on every connection of a client, as a proxy does that is configured anew, or
+    /// finds a connection too old: what is under way on it goes on, streams among it, and nothing
+    /// new is taken.
     pub fn go_away(&self) {
         self.shared.leaving.send_modify(|times| *times += 1);
     }

@@ -84,8 +84,8 @@ impl FaultProxy {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops between two steps. What was applied stays; played again, the script
-    /// begins anew.
+    /// Dropping the future stops between two steps. What was applied stays; played again, the
+    /// script begins anew.
     ///
     /// # Examples
     ///

@@ -40,7 +40,8 @@ pub(crate) struct State {
     pub(crate) configs: Configs,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
-    /// The namespaces that are listed, each with its display name; nobody is told, if nothing is said.
+    /// The namespaces that are listed, each with its display name; nobody is told, if nothing is
+    /// said.
     pub(crate) namespaces: Option<Vec<(String, String)>>,
     /// What the user may do; everything, if nothing is said.
     pub(crate) rights: Option<Vec<String>>,

@@ -254,8 +254,8 @@ impl Services {
         Change { changed: true, ..Change::default() }
     }
 
-    /// Changes an instance as an operator of r-nacos does: what is named, and once. False when there
-    /// is none at its address.
+    /// Changes an instance as an operator of r-nacos does: what is named, and once. False when
+    /// there is none at its address.
     pub(crate) fn amend(&mut self, key: &ServiceKey, named: &Amendment) -> bool {
         let Some(service) = self.services.get_mut(key) else { return false };
         let address = (named.ip.as_str(), named.port);

@@ -50,7 +50,8 @@ fn java(mut hosts: Vec<Held>, threshold: Option<f64>, want: Wanted<'_>) -> View 
     View { hosts, protected }
 }
 
-/// Every service is protected, with a threshold of 0 at least; the unhealthy are never shown as such.
+/// Every service is protected, with a threshold of 0 at least; the unhealthy are never shown as
+/// such.
 fn r_nacos(mut hosts: Vec<Held>, threshold: Option<f64>) -> View {
     let healthy = hosts.iter().filter(|host| host.instance.healthy).count();
     let protected =

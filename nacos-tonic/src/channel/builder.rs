@@ -25,7 +25,8 @@ impl ChannelBuilder {
         Self { balance: Balance::builder(connector.clone()), connector, retry: RetryLayer::new() }
     }
 
-    /// How endpoints are picked. [`WeightedP2c::balanced`](crate::WeightedP2c::balanced) by default.
+    /// How endpoints are picked. [`WeightedP2c::balanced`](crate::WeightedP2c::balanced) by
+    /// default.
     pub fn policy(mut self, policy: impl Policy) -> Self {
         self.balance = self.balance.policy(policy);
         self

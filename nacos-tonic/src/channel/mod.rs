@@ -29,8 +29,8 @@ pub use self::{builder::ChannelBuilder, future::ResponseFuture};
 ///   ends when the response begins.
 /// - Calls that carry [`Idempotent`](crate::Idempotent) in their extensions are tried once more at
 ///   another instance, if the first one is lost, late or `UNAVAILABLE`.
-/// - Calls fail with `UNAVAILABLE` if no instance can be reached, `DEADLINE_EXCEEDED` if no response
-///   began in time, and with gRPC's own codes if an instance reset the stream. The
+/// - Calls fail with `UNAVAILABLE` if no instance can be reached, `DEADLINE_EXCEEDED` if no
+///   response began in time, and with gRPC's own codes if an instance reset the stream. The
 ///   [`nacos_tower::Error`] is the source of the status.
 ///
 /// Dropping a call's future or response resets its stream. Connections are in clear text.

@@ -81,8 +81,8 @@ impl<C: Connection> Balance<C> {
     /// The endpoints, for people: weight, state, requests under way and counted, latency.
     ///
     /// A balancer that was made for a client is one of the parts of
-    /// [`Client::inspected`](nacos_core::Client::inspected) already. The report keeps nothing alive,
-    /// and is empty once the last handle is gone.
+    /// [`Client::inspected`](nacos_core::Client::inspected) already. The report keeps nothing
+    /// alive, and is empty once the last handle is gone.
     #[must_use]
     pub fn inspect(&self) -> Arc<dyn Inspect> {
         Arc::clone(&self.handle.report)

@@ -90,7 +90,8 @@ impl Penalty {
     }
 }
 
-/// The latency to expect of an endpoint: its own mean, drawn towards the set's while evidence is thin.
+/// The latency to expect of an endpoint: its own mean, drawn towards the set's while evidence is
+/// thin.
 #[inline]
 pub(crate) fn blend(own: Mean, set: f32) -> f32 {
     (own.samples * own.mean + PRIOR * set) / (own.samples + PRIOR)

@@ -8,9 +8,9 @@ use super::stats::{ConnectionId, Stats};
 /// The connection of one endpoint, if it has one.
 ///
 /// A connection belongs to the controller and to the [`Lease`]s of requests that use it. Leaving an
-/// endpoint therefore means to give up a share: the controller takes the connection out of the slot,
-/// and it closes when the last request under way has ended. No request can get in between, because
-/// taking a share is one atomic load.
+/// endpoint therefore means to give up a share: the controller takes the connection out of the
+/// slot, and it closes when the last request under way has ended. No request can get in between,
+/// because taking a share is one atomic load.
 pub(crate) struct Slot<C> {
     stats: Arc<Stats>,
     connection: ArcSwapOption<C>,

@@ -78,7 +78,8 @@ impl<'a> Candidates<'a> {
         Some(Candidate { ready: self.ready, member, position, connection, moment: self.moment })
     }
 
-    /// Draws a candidate with a probability in proportion to its weight. `None` if none is available.
+    /// Draws a candidate with a probability in proportion to its weight. `None` if none is
+    /// available.
     ///
     /// Constant time: the table is made with the set. Where the draw hits an endpoint that is not
     /// available it is repeated, up to eight times; only then the others are looked through.
@@ -115,7 +116,8 @@ impl fmt::Debug for Candidates<'_> {
 
 /// One endpoint that a request can go to, and its statistics at this moment.
 ///
-/// Statistics are those of this balancer alone: the load by other clients shows in the latency only.
+/// Statistics are those of this balancer alone: the load by other clients shows in the latency
+/// only.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
     ready: &'a ReadyEndpoints,
@@ -158,10 +160,10 @@ impl<'a> Candidate<'a> {
 
     /// The latency to expect of it, in seconds until a response begins.
     ///
-    /// It is the mean of the newest 32 or so requests. While there are few, or when they are old, the
-    /// mean of all endpoints stands in for those that are missing. Failures add to it for some ten
-    /// seconds, because an endpoint that fails at once would look like the fastest one. 0 before
-    /// anything was observed.
+    /// It is the mean of the newest 32 or so requests. While there are few, or when they are old,
+    /// the mean of all endpoints stands in for those that are missing. Failures add to it for some
+    /// ten seconds, because an endpoint that fails at once would look like the fastest one. 0
+    /// before anything was observed.
     #[inline]
     #[must_use]
     pub fn latency_seconds(&self) -> f32 {

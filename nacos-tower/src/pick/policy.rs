@@ -27,11 +27,11 @@ use super::{
 /// weights and statistics, and the [`PickArgs`], which are the request and random numbers. It picks
 /// one of the candidates, and never touches a connection.
 ///
-/// - It is called on the task of the caller, for every attempt of every request, and by many threads
-///   at the same time. So it should take constant time, allocate nothing and wait for nothing. State
-///   of its own belongs into atomics.
-/// - `None` means that no candidate will do. The request then waits for another set of endpoints, for
-///   the ready timeout at most, and fails as unsent.
+/// - It is called on the task of the caller, for every attempt of every request, and by many
+///   threads at the same time. So it should take constant time, allocate nothing and wait for
+///   nothing. State of its own belongs into atomics.
+/// - `None` means that no candidate will do. The request then waits for another set of endpoints,
+///   for the ready timeout at most, and fails as unsent.
 /// - A candidate whose connection has ended since is not used: the policy is asked again.
 /// - A panic is one of the caller that makes the request.
 ///

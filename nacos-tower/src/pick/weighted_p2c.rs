@@ -33,11 +33,11 @@ impl WeightedP2c {
         Self::with_latency_ratio(3.0)
     }
 
-    /// The first endpoint loses when it is more than `latency_ratio` times as slow as the second, and
-    /// wins when the second is.
+    /// The first endpoint loses when it is more than `latency_ratio` times as slow as the second,
+    /// and wins when the second is.
     ///
-    /// A ratio of 1 or less compares latencies outright, which gives up the weights; infinity ignores
-    /// latencies.
+    /// A ratio of 1 or less compares latencies outright, which gives up the weights; infinity
+    /// ignores latencies.
     #[must_use]
     pub const fn with_latency_ratio(latency_ratio: f32) -> Self {
         Self { latency_ratio }

@@ -17,10 +17,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Makes connections to endpoints. Implemented for closures.
 ///
-/// Called by the balancer's controller, for every endpoint that may be called and as long as it may:
-/// at once when it appears, at once when an established connection is lost, and after a growing,
-/// jittered delay when the last attempt failed. At most 32 attempts are under way at a time, each
-/// within the connect timeout; one that takes longer is dropped.
+/// Called by the balancer's controller, for every endpoint that may be called and as long as it
+/// may: at once when it appears, at once when an established connection is lost, and after a
+/// growing, jittered delay when the last attempt failed. At most 32 attempts are under way at a
+/// time, each within the connect timeout; one that takes longer is dropped.
 ///
 /// Dropping a connection closes it.
 pub trait Connect: Send + Sync + 'static {

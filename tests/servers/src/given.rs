@@ -110,8 +110,8 @@ impl Given {
         self.credentials.as_ref().map(|it| (it.user.as_str(), it.password.as_str()))
     }
 
-    /// What begins the name, the group or the namespace of everything that is written to it: another
-    /// one in each process. Of letters, digits and `-`, and short enough for each of them.
+    /// What begins the name, the group or the namespace of everything that is written to it:
+    /// another one in each process. Of letters, digits and `-`, and short enough for each of them.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix

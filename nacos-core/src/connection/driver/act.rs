@@ -78,7 +78,8 @@ impl Driver {
             }
             // The end waits until what it closes is closed.
             Action::Close { .. } if self.session.is_closed() => {}
-            // Dropping it ends whoever dials, or the task that does its work, and closes the socket.
+            // Dropping it ends whoever dials, or the task that does its work, and closes the
+            // socket.
             Action::Close { link } => drop(self.links.remove(&link)),
             Action::Locate => self.locate(),
             Action::Login { refused } => {

@@ -36,8 +36,8 @@ impl Meters {
         }
     }
 
-    /// Counts `event`; a connection that ends is no loss where the session `is_closing`. Notes in the
-    /// record of an end how late the session ran, which it does not know itself.
+    /// Counts `event`; a connection that ends is no loss where the session `is_closing`. Notes in
+    /// the record of an end how late the session ran, which it does not know itself.
     pub(super) fn observe(&mut self, now: Instant, event: &mut Event, is_closing: bool) {
         let vitals = &mut self.vitals;
         match event {
@@ -95,8 +95,8 @@ impl Meters {
         self.logged_in = Some(now);
     }
 
-    /// A timer that was due at `due` is looked after now. Notes how late, and warns once if that is so
-    /// late that servers may take the client for dead.
+    /// A timer that was due at `due` is looked after now. Notes how late, and warns once if that is
+    /// so late that servers may take the client for dead.
     pub(super) fn late(&mut self, due: Instant, now: Instant) {
         let lag = now.saturating_duration_since(due);
         telemetry::lag(lag);

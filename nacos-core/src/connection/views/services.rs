@@ -1,5 +1,5 @@
-//! Services under subscription, as their readers are shown them: as the server lists them, or with a
-//! [grace](super::grace) for empty lists.
+//! Services under subscription, as their readers are shown them: as the server lists them, or with
+//! a [grace](super::grace) for empty lists.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -184,8 +184,8 @@ impl ServiceViews {
         }
     }
 
-    /// A connection serves. Where it does so at the very moment at which the one before it began to,
-    /// the state does not change, and nothing else tells that it can be asked.
+    /// A connection serves. Where it does so at the very moment at which the one before it began
+    /// to, the state does not change, and nothing else tells that it can be asked.
     pub(crate) fn succeeds(&self, now: Instant) {
         let connected = self.lock().connected;
         if connected {

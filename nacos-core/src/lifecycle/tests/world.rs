@@ -76,8 +76,8 @@ impl World {
     }
 }
 
-/// Answers each byte with itself: `p` at once, `w` once it is released, `s` never. A connection ends
-/// after its answer once the server is asked to.
+/// Answers each byte with itself: `p` at once, `w` once it is released, `s` never. A connection
+/// ends after its answer once the server is asked to.
 pub(super) struct Line {
     pub(super) listener: TcpListener,
     pub(super) release: Arc<Notify>,

@@ -120,7 +120,8 @@ impl Link {
 
 /// The first pause after a health check that came too early; doubled each time.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(1);
-/// How long a replaced connection is kept at least: as long as a request of the session's own takes.
+/// How long a replaced connection is kept at least: as long as a request of the session's own
+/// takes.
 pub(crate) const RETIREMENT: Duration = Duration::from_secs(3);
 /// When to look again whether users' requests are still under way on it.
 pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(250);

@@ -1,9 +1,10 @@
-//! Whether a proxy that knows HTTP/2 stands before the server, by how the server names what reaches it.
+//! Whether a proxy that knows HTTP/2 stands before the server, by how the server names what reaches
+//! it.
 //!
-//! For a server the connection that reaches it is the client, and a server check tells its name. Two
-//! names on one connection of ours mean that a proxy shares our calls out over several of its own;
-//! one name on two of ours, that it carries both over one. Neither can be put right from here, nor
-//! what [`endings`] tell.
+//! For a server the connection that reaches it is the client, and a server check tells its name.
+//! Two names on one connection of ours mean that a proxy shares our calls out over several of its
+//! own; one name on two of ours, that it carries both over one. Neither can be put right from here,
+//! nor what [`endings`] tell.
 //!
 //! [`endings`]: super::endings
 use std::{collections::VecDeque, fmt};
@@ -49,8 +50,8 @@ pub(super) struct Names {
 impl Names {
     /// The server calls `link` by `name`. Says what is new about that.
     ///
-    /// r-nacos names a connection by its address alone, which another may have had before: there, only
-    /// two that are open tell.
+    /// r-nacos names a connection by its address alone, which another may have had before: there,
+    /// only two that are open tell.
     pub(super) fn named(
         &mut self,
         link: LinkId,

@@ -3,8 +3,9 @@ use crate::{server::Server, wire::push::Redirect};
 
 /// The servers of the cluster, in the order in which this client tries them.
 ///
-/// A random order spreads clients over the cluster, and those of one server over all the others once
-/// it fails; after that it rotates, so that a server that just failed is the last to be tried again.
+/// A random order spreads clients over the cluster, and those of one server over all the others
+/// once it fails; after that it rotates, so that a server that just failed is the last to be tried
+/// again.
 #[derive(Debug)]
 pub(crate) struct Servers {
     list: Vec<Server>,

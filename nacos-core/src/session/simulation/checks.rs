@@ -24,8 +24,8 @@ impl World {
         }
     }
 
-    /// Whatever happens, a view that is held has instances, and ends once a connection has been there
-    /// for as long as its grace, and the query after it, may take.
+    /// Whatever happens, a view that is held has instances, and ends once a connection has been
+    /// there for as long as its grace, and the query after it, may take.
     pub(super) fn assert_held_views(&mut self) {
         let is_connected = self.states.last().is_some_and(SessionState::is_connected);
         let mut held = BTreeSet::new();
@@ -53,8 +53,8 @@ impl World {
         })
     }
 
-    /// The server has agreed to what `guard` claims now, on the connection that serves: no answer to
-    /// an older claim, or on an older connection, makes a claim held.
+    /// The server has agreed to what `guard` claims now, on the connection that serves: no answer
+    /// to an older claim, or on an older connection, makes a claim held.
     pub(super) fn assert_agreed(&self, guard: GuardId) {
         // Withdrawn meanwhile: nobody reads it.
         let Some((key, _)) = self.wanted.get(&guard) else { return };

@@ -134,8 +134,8 @@ fn history(seed: u64, keep: &impl Fn(&mut World)) -> World {
     world.server.guards = world.has_credentials && world.server.knows_user && dice.bool();
     world.faults = Faults::none();
     if world.server.has_stepped {
-        // Lists from before a step may come out of order here, as on no stream, and their times tell
-        // nothing. Once all have come, the next change must show, whatever its time.
+        // Lists from before a step may come out of order here, as on no stream, and their times
+        // tell nothing. Once all have come, the next change must show, whatever its time.
         world.run(Duration::from_secs(10));
         world.server.changed.extend((0..3).map(|n| format!("n{n}")));
     }

@@ -1,19 +1,20 @@
 //! The session against a scripted server on a simulated clock: no socket, no task, no waiting.
 //!
 //! Each seed is one history of faults: refused and silent connections, packets that are lost,
-//! setups that are never acknowledged, lost and late answers, answers that cannot be read, refusals,
-//! servers that pause, answer health checks only, leave, restart, go down or lose a publication without a word, resets, lists
-//! out of order, clocks that step, logins that nobody answers or that are refused for a while,
-//! authentication that is switched on and off with and without a user, changes from outside. One in
-//! four ends in the middle of that; in the others the faults end, and once the session has had time to
-//! heal, the server must hold exactly what is claimed, and the client must know exactly what the
-//! server has. Whatever happens, no minute may cost more than its [`budget`]. A failing seed is named;
-//! `SIMULATED_SEED=n` runs it alone, and `SIMULATED_SEEDS=n` runs the first n. `SIMULATED_DIGESTS=file`
-//! writes what each [came to](digests), so that two commits can be compared.
+//! setups that are never acknowledged, lost and late answers, answers that cannot be read,
+//! refusals, servers that pause, answer health checks only, leave, restart, go down or lose a
+//! publication without a word, resets, lists out of order, clocks that step, logins that nobody
+//! answers or that are refused for a while, authentication that is switched on and off with and
+//! without a user, changes from outside. One in four ends in the middle of that; in the others the
+//! faults end, and once the session has had time to heal, the server must hold exactly what is
+//! claimed, and the client must know exactly what the server has. Whatever happens, no minute may
+//! cost more than its [`budget`]. A failing seed is named; `SIMULATED_SEED=n` runs it alone, and
+//! `SIMULATED_SEEDS=n` runs the first n. `SIMULATED_DIGESTS=file` writes what each [came
+//! to](digests), so that two commits can be compared.
 //!
 //! [`history`] makes a history out of a seed, [`scenarios`] and [`storms`] tell one each.
-//! [`world`] is the clock and the network between the session and its [`server`], [`faults`] is what
-//! goes wrong there, [`checks`] what must be true all the same.
+//! [`world`] is the clock and the network between the session and its [`server`], [`faults`] is
+//! what goes wrong there, [`checks`] what must be true all the same.
 mod budget;
 mod checks;
 mod digests;

@@ -150,8 +150,8 @@ fn dead_server_is_left_at_once_also_where_a_move_is_put_off() {
 }
 
 impl Stage {
-    /// Lets so many seconds pass, in which nothing but health checks is answered; what else is asked
-    /// for, nobody waits for longer than three seconds for.
+    /// Lets so many seconds pass, in which nothing but health checks is answered; what else is
+    /// asked for, nobody waits for longer than three seconds for.
     fn answer_health_checks_only(&mut self, seconds: u32) {
         let end = self.now + seconds * SECOND;
         while self.now < end {
@@ -176,8 +176,8 @@ impl Stage {
         }
     }
 
-    /// Each time that a server was found to be unresponsive: whether it is left, and whether that is
-    /// the first.
+    /// Each time that a server was found to be unresponsive: whether it is left, and whether that
+    /// is the first.
     fn unresponsive(&self) -> Vec<(bool, bool)> {
         let told = self.events.iter().filter_map(|event| match event {
             Event::Unresponsive { leaves, first, .. } => Some((*leaves, *first)),

@@ -15,8 +15,9 @@ use crate::{
 /// An HTTP/2 connection for requests with bodies of type `B`, made by an
 /// [`Http2Connector`](super::Http2Connector).
 ///
-/// It multiplexes: requests above the peer's limit of streams wait inside. Dropping it ends its task
-/// and closes the socket. A balancer keeps it while a request is under way, so that cuts nothing off.
+/// It multiplexes: requests above the peer's limit of streams wait inside. Dropping it ends its
+/// task and closes the socket. A balancer keeps it while a request is under way, so that cuts
+/// nothing off.
 pub struct Http2Connection<B> {
     sender: http2::SendRequest<B>,
     origin: Origin,

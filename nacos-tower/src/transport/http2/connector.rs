@@ -58,9 +58,9 @@ impl<B> Http2Connector<B> {
     /// Pings endpoints that have been silent for this long while requests are under way, and closes
     /// the connection to one that does not answer within 20 s. Never by default.
     ///
-    /// It finds endpoints that vanished without closing their connections before their requests time
-    /// out. Many servers close connections on which they are pinged more often than they like: for
-    /// gRPC's own implementations that is every five minutes, unless configured otherwise.
+    /// It finds endpoints that vanished without closing their connections before their requests
+    /// time out. Many servers close connections on which they are pinged more often than they like:
+    /// for gRPC's own implementations that is every five minutes, unless configured otherwise.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = Some(interval);

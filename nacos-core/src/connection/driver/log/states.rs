@@ -1,5 +1,5 @@
-//! What operators read of a session's states: each outage once with its cause, its end once with its
-//! length.
+//! What operators read of a session's states: each outage once with its cause, its end once with
+//! its length.
 //!
 //! A session changes its state with every attempt. A line for each change would be one every few
 //! seconds for as long as a server is gone, and none at all would leave an outage unseen.

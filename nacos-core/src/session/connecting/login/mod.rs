@@ -231,7 +231,8 @@ impl Login {
         }
     }
 
-    /// Whether servers let us in without a token: then a refused login is tried again by the minute.
+    /// Whether servers let us in without a token: then a refused login is tried again by the
+    /// minute.
     pub(crate) fn relax(&mut self, now: Instant, is_relaxed: bool, jitter: f64) {
         if let State::Failed { retry_at, unreachable: None } = &mut self.state
             && is_relaxed
@@ -295,8 +296,8 @@ impl Login {
         }
     }
 
-    /// What servers said when they refused the last login, and what that is likely to mean, if there
-    /// is no token.
+    /// What servers said when they refused the last login, and what that is likely to mean, if
+    /// there is no token.
     pub(crate) fn denial(&self) -> Option<(Denial, &str)> {
         self.refusal().filter(|_| self.unreachable().is_none())
     }

@@ -103,10 +103,9 @@ impl Exchange {
             match pulse.next(patience, next).await {
                 Ok(Ok(false)) => {}
                 Ok(Ok(true)) => break,
-                Ok(Err(error)) => return Err(error),
                 // Its server has answered, and others are in the way.
                 Err(_) if step == Step::Room => return Err(CallError::NoRoom),
-                Err(error) => return Err(error),
+                Ok(Err(error)) | Err(error) => return Err(error),
             }
         }
         let Some(answer) = self.answer.take() else {

@@ -176,7 +176,7 @@ mod tests {
         first.note(ours.clone()).expect("written");
         first.note(ours.clone()).expect("written");
         first.note(place("", "g", "somebody else's")).expect("ignored");
-        assert_eq!(first.places(), [ours.clone()]);
+        assert_eq!(first.places(), std::slice::from_ref(&ours));
         let second = journal("nacos-rs-2");
         assert!(second.leftovers().is_empty(), "the first one lives");
         drop(first);

@@ -143,11 +143,13 @@ async fn connection_that_a_proxy_takes_nothing_new_on_is_replaced_within_six_sec
             proxy.go_away();
             if connects == 2 {
                 assert_eq!(client.configs().get("d").await.expect("sent again"), None);
-                assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+                let took = Clock::now() - began;
+                assert!(took < Duration::from_secs(1), "{took:?}");
             }
             becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
             becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
-            assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+            let took = Clock::now() - began;
+            assert!(took < Duration::from_secs(6), "{took:?}");
             soon(server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1))
                 .await;
         }

@@ -1,5 +1,5 @@
-//! What users give us to run delays nobody but themselves. In real time: what blocks a thread lets no
-//! paused clock go on.
+//! What users give us to run delays nobody but themselves. In real time: what blocks a thread lets
+//! no paused clock go on.
 use std::{
     sync::mpsc::{Sender, channel, sync_channel},
     thread,

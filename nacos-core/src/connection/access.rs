@@ -69,8 +69,8 @@ pub(super) fn headers_now(grant: Option<&Grant>, resource: impl FnOnce() -> Reso
     grant.map_or_else(Headers::new, |grant| grant.headers_for(resource))
 }
 
-/// The headers of a request of the session's own. What may take its time, or panic, does so in a task
-/// of its own.
+/// The headers of a request of the session's own. What may take its time, or panic, does so in a
+/// task of its own.
 pub(super) enum SessionHeaders {
     Known(Headers),
     /// Somebody else's code is to sign it.
@@ -138,6 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn request_that_is_not_signed_says_so_and_blames_no_server() {
+        TimeLimit::for_test();
         let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
         let goes_on = std::sync::Mutex::new(goes_on);
         let hangs = Grant::new().signed_by(move |_, _, _| {

@@ -185,10 +185,13 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     #[tokio::test]
     async fn each_namespace_is_looked_for_once_and_not_very_many_are() {
+        TimeLimit::for_test();
         let mentioned = Mentioned::default();
         for _ in 0..3 {
             for id in ["", "public", "a", "b", "a"] {

@@ -17,22 +17,24 @@ use crate::{
 /// What the caller is to do next.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Open a connection; report with [`Session::handle_dialled`](super::Session::handle_dialled), at the latest after
-    /// [`within.all`](Within::all).
+    /// Open a connection; report with [`Session::handle_dialled`](super::Session::handle_dialled),
+    /// at the latest after [`within.all`](Within::all).
     Dial { link: LinkId, server: Server, within: Within },
-    /// Send a request; report with [`Session::handle_answer`](super::Session::handle_answer), at the latest after `timeout`
-    /// without any part of the answer.
+    /// Send a request; report with [`Session::handle_answer`](super::Session::handle_answer), at
+    /// the latest after `timeout` without any part of the answer.
     Call { link: LinkId, call: CallId, request: Payload, resource: Resource, timeout: Duration },
     /// Open the stream with `setup` as its first message, then report its messages with
-    /// [`Session::handle_push`](super::Session::handle_push) and its end with [`Session::handle_lost`](super::Session::handle_lost), as which it counts too
-    /// if it cannot be opened within `timeout`.
+    /// [`Session::handle_push`](super::Session::handle_push) and its end with
+    /// [`Session::handle_lost`](super::Session::handle_lost), as which it counts too if it cannot
+    /// be opened within `timeout`.
     OpenStream { link: LinkId, setup: Payload, timeout: Duration },
     /// Close the socket. Nothing about this connection is to be reported any more.
     Close { link: LinkId },
     /// Log in, perhaps because what the last login brought was refused; report with
     /// [`Session::handle_login`](super::Session::handle_login).
     Login { refused: bool },
-    /// Read the list of servers; report with [`Session::handle_servers`](super::Session::handle_servers).
+    /// Read the list of servers; report with
+    /// [`Session::handle_servers`](super::Session::handle_servers).
     Locate,
 }
 
@@ -41,7 +43,8 @@ pub(crate) enum Action {
 pub(crate) enum Event {
     /// Users' requests go over this connection from now on, or over none.
     Serving(Option<LinkId>),
-    /// The connection that served did so no more, and why; how late the session ran, it cannot know.
+    /// The connection that served did so no more, and why; how late the session ran, it cannot
+    /// know.
     Ended { reason: Reason, record: Disconnect },
     /// The session's state changed.
     State(SessionState),
@@ -53,18 +56,19 @@ pub(crate) enum Event {
     Claim(GuardId, ClaimState),
     /// The server holds exactly what is claimed under this key.
     Settled(ClaimKey),
-    /// The server had lost instances of ours without a word; they are asserted again. `first` unless
-    /// it was so before, and they have not been seen since.
+    /// The server had lost instances of ours without a word; they are asserted again. `first`
+    /// unless it was so before, and they have not been seen since.
     Lost { service: ServiceKey, first: bool },
     /// The server answers health checks and nothing else. `leaves` unless there is nobody else, and
-    /// it holds what a new connection to it might lose; `first` unless that was so of the one before.
+    /// it holds what a new connection to it might lose; `first` unless that was so of the one
+    /// before.
     Unresponsive { server: Arc<str>, leaves: bool, first: bool },
     /// The server refused what is claimed under this key.
     Refused { key: ClaimKey, code: i32, message: Arc<str> },
     /// A message of the server's could not be read.
     Unread { kind: String, about: String, why: String },
-    /// A list of a service is older than the one before it, by its server's clock: it was overtaken,
-    /// and dropped, or is applied because the clock has stepped back.
+    /// A list of a service is older than the one before it, by its server's clock: it was
+    /// overtaken, and dropped, or is applied because the clock has stepped back.
     Older { service: ServiceKey, by: Duration, is_applied: bool },
     /// A proxy does to this server's connections, or to their streams, what they do not bear.
     Proxied { server: Arc<str>, finding: Finding },

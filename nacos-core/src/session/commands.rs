@@ -1,6 +1,7 @@
 //! What guards and the driver want of the session.
 //!
-//! Call [`settle`](Session::settle) after the last of a batch: claims made together are sent together.
+//! Call [`settle`](Session::settle) after the last of a batch: claims made together are sent
+//! together.
 use std::{sync::Arc, time::Instant};
 
 use super::{ClaimKey, Event, GuardId, Lifetime, Session};

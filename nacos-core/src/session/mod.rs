@@ -5,10 +5,11 @@
 //! `handle_*` and each command. Time comes in as an argument, randomness as a function given at
 //! construction; nothing here reads a clock, draws a number or awaits.
 //!
-//! What happens where: [`connecting`] is a machine of its own with the same contract, which gets and
-//! changes connections; [`redo`] sends claims and queries over the one that serves; the small machines
-//! beside it decide one thing each. The session itself is the router: it owns the requests under way
-//! and what goes [out](output), gives each input to whom it concerns, and lets the rest follow what
+//! What happens where: [`connecting`] is a machine of its own with the same contract, which gets
+//! and changes connections; [`redo`] sends claims and queries over the one that serves; the small
+//! machines beside it decide one thing each. The session itself is the router: it owns the requests
+//! under way and what goes [out](output), gives each input to whom it concerns, and lets the rest
+//! follow what
 //! *connecting* decides.
 mod actions;
 mod backoff;

@@ -9,8 +9,8 @@ use crate::{
     wire::{self, Answer, Failure, Payload, Refusal},
 };
 
-/// Nothing more can be sent on this connection: it is lost, leaving, or not known. Whatever was asked,
-/// that is an end of the connection, and no answer.
+/// Nothing more can be sent on this connection: it is lost, leaving, or not known. Whatever was
+/// asked, that is an end of the connection, and no answer.
 #[derive(Debug)]
 pub(super) struct Gone {
     pub(super) reason: Reason,

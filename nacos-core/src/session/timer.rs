@@ -1,7 +1,7 @@
 //! The times that the session waits for: one table.
 //!
-//! Each variant of [`Timer`] has to be named by both sides, what happens then and when that is, so that
-//! neither can be forgotten. Keys that wait each for a time of their own stay in queues
+//! Each variant of [`Timer`] has to be named by both sides, what happens then and when that is, so
+//! that neither can be forgotten. Keys that wait each for a time of their own stay in queues
 //! ([`Timers`](super::timers::Timers)), of which the next time is one entry here.
 use std::time::Instant;
 

@@ -321,8 +321,8 @@ fn unbudgeted(cx: &mut Context<'_>, mut code: impl FnMut(&mut Context<'_>)) {
 
 /// Streams at once before the peer has said how many it takes.
 pub(super) const NONE_YET: usize = 0;
-/// For users' answers that are large: as they arrive, and until they are taken. Less in tests, which
-/// fill it.
+/// For users' answers that are large: as they arrive, and until they are taken. Less in tests,
+/// which fill it.
 pub(super) const ROOM: usize = if cfg!(test) { 4 } else { 256 } * 1024 * 1024;
 const ENDED: &str = "the connection has ended";
 /// Users' calls in the queue of a connection.

@@ -41,8 +41,8 @@ impl fmt::Display for Time {
     }
 }
 
-/// Connects to the first of the addresses that can be connected to. `connect` has to keep to the time
-/// that it is given: it alone knows how far it has come when that is over.
+/// Connects to the first of the addresses that can be connected to. `connect` has to keep to the
+/// time that it is given: it alone knows how far it has come when that is over.
 ///
 /// All of them are tried, in their order: the next one when one has failed, or `beside` one that is
 /// slow, so that dead addresses in front do not hide the living behind them (RFC 8305).
@@ -198,6 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_address_says_how_far_it_came_when_its_time_is_over() {
+        TimeLimit::for_test();
         // As it is where connecting takes its time, however little.
         let accepts = |address, time: Time| async move {
             time.give(sleep(SECOND / 10), "no connection").await?;

@@ -1,5 +1,5 @@
-//! How many of users' calls may be under way on a connection: as many as its peer takes streams, less
-//! those of the session itself.
+//! How many of users' calls may be under way on a connection: as many as its peer takes streams,
+//! less those of the session itself.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};

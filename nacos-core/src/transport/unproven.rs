@@ -8,8 +8,8 @@ use std::{
     },
 };
 
-/// Addresses to try last: a proxy without a server behind it takes every connection, and would hide the
-/// other addresses of its name in every pass. Cheap to clone; every clone knows the same.
+/// Addresses to try last: a proxy without a server behind it takes every connection, and would hide
+/// the other addresses of its name in every pass. Cheap to clone; every clone knows the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unproven(Arc<Mutex<Names>>);
 

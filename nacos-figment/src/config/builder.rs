@@ -62,8 +62,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     }
 
     /// Asks every 30 s (± 20 %) for documents that the server lets this client read, but not listen
-    /// to: see [`Watch::poll_when_refused`](nacos_core::Watch::poll_when_refused). Without it such a
-    /// document ends [`start`](Self::start) with an error that names the missing right.
+    /// to: see [`Watch::poll_when_refused`](nacos_core::Watch::poll_when_refused). Without it such
+    /// a document ends [`start`](Self::start) with an error that names the missing right.
     pub fn poll_when_refused(mut self) -> Self {
         self.poll_when_refused = true;
         self
@@ -138,8 +138,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     }
 
     /// Sets how long to wait for more changes, so that documents that are published together are
-    /// applied together: until nothing changed for `quiet`, and `cap` at most. 75 and 750 ms without
-    /// it. With a single document nothing is waited for.
+    /// applied together: until nothing changed for `quiet`, and `cap` at most. 75 and 750 ms
+    /// without it. With a single document nothing is waited for.
     pub fn debounce(mut self, quiet: Duration, cap: Duration) -> Self {
         self.spec.debounce = Debounce { quiet, cap };
         self
@@ -156,9 +156,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     /// # Errors
     ///
     /// [`ErrorKind::Rejected`] if what was read is no valid configuration: the error names key,
-    /// document, line and column. [`ErrorKind::Timeout`] and [`ErrorKind::Unreachable`] if it is not
-    /// known of all documents whether they exist: "there is none" is only ever the server's word; and
-    /// for one that is encrypted, required or not.
+    /// document, line and column. [`ErrorKind::Timeout`] and [`ErrorKind::Unreachable`] if it is
+    /// not known of all documents whether they exist: "there is none" is only ever the server's
+    /// word; and for one that is encrypted, required or not.
     /// [`ErrorKind::InvalidOption`] before anything is sent.
     ///
     /// # Panics

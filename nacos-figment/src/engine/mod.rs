@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Changes are only hints to look. The engine reconciles the version in force with the newest
-//! inputs, so nothing queues and nothing is lost. Only a rejected build is tried again without a change.
+//! inputs, so nothing queues and nothing is lost. Only a rejected build is tried again without a
+//! change.
 mod candidate;
 mod inspect;
 mod resource;

@@ -1,4 +1,5 @@
-//! The meaning of keys: `a.b` is `b` inside `a`, `list[0]` is an element, and nothing is said twice.
+//! The meaning of keys: `a.b` is `b` inside `a`, `list[0]` is an element, and nothing is said
+//! twice.
 use std::collections::BTreeMap;
 
 use figment::value::{Dict, Value};

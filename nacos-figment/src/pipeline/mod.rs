@@ -1,5 +1,5 @@
-//! From texts to a checked value: parse, merge, extract, validate. No I/O, no time, and no state but
-//! a cache of what was parsed.
+//! From texts to a checked value: parse, merge, extract, validate. No I/O, no time, and no state
+//! but a cache of what was parsed.
 mod keys;
 mod layer;
 mod merged;

@@ -105,8 +105,8 @@ impl Driver {
         doubled(first, self.slow_logins, LOGIN_TIMEOUT)
     }
 
-    /// Lets go of what requests carry no more, where that delays nobody: a signer of the user's goes
-    /// with it.
+    /// Lets go of what requests carry no more, where that delays nobody: a signer of the user's
+    /// goes with it.
     pub(super) fn forget(&mut self, grant: Option<Arc<Grant>>) {
         if let Some(grant) = grant.filter(|grant| grant.runs_foreign_code()) {
             let alone = self.meters.dedicated_thread;

@@ -2,13 +2,13 @@
 //!
 //! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
 //! happened, `poll_*` hands out what follows. It knows nothing of what goes over the connection but
-//! whether the server holds anything ([`Holdings`](super::output::Holdings)), and of what it decides
-//! the rest learns a [`Change`].
+//! whether the server holds anything ([`Holdings`](super::output::Holdings)), and of what it
+//! decides the rest learns a [`Change`].
 //!
 //! [`search`] looks for a connection, [`handshake`] brings one up, [`pulse`] watches the one that
-//! serves, [`succession`] is how it begins and ends to serve, [`admission`] and [`login`] are whether
-//! requests are let in, [`standing`] what users are told of all that. The other files decide one thing
-//! each.
+//! serves, [`succession`] is how it begins and ends to serve, [`admission`] and [`login`] are
+//! whether requests are let in, [`standing`] what users are told of all that. The other files
+//! decide one thing each.
 pub(super) mod admission;
 mod campaign;
 mod endings;

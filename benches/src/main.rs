@@ -26,8 +26,10 @@ macro_rules! product {
 product! {
     "../../nacos-core/src/document.rs" document,
     "../../nacos-core/src/error.rs" error,
+    "../../nacos-core/src/given.rs" given,
     "../../nacos-core/src/instance.rs" instance,
     "../../nacos-core/src/key.rs" key,
+    "../../nacos-core/src/link_variable.rs" link_variable,
     "../../nacos-core/src/resource.rs" resource,
     "../../nacos-core/src/secret.rs" secret,
     "../../nacos-core/src/service.rs" service,

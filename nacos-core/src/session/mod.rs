@@ -9,8 +9,7 @@
 //! and changes connections; [`redo`] sends claims and queries over the one that serves; the small
 //! machines beside it decide one thing each. The session itself is the router: it owns the requests
 //! under way and what goes [out](output), gives each input to whom it concerns, and lets the rest
-//! follow what
-//! *connecting* decides.
+//! follow what *connecting* decides.
 mod actions;
 mod backoff;
 mod claims;

@@ -400,12 +400,15 @@ impl fmt::Debug for Connecting {
 }
 
 /// What only tests look at.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Connecting {
     pub(super) fn links(&self) -> &BTreeMap<LinkId, Link> {
         &self.links
     }
+}
 
+#[cfg(test)]
+impl Connecting {
     pub(super) fn plans_to_move(&self) -> bool {
         self.planned_move.is_some()
     }

@@ -180,12 +180,15 @@ impl Calls {
     async fn carry_out_call(&self, mut h2: SendRequest<Bytes>, call: Call) {
         let Call { caller, head, body, limit, mut waiting, queued } = call;
         drop(queued);
+        // Nobody waits for it any more, and nobody has heard of it yet.
+        if waiting.is_closed() {
+            return;
+        }
         // Kept until the stream has ended. The session needs none.
         let place = match caller {
             Caller::Session => None,
-            // Nobody waits for it any more, and nobody has heard of it yet.
-            Caller::User if waiting.is_closed() => return,
-            Caller::User => match self.places.free() {
+            // Its time may have passed in the queue.
+            Caller::User => match self.places.free().filter(|_| !limit.is_over()) {
                 Some(place) => Some(place),
                 // Seldom, and boxed for the size of each call.
                 None => match Box::pin(self.place(&mut waiting, limit)).await {
@@ -261,7 +264,7 @@ impl Calls {
 /// connection did, which is `told` before calls hear of it.
 pub(super) async fn work<T>(
     connection: h2::client::Connection<T, Bytes>,
-    h2: SendRequest<Bytes>,
+    h2: &SendRequest<Bytes>,
     calls: &Calls,
     mut inbox: mpsc::UnboundedReceiver<Job>,
     tell: impl Fn(String),

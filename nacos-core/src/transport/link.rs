@@ -94,7 +94,7 @@ impl Link {
             .map_err(|error| not_sent(&error))?;
         let (calls, inbox) = Calls::new(receive_limit);
         let shared = Arc::new(Shared {
-            h2: h2.clone(),
+            h2,
             unary,
             stream,
             headers: headers(),
@@ -108,7 +108,7 @@ impl Link {
         let work = async move {
             // Before the connection is dropped, of which calls hear as of a broken pipe.
             let tell = |why| drop(ending.end.set(why));
-            calls::work(connection, h2, &ending.calls, inbox, tell).await;
+            calls::work(connection, &ending.h2, &ending.calls, inbox, tell).await;
             ending.end.get().cloned().unwrap_or_default()
         };
         Ok((Self { shared }, work))

@@ -37,6 +37,7 @@ pub(crate) use self::{
     stream::{Push, Pushes},
     tls::{ClientFiles, Tls, TlsSettings},
 };
+use crate::{call_error::CallError, within::Within};
 
 /// How connections are opened and read.
 #[derive(Clone, Debug)]
@@ -47,5 +48,3 @@ pub(crate) struct Options {
     /// Messages of more bytes are not read.
     pub(crate) receive_limit: usize,
 }
-
-use crate::{call_error::CallError, within::Within};

@@ -222,11 +222,10 @@ async fn answer_that_finds_no_room_in_time_is_no_silence_of_the_server() {
 async fn large_answers_that_come_to_their_end_delay_no_reset() {
     const MANY: usize = 400;
     let large = Bytes::from_static(&[0, 0, 2, 0, 0]);
-    let (abandoned, _) = watch::channel(0);
-    let (abandoned, reset) = (Arc::new(abandoned), Arc::new(watch::Sender::new(false)));
-    let (seen, told) = (Arc::clone(&abandoned), Arc::clone(&reset));
+    let (abandoned, reset) = (watch::Sender::new(0), watch::Sender::new(false));
+    let (seen, told) = (abandoned.clone(), reset.clone());
     let (link, _work, _peer) = linked_to(1 << 20, move |number, mut stream| {
-        let (large, mut seen, told) = (large.clone(), seen.subscribe(), Arc::clone(&told));
+        let (large, mut seen, told) = (large.clone(), seen.subscribe(), told.clone());
         async move {
             send(&mut stream, large).await?;
             send(&mut stream, Bytes::from(vec![b'x'; 100_000])).await?;
@@ -259,18 +258,8 @@ async fn large_answers_that_come_to_their_end_delay_no_reset() {
 async fn calls_under_way_follow_each_of_the_peers_settings() {
     let (link, work, peer) = linked(1024).await;
     let _work = tasks::spawn(work);
-    let (mut reading, mut writing) = peer.into_split();
-    let requests = watch::Sender::new(0);
-    let mut seen = requests.subscribe();
-    let _reading = tasks::spawn(async move {
-        let mut preface = [0; 24];
-        reading.read_exact(&mut preface).await.expect("a preface");
-        while let Some((kind, _)) = frame(&mut reading).await {
-            if kind == 1 {
-                requests.send_modify(|requests| *requests += 1);
-            }
-        }
-    });
+    let (reading, mut writing) = peer.into_split();
+    let (mut seen, _reading) = counted(reading, REQUEST);
     let calls: Vec<_> =
         (0..400).map(|_| tasks::spawn(call_alone(link.clone(), within(600)))).collect();
     let settings = |streams: u32| {
@@ -296,14 +285,46 @@ async fn calls_under_way_follow_each_of_the_peers_settings() {
     drop(calls);
 }
 
-/// The kind and the payload of a frame; nothing at the end.
-async fn frame(reading: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
+/// How many frames of a kind the client has sent, as they come.
+fn counted(mut reading: OwnedReadHalf, kind: u8) -> (watch::Receiver<usize>, tasks::Task<()>) {
+    let count = watch::Sender::new(0);
+    let seen = count.subscribe();
+    let reading = tasks::spawn(async move {
+        let mut preface = [0; 24];
+        reading.read_exact(&mut preface).await.expect("a preface");
+        while let Some(next) = frame(&mut reading).await {
+            if next == kind {
+                count.send_modify(|count| *count += 1);
+            }
+        }
+    });
+    (seen, reading)
+}
+
+/// The kind of the next frame; nothing at the end.
+async fn frame(reading: &mut OwnedReadHalf) -> Option<u8> {
     let mut head = [0; 9];
     reading.read_exact(&mut head).await.ok()?;
     let [high, middle, low, kind, ..] = head;
     let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
     reading.read_exact(&mut payload).await.ok()?;
-    Some((kind, payload))
+    Some(kind)
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_whose_time_passes_before_the_connection_has_its_turn_is_not_sent() {
+    let (link, mut work, peer) = linked(1024).await;
+    let (reading, mut writing) = peer.into_split();
+    let (requests, _reading) = counted(reading, REQUEST);
+    writing.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("settings");
+    let greeted = timeout(Duration::from_secs(1), &mut work);
+    greeted.await.expect_err("the connection stands");
+    let late = tasks::spawn(call_alone(link.clone(), within(1)));
+    sleep(Duration::from_secs(2)).await;
+    let _work = tasks::spawn(work);
+    assert_eq!(late.await, Some(Err(CallError::Busy)));
+    call_alone(link, within(1)).await.expect_err("nobody answers");
+    assert_eq!(*requests.borrow(), 1, "the second one alone");
 }
 
 /// Speaks just as much HTTP/2 as it takes.
@@ -311,18 +332,8 @@ async fn frame(reading: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
 async fn answers_to_streams_long_forgotten_are_ignored_however_many_there_are() {
     let (link, work, peer) = linked(1024).await;
     let _work = tasks::spawn(work);
-    let (mut reading, mut writing) = peer.into_split();
-    let resets = watch::Sender::new(0);
-    let mut seen = resets.subscribe();
-    let _reading = tasks::spawn(async move {
-        let mut preface = [0; 24];
-        reading.read_exact(&mut preface).await.expect("a preface");
-        while let Some((kind, _)) = frame(&mut reading).await {
-            if kind == 3 {
-                resets.send_modify(|resets| *resets += 1);
-            }
-        }
-    });
+    let (reading, mut writing) = peer.into_split();
+    let (mut seen, _reading) = counted(reading, RESET);
     writing.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("settings");
     writing.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).await.expect("an acknowledgement");
     for round in 1..=7 {
@@ -346,3 +357,7 @@ async fn answers_to_streams_long_forgotten_are_ignored_however_many_there_are() 
 async fn call_alone(link: Link, limit: Limit) -> Result<Payload, CallError> {
     call(&link, Caller::User, limit).await
 }
+
+/// Kinds of frames.
+const REQUEST: u8 = 1;
+const RESET: u8 = 3;

@@ -19,10 +19,7 @@ pub(super) struct Places {
 
 /// A place, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
-    places: &'a Places,
-    permit: Option<SemaphorePermit<'a>>,
-}
+pub(super) struct Place<'a>(&'a Places);
 
 impl Places {
     pub(super) fn new() -> Self {
@@ -49,8 +46,7 @@ impl Places {
 
     /// A place, if one is free and nobody waits.
     pub(super) fn free(&self) -> Option<Place<'_>> {
-        let permit = self.free.try_acquire().ok()?;
-        Some(Place { places: self, permit: Some(permit) })
+        Some(self.place(self.free.try_acquire().ok()?))
     }
 
     /// The next place that is free.
@@ -59,8 +55,13 @@ impl Places {
     ///
     /// There will be none.
     pub(super) async fn next(&self) -> Result<Place<'_>, AcquireError> {
-        let permit = self.free.acquire().await?;
-        Ok(Place { places: self, permit: Some(permit) })
+        Ok(self.place(self.free.acquire().await?))
+    }
+
+    fn place(&self, permit: SemaphorePermit<'_>) -> Place<'_> {
+        // Given back by the place, unless it is one that is owed.
+        permit.forget();
+        Place(self)
     }
 
     /// There are none any more.
@@ -71,10 +72,10 @@ impl Places {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let owed = self.places.owed.load(Ordering::Relaxed);
-        if let (Some(permit), Some(left)) = (self.permit.take(), owed.checked_sub(1)) {
-            self.places.owed.store(left, Ordering::Relaxed);
-            permit.forget();
+        let Self(places) = self;
+        match places.owed.load(Ordering::Relaxed).checked_sub(1) {
+            Some(left) => places.owed.store(left, Ordering::Relaxed),
+            None => places.free.add_permits(1),
         }
     }
 }

@@ -31,6 +31,11 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
+    /// Whether the deadline has passed.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
     /// The same for a step that may take as long as the call.
     pub(super) fn patient(self) -> Self {
         Self { idle: self.deadline.saturating_duration_since(Instant::now()), ..self }

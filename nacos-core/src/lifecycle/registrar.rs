@@ -87,26 +87,25 @@ impl Registrar {
 
     /// Logs what becomes of the registration, and follows a host whose address changes. Never ends.
     pub(super) async fn attend(&mut self) -> Infallible {
+        let Some(mut claim) = self.claim() else { return std::future::pending().await };
         let mut session = self.client.state();
-        while let Some(mut claim) = self.claim() {
-            loop {
-                tokio::select! {
-                    // By the name that tells the namespace, too.
-                    Some(claim) = claim.changed() => self.log(&claim),
-                    // A host whose address changes loses its connection first.
-                    Some(state) = session.changed() => {
-                        if let SessionState::Connected { server, .. } = &*state
-                            && self.follow_route(server).await
-                        {
-                            break;
-                        }
+        loop {
+            tokio::select! {
+                // By the name that tells the namespace, too.
+                Some(claim) = claim.changed() => self.log(&claim),
+                // A host whose address changes loses its connection first.
+                Some(state) = session.changed() => {
+                    if let SessionState::Connected { server, .. } = &*state
+                        && self.follow_route(server).await
+                        && let Some(renewed) = self.claim()
+                    {
+                        claim = renewed;
                     }
-                    // The client was shut down under the server, which goes on.
-                    else => return std::future::pending().await,
                 }
+                // The client was shut down under the server, which goes on.
+                else => return std::future::pending().await,
             }
         }
-        std::future::pending().await
     }
 
     /// What is registered, or was when it was deregistered.

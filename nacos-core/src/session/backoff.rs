@@ -1,7 +1,7 @@
 //! How long to wait between two attempts. Pure: jitter comes in as an argument.
 use std::time::Duration;
 
-use crate::time::doubled;
+use crate::time::{doubled, give_or_take_a_fifth};
 
 /// The delay before attempt number `attempt` (from 0) of an outage that has lasted `outage`.
 ///
@@ -46,7 +46,7 @@ pub(crate) fn conflict_delay(attempt: u32, jitter: f64) -> Duration {
 /// The delay before a document is asked for again to which nobody may listen: 30 s, give or take a
 /// fifth.
 pub(crate) fn poll_delay(jitter: f64) -> Duration {
-    POLL_EVERY.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+    give_or_take_a_fifth(POLL_EVERY, jitter)
 }
 
 /// The delay before a password that was refused is tried again: a minute at least.
@@ -57,8 +57,7 @@ pub(crate) fn denied_delay(jitter: f64) -> Duration {
 /// The delay before a login that was refused, and may be granted soon, is tried again: 1, 2, 4, 5,
 /// 5 … s, give or take a fifth.
 pub(crate) fn refused_delay(attempt: u32, jitter: f64) -> Duration {
-    let delay = doubled(REFUSED_FIRST, attempt, REFUSED_CAP);
-    delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+    give_or_take_a_fifth(doubled(REFUSED_FIRST, attempt, REFUSED_CAP), jitter)
 }
 
 /// The least delay between two times at which the list of servers is asked for in an outage, before

@@ -79,6 +79,7 @@ use crate::{
     key::ServiceKey,
     server::Server,
     state::{ClaimState, SessionState},
+    time::give_or_take_a_fifth,
     wire::{Outgoing, Payload},
 };
 
@@ -454,7 +455,7 @@ impl Session {
     }
 
     fn audit_after(&mut self, now: Instant) -> Instant {
-        now + AUDIT_EVERY.mul_f64(0.8 + 0.4 * self.output.jitter())
+        now + give_or_take_a_fifth(AUDIT_EVERY, self.output.jitter())
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
 };
 
 use super::{ledger::Revision, queue::Queue, timers::Timers};
-use crate::key::ServiceKey;
+use crate::{key::ServiceKey, time::give_or_take_a_fifth};
 
 /// The services whose instances we claim and the server holds.
 #[derive(Debug)]
@@ -232,7 +232,7 @@ impl Presence {
 
 /// Every minute, give or take a fifth.
 fn interval(jitter: f64) -> Duration {
-    EVERY.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+    give_or_take_a_fifth(EVERY, jitter)
 }
 
 /// See "Numbers that were chosen" in ARCHITECTURE.md.

@@ -125,7 +125,7 @@ impl Driver {
             grant: None,
             refusals: 0,
             slow_logins: 0,
-            log: SessionLog::new(),
+            log: SessionLog::default(),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
             located: Located::new(options.locator.clone()),

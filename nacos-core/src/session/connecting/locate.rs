@@ -10,7 +10,7 @@ use super::{
     Connecting, Context, PlannedMove,
     moves::MoveReason,
 };
-use crate::{error::ErrorKind, server::Server};
+use crate::{error::ErrorKind, server::Server, time::give_or_take_a_fifth};
 
 /// When the list of servers is asked for.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Locate {
     }
 
     fn next_in_turn(&mut self, now: Instant, jitter: f64) {
-        self.next = self.every.map(|every| now + every.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)));
+        self.next = self.every.map(|every| now + give_or_take_a_fifth(every, jitter));
     }
 
     /// The server that serves is not on the list. Says whether it has left.

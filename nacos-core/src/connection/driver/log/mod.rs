@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Observes the session's events for the log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SessionLog {
     states: StateLog,
     /// Registrations that were lost.
@@ -44,22 +44,6 @@ pub(super) struct SessionLog {
 }
 
 impl SessionLog {
-    pub(super) fn new() -> Self {
-        Self {
-            states: StateLog::new(),
-            losses: Throttle::default(),
-            refused: Throttle::default(),
-            withheld: Throttle::default(),
-            skipped: Throttle::default(),
-            overtaken: Throttle::default(),
-            stepped: Throttle::default(),
-            held: Throttle::default(),
-            gone: Throttle::default(),
-            proxies: Throttle::default(),
-            moves: Throttle::default(),
-        }
-    }
-
     /// Logs what is worth a line of `event`, which `vitals` counts already.
     pub(super) fn observe(&mut self, now: Instant, event: &Event, vitals: &Vitals) {
         match event {

@@ -10,14 +10,14 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::throttle::{Throttle, WARNING_EVERY};
+use super::throttle::Throttle;
 use crate::{
     disconnect::Disconnect,
     state::{Access, SessionState},
 };
 
 /// What has been said of the session's states.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct StateLog {
     outage: Option<Outage>,
     /// How the last connection ended, until the outage after it has been warned about.
@@ -49,16 +49,6 @@ enum Line {
 }
 
 impl StateLog {
-    pub(super) fn new() -> Self {
-        Self {
-            outage: None,
-            ended: None,
-            warnings: Throttle::every(WARNING_EVERY),
-            details: Throttle::every(DETAIL_EVERY),
-            without_login: false,
-        }
-    }
-
     /// A connection that served has ended: part of what is said of the outage that begins with it.
     pub(super) fn ended(&mut self, record: Disconnect) {
         self.ended = Some(record);
@@ -124,9 +114,6 @@ impl StateLog {
     }
 }
 
-/// Between two details of one outage.
-const DETAIL_EVERY: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +121,7 @@ mod tests {
 
     #[test]
     fn outage_is_said_once_and_its_end_with_its_length() {
-        let (mut log, start) = (StateLog::new(), Instant::now());
+        let (mut log, start) = (StateLog::default(), Instant::now());
         let mut said = Vec::new();
         for second in 0..3600 {
             let now = start + second * SECOND;
@@ -152,7 +139,7 @@ mod tests {
 
     #[test]
     fn session_that_flaps_is_one_warning_a_minute() {
-        let (mut log, start) = (StateLog::new(), Instant::now());
+        let (mut log, start) = (StateLog::default(), Instant::now());
         let mut loud = 0;
         for second in 0..600 {
             let now = start + second * SECOND;
@@ -169,7 +156,7 @@ mod tests {
 
     #[test]
     fn outage_right_after_another_is_said_as_soon_as_it_may_be() {
-        let (mut log, start) = (StateLog::new(), Instant::now());
+        let (mut log, start) = (StateLog::default(), Instant::now());
         log.line(start, &backoff(start));
         log.line(start + SECOND, &connected(start));
         let mut said = Vec::new();
@@ -183,7 +170,7 @@ mod tests {
 
     #[test]
     fn wrong_password_is_said_once_until_it_is_right() {
-        let (mut log, start) = (StateLog::new(), Instant::now());
+        let (mut log, start) = (StateLog::default(), Instant::now());
         let denied = SessionState::Denied { likely: Denial::Wrong, cause: "no".into() };
         let waiting = SessionState::Connecting { attempt: 0, last_error: None };
         let mut said = 0;
@@ -201,7 +188,7 @@ mod tests {
 
     #[test]
     fn connection_without_a_login_is_said_once_until_there_is_one() {
-        let (mut log, start) = (StateLog::new(), Instant::now());
+        let (mut log, start) = (StateLog::default(), Instant::now());
         let access = Access::WithoutLogin { cause: "refused".into() };
         let without = entered(start, access);
         let mut said = 0;

@@ -1,21 +1,16 @@
 //! What is worth a line, but not each time.
 use std::time::{Duration, Instant};
 
-/// Lets something through once in a while.
-#[derive(Debug)]
+/// Lets something through once in [that time](WARNING_EVERY).
+#[derive(Debug, Default)]
 pub(in super::super) struct Throttle {
-    every: Duration,
     last: Option<Instant>,
 }
 
 impl Throttle {
-    pub(in super::super) fn every(every: Duration) -> Self {
-        Self { every, last: None }
-    }
-
     /// Whether the last time was long enough ago; if so, this is the last time.
     pub(in super::super) fn allows(&mut self, now: Instant) -> bool {
-        let recently = self.last.is_some_and(|last| now < last + self.every);
+        let recently = self.last.is_some_and(|last| now < last + WARNING_EVERY);
         if !recently {
             self.last = Some(now);
         }
@@ -23,14 +18,7 @@ impl Throttle {
     }
 }
 
-/// One warning of a kind in that time; the others are details.
-impl Default for Throttle {
-    fn default() -> Self {
-        Self::every(WARNING_EVERY)
-    }
-}
-
-/// Between two warnings of one kind.
+/// Between two warnings of one kind, or two details of one outage.
 pub(in super::super) const WARNING_EVERY: Duration = Duration::from_secs(60);
 
 /// A line at `$level` where `$allowed`, and at debug otherwise.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::super::backoff::{denied_delay, refused_delay, retry_delay};
-use crate::state::Denial;
+use crate::{state::Denial, time::LONGEST};
 
 /// The client's standing with the servers' authentication.
 #[derive(Debug)]
@@ -329,5 +329,4 @@ const UNPROVEN_TRIES: u32 = 3;
 const LOADED_WITHIN: Duration = Duration::from_secs(30);
 /// The first of the delays after a refusal.
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 const SHORTEST: Duration = Duration::from_secs(5);

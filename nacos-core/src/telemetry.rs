@@ -180,15 +180,9 @@ impl Share {
         self.tell();
     }
 
-    /// The client claims that much now, of which that much is unsettled.
-    pub(crate) fn claims(&mut self, claims: usize, unsettled: usize) {
-        (self.now.claims, self.now.unsettled) = (claims, unsettled);
-        self.tell();
-    }
-
-    /// So many views are held now.
-    pub(crate) fn held(&mut self, held: usize) {
-        self.now.held = held;
+    /// The client claims that much now, of which that much is unsettled, and so many views are held.
+    pub(crate) fn counts(&mut self, claims: usize, unsettled: usize, held: usize) {
+        self.now = Contribution { claims, unsettled, held, ..self.now };
         self.tell();
     }
 

@@ -1,5 +1,5 @@
 //! Users' requests: prepared on the caller's task, carried out by the connection that serves.
-use std::{fmt::Display, sync::Arc};
+use std::fmt::Display;
 
 use tokio::{
     sync::watch,
@@ -11,7 +11,7 @@ use super::{
     Connection,
     access::headers_now,
     current::{Current, Serving},
-    inbox::Loss,
+    inbox::{Loss, is_same},
 };
 use crate::{
     call_error::CallError,
@@ -235,10 +235,7 @@ async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unse
 /// Waits for the login that a refused token caused. Says whether to go on: there is another token
 /// now, or no session any more.
 async fn renewed(current: &mut watch::Receiver<Current>, with: &Serving) -> bool {
-    let has_another = |now: &Serving| match (&now.grant, &with.grant) {
-        (Some(now), Some(then)) => !Arc::ptr_eq(now, then),
-        (now, then) => now.is_some() != then.is_some(),
-    };
+    let has_another = |now: &Serving| !is_same(now.grant.as_ref(), with.grant.as_ref());
     let decided = |current: &Current| match (&current.serving, &current.state) {
         (Some(serving), _) => {
             !current.renewing && current.refusals > with.refusals || has_another(serving)

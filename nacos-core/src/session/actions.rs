@@ -24,9 +24,10 @@ pub(crate) enum Action {
     /// the latest after `timeout` without any part of the answer.
     Call { link: LinkId, call: CallId, request: Payload, resource: Resource, timeout: Duration },
     /// Open the stream with `setup` as its first message, then report its messages with
-    /// [`Session::handle_push`](super::Session::handle_push) and its end with
-    /// [`Session::handle_lost`](super::Session::handle_lost), as which it counts too if it cannot
-    /// be opened within `timeout`.
+    /// [`Session::handle_push`](super::Session::handle_push), and its end, or that it was not
+    /// opened within `timeout`, with
+    /// [`Session::handle_stream_ended`](super::Session::handle_stream_ended), or with
+    /// [`Session::handle_lost`](super::Session::handle_lost) if the connection has ended.
     OpenStream { link: LinkId, setup: Payload, timeout: Duration },
     /// Close the socket. Nothing about this connection is to be reported any more.
     Close { link: LinkId },

@@ -32,11 +32,10 @@ use super::{queue::Queue, timers::Timers};
 pub(crate) struct Ledger<K> {
     entries: HashMap<K, Entry>,
     revisions: u64,
-    /// The keys that are due, in the order in which they became so.
+    /// Exactly the keys that are due, in the order in which they became so.
     queue: Queue<K>,
     favours: fn(&K) -> bool,
     retries: Timers<K>,
-    due: usize,
     sent: usize,
 }
 
@@ -93,7 +92,6 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
             queue: Queue::new(),
             favours: |_| false,
             retries: Timers::new(),
-            due: 0,
             sent: 0,
         }
     }
@@ -116,7 +114,6 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
             let standing = Standing::Due;
             let entry = Entry { claimed: true, revision, standing, told: false, refusals: 0 };
             self.entries.insert(key.clone(), entry);
-            self.due += 1;
             self.queue.push(key);
         }
     }
@@ -160,7 +157,6 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
             entry.refusals = 0;
             self.queue.push(key);
         }
-        self.due = self.entries.len();
         self.sent = 0;
         withdrawn
     }
@@ -272,7 +268,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
 
     /// How many keys are due or under way.
     pub(crate) fn unsettled(&self) -> usize {
-        self.due + self.sent
+        self.queue.len() + self.sent
     }
 
     /// Whether `key` is claimed, or still has to be withdrawn.
@@ -319,11 +315,8 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
         let former = std::mem::replace(&mut entry.standing, standing);
         self.leave(key, former, standing);
         match standing {
-            Standing::Due => {
-                self.due += 1;
-                // If it is queued already, at its older place.
-                self.queue.push(key.clone());
-            }
+            // If it is queued already, at its older place.
+            Standing::Due => self.queue.push(key.clone()),
             Standing::Sent(_) => self.sent += 1,
             Standing::Refused { retry_at: Some(at), .. } => self.retries.push(at, key.clone()),
             Standing::Held | Standing::Refused { retry_at: None, .. } => {}
@@ -339,15 +332,10 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
     /// `key` stands no more as it did.
     fn leave(&mut self, key: &K, former: Standing, next: Standing) {
         match former {
-            Standing::Due => {
-                self.due -= 1;
-                if next != Standing::Due {
-                    self.queue.remove(key);
-                }
-            }
+            Standing::Due if next != Standing::Due => self.queue.remove(key),
             Standing::Sent(_) => self.sent -= 1,
             Standing::Refused { .. } => self.retries.remove(key),
-            Standing::Held => {}
+            Standing::Due | Standing::Held => {}
         }
     }
 

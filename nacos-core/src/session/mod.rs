@@ -334,12 +334,6 @@ impl Session {
         self.connecting.has_token()
     }
 
-    /// Whether there is nothing to do but to wait for the first list of servers.
-    #[cfg(test)]
-    fn awaits_servers(&self) -> bool {
-        self.connecting.awaits_servers()
-    }
-
     /// What keeps it from being connected right now.
     pub(crate) fn waits_for(&self) -> Option<String> {
         self.connecting.waits_for()
@@ -382,8 +376,8 @@ impl Session {
         let outcome = handle(&mut self.connecting, &mut cx);
         while let Some(change) = self.connecting.poll_change() {
             match change {
-                Change::Serving(None) => drop(self.forgotten()),
-                Change::Serving(Some(_)) => {
+                Change::ServesNoMore => drop(self.forgotten()),
+                Change::Serves => {
                     if self.forgotten() {
                         // What was withdrawn, and is told to nobody any more, would show there.
                         self.close_retiring();

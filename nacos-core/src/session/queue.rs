@@ -50,7 +50,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.keys.is_empty()
     }
 
-    #[cfg(test)]
+    /// How many keys there are.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }

@@ -1,9 +1,14 @@
 //! Where the servers are, if that may change: the list is read beside everything else.
 use std::{sync::Arc, time::Instant};
 
-use tracing::{debug, info, warn};
+use tracing::warn;
 
-use super::{super::locate::locate, Driver, Report, log::Throttle, now};
+use super::{
+    super::locate::locate,
+    Driver, Report,
+    log::{Throttle, line},
+    now,
+};
 use crate::locator::{Listing, Locator};
 
 /// Where the list is read, and what has been said of it: one that flaps is a matter of one line a
@@ -70,11 +75,8 @@ impl Driver {
                 }
                 if self.readers.servers.publish_if_changed(servers.clone()) {
                     let count = servers.len();
-                    if self.located.changes.allows(now) {
-                        info!(count, "the list of servers is another one");
-                    } else {
-                        debug!(count, "the list of servers is another one");
-                    }
+                    let is_news = self.located.changes.allows(now);
+                    line!(is_news, info, count, "the list of servers is another one");
                 }
                 Ok(servers)
             }

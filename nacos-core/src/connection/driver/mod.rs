@@ -278,8 +278,7 @@ impl Driver {
         vitals.unsettled = self.session.unsettled();
         vitals.unresponsive = self.session.is_unresponsive();
         vitals.held = self.views.held();
-        share.claims(vitals.claims, vitals.unsettled);
-        share.held(vitals.held);
+        share.counts(vitals.claims, vitals.unsettled, vitals.held);
         self.readers.vitals.publish_if_changed(vitals.clone());
     }
 
@@ -327,7 +326,7 @@ impl Driver {
     }
 
     /// Users' requests go over the connection that serves, once there is a token too.
-    pub(super) fn show_current(&mut self) {
+    fn show_current(&mut self) {
         let state = (*self.readers.state.get()).clone();
         let serving = match (&state, self.serving) {
             (SessionState::Connected { server, abilities, .. }, Some(id)) => {

@@ -194,7 +194,7 @@ impl ServiceViews {
     }
 
     /// A connection serves, and can be asked.
-    pub(crate) fn serves(&self, now: Instant) {
+    fn serves(&self, now: Instant) {
         let mut entries = self.lock();
         let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
         if !steadiness.serves(now) {

@@ -89,8 +89,10 @@ pub(super) struct Connecting {
 /// What the rest of the session has to know.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// Another connection serves, or none does any more: nobody holds anything of ours.
-    Serving(Option<LinkId>),
+    /// Another connection serves: its server holds nothing of ours.
+    Serves,
+    /// None does any more.
+    ServesNoMore,
     /// What was refused for want of a right may be granted now.
     LetIn,
     /// Whoever waits for a first answer gets none for now.
@@ -135,6 +137,8 @@ impl Timer {
 #[derive(Debug)]
 struct Serving {
     link: LinkId,
+    /// As it was named in the options, or in the list.
+    server: Arc<str>,
     since: Instant,
     /// When something came last on the stream.
     pushed: Instant,

@@ -1,5 +1,5 @@
 //! Watching the connection that serves: is the server there, and is it at work?
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     super::Event, Asked, CallError, CallId, Connecting, Context, Lifetime, LinkId, Output, Payload,
@@ -103,14 +103,13 @@ impl Connecting {
         if cx.lifetime != Lifetime::Open || !serving.responsiveness.unanswered(cx.now, count) {
             return;
         }
-        let server = serving.link;
+        let (server, name) = (serving.link, Arc::clone(&serving.server));
         let others = |server| self.servers.list().iter().any(|other| other != server);
         let alone = !self.links.get(&server).is_some_and(|link| others(&link.server));
         let leaves = !(alone && cx.holdings.are_some());
         let first = !self.moves.is_unresponsive();
         let delay = self.moves.unresponsive(cx.output.jitter());
-        let server = self.server_name(server);
-        cx.output.show(Event::Unresponsive { server, leaves, first });
+        cx.output.show(Event::Unresponsive { server: name, leaves, first });
         if leaves && self.planned_move.is_none() {
             self.plan_move(cx.now, MoveReason::Unresponsive, delay);
         }

@@ -13,7 +13,7 @@ impl Connecting {
         match &self.serving {
             Some(serving) if self.is_let_in() && !self.admission.is_awaited() => {
                 SessionState::Connected {
-                    server: self.server_name(serving.link),
+                    server: Arc::clone(&serving.server),
                     since: serving.since,
                     abilities: Arc::clone(&serving.abilities),
                     access: self.access(),

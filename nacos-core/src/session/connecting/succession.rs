@@ -29,7 +29,7 @@ impl Connecting {
             return;
         }
         link.phase = Phase::Ready;
-        let round_trip = link.round_trip;
+        let (round_trip, server) = (link.round_trip, link.server.to_string().into());
         self.servers.taken(&link.server);
         self.campaign = None;
         self.next_campaign = None;
@@ -40,6 +40,7 @@ impl Connecting {
         self.admission_on_another();
         let serving = Serving {
             link: id,
+            server,
             since: cx.now,
             pushed: cx.now,
             liveness: Liveness::new(cx.now, self.options.patience, round_trip),
@@ -53,21 +54,20 @@ impl Connecting {
             // are under way there come to their end.
             let at_most = cx.now + RETIREMENT.max(self.options.request_timeout);
             link.phase = Phase::Retiring { deadline: cx.now + RETIREMENT, at_most };
-            let server = link.server.to_string().into();
             let why = match reason {
                 Reason::Reset => "the server asked the client to move",
                 Reason::Left => "the server is not on the list any more",
                 Reason::Unresponsive => "the server answered health checks and nothing else",
                 _ => "the server was silent, and another connection answered first",
             };
-            cx.output.show(former.ended(cx.now, server, reason, why));
+            cx.output.show(former.ended(cx.now, reason, why));
             self.endings.other();
         }
         self.abandon_candidates(cx.output);
         // The answers that the former connection still owes count no more, nor take room.
         cx.output.forget_calls_but_of(id);
         cx.output.show(Event::Serving(Some(id)));
-        self.changes.push_back(Change::Serving(Some(id)));
+        self.changes.push_back(Change::Serves);
     }
 
     /// A connection ended, or is of no use any more, for this `reason`.
@@ -81,11 +81,10 @@ impl Connecting {
         let Some(link) = self.close_link(cx.output, id) else { return };
         let serving = self.serving.take_if(|serving| serving.link == id);
         if let Some(serving) = serving {
-            let server: Arc<str> = link.server.to_string().into();
-            cx.output.show(serving.ended(cx.now, Arc::clone(&server), reason, why));
+            cx.output.show(serving.ended(cx.now, reason, why));
             cx.output.show(Event::Serving(None));
-            self.changes.push_back(Change::Serving(None));
-            let limit = self.limit(cx, &serving, server, reason);
+            self.changes.push_back(Change::ServesNoMore);
+            let limit = self.limit(cx, &serving, reason);
             let is_good = cx.now.saturating_duration_since(serving.since) >= STABLE;
             if reason == Reason::Unusable {
                 self.names.is_doubtful = true;
@@ -118,19 +117,14 @@ impl Connecting {
     }
 
     /// What its stream has in common with those before it, if it has ended by a limit.
-    fn limit(
-        &mut self,
-        cx: &mut Context<'_>,
-        ended: &Serving,
-        server: Arc<str>,
-        reason: Reason,
-    ) -> Option<Limit> {
+    fn limit(&mut self, cx: &mut Context<'_>, ended: &Serving, reason: Reason) -> Option<Limit> {
         if reason != Reason::Stream {
             self.endings.other();
             return None;
         }
         let [age, silence] =
             [ended.since, ended.pushed].map(|since| cx.now.saturating_duration_since(since));
+        let server = Arc::clone(&ended.server);
         let limit = self.endings.stream(Ending { server: Arc::clone(&server), age, silence })?;
         cx.output.show(Event::Proxied { server, finding: Finding::Limited(limit) });
         Some(limit)
@@ -199,9 +193,8 @@ impl Connecting {
         self.campaign = None;
         self.next_campaign = None;
         if let Some(serving) = self.serving.take() {
-            let server = self.server_name(serving.link);
             let why = "the client was shut down";
-            cx.output.show(serving.ended(cx.now, server, Reason::Shutdown, why));
+            cx.output.show(serving.ended(cx.now, Reason::Shutdown, why));
             cx.output.show(Event::Serving(None));
         }
         for link in std::mem::take(&mut self.links).into_keys() {
@@ -213,9 +206,9 @@ impl Connecting {
 
 impl Serving {
     /// It serves no more.
-    fn ended(&self, now: Instant, server: Arc<str>, reason: Reason, why: &str) -> Event {
+    fn ended(&self, now: Instant, reason: Reason, why: &str) -> Event {
         let record = Disconnect {
-            server,
+            server: Arc::clone(&self.server),
             reason: reason.label(),
             cause: why.into(),
             at: now,

@@ -16,7 +16,10 @@ impl World {
             return assert_eq!(timeout, None, "a timeout after the end");
         }
         let Some(timeout) = timeout else {
-            return assert!(self.session.awaits_servers(), "nothing would ever happen again");
+            return assert!(
+                self.session.connecting.awaits_servers(),
+                "nothing would ever happen again"
+            );
         };
         if self.session.serving_link().is_none() {
             let delay = timeout.saturating_duration_since(self.now);
@@ -160,7 +163,7 @@ impl World {
                 }
             }
         }
-        assert_eq!(self.services.held(), 0, "a view is held for ever");
+        assert_eq!(self.views.held(), 0, "a view is held for ever");
         for name in &listened {
             let ClaimKey::Listen(key) = document(name) else { unreachable!("it is a document") };
             assert!(self.documents.contains_key(&key), "{name} is watched and unknown");

@@ -6,7 +6,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{connection::views::ServiceViews, live::Live, state::Denial};
+use crate::{connection::views::Views, live::Live, state::Denial};
 
 use super::{
     budget::Budget,
@@ -57,7 +57,7 @@ pub(super) struct World {
     pub(super) states: Vec<SessionState>,
     pub(super) documents: HashMap<ConfigKey, DocumentState>,
     /// What is shown of the services that are subscribed to, and the readers of each by grace.
-    pub(super) services: ServiceViews,
+    pub(super) views: Views,
     pub(super) readers: BTreeMap<(ServiceKey, Duration), Live<Service>>,
     /// Since when each of them has been held, on one connection.
     pub(super) held_since: BTreeMap<(ServiceKey, Duration), Instant>,
@@ -129,7 +129,7 @@ impl World {
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
-            services: ServiceViews::default(),
+            views: Views::new(),
             readers: BTreeMap::new(),
             held_since: BTreeMap::new(),
             claims: HashMap::new(),
@@ -146,7 +146,7 @@ impl World {
         let key = service(name, false);
         if let ClaimKey::Subscription(service) = &key {
             let grace = grace(guard);
-            let (raw, view) = self.services.enter(service, grace);
+            let (raw, view) = self.views.services.enter(service, grace);
             self.readers.insert((service.clone(), Duration::ZERO), raw);
             self.readers.insert((service.clone(), grace), view);
         }
@@ -172,7 +172,7 @@ impl World {
         self.wanted.remove(&guard);
         self.session.withdraw(key, guard);
         if let ClaimKey::Subscription(service) = key {
-            self.services.leave(service, grace(guard));
+            self.views.services.leave(service, grace(guard));
         }
         self.session.settle(self.now);
     }
@@ -264,14 +264,14 @@ impl World {
             let timeout = self.session.poll_timeout(self.now);
             self.assert_within_bounds(timeout);
             self.assert_held_views();
-            let grace = self.services.poll_timeout();
+            let grace = self.views.poll_timeout();
             let Some(next) =
                 [arrival, timeout, grace].into_iter().flatten().min().filter(|at| *at <= end)
             else {
                 break;
             };
             self.now = self.now.max(next);
-            for service in self.services.handle_timeout(self.now).ask {
+            for service in self.views.handle_timeout(self.now).ask {
                 self.session.ask_again(&service);
                 self.session.settle(self.now);
             }
@@ -288,31 +288,29 @@ impl World {
 
     pub(super) fn perform(&mut self) {
         while let Some(event) = self.session.poll_event() {
-            match event {
+            match &event {
                 Event::State(state) => {
                     if state.is_connected() {
-                        self.services.serves(self.now);
                         self.held_since.clear();
                     }
-                    self.states.push(state);
+                    self.states.push(state.clone());
                 }
-                Event::Document(key, state) => drop(self.documents.insert(key, state)),
-                Event::Service(key, service) => drop(self.services.listed(self.now, &key, service)),
+                Event::Document(key, state) => {
+                    self.documents.insert(key.clone(), state.clone());
+                }
                 Event::Proxied { .. } => panic!("there is no proxy"),
-                Event::Ended { .. } => {
-                    self.services.lost();
-                    self.held_since.clear();
-                }
+                Event::Ended { .. } => self.held_since.clear(),
                 Event::Claim(guard, state) => {
-                    if state == ClaimState::Held {
-                        self.assert_agreed(guard);
+                    if *state == ClaimState::Held {
+                        self.assert_agreed(*guard);
                     }
-                    self.claims.insert(guard, state);
+                    self.claims.insert(*guard, state.clone());
                 }
                 Event::Lost { service, first } => {
-                    self.lost.push((service.name().to_string(), first));
+                    self.lost.push((service.name().to_string(), *first));
                 }
                 Event::Serving(_)
+                | Event::Service(..)
                 | Event::Older { .. }
                 | Event::Settled(_)
                 | Event::Refused { .. }
@@ -320,6 +318,7 @@ impl World {
                 | Event::Unresponsive { .. }
                 | Event::Withheld { .. } => {}
             }
+            self.views.apply(self.now, event);
         }
         while let Some(action) = self.session.poll_action() {
             self.act(action);

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use tracing::debug;
 
-pub(super) use self::throttle::Throttle;
+use self::states::StateLog;
 #[cfg(test)]
 pub(super) use self::throttle::WARNING_EVERY;
-use self::{states::StateLog, throttle::line};
+pub(super) use self::throttle::{Throttle, line};
 use crate::{
     connection::views::Turn, disconnect::Reason, key::ServiceKey, session::Event, vitals::Vitals,
 };

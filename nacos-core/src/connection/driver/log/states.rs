@@ -10,7 +10,7 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::throttle::Throttle;
+use super::throttle::{Throttle, line};
 use crate::{
     disconnect::Disconnect,
     state::{Access, SessionState},
@@ -64,11 +64,8 @@ impl StateLog {
                 "connected without a login, which the server refused and does not demand: \
                  `require_login` forbids that"
             ),
-            Some(Line::Again { server, outage, said: true }) => {
-                info!(%server, ?outage, "connected again");
-            }
-            Some(Line::Again { server, outage, said: false }) => {
-                debug!(%server, ?outage, "connected again");
+            Some(Line::Again { server, outage, said }) => {
+                line!(said, info, %server, ?outage, "connected again");
             }
             Some(Line::Outage { cause }) => {
                 let ended = self.ended.take().map(tracing::field::display);

@@ -28,4 +28,4 @@ macro_rules! line {
     };
 }
 
-pub(super) use line;
+pub(in super::super) use line;

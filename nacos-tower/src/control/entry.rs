@@ -12,8 +12,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Entry<C> {
     pub(crate) number: u64,
+    /// As the newest set has it.
     pub(crate) endpoint: Endpoint,
-    pub(crate) weight: f64,
     pub(crate) slot: Arc<Slot<C>>,
     pub(crate) state: ConnectionState<C>,
     /// Attempts that failed, and connections that ended soon, in a row.
@@ -39,21 +39,7 @@ pub(crate) enum ConnectionState<C> {
 
 impl<C> Entry<C> {
     pub(crate) fn new(number: u64, endpoint: Endpoint, slot: Arc<Slot<C>>) -> Self {
-        Self {
-            number,
-            weight: weight(&endpoint),
-            endpoint,
-            slot,
-            state: ConnectionState::Queued,
-            failures: 0,
-            error: None,
-        }
-    }
-
-    /// Takes over the description that a newer set has of it.
-    pub(crate) fn describe(&mut self, endpoint: Endpoint) {
-        self.weight = weight(&endpoint);
-        self.endpoint = endpoint;
+        Self { number, endpoint, slot, state: ConnectionState::Queued, failures: 0, error: None }
     }
 
     /// Lets requests use a connection.
@@ -75,10 +61,4 @@ impl<C> Entry<C> {
             }
         }
     }
-}
-
-/// Above 0, because the endpoint is eligible, and at most what servers accept: sets may come from
-/// elsewhere, too.
-fn weight(endpoint: &Endpoint) -> f64 {
-    endpoint.instance().weight.min(10_000.0)
 }

@@ -52,6 +52,12 @@ impl Endpoint {
         &self.instance
     }
 
+    /// Above 0, because the endpoint is eligible, and at most what servers accept: sets may come
+    /// from elsewhere, too.
+    pub(crate) fn weight(&self) -> f64 {
+        self.instance.weight.min(10_000.0)
+    }
+
     pub(crate) fn shared_address(&self) -> &Arc<str> {
         &self.address
     }

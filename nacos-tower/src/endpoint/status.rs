@@ -1,5 +1,4 @@
 //! How an endpoint stands, for snapshots and reports.
-use std::fmt;
 
 /// The status of one endpoint. The words are gRPC's and Envoy's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,11 +23,5 @@ impl Status {
             Self::Failing => "failing",
             Self::Ready => "ready",
         }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

@@ -1,5 +1,5 @@
 //! The input of a pick besides the endpoints: the request, and random numbers.
-use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 
 use super::alias::scaled;
 
@@ -26,11 +26,6 @@ impl<'a> PickArgs<'a> {
             extensions: request.extensions(),
             random,
         }
-    }
-
-    pub(crate) fn of_parts(parts: &'a Parts, random: Random) -> Self {
-        let Parts { method, uri, headers, extensions, .. } = parts;
-        Self { method, uri, headers, extensions, random }
     }
 
     /// The request's method.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{Request, request::Parts};
+use http::Request;
 use nacos_core::{Live, LiveWriter, live};
 use tokio::time::{Instant, timeout_at};
 
@@ -90,20 +90,12 @@ impl<C> EndpointSet<C> {
         tried: &Tried,
         open: impl Fn(&C) -> bool,
     ) -> Option<Lease<C>> {
-        self.lease_by(&mut PickArgs::of(request, Random::of_thread()), now, tried, open)
-    }
-
-    #[inline]
-    fn lease_by(
-        &self,
-        args: &mut PickArgs<'_>,
-        now: Instant,
-        tried: &Tried,
-        open: impl Fn(&C) -> bool,
-    ) -> Option<Lease<C>> {
+        let args = &mut PickArgs::of(request, Random::of_thread());
         let (snapshot, moment) = (self.snapshot.load(), self.stats.moment(now));
-        self.lease_from(&snapshot, moment, tried.all(), args, &open)
-            .or_else(|| self.lease_from(&snapshot, moment, tried.refused(), args, &open))
+        self.lease_from(&snapshot, moment, tried.all(), args, &open).or_else(|| {
+            // Rather the endpoint of the try before this one than none.
+            self.lease_from(&snapshot, moment, tried.without_last()?, args, &open)
+        })
     }
 
     #[inline]
@@ -129,22 +121,17 @@ impl<C> EndpointSet<C> {
     /// Returns the request's head with it.
     pub(crate) async fn ready(
         &self,
-        head: Parts,
+        head: Request<()>,
         tried: Tried,
         refused: Option<SharedError>,
         open: impl Fn(&C) -> bool,
-    ) -> Result<(Parts, Lease<C>), Error> {
+    ) -> Result<(Request<()>, Lease<C>), Error> {
         self.waited.fetch_add(1, Relaxed);
         // Listening begins before looking, so that no snapshot is missed in between.
         let mut published = self.published.reader();
         let until = after(Instant::now(), self.ready_timeout);
         loop {
-            if let Some(lease) = self.lease_by(
-                &mut PickArgs::of_parts(&head, Random::of_thread()),
-                Instant::now(),
-                &tried,
-                &open,
-            ) {
+            if let Some(lease) = self.lease(&head, Instant::now(), &tried, &open) {
                 return Ok((head, lease));
             }
             let availability = self.snapshot().availability().clone();

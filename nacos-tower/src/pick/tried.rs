@@ -38,8 +38,11 @@ impl Tried {
         self.connections.get(..=self.refused).unwrap_or(&self.connections)
     }
 
-    pub(crate) fn refused(&self) -> &[ConnectionId] {
-        self.all().split_first().map_or(&[], |(_, refused)| refused)
+    /// Those that gave the request back. None if the try before this one left nothing else to
+    /// avoid.
+    pub(crate) fn without_last(&self) -> Option<&[ConnectionId]> {
+        let (&last, refused) = self.all().split_first()?;
+        (last != 0).then_some(refused)
     }
 }
 
@@ -68,11 +71,12 @@ mod tests {
     fn three_refusals_are_enough() {
         let mut tried = Tried::after(9);
         assert_eq!(tried.all(), [9]);
-        assert!(tried.refused().is_empty());
+        assert_eq!(tried.without_last(), Some(&[][..]));
         assert!(tried.refuse(1));
         assert!(tried.refuse(2));
         assert!(!tried.refuse(3));
         assert_eq!(tried.all(), [9, 1, 2, 3]);
-        assert_eq!(tried.refused(), [1, 2, 3]);
+        assert_eq!(tried.without_last(), Some(&[1, 2, 3][..]));
+        assert_eq!(Tried::after(0).without_last(), None, "the same as all");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -60,7 +60,7 @@ pin_project! {
     where
         C: SendRequest<B>,
     {
-        Waiting { body: Option<B>, lease: BoxFuture<'static, Result<(Parts, Lease<C>), Error>> },
+        Waiting { body: Option<B>, lease: BoxFuture<'static, Result<(Request<()>, Lease<C>), Error>> },
         Sending { #[pin] response: C::Future, attempt: Option<Attempt<C>> },
         Done,
     }
@@ -135,7 +135,7 @@ where
                 StepProj::Waiting { body, lease } => {
                     let (head, lease) = ready!(lease.poll_unpin(cx))?;
                     let Some(body) = body.take() else { return Poll::Pending };
-                    this.route.send(Request::from_parts(head, body), lease, Instant::now())
+                    this.route.send(head.map(|()| body), lease, Instant::now())
                 }
                 StepProj::Sending { response, attempt } => {
                     let outcome = ready!(response.poll(cx));
@@ -182,6 +182,7 @@ impl<C: Connection> Route<C> {
         }
         let (set, tried) = (Arc::clone(&self.handle.set), self.tried);
         let (head, body) = request.into_parts();
+        let head = Request::from_parts(head, ());
         let lease = async move { set.ready(head, tried, cause, C::is_open).await }.boxed();
         Step::Waiting { body: Some(body), lease }
     }

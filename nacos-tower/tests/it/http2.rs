@@ -1,5 +1,5 @@
 //! HTTP/2 connections to real sockets on loopback.
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header::USER_AGENT};
@@ -7,62 +7,53 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nacos_core::Instance;
-use nacos_testkit::within;
+use nacos_testkit::TimeLimit;
 use nacos_tower::{Balance, ErrorKind, Http2Connection, Http2Connector};
 use tokio::{net::TcpListener, task::JoinSet};
 use tower::ServiceExt;
 
-use crate::network::{Set, service};
+use crate::network::{Set, service, text};
 
 type Calls = Balance<Http2Connection<Full<Bytes>>>;
 
 #[tokio::test]
 async fn requests_go_over_one_connection_with_the_authority_of_their_endpoint() {
-    within(LIMIT, async {
-        let server = Server::start().await;
-        let (_set, balance) = server.balance(Http2Connector::new());
-        for _ in 0..3 {
-            let answer = call(&balance, "/orders?a=1").await;
-            assert_eq!(answer, format!("1: http://{}/orders?a=1 hello", server.address));
-        }
-    })
-    .await;
+    let server = Server::start().await;
+    let (_set, balance) = server.balance(Http2Connector::new());
+    for _ in 0..3 {
+        let answer = call(&balance, "/orders?a=1").await;
+        assert_eq!(answer, format!("1: http://{}/orders?a=1 hello", server.address));
+    }
 }
 
 #[tokio::test]
 async fn agent_is_the_requests_own_or_the_connectors() {
-    within(LIMIT, async {
-        let server = Server::start().await;
-        let (_set, balance) = server.balance(Http2Connector::new());
-        assert!(call(&balance, "/agent").await.starts_with("nacos-tower/"));
-        let connector = Http2Connector::new().user_agent(HeaderValue::from_static("orders/7"));
-        let (_set, balance) = server.balance(connector);
-        assert_eq!(call(&balance, "/agent").await, "orders/7");
-        let mut own = request("/agent");
-        own.headers_mut().insert(USER_AGENT, HeaderValue::from_static("own"));
-        assert_eq!(text(balance.oneshot(own).await.expect("answered")).await, "own");
-    })
-    .await;
+    let server = Server::start().await;
+    let (_set, balance) = server.balance(Http2Connector::new());
+    assert!(call(&balance, "/agent").await.starts_with("nacos-tower/"));
+    let connector = Http2Connector::new().user_agent(HeaderValue::from_static("orders/7"));
+    let (_set, balance) = server.balance(connector);
+    assert_eq!(call(&balance, "/agent").await, "orders/7");
+    let mut own = request("/agent");
+    own.headers_mut().insert(USER_AGENT, HeaderValue::from_static("own"));
+    assert_eq!(text(balance.oneshot(own).await.expect("answered")).await, "own");
 }
 
 #[tokio::test]
 async fn server_that_is_gone_costs_no_task_and_fails_calls_unsent() {
-    within(LIMIT, async {
-        let server = Server::start().await;
-        let (_set, balance) = server.balance(Http2Connector::new());
-        call(&balance, "/").await;
-        drop(server);
-        let error = loop {
-            match balance.clone().oneshot(request("/")).await {
-                // Under way when the socket was closed.
-                Err(error) if error.kind() == ErrorKind::Lost => {}
-                Err(error) => break error,
-                Ok(_) => panic!("nobody answers"),
-            }
-        };
-        assert!(error.is_unsent(), "{error}");
-    })
-    .await;
+    let server = Server::start().await;
+    let (_set, balance) = server.balance(Http2Connector::new());
+    call(&balance, "/").await;
+    drop(server);
+    let error = loop {
+        match balance.clone().oneshot(request("/")).await {
+            // Under way when the socket was closed.
+            Err(error) if error.kind() == ErrorKind::Lost => {}
+            Err(error) => break error,
+            Ok(_) => panic!("nobody answers"),
+        }
+    };
+    assert!(error.is_unsent(), "{error}");
 }
 
 /// Answers over HTTP/2 alone. Dropping it closes its connections.
@@ -73,6 +64,7 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        TimeLimit::for_test();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let mut tasks = JoinSet::new();
@@ -119,10 +111,3 @@ async fn call(balance: &Calls, path: &str) -> String {
 fn request(path: &str) -> Request<Full<Bytes>> {
     Request::post(path).body(Full::from("hello")).expect("valid")
 }
-
-async fn text<B: http_body::Body<Error: std::fmt::Debug>>(response: Response<B>) -> String {
-    let body = response.into_body().collect().await.expect("whole").to_bytes();
-    String::from_utf8(body.to_vec()).expect("text")
-}
-
-const LIMIT: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use nacos_core::{Instance, LiveWriter, Service, ServiceKey, inspect::Tree};
 use nacos_testkit::{TimeLimit, within};
 use nacos_tower::{
@@ -249,3 +249,11 @@ pub(crate) fn states(report: &Tree) -> Vec<String> {
 
 /// Far beyond what anything takes: reached only if it never comes.
 const LONG: Duration = Duration::from_secs(600);
+
+/// The body of an answer, as text.
+pub(crate) async fn text<B: http_body::Body<Error: std::fmt::Debug>>(
+    response: Response<B>,
+) -> String {
+    let body = response.into_body().collect().await.expect("whole").to_bytes();
+    String::from_utf8(body.to_vec()).expect("text")
+}

@@ -8,13 +8,12 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request};
-use http_body_util::BodyExt;
 use nacos_core::Instance;
 use nacos_tower::{Balance, Candidate, Candidates, ErrorKind, PickArgs, Policy};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use crate::network::{Manner, Network, Set, Wire, service, until_ready};
+use crate::network::{Manner, Network, Set, Wire, service, text, until_ready};
 
 /// Sends a request to the instance whose metadata has the value of a header.
 #[derive(Debug)]
@@ -79,8 +78,7 @@ async fn request_that_a_policy_picks_nothing_for_waits_for_another_set() {
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
     set.publish_instances(vec![Instance::new("b", 1).with_metadata("version", "2")]);
-    let response = waiting.await.expect("ends").expect("answered");
-    assert_eq!(response.into_body().collect().await.expect("whole").to_bytes(), "b:1");
+    assert_eq!(text(waiting.await.expect("ends").expect("answered")).await, "b:1");
 }
 
 /// Picks the first candidate, always, and counts how often it is asked.
@@ -220,9 +218,7 @@ async fn report_names_the_policy() {
 }
 
 async fn call(balance: &Balance<Wire>, request: Request<()>) -> String {
-    let response = balance.clone().oneshot(request).await.expect("answered");
-    let body = response.into_body().collect().await.expect("whole").to_bytes();
-    String::from_utf8(body.to_vec()).expect("an address")
+    text(balance.clone().oneshot(request).await.expect("answered")).await
 }
 
 fn versioned(version: &'static str) -> Request<()> {

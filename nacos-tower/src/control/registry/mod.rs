@@ -183,18 +183,19 @@ impl<C> Registry<C> {
         let (mut ready, mut others) = (Vec::with_capacity(self.entries.len()), Vec::new());
         let (mut connecting, mut failing) = (false, None);
         for entry in self.entries.values() {
-            let (slot, weight) = (&entry.slot, entry.weight);
+            let slot = &entry.slot;
             let status = entry.status();
             match status {
                 Status::Ready => {
                     let (slot, endpoint) = (Arc::clone(slot), entry.endpoint.clone());
-                    ready.push(ReadyEndpoint { slot, endpoint, weight });
+                    ready.push(ReadyEndpoint { slot, endpoint });
                     continue;
                 }
                 Status::Draining => {}
                 Status::Connecting => connecting = true,
                 Status::Failing => failing = entry.error.as_ref().or(failing),
             }
+            let weight = entry.endpoint.weight();
             others.push(OtherEndpoint { stats: Arc::clone(slot.stats()), weight, status });
         }
         let availability = match failing {
@@ -216,7 +217,7 @@ impl<C> Registry<C> {
             self.entries.insert(address, Entry::new(number, endpoint, slot));
             return;
         };
-        entry.describe(endpoint);
+        entry.endpoint = endpoint;
         if let ConnectionState::Draining { connection, since } = &entry.state {
             // A new id: a request that was turned away under the old one must not close this one.
             entry.open(Arc::clone(connection), number, *since);

@@ -28,7 +28,6 @@ pub(crate) struct Snapshot<C> {
 pub(crate) struct ReadyEndpoint<C> {
     pub(crate) slot: Arc<Slot<C>>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) weight: f64,
 }
 
 /// An endpoint that is not connected.
@@ -75,7 +74,8 @@ impl<C> Snapshot<C> {
     ) -> Self {
         let (mut members, mut endpoints) =
             (Vec::with_capacity(ready.len()), Vec::with_capacity(ready.len()));
-        let slots = ready.into_iter().map(|ReadyEndpoint { slot, endpoint, weight }| {
+        let slots = ready.into_iter().map(|ReadyEndpoint { slot, endpoint }| {
+            let weight = endpoint.weight();
             members.push(Member { stats: Arc::clone(slot.stats()), weight });
             endpoints.push(endpoint);
             slot
@@ -122,11 +122,11 @@ impl Snapshot<()> {
     /// benchmarks of picking alone.
     pub(crate) fn connected(weights: &[f64], stats: &Arc<SetStats>) -> Self {
         let ready = weights.iter().zip(1..).map(|(&weight, id)| {
-            let endpoint = Endpoint::new(Instance::new(id.to_string(), 1));
+            let endpoint = Endpoint::new(Instance::new(id.to_string(), 1).with_weight(weight));
             let stats = Stats::new(Arc::clone(endpoint.shared_address()), Arc::clone(stats));
             let slot = Slot::new(Arc::new(stats));
             slot.open(Arc::new(()), id);
-            ReadyEndpoint { slot: Arc::new(slot), endpoint, weight }
+            ReadyEndpoint { slot: Arc::new(slot), endpoint }
         });
         Self::new(ready.collect(), Vec::new(), Availability::Ready)
     }

@@ -24,9 +24,7 @@ impl Origin {
     ///
     /// A request that names an authority keeps it.
     pub(super) fn complete<B>(&self, request: &mut Request<B>) -> Option<Uri> {
-        if request.headers().get(USER_AGENT).is_none() {
-            request.headers_mut().insert(USER_AGENT, self.user_agent.clone());
-        }
+        request.headers_mut().entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         if request.uri().authority().is_some() {
             return None;
         }

@@ -180,7 +180,7 @@ impl Share {
         self.tell();
     }
 
-    /// The client claims that much now, of which that much is unsettled, and so many views are held.
+    /// What the client claims now, how much of it is unsettled, and how many views are held.
     pub(crate) fn counts(&mut self, claims: usize, unsettled: usize, held: usize) {
         self.now = Contribution { claims, unsettled, held, ..self.now };
         self.tell();

@@ -24,7 +24,8 @@ impl Drop for Task {
     }
 }
 
-/// Spawns a task whose owner is the ambient runtime: it ends with that.
+/// Spawns a task whose owner is the ambient runtime: it ends with that. For time limits, which no
+/// test has to hold.
 pub(crate) fn spawn_until_runtime_ends(future: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(future);
 }

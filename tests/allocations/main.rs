@@ -1,5 +1,5 @@
 //! Counted allocations, where there must be none: reading a hot value, picking an endpoint, and a
-//! balanced call.
+//! balanced call; and of registrations, none of which may cost more where there are many.
 //!
 //! A binary of its own, because counting replaces the allocator of the whole process.
 mod registrations;

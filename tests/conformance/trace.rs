@@ -1,5 +1,5 @@
 //! Where the suite writes, and what it has to remove again from a server that is not its own.
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use nacos_core::Publish;
 use serde_json::{Value, json};
@@ -51,24 +51,21 @@ pub(crate) fn asked(kind: &str, body: &str) {
 }
 
 fn remember(tenant: &str, group: &str, data_id: &str) {
-    if let Some(journal) = journal() {
+    if let Some(journal) = JOURNAL.as_ref() {
         let place = [tenant, group, data_id].map(str::to_owned);
         journal.note(place).expect("what is written can be noted");
     }
 }
 
 /// Of the server that is not ours, if there is one.
-fn journal() -> Option<&'static Journal> {
-    static JOURNAL: OnceLock<Option<Journal>> = OnceLock::new();
-    let of = |given| Journal::of("conformance", given);
-    JOURNAL.get_or_init(|| Given::from_env().map(of)).as_ref()
-}
+static JOURNAL: LazyLock<Option<Journal>> =
+    LazyLock::new(|| Given::from_env().map(|given| Journal::of("conformance", given)));
 
 /// Removes what runs before this one have left, because they were killed; returns how much there
 /// was.
 pub(crate) async fn remove_leftovers(subject: &Subject) -> usize {
     let mut removed = 0;
-    for left in journal().map(Journal::leftovers).unwrap_or_default() {
+    for left in JOURNAL.as_ref().map(Journal::leftovers).unwrap_or_default() {
         removed += remove(subject, &left.prefix, &left.places).await;
         left.forget();
     }
@@ -77,7 +74,7 @@ pub(crate) async fn remove_leftovers(subject: &Subject) -> usize {
 
 /// Removes what this run has written; returns how much there was.
 pub(crate) async fn remove_written(subject: &Subject) -> usize {
-    let Some(journal) = journal() else { return 0 };
+    let Some(journal) = JOURNAL.as_ref() else { return 0 };
     let removed = remove(subject, group(), &journal.places()).await;
     journal.forget();
     removed

@@ -1,7 +1,7 @@
 //! Every asynchronous test that waits for something has a time limit, as CONTRIBUTING.md asks.
 use std::{collections::BTreeMap, fs};
 
-use crate::tidy::{CRATES, collect, root};
+use crate::tidy::{CRATES, files, root};
 
 /// By name, so it sees what a test writes: its own limit, or a call of a function that has one. It
 /// does not see whether all of the test lies within.
@@ -11,7 +11,7 @@ fn every_asynchronous_test_has_a_time_limit() {
     let mut without = Vec::new();
     for folder in folders() {
         let suite = Suite::read(&folder);
-        for test in suite.functions.iter().filter(|function| function.is_test()) {
+        for test in suite.functions.iter().filter(|function| function.is_test) {
             tests += 1;
             if test.body.contains(".await") && !suite.limits(test, &mut Vec::new()) {
                 without.push(format!("{} in {}", test.name, test.file));
@@ -57,7 +57,7 @@ async fn without() {
 ";
     let mut suite = Suite::default();
     suite.add("a.rs", text);
-    let tests = suite.functions.iter().filter(|function| function.is_test());
+    let tests = suite.functions.iter().filter(|function| function.is_test);
     let limited: Vec<_> =
         tests.map(|test| (test.name.as_str(), suite.limits(test, &mut Vec::new()))).collect();
     assert_eq!(limited, [("by_a_helper", true), ("itself", true), ("without", false)]);
@@ -93,16 +93,15 @@ struct Function {
     file: String,
     /// With that of its type, if it is called through that.
     name: String,
-    attributes: Vec<String>,
+    /// Whether it is an asynchronous test.
+    is_test: bool,
     body: String,
 }
 
 impl Suite {
     fn read(folder: &str) -> Self {
-        let mut files = Vec::new();
-        collect(&root().join(folder), &mut files);
         let mut suite = Self::default();
-        for path in files {
+        for path in files([folder]) {
             let text = fs::read_to_string(&path).expect("text");
             // What ships has no limit, and its names may be those of helpers.
             let tests = text.split_once("mod tests {").map_or(&*text, |(_, tests)| tests);
@@ -114,7 +113,7 @@ impl Suite {
 
     fn add(&mut self, file: &str, text: &str) {
         let mut lines = text.lines();
-        let (mut attributes, mut of): (Vec<String>, Option<(String, String)>) = (Vec::new(), None);
+        let (mut is_test, mut of): (bool, Option<(String, String)>) = (false, None);
         while let Some(line) = lines.next() {
             let code = line.trim_start();
             let indent = &line[..line.len() - code.len()];
@@ -124,7 +123,7 @@ impl Suite {
             } else if code.starts_with("impl") {
                 of = Some((implementor(code), end));
             } else if code.starts_with("#[") {
-                attributes.push(code.to_owned());
+                is_test |= code.starts_with("#[tokio::test");
             } else if let Some(name) = function(code) {
                 let mut body = line.to_owned();
                 if !line.ends_with(['}', ';']) {
@@ -134,10 +133,10 @@ impl Suite {
                 let typed = |of: &(String, String)| format!("{}::{name}", of.0);
                 let name = of.as_ref().map_or(name.clone(), typed);
                 self.names.entry(name.clone()).or_default().push(self.functions.len());
-                let attributes = std::mem::take(&mut attributes);
-                self.functions.push(Function { file: file.to_owned(), name, attributes, body });
+                let is_test = std::mem::take(&mut is_test);
+                self.functions.push(Function { file: file.to_owned(), name, is_test, body });
             } else {
-                attributes.clear();
+                is_test = false;
             }
         }
     }
@@ -169,10 +168,6 @@ impl Suite {
 }
 
 impl Function {
-    fn is_test(&self) -> bool {
-        self.attributes.iter().any(|attribute| attribute.starts_with("#[tokio::test"))
-    }
-
     /// How many folders, and the file at last, the two have in common.
     fn shared_with(&self, other: &Self) -> usize {
         let both = self.file.split('/').zip(other.file.split('/'));

@@ -5,17 +5,9 @@ use nacos_core::{
     ClaimState, Client, Denial, ErrorKind, Instance, SessionState, credentials::StaticToken,
 };
 use nacos_testkit::{Behaviour, Server};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use crate::support::{self, BEHAVIOURS, becomes, builder, chain, soon};
-
-async fn guarded(behaviour: Behaviour) -> Server {
-    support::start(Server::builder().behaviour(behaviour).credentials("nacos", "s3cret")).await
-}
-
-async fn after(seconds: u64) {
-    sleep_until(Instant::now() + Duration::from_secs(seconds)).await;
-}
+use crate::support::{BEHAVIOURS, after, becomes, builder, chain, guarded, soon};
 
 fn denied(likely: Denial) -> impl Fn(&SessionState) -> bool {
     move |state| matches!(state, SessionState::Denied { likely: is, .. } if *is == likely)

@@ -3,6 +3,7 @@ use std::{error::Error as _, process::Command, time::Duration};
 
 use nacos_core::{Client, ClientBuilder, Live, SessionState};
 use nacos_testkit::{Behaviour, Server, TimeLimit};
+use tokio::time::{Instant, sleep_until};
 
 /// Each kind of server that the test server can be.
 pub(crate) const BEHAVIOURS: [Behaviour; 5] = [
@@ -23,7 +24,12 @@ pub(crate) async fn server_like(behaviour: Behaviour) -> Server {
     start(Server::builder().behaviour(behaviour).authentication(false)).await
 }
 
-/// The same, with settings.
+/// One at which a user can log in.
+pub(crate) async fn guarded(behaviour: Behaviour) -> Server {
+    start(Server::builder().behaviour(behaviour).credentials("nacos", "s3cret")).await
+}
+
+/// One with these settings.
 pub(crate) async fn start(settings: nacos_testkit::Builder) -> Server {
     TimeLimit::for_test();
     settings.start().await.expect("ports on loopback")
@@ -35,6 +41,11 @@ pub(crate) fn builder(server: &Server) -> ClientBuilder {
 
 pub(crate) async fn connected(server: &Server) -> Client {
     builder(server).connect().await.expect("the server is there")
+}
+
+/// So many seconds of the clock.
+pub(crate) async fn after(seconds: u64) {
+    sleep_until(Instant::now() + Duration::from_secs(seconds)).await;
 }
 
 /// Waits for what must come; far longer than anything may take, so that a failure has a place.

@@ -14,9 +14,12 @@ fn held(server: &Server) -> usize {
     server.instances("", "DEFAULT_GROUP", "orders").len()
 }
 
+fn builder_among(servers: [&Server; 2]) -> ClientBuilder {
+    Client::builder().server_addr(servers.map(|server| server.addr().to_string()).join(","))
+}
+
 async fn among(servers: [&Server; 2]) -> Client {
-    let addresses = servers.map(|server| server.addr().to_string()).join(",");
-    Client::builder().server_addr(addresses).connect().await.expect("they are there")
+    builder_among(servers).connect().await.expect("they are there")
 }
 
 /// A client at a server that answers health checks only; both have the document `d`.
@@ -27,9 +30,7 @@ async fn at_a_mute_one_of_two(
     for server in &servers {
         server.publish("", "DEFAULT_GROUP", "d", "7");
     }
-    let addresses = servers.each_ref().map(|server| server.addr().to_string()).join(",");
-    let client = with(Client::builder().server_addr(addresses)).connect().await;
-    let client = client.expect("they are there");
+    let client = with(builder_among(servers.each_ref())).connect().await.expect("they are there");
     let mute = servers.iter().find(|server| server.connections() == 1).expect("connected");
     mute.answer_health_checks_only(true);
     (client, servers)
@@ -58,10 +59,10 @@ async fn requests_of_users_are_enough_to_find_a_server_unresponsive() {
 
 #[tokio::test(start_paused = true)]
 async fn client_whose_requests_have_little_time_finds_an_unresponsive_server_too() {
-    for within in [Duration::from_millis(500), Duration::from_secs(2)] {
-        let (client, _servers) = at_a_mute_one_of_two(|all| all.request_timeout(within)).await;
+    for limit in [Duration::from_millis(500), Duration::from_secs(2)] {
+        let (client, _servers) = at_a_mute_one_of_two(|all| all.request_timeout(limit)).await;
         let asked = async { while client.configs().get("d").await.is_err() {} };
-        nacos_testkit::within(Duration::from_secs(60), asked).await;
+        within(Duration::from_secs(60), asked).await;
     }
 }
 

@@ -5,20 +5,12 @@ use nacos_core::{
     Access, ClaimState, Client, ClientOptions, Denial, ErrorKind, Instance, SessionState,
 };
 use nacos_testkit::{Behaviour, RawAnswer, Server};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use crate::support::{self, BEHAVIOURS, becomes, builder, chain, soon};
+use crate::support::{self, BEHAVIOURS, after, becomes, builder, chain, guarded, soon};
 
 async fn open(behaviour: Behaviour) -> Server {
     support::start(Server::builder().behaviour(behaviour)).await
-}
-
-async fn guarded(behaviour: Behaviour) -> Server {
-    support::start(Server::builder().behaviour(behaviour).credentials("nacos", "s3cret")).await
-}
-
-async fn after(seconds: u64) {
-    sleep_until(Instant::now() + Duration::from_secs(seconds)).await;
 }
 
 /// Those whose authentication is off by default.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::{
     hot::{Erased, Version},
-    input::{Collected, Fingerprint},
+    input::Collected,
     pipeline::Merged,
     report::{Rejection, StageError},
 };
@@ -23,10 +23,6 @@ pub(crate) struct Candidate<T> {
 }
 
 impl<T: Send + Sync + 'static> Candidate<T> {
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        self.inputs.fingerprint()
-    }
-
     /// The version that comes after `generation`; or why `generation` stays in force, 0 for none.
     pub(crate) fn into_version(self, generation: u64) -> Result<Version, Rejection> {
         let sources = self.inputs.sources();

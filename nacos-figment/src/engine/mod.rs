@@ -150,16 +150,16 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
             return true;
         }
         let mut candidate = self.runner.make(inputs).await;
-        if !self.build(&mut candidate).await {
+        if !self.build(&mut candidate, &fingerprint).await {
             return false;
         }
-        self.conclude(candidate);
+        self.conclude(candidate, fingerprint);
         true
     }
 
     /// Builds the resources whose part of the configuration differs, at the same time; `false` if
     /// the inputs changed meanwhile.
-    async fn build(&mut self, candidate: &mut Candidate<T>) -> bool {
+    async fn build(&mut self, candidate: &mut Candidate<T>, fingerprint: &Fingerprint) -> bool {
         let Ok(value) = &candidate.value else { return true };
         let layers = &candidate.merged.layers;
         let current = self.root.current();
@@ -177,7 +177,6 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         });
         let building = try_join_all(built);
         tokio::pin!(building);
-        let fingerprint = candidate.fingerprint();
         let mut alive = true;
         let built = loop {
             tokio::select! {
@@ -187,7 +186,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
                 // The build may be outdated; dropping it gives it up.
                 changed = self.inputs.changed(), if alive => {
                     alive = changed;
-                    if self.inputs.collect().fingerprint() != fingerprint {
+                    if self.inputs.collect().fingerprint() != *fingerprint {
                         return false;
                     }
                 }
@@ -201,8 +200,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
     }
 
     /// Commits the candidate, or rejects it.
-    fn conclude(&mut self, candidate: Candidate<T>) {
-        let fingerprint = candidate.fingerprint();
+    fn conclude(&mut self, candidate: Candidate<T>, fingerprint: Fingerprint) {
         let freshness = candidate.inputs.freshness;
         // Not in the match, which would keep the last version until after the commit.
         let in_force = self.root.current().generation;

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     hot::Erased,
-    pipeline::{BoxError, Layer, catch_panic},
+    pipeline::{BoxError, Layer, PANICKED, catch_panic},
     report::{Issue, redact},
 };
 
@@ -39,7 +39,7 @@ impl BuildError {
             Self::Error(error) => {
                 redact::error_text(&*error, layers.iter().map(|layer| layer.dict()))
             }
-            Self::Panic => "the code panicked".to_owned(),
+            Self::Panic => PANICKED.to_owned(),
             Self::Timeout => format!("not built within {} s", BUILD_TIMEOUT.as_secs()),
         };
         Issue::new(format!("the resource `{resource}` could not be built: {said}"))

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::candidate::Candidate;
 use crate::{
     input::Collected,
-    pipeline::{Cache, Merged, Outcome, Pipeline, Text},
+    pipeline::{Cache, Outcome, PANICKED, Pipeline, Text},
     report::{Issue, Stage, StageError},
     tasks,
 };
@@ -24,32 +24,29 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Runner<T> {
 
     /// Makes a candidate of `inputs`. Its resources are not built yet.
     pub(crate) async fn make(&mut self, inputs: Collected) -> Candidate<T> {
-        let outcome = match inputs.check() {
+        let Outcome { merged, value } = match inputs.check() {
             Ok(()) => self.run(&inputs.texts).await,
-            Err(error) => Err(error),
+            Err(error) => Outcome::failed(error),
         };
-        let Outcome { merged, value } = outcome
-            .unwrap_or_else(|error| Outcome { merged: Merged::default(), value: Err(error) });
         Candidate { inputs, merged, value, resources: Vec::new() }
     }
 
-    async fn run(&mut self, texts: &Arc<[Text]>) -> Result<Outcome<T>, StageError> {
+    async fn run(&mut self, texts: &Arc<[Text]>) -> Outcome<T> {
         let bytes = |text: &Text| text.content.as_ref().map_or(0, |content| content.len());
         if texts.iter().map(bytes).sum::<usize>() <= INLINE {
-            return Ok(self.pipeline.run(texts, &mut self.cache));
+            return self.pipeline.run(texts, &mut self.cache);
         }
         let pipeline = Arc::clone(&self.pipeline);
         let texts = Arc::clone(texts);
         let mut cache = std::mem::take(&mut self.cache);
         let ran = tasks::blocking(move || (pipeline.run(&texts, &mut cache), cache)).await;
-        let (outcome, cache) =
-            ran.ok_or_else(|| StageError::new(Stage::Extract, vec![Issue::new(PANICKED)]))?;
+        let Some((outcome, cache)) = ran else {
+            return Outcome::failed(StageError::new(Stage::Extract, vec![Issue::new(PANICKED)]));
+        };
         self.cache = cache;
-        Ok(outcome)
+        outcome
     }
 }
-
-const PANICKED: &str = "the code panicked";
 
 /// Up to how many bytes are parsed on the task itself: about a millisecond.
 const INLINE: usize = 64 * 1024;

@@ -93,7 +93,7 @@ impl WatchedDocument {
             }
             DocumentState::Absent => self.mark_absent(now),
             DocumentState::Unreachable { last, why, cause } => {
-                // A document that can be read but not watched is no start.
+                // A document that can be read but not watched is not enough to start with.
                 if let (LastKnown::Unknown, Some(last)) = (&self.last_known, last)
                     && !is_encrypted
                     && *why != ErrorKind::Denied

@@ -47,12 +47,19 @@ pub(crate) struct Outcome<T> {
     pub(crate) value: Result<Arc<T>, StageError>,
 }
 
+impl<T> Outcome<T> {
+    /// There are no layers, because of this.
+    pub(crate) fn failed(error: StageError) -> Self {
+        Self { merged: Merged::default(), value: Err(error) }
+    }
+}
+
 impl<T: DeserializeOwned> Pipeline<T> {
     /// Makes a value of `texts`, which are in order: each overrides those before it.
     pub(crate) fn run(&self, texts: &[Text], cache: &mut Cache) -> Outcome<T> {
         let layers = match layers_of(texts, self.keys, cache) {
             Ok(layers) => layers,
-            Err(error) => return Outcome { merged: Merged::default(), value: Err(error) },
+            Err(error) => return Outcome::failed(error),
         };
         let layers = self.below.iter().cloned().chain(layers).chain(self.above.iter().cloned());
         let merged = Merged::new(layers.collect());
@@ -94,8 +101,11 @@ fn violations(error: &BoxError, merged: &Merged) -> Vec<Issue> {
 /// may hold values.
 pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Result<R, Issue> {
     // Nothing is looked at again that a panic may have left half-done.
-    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Issue::new("the code panicked"))
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Issue::new(PANICKED))
 }
+
+/// All that is told of a panic in code of a user.
+pub(crate) const PANICKED: &str = "the code panicked";
 
 #[cfg(test)]
 mod tests;

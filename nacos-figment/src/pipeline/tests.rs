@@ -1,12 +1,11 @@
 //! The pipeline: which layer wins, and what a report says.
 use std::collections::BTreeMap;
 
+use figment::providers::Serialized;
 use serde::Deserialize;
 
-use figment::{Figment, Provider, providers::Serialized};
-
 use super::*;
-use crate::{input::env, testing::texts};
+use crate::{engine::program_layer, input::env, testing::texts};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -47,9 +46,7 @@ fn issue_of(given: &[(&str, &str)]) -> String {
 }
 
 fn program(json: serde_json::Value) -> Arc<Layer> {
-    let mut data = Figment::from(Serialized::defaults(json)).data().expect("values");
-    let dict = data.remove(&figment::Profile::Default).expect("in the default profile");
-    Arc::new(Layer::program("the program", dict))
+    program_layer("the program", &Serialized::defaults(json)).expect("values")
 }
 
 #[test]

@@ -70,7 +70,7 @@ struct Shared {
     idle: Option<Duration>,
     opened: AtomicUsize,
     /// How often clients were told to leave.
-    leaving: watch::Sender<u64>,
+    leaving: watch::Sender<()>,
     pool: Mutex<Option<Upstream>>,
 }
 
@@ -111,7 +111,7 @@ impl HttpProxy {
         let addr = main.local_addr()?;
         let upstream = SocketAddr::new(server.ip(), server.port().saturating_add(GRPC_OFFSET));
         let (opened, pool) = (AtomicUsize::new(0), Mutex::new(None));
-        let leaving = watch::Sender::new(0);
+        let leaving = watch::Sender::new(());
         let shared = Arc::new(Shared { upstream, mode, idle, opened, leaving, pool });
         let tasks = TransportTasks::default();
         let spawner = tasks.downgrade();
@@ -129,7 +129,7 @@ impl HttpProxy {
     /// finds a connection too old: what is under way on it goes on, streams among it, and nothing
     /// new is taken.
     pub fn go_away(&self) {
-        self.shared.leaving.send_modify(|times| *times += 1);
+        self.shared.leaving.send_replace(());
     }
 
     /// How many connections to the server it has opened so far.

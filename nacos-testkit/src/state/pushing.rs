@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::Event;
-use super::{ConfigKey, ConnectionKey, ServiceKey, State, StreamItem, Watched};
+use super::{ConfigKey, ConnectionKey, Event, ServiceKey, State, StreamItem, Watched};
 use crate::{Behaviour, fault::PushFault, wire::Message};
 
 /// A push that is not acknowledged yet.

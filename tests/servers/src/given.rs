@@ -40,7 +40,7 @@ pub enum Kind {
 
 impl Given {
     /// What begins each [`prefix`](Self::prefix).
-    pub const MARK: &str = "nacos-rs-";
+    pub(crate) const MARK: &str = "nacos-rs-";
 
     /// The server that the environment names; read once in a process.
     ///

@@ -90,4 +90,4 @@ pub use transport::{
     BoxError, Connect, Connection, SendError, SendRequest, ServiceConnection, ServiceFuture,
 };
 #[cfg(feature = "http2")]
-pub use transport::{Http2Body, Http2Connection, Http2Connector, Http2Error};
+pub use transport::{Http2Body, Http2Connection, Http2Connector, Http2Error, Http2Future};

@@ -98,22 +98,36 @@ async fn calls_under_way_at_a_dying_instance_are_made_again_if_they_may() {
 }
 
 #[tokio::test]
-async fn given_up_calls_leave_the_connection_usable() {
+async fn calls_that_are_given_up_together_cost_no_connection() {
     let server = Server::start("one");
     let (_set, channel) = channel(vec![server.instance()]);
     let mut inventory = InventoryClient::new(channel.clone());
-    for given_up in 1..=200 {
-        let mut other = inventory.clone();
-        let call = tokio::spawn(async move { other.reserve(ask("slow")).await });
-        // Received before it is given up: servers close connections for resets in quick succession.
-        while server.calls() < given_up {
+    // Would fail with its connection: it is not repeated.
+    let held = tokio::spawn({
+        let mut inventory = inventory.clone();
+        async move { inventory.reserve(ask("slow")).await }
+    });
+    while server.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        let busy = server.occupy();
+        let mut callers = JoinSet::new();
+        for _ in 0..64 {
+            let mut inventory = inventory.clone();
+            callers.spawn(async move { inventory.reserve(ask("slow")).await });
+        }
+        // All are sent, and none of them is seen before it is given up.
+        for _ in 0..8 {
             tokio::task::yield_now().await;
         }
-        call.abort();
-        let _aborted = call.await;
+        callers.shutdown().await;
+        drop(busy);
+        assert_eq!(inventory.reserve(ask("book")).await.expect("answered"), "one");
     }
-    assert_eq!(inventory.reserve(ask("book")).await.expect("answered"), "one");
-    assert_eq!(in_flight(&channel), [0]);
+    assert_eq!(in_flight(&channel), [1]);
+    server.permit(1);
+    assert_eq!(held.await.expect("no panic").expect("answered"), "one");
 }
 
 fn in_flight(channel: &Channel) -> Vec<u64> {

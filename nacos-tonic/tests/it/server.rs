@@ -4,6 +4,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     time::Duration,
 };
@@ -73,6 +74,16 @@ impl Server {
     /// Lets so many slow calls or streamed answers go on.
     pub(crate) fn permit(&self, count: usize) {
         self.inventory.permits.add_permits(count);
+    }
+
+    /// Keeps the server's thread busy, which reads nothing until this is dropped.
+    pub(crate) fn occupy(&self) -> mpsc::Sender<()> {
+        let (over, free) = mpsc::channel();
+        let runtime = self.runtime.as_ref().expect("until it is dropped");
+        runtime.spawn(async move {
+            let _dropped: Result<(), _> = free.recv();
+        });
+        over
     }
 
     /// Stops politely: says good-bye on every connection and finishes what it has.

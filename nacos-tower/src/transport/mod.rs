@@ -8,7 +8,7 @@ use std::{error::Error as StdError, fmt, future::Future};
 use http::{Request, Response};
 
 #[cfg(feature = "http2")]
-pub use self::http2::{Http2Body, Http2Connection, Http2Connector, Http2Error};
+pub use self::http2::{Http2Body, Http2Connection, Http2Connector, Http2Error, Http2Future};
 pub use self::service::{ServiceConnection, ServiceFuture};
 use crate::endpoint::Endpoint;
 

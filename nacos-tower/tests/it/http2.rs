@@ -1,5 +1,10 @@
 //! HTTP/2 connections to real sockets on loopback.
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header::USER_AGENT};
@@ -9,8 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use nacos_core::Instance;
 use nacos_testkit::TimeLimit;
 use nacos_tower::{Balance, ErrorKind, Http2Connection, Http2Connector};
-use tokio::{net::TcpListener, task::JoinSet};
-use tower::ServiceExt;
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tower::{Service, ServiceExt};
 
 use crate::network::{Set, service, text};
 
@@ -56,9 +61,63 @@ async fn server_that_is_gone_costs_no_task_and_fails_calls_unsent() {
     assert!(error.is_unsent(), "{error}");
 }
 
+#[tokio::test]
+async fn requests_that_are_given_up_before_they_are_sent_are_not_sent() {
+    let server = Server::start().await;
+    let (_set, balance) = server.balance(Http2Connector::new());
+    call(&balance, "/").await;
+    for _ in 0..1000 {
+        drop(balance.clone().call(request("/never")));
+    }
+    assert!(call(&balance, "/").await.starts_with("1: "));
+    assert_eq!(server.waiting(), 0);
+}
+
+#[tokio::test]
+async fn requests_that_are_given_up_and_answered_cost_nothing() {
+    let server = Server::start().await;
+    let (_set, balance) = server.balance(Http2Connector::new());
+    call(&balance, "/").await;
+    for _ in 0..10 {
+        give_up_64(&balance, "/").await;
+        assert!(call(&balance, "/").await.starts_with("1: "));
+    }
+}
+
+#[tokio::test]
+async fn connection_on_which_many_wait_to_be_reset_is_left_and_ends_what_it_has() {
+    let server = Server::start().await;
+    let (_set, balance) = server.balance(Http2Connector::new());
+    call(&balance, "/").await;
+    let slow = balance.clone().call(request("/slow"));
+    // 10 are reset at once, 64 may wait.
+    give_up_64(&balance, "/never").await;
+    assert!(call(&balance, "/").await.starts_with("1: "));
+    give_up_64(&balance, "/never").await;
+    while !call(&balance, "/").await.starts_with("2: ") {}
+    server.slow.notify_one();
+    assert!(text(slow.await.expect("answered")).await.starts_with("1: "));
+    // With the last of its requests that somebody waits for, the connection has gone.
+    while server.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// All are sent before the server sees the first of them, and given up at once.
+async fn give_up_64(balance: &Calls, path: &str) {
+    let requests: Vec<_> = (0..64).map(|_| balance.clone().call(request(path))).collect();
+    // The connection's task is in the queue before this one, and the server's is not yet.
+    tokio::spawn(async {}).await.expect("no panic");
+    drop(requests);
+}
+
 /// Answers over HTTP/2 alone. Dropping it closes its connections.
 struct Server {
     address: SocketAddr,
+    /// Lets a slow request be answered.
+    slow: Arc<Notify>,
+    /// One more for each request that waits.
+    waiting: Arc<()>,
     _tasks: JoinSet<()>,
 }
 
@@ -68,18 +127,36 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let mut tasks = JoinSet::new();
+        let (slow, waiting) = (Arc::new(Notify::new()), Arc::new(()));
+        let (free, token) = (Arc::clone(&slow), Arc::downgrade(&waiting));
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 let number = connections.len() + 1;
-                let answer = service_fn(move |request| answer(number, request));
+                let (free, token) = (Arc::clone(&free), Weak::clone(&token));
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let (free, token) = (Arc::clone(&free), token.upgrade());
+                    async move {
+                        match request.uri().path() {
+                            "/slow" => free.notified().await,
+                            "/never" => pending().await,
+                            _ => {}
+                        }
+                        drop(token);
+                        answer(number, request).await
+                    }
+                });
                 connections.spawn(
                     http2::Builder::new(TokioExecutor::new())
                         .serve_connection(TokioIo::new(socket), answer),
                 );
             }
         });
-        Self { address, _tasks: tasks }
+        Self { address, slow, waiting, _tasks: tasks }
+    }
+
+    fn waiting(&self) -> usize {
+        Arc::strong_count(&self.waiting) - 1
     }
 
     fn balance(&self, connector: Http2Connector<Full<Bytes>>) -> (Set, Calls) {

@@ -8,17 +8,23 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+
+use super::given_up::GivenUp;
 
 /// The body of a response that comes over an [`Http2Connection`](super::Http2Connection).
 ///
-/// Dropping it before its end resets the stream.
+/// Dropping it before its end resets the stream, as soon as its turn comes.
 #[derive(Debug)]
-pub struct Http2Body(Incoming);
+pub struct Http2Body {
+    /// There until it is dropped.
+    incoming: Option<Incoming>,
+    given_up: GivenUp,
+}
 
 impl Http2Body {
-    pub(super) fn new(incoming: Incoming) -> Self {
-        Self(incoming)
+    pub(super) fn new(incoming: Incoming, given_up: GivenUp) -> Self {
+        Self { incoming: Some(incoming), given_up }
     }
 }
 
@@ -30,15 +36,24 @@ impl http_body::Body for Http2Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Http2Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(Http2Error)
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        Pin::new(incoming).poll_frame(cx).map_err(Http2Error)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Http2Body {
+    fn drop(&mut self) {
+        if let Some(incoming) = self.incoming.take().filter(|incoming| !incoming.is_end_stream()) {
+            self.given_up.response(incoming);
+        }
     }
 }
 

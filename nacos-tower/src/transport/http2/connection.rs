@@ -1,12 +1,24 @@
 //! One connection to one endpoint.
-use std::{fmt, future::Future};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response, Uri};
-use hyper::client::conn::{TrySendError, http2};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http2},
+};
 use tokio::sync::watch;
 
-use super::{body::Http2Body, origin::Origin};
+use super::{body::Http2Body, given_up::GivenUp, origin::Origin, outgoing::Outgoing};
 use crate::{
     tasks::Task,
     transport::{BoxError, Connection, SendError, SendRequest},
@@ -18,28 +30,37 @@ use crate::{
 /// It multiplexes: requests above the peer's limit of streams wait inside. Dropping it ends its
 /// task and closes the socket. A balancer keeps it while a request is under way, so that cuts
 /// nothing off.
+///
+/// Requests and responses that are dropped before their end cost no connection. What was not sent
+/// yet is not sent. Ten streams are reset at once, then one in 250 ms, as servers bear it; until
+/// its turn comes, a request goes on in the background, its body included, and what is answered is
+/// thrown away. A connection on which more than 64 wait for their turn takes no new requests, so
+/// that a balancer makes another one; those under way end on it.
 pub struct Http2Connection<B> {
-    sender: http2::SendRequest<B>,
+    sender: http2::SendRequest<Outgoing<B>>,
     origin: Origin,
     /// True once no more requests are taken; gone with the driver.
     over: watch::Receiver<bool>,
+    given_up: GivenUp,
     _driver: Task,
 }
 
 impl<B> Http2Connection<B> {
     pub(super) fn new(
-        sender: http2::SendRequest<B>,
+        sender: http2::SendRequest<Outgoing<B>>,
         origin: Origin,
         over: watch::Receiver<bool>,
+        given_up: GivenUp,
         driver: Task,
     ) -> Self {
-        Self { sender, origin, over, _driver: driver }
+        Self { sender, origin, over, given_up, _driver: driver }
     }
 }
 
 impl<B: Send + 'static> Connection for Http2Connection<B> {
     fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        // This receiver has only seen the beginning, when it was not over.
+        !self.sender.is_closed() && matches!(self.over.has_changed(), Ok(false))
     }
 
     fn closed(&self) -> impl Future<Output = ()> + Send + use<B> {
@@ -58,16 +79,14 @@ where
     B::Error: Into<BoxError>,
 {
     type Body = Http2Body;
-    type Future = BoxFuture<'static, Result<Response<Http2Body>, SendError<B>>>;
+    type Future = Http2Future<B>;
 
-    fn send(&self, mut request: Request<B>) -> Self::Future {
+    fn send(&self, mut request: Request<B>) -> Http2Future<B> {
         let given = self.origin.complete(&mut request);
-        let sent = self.sender.clone().try_send_request(request);
-        sent.map(|outcome| match outcome {
-            Ok(response) => Ok(response.map(Http2Body::new)),
-            Err(error) => Err(returned(error, given)),
-        })
-        .boxed()
+        let (head, body) = request.into_parts();
+        let (body, written) = Outgoing::new(body);
+        let sent = self.sender.clone().try_send_request(Request::from_parts(head, body));
+        Http2Future { sent: Some(sent.boxed()), written, given, given_up: self.given_up.clone() }
     }
 }
 
@@ -77,11 +96,60 @@ impl<B> fmt::Debug for Http2Connection<B> {
     }
 }
 
+/// The response to come over an [`Http2Connection`].
+///
+/// Dropping it gives the request up, as is described [there](Http2Connection).
+#[must_use = "futures do nothing unless polled"]
+pub struct Http2Future<B: Send + 'static> {
+    /// Gone once it is ready.
+    sent: Option<Sent<B>>,
+    written: Arc<AtomicBool>,
+    /// The URI that the request had, if it was changed.
+    given: Option<Uri>,
+    given_up: GivenUp,
+}
+
+/// A request that was handed over to hyper. Dropping it resets the stream.
+pub(super) type Sent<B> =
+    BoxFuture<'static, Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>>>;
+
+impl<B: Send + 'static> Future for Http2Future<B> {
+    type Output = Result<Response<Http2Body>, SendError<B>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Polled after it was ready: there is nothing to wait for.
+        let Some(sent) = &mut self.sent else { return Poll::Pending };
+        let outcome = ready!(sent.poll_unpin(cx));
+        self.sent = None;
+        Poll::Ready(match outcome {
+            Ok(response) => Ok(response.map(|body| Http2Body::new(body, self.given_up.clone()))),
+            Err(error) => Err(returned(error, self.given.take())),
+        })
+    }
+}
+
+impl<B: Send + 'static> Drop for Http2Future<B> {
+    fn drop(&mut self) {
+        if let Some(sent) = self.sent.take()
+            && self.written.load(Relaxed)
+        {
+            self.given_up.request(sent);
+        }
+    }
+}
+
+impl<B: Send + 'static> fmt::Debug for Http2Future<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http2Future").field("written", &self.written).finish_non_exhaustive()
+    }
+}
+
 /// Gives the request back as it was handed over, if it was not written.
-fn returned<B>(mut error: TrySendError<Request<B>>, given: Option<Uri>) -> SendError<B> {
-    let Some(mut request) = error.take_message() else {
+fn returned<B>(mut error: TrySendError<Request<Outgoing<B>>>, given: Option<Uri>) -> SendError<B> {
+    let Some(request) = error.take_message() else {
         return SendError::lost(error.into_error());
     };
+    let mut request = request.map(Outgoing::into_inner);
     if let Some(given) = given {
         *request.uri_mut() = given;
     }

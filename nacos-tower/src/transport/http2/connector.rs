@@ -10,6 +10,7 @@ use tracing::Span;
 use super::{
     connection::Http2Connection,
     driver::{drive, executor},
+    given_up::GivenUp,
     origin::Origin,
 };
 use crate::{
@@ -89,6 +90,7 @@ where
         // A call is one small write: it must not wait for the acknowledgement of the one before.
         socket.set_nodelay(true)?;
         let (executor, jobs) = executor();
+        let given_up = GivenUp::new(executor.downgrade());
         let mut builder = http2::Builder::new(executor);
         builder
             .timer(TokioTimer::new())
@@ -96,11 +98,11 @@ where
             // Answers that still come on streams that were reset are no fault of the endpoint's,
             // however many there are in the life of a connection.
             .max_local_error_reset_streams(None);
-        let (sender, connection) = builder.handshake::<_, B>(TokioIo::new(socket)).await?;
+        let (sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
         let (over, ended) = watch::channel(false);
         // The current span is that of the balancer, which dials.
         let driver = tasks::spawn(Span::current(), drive(connection, jobs, over));
-        Ok(Http2Connection::new(sender, origin, ended, driver))
+        Ok(Http2Connection::new(sender, origin, ended, given_up, driver))
     }
 }
 

@@ -3,10 +3,12 @@ mod body;
 mod connection;
 mod connector;
 mod driver;
+mod given_up;
 mod origin;
+mod outgoing;
 
 pub use self::{
     body::{Http2Body, Http2Error},
-    connection::Http2Connection,
+    connection::{Http2Connection, Http2Future},
     connector::Http2Connector,
 };

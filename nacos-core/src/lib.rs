@@ -55,6 +55,9 @@
 //! # Ok::<_, nacos_core::Error>(()) });
 //! ```
 //!
+//! It is rustls, with the `CryptoProvider` that the process has installed, such as a certified one,
+//! or else ring's.
+//!
 //! Servers switch TLS on for each port apart. Java Nacos with TLS for gRPC alone, whose logins are
 //! in clear text then, is `.server_addr("http://...").tls(true)`; without `http://` no password
 //! goes out unencrypted once `tls` is on. The files are read when the client is made, which is an

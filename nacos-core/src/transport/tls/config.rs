@@ -8,7 +8,7 @@ use std::{
 use tokio_rustls::rustls::{
     self, ClientConfig, InconsistentKeys, RootCertStore,
     client::Resumption,
-    crypto::ring,
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     version::{TLS12, TLS13},
 };
@@ -75,7 +75,7 @@ impl Files {
             TlsVersion::V1_2 => &[&TLS13, &TLS12],
             TlsVersion::V1_3 => &[&TLS13],
         };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|error| problem("tls_min_version", error.to_string()))?
             .with_root_certificates(roots);
@@ -97,6 +97,12 @@ impl Files {
         };
         Ok(Configs { h2: speaking(b"h2"), http1: speaking(b"http/1.1") })
     }
+}
+
+/// The one that the process has installed, as for a certified module; ring's where there is none.
+fn provider() -> Arc<CryptoProvider> {
+    let installed = CryptoProvider::get_default().cloned();
+    installed.unwrap_or_else(|| Arc::new(ring::default_provider()))
 }
 
 fn given_roots(pem: &[u8], path: &Path) -> Result<RootCertStore, TlsProblem> {

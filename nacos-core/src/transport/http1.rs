@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
@@ -200,17 +201,15 @@ fn answered(error: &hyper::Error, first: &First) -> HttpError {
     }
 }
 
+/// Writes a space as `%20`, which means the same everywhere. It writes where there is room already,
+/// since a text that grows leaves parts of a password behind.
 fn encode(text: &str, form: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            form.push(byte);
-        } else {
-            let digit = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
-            form.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
-        }
+    for part in utf8_percent_encode(text, ENCODED) {
+        form.extend_from_slice(part.as_bytes());
     }
 }
 
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// A login's answer is some hundred bytes, a line of a list some twenty.
 const MAX_ANSWER: usize = 64 * 1024;
 

@@ -15,9 +15,8 @@ impl Form {
 
     /// Adds what stands in another text; what is known stays.
     pub(super) fn extend(&mut self, text: &str) {
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            self.0.entry(decode(name)).or_insert_with(|| decode(value));
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            self.0.entry(name.into_owned()).or_insert_with(|| value.into_owned());
         }
     }
 
@@ -30,40 +29,24 @@ impl Form {
     }
 }
 
-/// Undoes percent encoding; what is no valid escape is left as it is.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match byte {
-            b'+' => decoded.push(b' '),
-            b'%' => match tail.split_at_checked(2).and_then(|(pair, after)| {
-                let pair = std::str::from_utf8(pair).ok()?;
-                Some((u8::from_str_radix(pair, 16).ok()?, after))
-            }) {
-                Some((byte, after)) => {
-                    decoded.push(byte);
-                    rest = after;
-                }
-                None => decoded.push(b'%'),
-            },
-            byte => decoded.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn escapes_are_undone_and_broken_ones_left() {
-        assert_eq!(decode("a+b%20c%E4%BD%A0"), "a b c你");
-        assert_eq!(decode("100%"), "100%");
-        assert_eq!(decode("%zz"), "%zz");
+        for (text, decoded) in [
+            ("a+b%20c%E4%BD%A0", "a b c你"),
+            ("100%", "100%"),
+            ("%zz", "%zz"),
+            ("%4", "%4"),
+            ("a%26b%3Dc", "a&b=c"),
+            ("", ""),
+        ] {
+            let form = Form::parse(&format!("&a={text}&&b"));
+            assert_eq!(form.text("a").as_deref(), Some(decoded));
+            assert_eq!(form.text("b").as_deref(), Some(""), "a name alone");
+        }
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Given {
 
     /// Whole, and within what `T` holds.
     pub(crate) fn number<T: TryFrom<u64>>(self) -> Result<T, String> {
+        if self.is_link() {
+            let what = "it is an address and no number, of the form in which Kubernetes and Docker";
+            return Err(format!("{what} say where a service is"));
+        }
         let number = match self {
             Self::Number(number) => Some(number),
             Self::Text(text) => text.trim().parse().ok(),

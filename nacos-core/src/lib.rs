@@ -82,6 +82,7 @@
 //! code never runs on the session's task, so none can delay it. No `tonic`, `prost`, `hyper` or
 //! `rustls` type in this API. Snapshots on disk, encrypted documents and fuzzy watches are not in
 //! this version.
+mod address;
 mod builder;
 mod call_error;
 mod client;

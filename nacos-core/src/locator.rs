@@ -1,9 +1,10 @@
 //! Where the list of servers is read, if it is not given.
 use std::{collections::BTreeSet, fmt, net::SocketAddr, time::Duration};
 
-use http::{Uri, uri::Authority};
+use http::Uri;
 
 use crate::{
+    address::Address,
     error::clip,
     secret::Secret,
     server::{Scheme, Server},
@@ -56,19 +57,28 @@ impl Endpoint {
     /// Says what is wrong without showing the text, which may hold a secret.
     pub(crate) fn parse(text: &str, details: Details<'_>) -> Result<Self, String> {
         let text = text.trim();
-        let is_url = text.contains("://");
-        let url = if is_url { text.to_owned() } else { format!("http://{text}") };
-        let uri: Uri = url.parse().map_err(|_| "it is neither host[:port] nor a URL".to_owned())?;
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            _ => return Err("its scheme is neither http nor https".to_owned()),
-        };
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        if !is_host(host) || uri.authority().is_some_and(|it| it.as_str().contains('@')) {
-            return Err("it names no host".to_owned());
+        if text.contains(char::is_whitespace) {
+            return Err("it has a blank in it".to_owned());
         }
-        let port = match (port(&uri)?, details.port) {
+        let (place, own_query) = match text.split_once('?') {
+            Some((place, query)) => (place, Some(query)),
+            None => (text, None),
+        };
+        let is_url = place.contains("://");
+        let bare = place.split_once("://").map_or(place, |(_, bare)| bare);
+        let authority = bare.split('/').next().unwrap_or_default();
+        if authority.contains('@') {
+            return Err("it names a user, and address servers are asked without one".to_owned());
+        }
+        if authority.contains([',', ';']) {
+            return Err("it is one address, and several were given".to_owned());
+        }
+        if place.contains('#') {
+            return Err("it has a `#`, and what follows one is never sent".to_owned());
+        }
+        let Address { scheme, host, port, path } = Address::parse(place)?;
+        let scheme = scheme.unwrap_or(Scheme::Http);
+        let port = match (port, details.port) {
             (Some(own), Some(port)) if own != port => {
                 return Err("`endpoint_port` is another port than the one it names".to_owned());
             }
@@ -78,7 +88,7 @@ impl Endpoint {
             (None, None) if is_url => 80,
             (None, None) => DEFAULT_PORT,
         };
-        let path = match uri.path() {
+        let path = match path {
             "" | "/" => default_path(details),
             _ if details.context_path.or(details.cluster_name).is_some() => {
                 return Err("it names a path, and so does another option".to_owned());
@@ -87,7 +97,7 @@ impl Endpoint {
         };
         let namespace =
             (!details.namespace.is_empty()).then(|| format!("namespace={}", details.namespace));
-        let given = [uri.query(), details.query.map(|query| query.trim_matches(['?', '&', ' ']))];
+        let given = [own_query, details.query.map(|query| query.trim_matches(['?', '&', ' ']))];
         let query = given.into_iter().flatten().filter(|part| !part.is_empty()).map(str::to_owned);
         let query = namespace.into_iter().chain(query).collect::<Vec<_>>().join("&");
         let query = Secret::new(query);
@@ -100,10 +110,9 @@ impl Endpoint {
 
     /// Whether `text` names a port, and whether it names a path.
     pub(crate) fn names(text: &str) -> (bool, bool) {
-        let text = text.trim();
-        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        url.parse::<Uri>().map_or((false, false), |uri| {
-            (uri.port_u16().is_some(), !matches!(uri.path(), "" | "/"))
+        let place = text.trim().split('?').next().unwrap_or_default();
+        Address::parse(place).map_or((false, false), |address| {
+            (address.port.is_some(), !matches!(address.path, "" | "/"))
         })
     }
 
@@ -123,16 +132,6 @@ impl Endpoint {
         } else {
             format!("{}:{}", self.host, self.port)
         }
-    }
-}
-
-/// The port that a URL names, if it names one.
-fn port(uri: &Uri) -> Result<Option<u16>, String> {
-    let authority = uri.authority().map_or("", Authority::as_str);
-    match uri.port_u16() {
-        None if authority == uri.host().unwrap_or_default() => Ok(None),
-        None | Some(0) => Err("its port is not a number within 1 and 65535".to_owned()),
-        port => Ok(port),
     }
 }
 
@@ -238,7 +237,6 @@ fn is_page(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Stricter than what users may write.
 fn is_host(host: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:%".contains(c);
     !host.is_empty() && host.chars().all(allowed)
@@ -341,6 +339,32 @@ mod tests {
             let error = url(text, Details::default()).expect_err(text);
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn odd_spelling_of_an_address_server_has_its_true_cause() {
+        let own = [
+            ("jmenv,jmenv2", "one address"),
+            ("jmenv:8080,", "one address"),
+            ("jmenv:8080;", "one address"),
+            ("nacos:hunter2@jmenv:8080", "a user"),
+            ("http://nacos:hunter2@jmenv", "a user"),
+            ("http://hunter2@jmenv/list?a=b", "a user"),
+            ("jmenv/a b", "blank"),
+            ("jmenv/list#top", "`#`"),
+            ("jmenv?a=b c", "blank"),
+        ];
+        for (text, cause) in own.iter().chain(crate::address::ODD) {
+            let error = url(text, Details::default()).expect_err(text);
+            assert!(error.contains(cause), "{text:?}: no {cause:?}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        // A query is the business of whoever reads it.
+        let url = |text| url(text, Details::default()).expect(text);
+        assert_eq!(url("jmenv?u=a@b,c;d"), "http://jmenv:8080/nacos/serverlist?u=a@b,c;d");
+        assert_eq!(url("jmenv:81/list?t=$(x)"), "http://jmenv:81/list?t=$(x)");
+        assert_eq!(url("HTTPS://jmenv/"), "https://jmenv:443/nacos/serverlist");
+        assert_eq!(url("[fe80::1%eth0]:81"), "http://[fe80::1%eth0]:81/nacos/serverlist");
     }
 
     #[test]

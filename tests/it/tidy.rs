@@ -10,6 +10,7 @@ pub(crate) const CRATES: [&str; 6] =
 /// The modules of core, by floor.
 const FLOORS: [&[&str]; 6] = [
     &[
+        "address",
         "call_error",
         "disconnect",
         "document",

@@ -105,3 +105,62 @@ fn own_credentials_take_the_place_of_what_options_say_right_or_wrong() {
         assert!(format!("{:?}", checked.access.credentials).contains("StaticToken"));
     }
 }
+
+#[test]
+fn address_of_a_platforms_form_under_a_users_name_is_named_with_its_cause() {
+    let platform =
+        [("ALIBABA_ALIWARE_ENDPOINT_URL", "jmenv"), ("NACOS_ENDPOINT_PORT", "tcp://10.0.0.1:8080")];
+    for (name, value) in [
+        ("NACOS_SERVER_ADDR", "tcp://10.0.0.1:8848"),
+        ("NACOS_ENDPOINT", "tcp://10.0.0.1:8848"),
+        ("NACOS_SERVER_DNS", "tcp://10.0.0.1:8848"),
+        ("serverAddr", "udp://[fd00::1]:8848"),
+        ("ALIBABA_ALIWARE_ENDPOINT_URL", "tcp://10.0.0.1:8080"),
+    ] {
+        let beside: Vec<_> = platform.into_iter().filter(|_| name.starts_with("NACOS")).collect();
+        let environment = in_environment(&[&beside[..], &[(name, value)]].concat());
+        let error = chain(&environment.clone().check().expect_err(name));
+        let scheme = value.split_once(':').expect("it has one").0;
+        for part in [name, &format!("`{scheme}`")] {
+            assert!(error.contains(part), "no {part}: {error}");
+        }
+        // Whoever names a server in code asks for no other.
+        assert_eq!(checked(environment.server_addr("a:1")).server_names(), "a:1");
+    }
+    let theirs = [("ALIBABA_ALIWARE_ENDPOINT_URL", "tcp://10.0.0.1:8080")];
+    let named = in_environment(&[&theirs[..], &[("NACOS_SERVER_ADDR", "a:1")]].concat());
+    assert_eq!(checked(named).server_names(), "a:1");
+}
+
+#[test]
+fn other_address_that_cannot_be_read_is_named_by_its_variable_too() {
+    let error = |builder: ClientBuilder| chain(&builder.check().expect_err("no address"));
+    let environment = in_environment(&[("NACOS_SERVER_ADDR", "a b")]);
+    assert!(error(environment.clone()).contains("the variable NACOS_SERVER_ADDR"));
+    let code = error(environment.server_addr("a b"));
+    assert!(!code.contains("NACOS_SERVER_ADDR") && code.contains("`server_addr`"), "{code}");
+}
+
+#[test]
+fn what_was_not_read_is_named_where_no_server_is() {
+    let link = "tcp://10.0.0.1:8080";
+    for name in ["NACOS_ENDPOINT_PORT", "ALIBABA_ALIWARE_ENDPOINT_PORT"] {
+        let error = chain(&in_environment(&[(name, link)]).check().expect_err("no server"));
+        assert!(error.contains(name) && error.contains("Kubernetes"), "{error}");
+    }
+    let file = r#"{ "port": "tcp://10.0.0.1:8848", "service_host": "10.0.0.1" }"#;
+    let file: ClientOptions = serde_json::from_str(file).expect("readable");
+    let builder = ClientBuilder::new().options(file);
+    let error = chain(&builder.clone().check().expect_err("no server"));
+    for name in ["`port`", "`service_host`", "Kubernetes"] {
+        assert!(error.contains(name), "no {name}: {error}");
+    }
+    assert_eq!(checked(builder.server_addr("a:1")).server_names(), "a:1");
+    let nothing = chain(&ClientBuilder::new().check().expect_err("no server"));
+    assert!(!nothing.contains("Kubernetes"), "{nothing}");
+}
+
+fn chain(error: &Error) -> String {
+    use std::error::Error as _;
+    format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
+}

@@ -47,7 +47,7 @@ impl ClientOptions {
         self.filled_from(below)
     }
 
-    fn says(&self, name: &str) -> bool {
+    pub(super) fn says(&self, name: &str) -> bool {
         Row::find(name).is_some_and(|row| (row.is_given)(self))
     }
 

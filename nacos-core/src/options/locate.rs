@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::{ClientOptions, invalid};
 use crate::{
+    env::unreadable,
     error::Error,
     key::Namespace,
     locator::{Details, Endpoint, Locator, Source},
@@ -31,23 +32,24 @@ pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<
         match (given(&options.server_addr), given(&options.endpoint), given(&options.server_dns)) {
             (Some(addresses), None, None) => {
                 without_details(options, "server_addr")?;
-                let (servers, path) = named("server_addr", addresses, grpc_offset)?;
+                let (servers, path) = named(options, "server_addr", addresses, grpc_offset)?;
                 return Ok(Place { servers, locator: None, path });
             }
             (None, Some(text), None) => Source::Endpoint(endpoint(text, options, namespace)?),
             (None, None, Some(text)) => {
                 without_details(options, "server_dns")?;
-                let (given, behind) = named("server_dns", text, grpc_offset)?;
+                let (given, behind) = named(options, "server_dns", text, grpc_offset)?;
                 path = behind;
                 match given.as_slice() {
                     [name] => Source::Name(name.clone()),
-                    _ => return Err(invalid("server_dns", "it is more than one name")),
+                    _ => return Err(refused(options, "server_dns", "it is more than one name")),
                 }
             }
             (None, None, None) => {
                 let why = "no server is named, nor is there an `endpoint` that lists them: set the \
                            option, or the variable NACOS_SERVER_ADDR and use `from_env`";
-                return Err(invalid("server_addr", why));
+                let not_read = options.origin.not_read();
+                return Err(invalid("server_addr", format!("{why}{not_read}")));
             }
             (Some(_), Some(_), _) => return Err(both("server_addr", "endpoint")),
             (Some(_), None, Some(_)) => return Err(both("server_addr", "server_dns")),
@@ -79,11 +81,16 @@ fn both(one: &str, other: &str) -> Error {
 
 type Named = (Vec<Server>, Option<(&'static str, String)>);
 
-fn named(option: &'static str, addresses: &str, grpc_offset: u16) -> Result<Named, Error> {
-    let (servers, path) =
-        Server::parse_with_path(addresses, grpc_offset).map_err(|why| invalid(option, why))?;
+fn named(
+    options: &ClientOptions,
+    option: &'static str,
+    addresses: &str,
+    grpc_offset: u16,
+) -> Result<Named, Error> {
+    let (servers, path) = Server::parse_with_path(addresses, grpc_offset)
+        .map_err(|why| refused(options, option, &why))?;
     if servers.is_empty() {
-        return Err(invalid(option, "no server is named"));
+        return Err(refused(options, option, "no server is named"));
     }
     Ok((servers, path.map(|path| (option, path))))
 }
@@ -96,7 +103,15 @@ fn endpoint(text: &str, options: &ClientOptions, namespace: &Namespace) -> Resul
         namespace: if namespace.is_default() { "" } else { namespace.as_str() },
         query: options.endpoint_query.as_ref().map(Secret::expose),
     };
-    Endpoint::parse(text, details).map_err(|why| invalid("endpoint", why))
+    Endpoint::parse(text, details).map_err(|why| refused(options, "endpoint", &why))
+}
+
+/// The error for an address, which names the variable that it was read from.
+fn refused(options: &ClientOptions, option: &str, why: &str) -> Error {
+    match options.origin.variable(option) {
+        Some(variable) => unreadable(variable, why),
+        None => invalid(option, why),
+    }
 }
 
 const GRPC_PORT_OFFSET: u16 = 1000;

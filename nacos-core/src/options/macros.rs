@@ -49,12 +49,16 @@ macro_rules! options {
         #[non_exhaustive]
         pub struct ClientOptions {
             $( $(#[doc = $doc])+ pub $name: Option<value!($kind)>, )+
+            pub(crate) origin: super::Origin,
         }
 
         impl ClientOptions {
             /// Field by field.
             pub(super) fn filled_from(self, below: Self) -> Self {
-                Self { $( $name: self.$name.or(below.$name), )+ }
+                let origin = self.origin.clone().over(below.origin.clone(), |option| {
+                    below.says(option) && !self.says(option)
+                });
+                Self { $( $name: self.$name.or(below.$name), )+ origin }
             }
         }
 

@@ -8,6 +8,7 @@ mod foreign;
 mod layers;
 mod locate;
 mod macros;
+mod origin;
 mod table;
 mod tls;
 mod typos;
@@ -26,6 +27,7 @@ pub use self::table::ClientOptions;
 pub(crate) use self::{
     check::{check, prepare},
     macros::value,
+    origin::Origin,
     table::{OPTIONS, table},
     tls::Certificates,
     typos::variable as misspelt_variable,
@@ -79,10 +81,10 @@ impl Row {
         self.also.iter().find(|also| self::plain(also.name) == plain)
     }
 
-    /// Whether it is a port or an address, and `given` is what Kubernetes and Docker set for a
-    /// service that is called like it.
-    pub(crate) fn is_set_for_a_service(&self, given: &Given) -> bool {
-        ADDRESSES.contains(&self.name) && given.is_link()
+    /// Whether `given`, under `name`, is what Kubernetes and Docker set for a service that is
+    /// called like it. They do so under certain names alone: under all others a user has given it.
+    pub(crate) fn is_set_for_a_service(&self, name: &str, given: &Given) -> bool {
+        given.is_link() && [name, self.name].into_iter().any(|name| linked(name).is_some())
     }
 
     /// Sets the option in `options` to what is given as `name`, its own or another client's.
@@ -155,7 +157,7 @@ impl<'de> Visitor<'de> for Keys {
                 return Err(de::Error::custom(why));
             }
         }
-        for (name, given) in services.end() {
+        for (name, given) in services.end(&mut options.origin) {
             options.set(&name, given).map_err(de::Error::custom)?;
         }
         Ok(options)
@@ -179,7 +181,7 @@ impl OfServices {
         let row = Row::find(name);
         let service = linked(name);
         let is_link = match row {
-            Some(row) => row.is_set_for_a_service(&given),
+            Some(row) => row.is_set_for_a_service(name, &given),
             None => service.is_some() && given.is_link(),
         };
         if is_link {
@@ -194,27 +196,25 @@ impl OfServices {
         Some(given)
     }
 
-    /// What is said of no service, and so to be read as an option. Warns about the rest.
-    fn end(self) -> Vec<(String, Given)> {
+    /// What is said of no service, and so to be read as an option. Warns about the rest, and notes
+    /// it.
+    fn end(self, origin: &mut Origin) -> Vec<(String, Given)> {
         let Self { linked, undecided, mut skipped } = self;
         let (known, unknown): (Vec<_>, Vec<_>) = undecided
             .into_iter()
             .partition(|(name, _)| said_of(name).iter().any(|service| linked.contains(service)));
         if !skipped.is_empty() {
             skipped.extend(known.into_iter().map(|(name, _)| name));
+            for name in &skipped {
+                origin.note_not_read(name);
+            }
             let names = skipped.join(", ");
-            let options = clip(&names, MOST_SHOWN);
+            let options = clip(&names, origin::MOST_SHOWN);
             tracing::warn!(options, "not read: Kubernetes and Docker set this for a service");
         }
         unknown
     }
 }
-
-/// The options that are a port or an address.
-const ADDRESSES: &[&str] =
-    &["server_addr", "endpoint", "endpoint_port", "server_dns", "grpc_port_offset"];
-/// How much of the names of what is not read is shown.
-const MOST_SHOWN: usize = 300;
 
 /// The error for an option that cannot be used.
 pub(crate) fn invalid(option: &str, why: impl fmt::Display) -> Error {
@@ -269,7 +269,6 @@ mod tests {
         for (what, keys) in [
             ("the only key", r#""endpoint_port": "tcp://10.0.0.1:8080""#),
             ("in another case", r#""endpointPort": "TCP://10.0.0.1:8080""#),
-            ("an offset", r#""grpc_port_offset": "udp://[fd00::1]:8080""#),
             (
                 "a service called `nacos`, with two ports",
                 r#""service_host": "10.0.0.1", "service_port": 8848, "service_port_http": 8848,
@@ -307,6 +306,17 @@ mod tests {
         ] {
             let error = read(&format!("{{{nobodys}, {server}}}")).expect_err(nobodys);
             assert!(error.contains("there is no option"), "{error}");
+        }
+        for (ours, cause) in [
+            (r#""grpc_port_offset": "udp://[fd00::1]:8080""#, "an address and no number"),
+            (r#""max_metadata": "tcp://10.0.0.1:8080""#, "an address and no number"),
+        ] {
+            let error = read(&format!("{{{ours}, {server}}}")).expect_err(ours);
+            assert!(error.contains(cause), "{error}");
+        }
+        for ours in ["server_addr", "endpoint", "server_dns"] {
+            let options = read(&format!(r#"{{"{ours}": "tcp://10.0.0.1:8848"}}"#)).expect(ours);
+            assert_ne!(options, ClientOptions::default(), "no platform sets {ours}");
         }
         let error = read(r#"{"endpoint_port": "http"}"#).expect_err("no port, and no service");
         assert!(error.contains("endpoint_port"), "{error}");

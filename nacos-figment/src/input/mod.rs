@@ -3,6 +3,7 @@ mod document;
 pub(crate) mod env;
 mod file;
 mod import;
+mod services;
 
 use std::sync::Arc;
 

@@ -494,7 +494,8 @@ fn check(
     if let Some((at, found)) = name.char_indices().find(|&(_, c)| !allowed(c)) {
         return Err(InvalidName::Character { what, found, at });
     }
-    let length = name.chars().count();
+    // As Java counts.
+    let length = name.encode_utf16().count();
     if length > limit { Err(InvalidName::TooLong { what, length, limit }) } else { Ok(()) }
 }
 

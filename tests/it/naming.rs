@@ -1,10 +1,12 @@
 //! Services: registered, subscribed to, queried, listed.
 use std::error::Error as _;
 
-use nacos_core::{ClaimState, ErrorKind, Group, Instance, SessionState};
+use nacos_core::{ClaimState, ErrorKind, Group, Instance, ServiceKey, SessionState};
 use nacos_testkit::{Behaviour, Instance as Held, Server};
 
-use crate::support::{BEHAVIOURS, becomes, connected, reconnected, server, server_like, soon};
+use crate::support::{
+    BEHAVIOURS, becomes, chain, connected, reconnected, server, server_like, soon,
+};
 
 fn held(server: &Server, service: &str) -> Vec<String> {
     let held = server.instances("", "DEFAULT_GROUP", service);
@@ -350,6 +352,28 @@ async fn registering_while_disconnected_registers_at_the_next_connection() {
     becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
     assert_eq!(held(&server, "orders"), ["10.0.0.1:80"]);
     assert!(held(&server, "gone").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_and_names_are_counted_as_java_counts_by_client_and_server() {
+    for behaviour in [Behaviour::Nacos2_5, Behaviour::Nacos3_0, Behaviour::Nacos3_3] {
+        let server = server_like(behaviour).await;
+        let strict = connected(&server).await;
+        let lax = crate::support::builder(&server).max_metadata(9_999).connect().await;
+        let lax = lax.expect("the server is there");
+        // One character, and two of Java's.
+        let emojis = |count| "\u{1f980}".repeat(count);
+        let with = |count| Instance::new("10.0.0.1", 80).with_metadata("kk", emojis(count));
+        let fits = strict.naming().register("fits", with(511)).expect("1024 of Java's");
+        let _fits = fits.ready().await.unwrap_or_else(|error| panic!("{behaviour:?}: {error:?}"));
+        let refused = strict.naming().register("long", with(512)).expect_err("1026 of Java's");
+        assert!(chain(&refused).contains("1026"), "{refused:?}");
+        let refused = lax.naming().register("long", with(512)).expect("the user's own limit");
+        let refused = refused.ready().await.expect_err("the server has its own");
+        assert!(chain(&refused).contains("1024"), "{behaviour:?}: {refused:?}");
+        assert!(ServiceKey::try_from(emojis(256).as_str()).is_ok());
+        assert!(ServiceKey::try_from(emojis(257).as_str()).is_err(), "514 of Java's");
+    }
 }
 
 #[tokio::test(start_paused = true)]

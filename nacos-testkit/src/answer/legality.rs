@@ -49,7 +49,7 @@ pub(super) fn port(port: i64) -> Legal {
 }
 
 pub(super) fn metadata(metadata: &BTreeMap<String, String>) -> Legal {
-    let length: usize = metadata.iter().map(|(k, v)| k.chars().count() + v.chars().count()).sum();
+    let length: usize = metadata.iter().map(|(k, v)| java_length(k) + java_length(v)).sum();
     if length <= 1024 {
         return Ok(());
     }
@@ -57,11 +57,16 @@ pub(super) fn metadata(metadata: &BTreeMap<String, String>) -> Legal {
 }
 
 fn text(param: &str, text: &str, longest: usize, allowed: impl Fn(char) -> bool) -> Legal {
-    if text.chars().count() > longest {
+    if java_length(text) > longest {
         let limit = format!("the param length should not exceed {longest}.");
         return Err(illegal(&format!("Param '{param}' is illegal, {limit}")));
     }
     if text.chars().all(allowed) { Ok(()) } else { Err(characters(param)) }
+}
+
+/// What `String.length` says of it in Java: an emoji has two.
+fn java_length(text: &str) -> usize {
+    text.encode_utf16().count()
 }
 
 fn characters(param: &str) -> Refusal {

@@ -1,10 +1,15 @@
 //! Options as users give them: in the environment of a process, and in files that somebody else
 //! reads.
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use nacos_core::{Client, ClientOptions, ConfigKey, Publish, ServiceKey};
 use nacos_figment::figment::{Figment, providers::Serialized};
+use nacos_testkit::Behaviour;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tracing::Level;
 
 use crate::{
@@ -185,6 +190,53 @@ async fn namespace_of_a_key_that_the_server_does_not_list_is_told_once_too() {
         pause().await;
         assert_eq!(told("late"), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespace_whose_list_could_not_be_had_is_looked_for_again() {
+    let (log, _guard) = Log::keep();
+    let server = server_like(Behaviour::Nacos2_5).await;
+    let ports = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (one, other) = (ports().await, ports().await);
+    let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+    let (http, grpc) = if port(&one) < port(&other) { (one, other) } else { (other, one) };
+    let addr = http.local_addr().expect("bound").to_string();
+    let client = Client::builder().server_addr(addr).namespace("staging");
+    let client = client.grpc_port_offset(port(&grpc) - port(&http)).connect_lazy().expect("valid");
+    let told = || log.at(Level::WARN).iter().filter(|it| it.contains("does not list")).count();
+    let asked = Cell::new(0);
+    // A proxy that has no server behind its main port for a while.
+    let answering = async {
+        loop {
+            let (mut socket, _) = http.accept().await.expect("a client");
+            asked.set(asked.get() + 1);
+            let _ = socket.read(&mut [0; 4096]).await;
+            let answer = if asked.get() <= 3 {
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_owned()
+            } else {
+                let list = r#"{"data":[{"namespace":"","namespaceShowName":"public"}]}"#;
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{list}", list.len())
+            };
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    };
+    let relaying = async {
+        let (mut socket, _) = grpc.accept().await.expect("a client");
+        let mut there = TcpStream::connect(server.grpc_addr()).await.expect("the server is there");
+        let _ = tokio::io::copy_bidirectional(&mut socket, &mut there).await;
+    };
+    let patience = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!((told(), asked.get()), (0, 3), "not in a loop");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    };
+    tokio::select! {
+        () = patience => {}
+        () = relaying => panic!("the client stays"),
+        () = answering => unreachable!("a loop"),
+    }
+    assert_eq!((told(), asked.get()), (1, 4));
+    drop(client);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, watch},
-    time::{Duration, timeout},
+    time::{Duration, sleep, timeout},
 };
 use tracing::{debug, warn};
 
@@ -21,7 +21,7 @@ use crate::{
     live::Live,
     resource::Resource,
     server::Server,
-    transport::{Dialer, get},
+    transport::{Dialer, HttpError, get},
     wire::namespaces::{Listed, PATHS, parse},
 };
 
@@ -113,30 +113,39 @@ impl Look {
     }
 
     /// Waits for namespaces to look for and for a connection, and asks its server. No failure of
-    /// this affects the session.
+    /// this affects the session; what could not be asked is asked again, ever more rarely.
     pub(super) async fn run(mut self) {
-        let mut listed = Vec::new();
+        let (mut wanted, mut listed, mut failures) = (Vec::new(), Vec::new(), 0);
         loop {
-            let mut wanted = self.mentioned.next().await;
+            if wanted.is_empty() {
+                wanted = self.mentioned.next().await;
+            }
             // What was listed a while ago mostly still is; what was not may have been created.
             if missing(&wanted, &listed).is_empty() {
+                wanted.clear();
                 continue;
             }
             let Some((server, token)) = self.connected().await else { return };
             wanted.extend(self.mentioned.take());
-            let known = self.servers.get();
-            let known = known.iter().find(|known| known.to_string() == *server);
-            let Some(server) = known else { continue };
-            match timeout(WITHIN, self.list(server, token.as_deref())).await {
-                Ok(Some(list)) => {
+            match self.ask(&server, token.as_deref()).await {
+                Said::List(list) => {
                     for (namespace, hint) in missing(&wanted, &list) {
                         warn!(%namespace, %server, "the server does not list this namespace{hint}");
                     }
                     listed = list;
                 }
-                Ok(None) => debug!(%server, "the server does not say which namespaces it has"),
-                Err(_) => debug!(%server, "the server did not say in time which namespaces it has"),
+                Said::Nothing => {
+                    debug!(%server, "the server does not say which namespaces it has");
+                }
+                Said::Failed(why) => {
+                    debug!(%server, %why, "the server could not be asked which namespaces it has");
+                    sleep(RETRY * 2_u32.pow(failures)).await;
+                    failures = MOST_DOUBLINGS.min(failures + 1);
+                    continue;
+                }
             }
+            wanted.clear();
+            failures = 0;
         }
     }
 
@@ -150,17 +159,45 @@ impl Look {
         Some((Arc::clone(&serving.server), token))
     }
 
-    async fn list(&self, server: &Server, token: Option<&str>) -> Option<Vec<Listed>> {
+    async fn ask(&self, server: &str, token: Option<&str>) -> Said {
+        let known = self.servers.get();
+        match known.iter().find(|known| known.to_string() == server) {
+            None => Said::Failed("it has left the list of servers".to_owned()),
+            Some(known) => timeout(WITHIN, self.list(known, token))
+                .await
+                .unwrap_or_else(|_| Said::Failed("no answer came in time".to_owned())),
+        }
+    }
+
+    async fn list(&self, server: &Server, token: Option<&str>) -> Said {
+        let mut said = Said::Nothing;
         for path in PATHS {
             let path = format!("{}{path}", below(&self.context_path));
             let headers = token.map(|token| (TOKEN, token));
-            let (status, body) = get(&self.dialer, server, &path, headers).await.ok()?;
+            let (status, body) = match get(&self.dialer, server, &path, headers).await {
+                Ok(answer) => answer,
+                Err(HttpError::StatusZero) => continue,
+                Err(HttpError::Failed(why)) => return Said::Failed(why),
+            };
             if let Some(listed) = parse(&body).filter(|_| status.is_success()) {
-                return Some(listed);
+                return Said::List(listed);
+            }
+            // A proxy's, in front of a server that is starting or gone.
+            if matches!(status.as_u16(), 429 | 502..=504) {
+                said = Said::Failed(status.to_string());
             }
         }
-        None
+        said
     }
+}
+
+/// What a server said of its namespaces.
+enum Said {
+    List(Vec<Listed>),
+    /// It has no list for us.
+    Nothing,
+    /// Nothing yet: it was not reached.
+    Failed(String),
 }
 
 /// The namespaces that are not listed, each with what may be meant.
@@ -180,6 +217,9 @@ fn missing<'a>(wanted: &'a [Namespace], listed: &[Listed]) -> Vec<(&'a Namespace
 /// Namespaces that are looked for: as many requests as a client makes for it at most.
 const MOST: usize = 32;
 const TOKEN: &str = "accessToken";
+/// After a failure; twice as long after each that follows, up to 64 minutes.
+const RETRY: Duration = Duration::from_secs(60);
+const MOST_DOUBLINGS: u32 = 6;
 /// For all answers together.
 const WITHIN: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,7 @@ use std::{
 
 use nacos_core::lifecycle::{Bound, Connections, Serve, Shutdown};
 use nacos_figment::{HotConfig, Import};
-use nacos_tower::{Balance, BoxError, Endpoint, ServiceConnection};
+use nacos_tower::{Balance, BoxError, Connect, Endpoint, Http2Connector, ServiceConnection};
 use tracing::{
     Dispatch, Event, Instrument, Metadata, Subscriber, info_span,
     span::{self, Id},
@@ -188,6 +188,22 @@ async fn balancer_made_in_a_request_does_not_keep_its_span_open() {
     dials.recv().await.expect("one is dialled");
     assert_eq!(spans.open(), ["balance"]);
     drop(balance);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(spans.open(), [""; 0], "what has ended keeps no span");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_made_in_a_request_does_not_keep_its_span_open() {
+    let server = server().await;
+    let grpc = server.grpc_addr();
+    let (spans, _guard) = keep();
+    let connector = Http2Connector::<http_body_util::Full<bytes::Bytes>>::new();
+    let instance = nacos_core::Instance::new(grpc.ip().to_string(), grpc.port());
+    let connecting = connector.connect(Endpoint::new(instance));
+    let connection = connecting.instrument(info_span!("handler")).await.expect("it is there");
+    // The protocol has one of its own.
+    assert_eq!(spans.open(), ["Connection", "http2 connection"]);
+    drop(connection);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(spans.open(), [""; 0], "what has ended keeps no span");
 }

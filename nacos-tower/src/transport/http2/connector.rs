@@ -5,7 +5,7 @@ use http::HeaderValue;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::watch};
-use tracing::Span;
+use tracing::{Instrument, info_span};
 
 use super::{
     connection::Http2Connection,
@@ -85,6 +85,8 @@ where
     type Connection = Http2Connection<B>;
 
     async fn connect(&self, endpoint: Endpoint) -> Result<Http2Connection<B>, BoxError> {
+        // A root: whoever dials may be a request that is over long before the connection.
+        let span = info_span!(parent: None, "http2 connection", endpoint = endpoint.address());
         let origin = Origin::parse(endpoint.address(), self.user_agent.clone())?;
         let socket = TcpStream::connect(endpoint.address()).await?;
         // A call is one small write: it must not wait for the acknowledgement of the one before.
@@ -98,10 +100,11 @@ where
             // Answers that still come on streams that were reset are no fault of the endpoint's,
             // however many there are in the life of a connection.
             .max_local_error_reset_streams(None);
-        let (sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
+        // Within the span: the protocol below makes one of its own for as long as it lives.
+        let shaking = builder.handshake(TokioIo::new(socket)).instrument(span.clone());
+        let (sender, connection) = shaking.await?;
         let (over, ended) = watch::channel(false);
-        // The current span is that of the balancer, which dials.
-        let driver = tasks::spawn(Span::current(), drive(connection, jobs, over));
+        let driver = tasks::spawn(span, drive(connection, jobs, over));
         Ok(Http2Connection::new(sender, origin, ended, given_up, driver))
     }
 }

@@ -67,6 +67,39 @@ async fn runtime_that_did_not_run_is_on_record_beside_what_it_cost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_loss_is_on_record_in_the_log_and_in_reports() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = connected(&server).await;
+    for connects in 1..=8 {
+        server.drop_connections();
+        reconnected(&client, connects).await;
+    }
+    let vitals = client.vitals().get();
+    let lines = [log.at(Level::WARN), log.at(Level::INFO)].concat().join("\n");
+    assert_eq!(vitals.disconnects.len(), 8);
+    for record in &*vitals.disconnects {
+        assert!(lines.contains(&record.to_string()), "no {record}: {lines}");
+    }
+    // A session that flaps fills no disk, and says what it has left out.
+    for connects in 9..=20 {
+        server.drop_connections();
+        reconnected(&client, connects).await;
+    }
+    let said = |level| {
+        log.at(level).into_iter().filter(|it| it.contains("runtime late by")).collect::<Vec<_>>()
+    };
+    // One in what is said of the first outage.
+    assert_eq!((said(Level::WARN).len(), said(Level::INFO).len()), (1, 8));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    server.drop_connections();
+    reconnected(&client, 21).await;
+    let last = said(Level::WARN).pop().expect("just lost");
+    assert!(last.contains("left_out=11"), "{last}");
+    assert_eq!((said(Level::WARN).len(), said(Level::INFO).len()), (2, 8));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_eight_ends_are_kept() {
     let server = server().await;
     let client = connected(&server).await;

@@ -13,9 +13,7 @@ use self::states::StateLog;
 #[cfg(test)]
 pub(super) use self::throttle::WARNING_EVERY;
 pub(super) use self::throttle::{Throttle, line};
-use crate::{
-    connection::views::Turn, disconnect::Reason, key::ServiceKey, session::Event, vitals::Vitals,
-};
+use crate::{connection::views::Turn, key::ServiceKey, session::Event, vitals::Vitals};
 
 /// Observes the session's events for the log.
 #[derive(Debug, Default)]
@@ -39,8 +37,6 @@ pub(super) struct SessionLog {
     gone: Throttle,
     /// Proxies that are in the way.
     proxies: Throttle,
-    /// Connections that were replaced.
-    moves: Throttle,
 }
 
 impl SessionLog {
@@ -48,20 +44,7 @@ impl SessionLog {
     pub(super) fn observe(&mut self, now: Instant, event: &Event, vitals: &Vitals) {
         match event {
             Event::State(state) => self.states.observe(now, state),
-            Event::Ended { reason, record } => {
-                let is_replaced = matches!(
-                    reason,
-                    Reason::Suspect | Reason::Reset | Reason::Left | Reason::Unresponsive
-                );
-                let (server, reason) = (&record.server, record.reason);
-                if is_replaced {
-                    line!(self.moves.allows(now), info, %server, reason, %record,
-                        "a server was left for another");
-                } else {
-                    debug!(%server, reason, %record, "a connection has ended");
-                }
-                self.states.ended(record.clone());
-            }
+            Event::Ended { reason, record } => self.states.ended(now, *reason, record),
             Event::Lost { service, first } => {
                 let reasserted = vitals.reasserted;
                 line!(*first && self.losses.allows(now), warn, %service, reasserted,

@@ -10,9 +10,9 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::throttle::{Throttle, line};
+use super::throttle::{Burst, Throttle, line};
 use crate::{
-    disconnect::Disconnect,
+    disconnect::{Disconnect, Reason},
     state::{Access, SessionState},
 };
 
@@ -20,8 +20,11 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct StateLog {
     outage: Option<Outage>,
-    /// How the last connection ended, until the outage after it has been warned about.
+    /// How the last connection ended, until a line has said so: that of the outage after it, or one
+    /// of its own where the outage is over without one.
     ended: Option<Disconnect>,
+    /// A session that flaps fills no disk.
+    ends: Burst,
     /// A session that flaps is a matter of one warning a minute.
     warnings: Throttle,
     details: Throttle,
@@ -49,14 +52,41 @@ enum Line {
 }
 
 impl StateLog {
-    /// A connection that served has ended: part of what is said of the outage that begins with it.
-    pub(super) fn ended(&mut self, record: Disconnect) {
-        self.ended = Some(record);
+    /// A connection that served has ended. Unless that was wanted, each leaves its record in one
+    /// line that operators see: they look for it afterwards.
+    pub(super) fn ended(&mut self, now: Instant, reason: Reason, record: &Disconnect) {
+        let (server, why) = (&record.server, record.reason);
+        if matches!(reason, Reason::Suspect | Reason::Reset | Reason::Left | Reason::Unresponsive) {
+            let shown = self.ends.allows(now);
+            let left_out = shown.then(|| self.ends.take_left_out()).flatten();
+            line!(shown, info, %server, reason = why, %record, left_out,
+                "a server was left for another");
+            return;
+        }
+        debug!(%server, reason = why, %record, "a connection has ended");
+        if reason != Reason::Shutdown {
+            self.say_ended(now);
+            self.ended = Some(record.clone());
+        }
+    }
+
+    /// Says how a connection ended that no line has told of.
+    fn say_ended(&mut self, now: Instant) {
+        let Some(record) = self.ended.take() else { return };
+        if self.ends.allows(now) {
+            let left_out = self.ends.take_left_out();
+            let (server, reason) = (&record.server, record.reason);
+            info!(%server, reason, %record, left_out, "a connection had ended");
+        }
     }
 
     /// Logs what is new about `state`.
     pub(super) fn observe(&mut self, now: Instant, state: &SessionState) {
-        match self.line(now, state) {
+        let line = self.line(now, state);
+        if matches!(state, SessionState::Connected { .. }) {
+            self.say_ended(now);
+        }
+        match line {
             None => {}
             Some(Line::Connected { server }) => info!(%server, "connected"),
             Some(Line::WithoutLogin { server, cause }) => warn!(
@@ -69,7 +99,8 @@ impl StateLog {
             }
             Some(Line::Outage { cause }) => {
                 let ended = self.ended.take().map(tracing::field::display);
-                warn!(%cause, ended, "not connected");
+                let left_out = self.ends.take_left_out();
+                warn!(%cause, ended, left_out, "not connected");
             }
             Some(Line::Denied { cause }) => warn!(%cause, "access denied"),
             Some(Line::Detail { cause }) => debug!(%cause, "still not connected"),

@@ -29,7 +29,7 @@ async fn service_ends_with_a_process_of_tests_that_is_killed() {
     TimeLimit::for_test();
     let server = Server::start().await.expect("ports");
     let mut service = Service::start(&server).await;
-    // What the system does when this process dies.
+    // The system closes this pipe, too, when this process dies.
     drop(service.lifeline.take());
     assert_eq!(service.ended(&server).await.code(), Some(ORPHANED));
 }
@@ -39,7 +39,7 @@ async fn service_ends_with_a_process_of_tests_that_is_killed() {
 async fn service() {
     TimeLimit::for_test();
     std::thread::spawn(|| {
-        // The end of it, or an error: either way nobody waits for this process any more.
+        // End of input or an error: either way the test that started this process is gone.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(ORPHANED);
     });

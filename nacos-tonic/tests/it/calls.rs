@@ -1,4 +1,4 @@
-//! What happens to calls while servers come and go.
+//! Calls while servers come and go.
 use nacos_core::inspect::Tree;
 use nacos_tonic::Channel;
 use tokio::task::JoinSet;

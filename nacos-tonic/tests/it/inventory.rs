@@ -20,14 +20,14 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-/// What is asked for.
+/// A request for an item.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Ask {
     #[prost(string, tag = "1")]
     pub(crate) item: String,
 }
 
-/// Who answers.
+/// An answer: the name of the server that gives it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Answer {
     #[prost(string, tag = "1")]
@@ -45,7 +45,7 @@ impl InventoryClient {
         Self { inner: tonic::client::Grpc::new(channel) }
     }
 
-    /// Who reserves it.
+    /// Reserves an item; returns the name of the server that did.
     pub(crate) async fn reserve(&mut self, request: Request<Ask>) -> Result<String, Status> {
         self.inner.ready().await?;
         let path = http::uri::PathAndQuery::from_static("/test.Inventory/Reserve");

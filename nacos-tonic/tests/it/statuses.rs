@@ -1,4 +1,4 @@
-//! What callers see when something is wrong.
+//! The statuses that callers see when something is wrong.
 use std::{error::Error, time::Duration};
 
 use nacos_core::Instance;

@@ -97,7 +97,7 @@ async fn connection_on_which_many_wait_to_be_reset_is_left_and_ends_what_it_has(
     while !call(&balance, "/").await.starts_with("2: ") {}
     server.slow.notify_one();
     assert!(text(slow.await.expect("answered")).await.starts_with("1: "));
-    // With the last of its requests that somebody waits for, the connection has gone.
+    // With the last of its requests that a caller waits for, the connection has gone.
     while server.waiting() > 0 {
         tokio::task::yield_now().await;
     }

@@ -1,4 +1,4 @@
-//! What ends when.
+//! How long connections, attempts and responses live.
 use http::Request;
 use http_body_util::BodyExt;
 use nacos_core::inspect::Tree;

@@ -58,7 +58,7 @@ impl Network {
         Self { hosts: Arc::default() }
     }
 
-    /// Tells a host what to do from now on. What it holds is answered or lost accordingly.
+    /// Tells a host what to do from now on. The requests that it holds are answered or lost, too.
     pub(crate) fn set(&self, address: &str, manner: Manner) {
         let mut hosts = self.hosts();
         let host = hosts.entry(address.to_owned()).or_default();
@@ -83,7 +83,7 @@ impl Network {
         self.hosts().get(address).map_or(0, |host| host.received)
     }
 
-    /// Connections to a host that somebody still holds.
+    /// Connections to a host that are not dropped yet.
     pub(crate) fn open(&self, address: &str) -> usize {
         let hosts = self.hosts();
         let open = hosts.get(address).into_iter().flat_map(|host| &host.open);

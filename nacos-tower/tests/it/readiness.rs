@@ -1,4 +1,4 @@
-//! What a request does when nobody is there.
+//! Requests that find no connected endpoint: how long they wait, and how they fail.
 use std::time::Duration;
 
 use http::Request;

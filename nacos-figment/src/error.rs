@@ -14,7 +14,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What a caller can do about an [`Error`].
+/// The kind of an [`Error`], by what a caller can do about it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -44,7 +44,7 @@ impl Error {
         Self { rejection: Some(rejection), ..Self::new(ErrorKind::Rejected, doing) }
     }
 
-    /// What the caller can do about it.
+    /// Its kind, by what the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind

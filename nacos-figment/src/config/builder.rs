@@ -110,7 +110,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfigBuilder<T> {
     ///
     /// Runs on every new configuration, so it should be quick; a panic counts as a failure.
     /// [`Violations`](crate::Violations) name several problems with their keys, any other error
-    /// does as well. What it says is shown to operators.
+    /// does as well. Operators read its text.
     ///
     /// ```
     /// # struct AppConfig { rps: u32 }

@@ -18,7 +18,7 @@ pub(crate) struct Candidate<T> {
     pub(crate) merged: Merged,
     /// The value, or the stage that failed and its issues.
     pub(crate) value: Result<Arc<T>, StageError>,
-    /// What was built for this value, in the order in which the resources were registered.
+    /// The resources built for this value, in the order in which they were registered.
     pub(crate) resources: Vec<Erased>,
 }
 
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(version.layers.len(), 2);
     }
 
-    /// Otherwise nobody could explain a configuration that a check rejects.
+    /// Otherwise no report could say where a value that a check rejects stands.
     #[tokio::test]
     async fn candidate_that_is_not_valid_keeps_its_tree_and_becomes_a_rejection() {
         let candidate = candidate(r#"{"n": 10}"#).await;

@@ -263,7 +263,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         }
         let index = current.resources.len();
         let mut next = (*current).clone();
-        // The writer drops the last version that nobody pinned.
+        // So that the writer drops the version in force, unless a reader has pinned it.
         drop(current);
         next.resources.push(built);
         self.resources.push(resource);

@@ -1,4 +1,4 @@
-//! Runs the pipeline where it delays nobody.
+//! Runs the pipeline where it delays no other task.
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;

@@ -147,7 +147,7 @@ async fn wait_for(
     client: Option<&Client>,
 ) -> Result<(), Error> {
     let failed = timeout(longest, inputs.all_known()).await;
-    // What the client says of a document that is not known, if it says anything.
+    // The client's error for a document that is not known, if it has one.
     let of_document = inputs.unknown().find_map(WatchedDocument::error);
     match failed {
         Ok(Ok(())) => Ok(()),

@@ -135,7 +135,7 @@ async fn encrypted_document_is_never_parsed() {
     cipher.encrypted_data_key = Some("hunter2".into());
     let (why, cause) = (CoreErrorKind::Disconnected, "lost".into());
     let unreachable = DocumentState::Unreachable { last: Some(cipher.clone()), why, cause };
-    // Optional or required: nobody knows what it says.
+    // Optional or required: its text cannot be read.
     for name in ["a.yaml", "!a.yaml"] {
         for state in [DocumentState::Present(cipher.clone()), unreachable.clone()] {
             let (documents, watched) = Documents::new(&[(name, None)]);
@@ -150,7 +150,7 @@ async fn encrypted_document_is_never_parsed() {
             assert_eq!(Instant::now(), began, "nothing is waited for");
         }
     }
-    // What was readable stays in force, and what is readable again is taken.
+    // The last readable text stays in force, and the next readable one is taken.
     let (documents, config) = start(spec(), &[("a.yaml", Some("n: 1"))]).await.expect("valid");
     documents.set(0, DocumentState::Present(cipher));
     let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
@@ -179,7 +179,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// It would otherwise be due for ever, and whoever waits for it would never rest.
+/// It would otherwise be due for ever, and the task that waits for it would never rest.
 #[tokio::test(start_paused = true)]
 async fn removed_document_whose_server_is_gone_too_is_given_up_after_the_same_while() {
     let documents = &[("a.json", Some(r#"{"n": 1}"#)), ("b.json", Some(r#"{"db": "x"}"#))];

@@ -90,5 +90,5 @@ fn unit(chars: &mut Peekable<std::str::Chars<'_>>) -> Option<u16> {
     Some(unit)
 }
 
-/// What Java takes for white space here.
+/// The characters that Java takes for white space here.
 const BLANK: [char; 3] = [' ', '\t', '\u{c}'];

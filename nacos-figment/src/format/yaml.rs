@@ -46,7 +46,7 @@ fn options(bytes: usize) -> Options {
     }
 }
 
-/// What is wrong, in words that quote nothing of the text.
+/// The error as an issue, in words that quote nothing of the text.
 fn issue(error: &Error) -> Issue {
     let error = error.without_snippet();
     let what = match error {

@@ -7,9 +7,9 @@ use super::{Hot, Pinned};
 
 /// The changes of a [`Hot`] value, as one subscriber sees them.
 ///
-/// A change is told if the value differs from the one that this subscriber saw last; what came and
-/// went in between is skipped. A slow subscriber delays nobody. Keeps the configuration up to date,
-/// as [`Hot`] does.
+/// A change is told if the value differs from the one that this subscriber saw last; values in
+/// between are skipped. A slow subscriber delays no other reader. Keeps the configuration up to
+/// date, as [`Hot`] does.
 ///
 /// ```
 /// # use nacos_figment::Hot;
@@ -30,9 +30,9 @@ pub struct Changes<T: 'static> {
 /// A change, as one subscriber sees it.
 #[non_exhaustive]
 pub struct Change<T: 'static> {
-    /// What the subscriber saw last.
+    /// The value that the subscriber saw last.
     pub old: Pinned<T>,
-    /// What is there now.
+    /// The value now.
     pub new: Pinned<T>,
 }
 
@@ -60,7 +60,7 @@ impl<T: PartialEq + 'static> Changes<T> {
         }
     }
 
-    /// What this subscriber saw last.
+    /// The value that this subscriber saw last.
     #[must_use]
     pub fn seen(&self) -> &Pinned<T> {
         &self.seen

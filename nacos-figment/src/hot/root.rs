@@ -52,7 +52,7 @@ impl Root {
     }
 }
 
-/// The only writer of a [`Root`]. Those who wait for changes learn when it is dropped.
+/// The only writer of a [`Root`]. Readers that wait for changes learn when it is dropped.
 pub(crate) struct RootWriter {
     root: Arc<Root>,
     writer: LiveWriter<u64>,
@@ -70,7 +70,7 @@ impl RootWriter {
         let next = Version { generation, ..next };
         let old = self.root.slot.replace(Arc::new(next));
         self.writer.publish(generation);
-        // If nobody pinned it, this drops values and resources, which runs code of the user.
+        // Without a pin, this drops values and resources, which runs code of the user.
         if catch_unwind(AssertUnwindSafe(|| drop(old))).is_err() {
             tracing::warn!(generation, "dropping the configuration before this one panicked");
         }
@@ -78,8 +78,8 @@ impl RootWriter {
     }
 }
 
-/// Lives as long as somebody can read the newest configuration: the task that keeps it up to date,
-/// and the client that the task asks.
+/// Lives as long as a reader of the newest configuration: the task that keeps it up to date, and
+/// the client that the task asks.
 pub(crate) struct KeepAlive {
     pub(crate) _client: Option<Client>,
     pub(crate) _engine: Task,

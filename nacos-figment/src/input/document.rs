@@ -57,7 +57,7 @@ impl WatchedDocument {
         matches!(self.last_known, LastKnown::Unknown)
     }
 
-    /// What the client says of it, if it says anything.
+    /// The client's error for it, if it has one.
     pub(crate) fn error(&self) -> Option<nacos_core::Error> {
         self.state.get().error()
     }
@@ -82,7 +82,7 @@ impl WatchedDocument {
         }
         self.is_encrypted = is_encrypted;
         match &*state {
-            // Nobody can parse cipher text: the last readable content stays in force.
+            // Cipher text cannot be parsed: the last readable content stays in force.
             DocumentState::Present(_) if is_encrypted => {
                 self.expire_removed(now);
                 let why = ErrorKind::Protocol;

@@ -10,7 +10,7 @@ use crate::format::Format;
 /// [`Import::data_id`] stands for one. A document that does not exist is an empty layer, unless it
 /// is [`required`](Self::required).
 ///
-/// Whatever the order of the calls, documents that are [`shared`](Self::shared) are overridden by
+/// The order of the calls does not count: [`shared`](Self::shared) documents are overridden by
 /// other single ones, and those by the application's own. Names are checked when they are used.
 ///
 /// ```

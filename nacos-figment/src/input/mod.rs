@@ -32,7 +32,7 @@ pub(crate) struct Inputs {
 
 struct File {
     file: LocalFile,
-    /// What was read last.
+    /// The text that was read last.
     content: Result<Option<Arc<str>>, Issue>,
 }
 

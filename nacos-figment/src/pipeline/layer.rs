@@ -9,10 +9,10 @@ use figment::{
 use super::{keys::Nested, positions::Positions};
 use crate::report::Place;
 
-/// What one document, one file, the environment or the program itself says.
+/// The values of one document, one file, the environment or the program itself.
 #[derive(Debug)]
 pub(crate) struct Layer {
-    /// What it is called in reports.
+    /// Its name in reports.
     name: Arc<str>,
     origin: Origin,
     dict: Dict,

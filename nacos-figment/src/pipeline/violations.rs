@@ -1,10 +1,10 @@
-//! What validation found.
+//! The violations that a validation found.
 use std::{error::Error as StdError, fmt};
 
 /// Everything that a validation found wrong, each with its key.
 ///
 /// A validation may return any error; this one keeps several, and gets them their line and column.
-/// What it says is shown to operators: it must not contain secrets.
+/// Operators read its text: it must not contain secrets.
 ///
 /// ```
 /// use nacos_figment::Violations;

@@ -28,11 +28,11 @@ pub use self::{
 pub struct Rejection {
     /// The generation that stays in force; 0 if there is none yet.
     pub kept: u64,
-    /// What was being done when it failed.
+    /// The stage at which it failed.
     pub stage: Stage,
     /// How often this very configuration was tried.
     pub attempts: u32,
-    /// What is wrong: the first fifty.
+    /// The first fifty issues.
     pub issues: Vec<Issue>,
     /// How many more issues there are.
     pub omitted: usize,
@@ -78,7 +78,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// What is done to make a configuration, in order.
+/// The steps that make a configuration, in order.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Stage {
@@ -116,13 +116,13 @@ impl fmt::Display for Stage {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Issue {
-    /// What is wrong.
+    /// The problem, in a few words.
     pub what: String,
     /// The key that it is about, with dots; empty for the whole document.
     pub key: String,
     /// Where it stands, if that is known.
     pub place: Option<Place>,
-    /// What may help.
+    /// A hint that may help.
     pub hint: Option<&'static str>,
 }
 
@@ -136,7 +136,7 @@ impl Issue {
         self
     }
 
-    /// Sets the position; the document is filled in by whoever knows it.
+    /// Sets the position; [`in_source`](Self::in_source) adds the document.
     pub(crate) fn at(mut self, position: Option<Position>) -> Self {
         self.place = position.map(|at| Place { source: "".into(), position: Some(at) });
         self
@@ -194,7 +194,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Source {
-    /// What it is called: `nacos://namespace/group/dataId`, or the path of a file.
+    /// Its name: `nacos://namespace/group/dataId`, or the path of a file.
     pub name: Arc<str>,
     /// The MD5 of its content; `None` if it does not exist.
     pub md5: Option<Arc<str>>,

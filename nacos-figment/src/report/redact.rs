@@ -70,7 +70,7 @@ fn kind_of(found: &Actual) -> &'static str {
     }
 }
 
-/// What is wrong, in our words, and what may help. `around` is what the error is about.
+/// The problem in our words, and a hint that may help. `around` is the value that it is about.
 pub(crate) fn describe(kind: &Kind, around: Option<&Value>) -> (String, Option<&'static str>) {
     let what = match kind {
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
@@ -101,7 +101,7 @@ pub(crate) fn describe(kind: &Kind, around: Option<&Value>) -> (String, Option<&
     (what, None)
 }
 
-/// What user code said was wrong, without the secrets of the configuration.
+/// The text of an error of user code, without the secrets of the configuration.
 pub(crate) fn error_text<'a>(
     error: &(dyn StdError + 'static),
     dicts: impl IntoIterator<Item = &'a Dict>,

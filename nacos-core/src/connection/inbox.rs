@@ -230,7 +230,7 @@ impl Outbox {
     /// What keeps it from being connected right now?
     pub(super) fn ask(&self, told: oneshot::Sender<Option<String>>) {
         drop(self.put(told, |waiting, told| {
-            push_awaited(&mut waiting.notices.questions, told);
+            push_awaited(&mut waiting.notices.questions, told)
         }));
     }
 
@@ -239,7 +239,7 @@ impl Outbox {
         drop(self.put(done, |waiting, done| {
             let close = &mut waiting.notices.close;
             let close = close.get_or_insert(Close { deadline, waiting: Vec::new() });
-            push_awaited(&mut close.waiting, done);
+            push_awaited(&mut close.waiting, done)
         }));
     }
 
@@ -349,12 +349,20 @@ pub(super) fn is_same(one: Option<&Arc<Grant>>, other: Option<&Arc<Grant>>) -> b
 }
 
 /// Adds one who waits for an answer. Those who have stopped waiting are forgotten before the list
-/// grows.
-pub(super) fn push_awaited<T>(waiting: &mut Vec<oneshot::Sender<T>>, one: oneshot::Sender<T>) {
-    if waiting.len() == waiting.capacity() {
-        waiting.retain(|one| !one.is_closed());
-    }
+/// grows, and returned: a waker may go with each of them, which is a user's code, and the caller may
+/// hold a lock.
+#[must_use = "to be dropped under no lock"]
+pub(super) fn push_awaited<T>(
+    waiting: &mut Vec<oneshot::Sender<T>>,
+    one: oneshot::Sender<T>,
+) -> Vec<oneshot::Sender<T>> {
+    let gone = if waiting.len() == waiting.capacity() {
+        waiting.extract_if(.., |one| one.is_closed()).collect()
+    } else {
+        Vec::new()
+    };
     waiting.push(one);
+    gone
 }
 
 #[cfg(test)]

@@ -179,7 +179,9 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.shared.set().switches.remove(&self.id);
+        let gone = self.shared.set().switches.remove(&self.id);
+        // Not under the lock: with it go the wakers of whoever used the connection last.
+        drop(gone);
         self.shared.counted();
     }
 }
@@ -249,7 +251,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 
     use super::*;
-    use crate::testing::inline_waker;
+    use crate::testing::{inline_waker, waker_that_drops};
 
     #[test]
     fn whoever_is_woken_may_look_at_the_connections_at_once() {
@@ -264,6 +266,38 @@ mod tests {
         assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         drop(tracked);
         assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    }
+
+    #[test]
+    fn waker_of_a_connection_that_goes_may_look_at_the_others() {
+        let _limit = TimeLimit::start();
+        let connections = Connections::new();
+        let mut tracked = connections.track(Silent);
+        let (looked, seen) = std::sync::mpsc::channel();
+        let waker = waker_that_drops({
+            let connections = connections.clone();
+            move || looked.send(connections.open()).expect("awaited")
+        });
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut tracked).poll_read(&mut cx, &mut buffer).is_pending());
+        drop(waker);
+        drop(tracked);
+        assert_eq!(seen.try_recv(), Ok(0));
+    }
+
+    /// A socket that nothing comes over, and that keeps no waker.
+    struct Silent;
+
+    impl AsyncRead for Silent {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
     }
 
     #[tokio::test]

@@ -76,7 +76,10 @@ mod tests;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tracing::warn;
@@ -124,8 +127,9 @@ struct Shared {
     shutdown: Shutdown,
     readiness: LiveWriter<Readiness>,
     servers: Mutex<Servers>,
-    /// None inside: nothing to listen to.
-    signals: OnceLock<Option<Task<()>>>,
+    listens: AtomicBool,
+    /// None: nothing to listen to, or not yet.
+    signals: OnceLock<Task<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -144,6 +148,7 @@ impl Lifecycle {
             shutdown: Shutdown::new(),
             readiness: live(Readiness::Starting).0,
             servers: Mutex::default(),
+            listens: AtomicBool::new(false),
             signals: OnceLock::new(),
         });
         if is_new {
@@ -173,12 +178,14 @@ impl Lifecycle {
 
     /// Listens to signals, once, however often it is called.
     fn listen_to_signals(&self) {
-        let mut failed = None;
-        self.shared.signals.get_or_init(|| {
-            signals::listen(self.shutdown().clone()).map_err(|error| failed = Some(error)).ok()
-        });
-        if let Some(error) = failed {
-            warn!(%error, "no signal will end the servers");
+        if self.shared.listens.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Not within the cell, where others would wait: the span is seen by the log's subscriber.
+        match signals::listen(self.shutdown().clone()) {
+            // It was empty.
+            Ok(task) => drop(self.shared.signals.set(task)),
+            Err(error) => warn!(%error, "no signal will end the servers"),
         }
     }
 

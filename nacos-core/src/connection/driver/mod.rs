@@ -226,7 +226,7 @@ impl Driver {
                 self.session.withdraw(&key, guard);
                 // Without a connection nothing is held anywhere: dropping `done` says so.
                 if let Some(done) = done.filter(|_| self.serving.is_some()) {
-                    push_awaited(self.leaving.entry(key).or_default(), done);
+                    drop(push_awaited(self.leaving.entry(key).or_default(), done));
                 }
                 return;
             }
@@ -243,7 +243,7 @@ impl Driver {
     fn close(&mut self, Close { deadline, waiting }: Close) {
         if let Some(closing) = &mut self.closing {
             for done in waiting {
-                push_awaited(&mut closing.waiting, done);
+                drop(push_awaited(&mut closing.waiting, done));
             }
             return;
         }

@@ -17,8 +17,10 @@ use crate::{
 /// that guards have chosen.
 ///
 /// As in a [`Store`](crate::store::Store), a guard [enters](Self::enter) before it claims and
-/// [leaves](Self::leave) after it has withdrawn, the lock is held for operations on maps only, and
-/// nobody is woken under it. One task alone calls what takes the time.
+/// [leaves](Self::leave) after it has withdrawn, and nobody is woken under the lock. Lists are
+/// compared and dropped there, and nothing else that takes time: they are plain data, whose
+/// instances are shared between views, so that no user's code runs and most of a comparison is one
+/// of addresses. One task alone calls that.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceViews {
     entries: Mutex<Entries>,

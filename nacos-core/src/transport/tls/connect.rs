@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::OwnedMutexGuard, time::timeout};
 use tokio_rustls::{
     TlsConnector,
     rustls::{RootCertStore, pki_types::ServerName},
@@ -71,7 +71,7 @@ impl Tls {
                 why: format!("{name:?} is no name that a certificate can have"),
             });
         }
-        self.shared.load().map(drop)
+        self.shared.load(None).map(drop)
     }
 
     /// The name that servers' certificates have to show, if it is not the host.
@@ -119,13 +119,9 @@ impl Tls {
             return Ok(former.clone());
         }
         let load = async {
-            let permit = Arc::clone(&self.shared.reading).lock_owned().await;
+            let reading = Arc::clone(&self.shared.reading).lock_owned().await;
             let shared = Arc::clone(&self.shared);
-            tasks::blocking(move || {
-                let _permit = permit;
-                shared.load()
-            })
-            .await
+            tasks::blocking(move || shared.load(Some(reading))).await
         };
         let loaded = match &former {
             Some(_) => timeout(READING, load).await.unwrap_or_default(),
@@ -143,8 +139,8 @@ impl Tls {
 }
 
 impl Shared {
-    /// Blocks.
-    fn load(&self) -> Result<Configs, TlsProblem> {
+    /// Blocks. `reading` is held until everything is read.
+    fn load(&self, reading: Option<OwnedMutexGuard<()>>) -> Result<Configs, TlsProblem> {
         let files = Files::read(&self.settings);
         let print = files.as_ref().map(|files| files.print(&self.hasher)).unwrap_or_default();
         {
@@ -164,8 +160,8 @@ impl Shared {
                 let former = loaded.configs.replace(configs.clone());
                 loaded.print = print;
                 loaded.complaint = None;
-                // Not under the lock: the log's subscriber is a user's code.
-                drop(loaded);
+                // Not under a lock: the log's subscriber is a user's code.
+                drop((loaded, reading));
                 if former.is_some() {
                     info!("certificates have changed: new connections are made with them");
                 }
@@ -174,7 +170,7 @@ impl Shared {
             Err(problem) => {
                 let Some(former) = loaded.configs.clone() else { return Err(problem) };
                 let said = loaded.complaint.replace(problem.clone());
-                drop(loaded);
+                drop((loaded, reading));
                 if said.as_ref() != Some(&problem) {
                     let TlsProblem { option, why } = &problem;
                     warn!(option, %why, "certificates cannot be read again: the former stay");

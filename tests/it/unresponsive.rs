@@ -67,6 +67,37 @@ async fn client_whose_requests_have_little_time_finds_an_unresponsive_server_too
 }
 
 #[tokio::test(start_paused = true)]
+async fn callers_that_give_up_early_find_an_unresponsive_server_too() {
+    for patience in [Duration::from_millis(100), Duration::from_secs(2)] {
+        let (client, _servers) = at_a_mute_one_of_two(|all| all).await;
+        let began = Instant::now();
+        let asked = async {
+            while !matches!(timeout(patience, client.configs().get("d")).await, Ok(Ok(_))) {}
+        };
+        within(Duration::from_secs(60), asked).await;
+        let took = Instant::now() - began;
+        assert!(took < Duration::from_secs(25), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_do_not_wait_for_a_slow_server_say_nothing_against_it() {
+    let server = server().await;
+    let client = connected(&server).await;
+    server.delay(Duration::from_millis(800));
+    let configs = client.configs();
+    let asked = async {
+        loop {
+            let asked = timeout(Duration::from_millis(100), configs.get("d"));
+            assert!(asked.await.is_err(), "too slow for that");
+        }
+    };
+    assert!(timeout(Duration::from_secs(120), asked).await.is_err());
+    let vitals = client.vitals().get();
+    assert_eq!((vitals.connects, vitals.unresponsive), (1, false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn signer_that_panics_is_no_answer_of_the_server() {
     /// Can sign all but what is about services.
     #[derive(Debug)]

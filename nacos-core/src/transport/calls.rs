@@ -6,7 +6,10 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -88,6 +91,22 @@ impl Drop for Waiting {
     }
 }
 
+/// What became of users' calls for which nobody waited any more once they were sent: what a server
+/// does about a call does not depend on how long somebody waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Abandoned {
+    answered: AtomicBool,
+    unanswered: AtomicU32,
+}
+
+impl Abandoned {
+    /// Whether one was answered since this was last asked, and how many had no answer for as long
+    /// as a call may go without.
+    pub(crate) fn take(&self) -> (bool, u32) {
+        (self.answered.swap(false, Ordering::Relaxed), self.unanswered.swap(0, Ordering::Relaxed))
+    }
+}
+
 /// What there is to do on a connection.
 pub(super) enum Job {
     Call(Call),
@@ -98,6 +117,7 @@ pub(super) enum Job {
 /// What the calls of one connection share.
 pub(super) struct Calls {
     pub(super) pulse: Arc<Pulse>,
+    pub(super) abandoned: Abandoned,
     places: Places,
     /// For users' large answers, in units of [`SMALL`].
     room: Arc<Semaphore>,
@@ -116,6 +136,7 @@ impl Calls {
         let (queue, inbox) = mpsc::unbounded_channel();
         let calls = Self {
             pulse: Arc::new(Pulse::new()),
+            abandoned: Abandoned::default(),
             places: Places::new(),
             room: Arc::new(Semaphore::new(ROOM.max(receive_limit).div_ceil(SMALL))),
             receive_limit,
@@ -206,6 +227,8 @@ impl Calls {
             Err(error) => return waiting.fail(not_sent(&error)),
         };
         let Some(mut outcome) = waiting.begun() else { return };
+        // A large request may still be in the system's hands long after it has left ours.
+        let sent = exchange.is_small().then(Instant::now);
         let answer = tokio::select! {
             biased;
             answer = exchange.answer(&self.pulse, limit, room) => Some(answer),
@@ -214,6 +237,8 @@ impl Calls {
         if let Some(answer) = answer {
             // Whoever asked may have stopped waiting.
             let _ = outcome.send(answer);
+        } else if let (Caller::User, Some(sent)) = (caller, sent) {
+            Box::pin(self.judge(&mut exchange, sent + limit.idle)).await;
         }
         if !exchange.has_ended() {
             Box::pin(self.end(exchange)).await;
@@ -234,6 +259,19 @@ impl Calls {
                 Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
                 Err(_) => Err(CallError::Busy),
             },
+        }
+    }
+
+    /// Sees whether a call that nobody waits for any more is answered `by` when it had to be.
+    async fn judge(&self, exchange: &mut Exchange, by: Instant) {
+        exchange.give_up();
+        let now = Instant::now();
+        let limit = Limit { idle: by.saturating_duration_since(now), deadline: now + IN_BACKGROUND };
+        let head = poll_fn(|cx| exchange.poll_head(cx));
+        if self.pulse.next(limit, head).await.is_err() {
+            self.abandoned.unanswered.fetch_add(1, Ordering::Relaxed);
+        } else if exchange.is_answered() {
+            self.abandoned.answered.store(true, Ordering::Relaxed);
         }
     }
 

@@ -166,7 +166,8 @@ impl Exchange {
         }
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+    /// Waits for the head of the answer, or for the end of the stream.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         let Some(response) = &mut self.response else { return Poll::Ready(Ok(())) };
         let response = ready!(Pin::new(response).poll(cx));
         self.response = None;
@@ -213,6 +214,11 @@ impl Exchange {
     /// Whether nothing more goes or comes on the stream.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
+    }
+
+    /// Whether the answer has begun.
+    pub(super) fn is_answered(&self) -> bool {
+        self.body.is_some()
     }
 
     /// Whether the request is on its way as a whole, and the answer, as far as it is known, is

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{
     CallError,
     answer::{decode, lost, not_sent},
-    calls::{self, Caller, Calls, Job, NONE_YET},
+    calls::{self, Abandoned, Caller, Calls, Job, NONE_YET},
     frame::{self, FrameReader},
     places::USERS,
     pulse::Limit,
@@ -197,6 +197,11 @@ impl Link {
     /// Why the connection ended, if it has.
     pub(crate) fn end(&self) -> Option<&str> {
         self.shared.end.get().map(String::as_str)
+    }
+
+    /// What became of users' calls that nobody waited for.
+    pub(crate) fn abandoned(&self) -> &Abandoned {
+        &self.shared.calls.abandoned
     }
 
     /// When something was last heard, on a call or on the stream.

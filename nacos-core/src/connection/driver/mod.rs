@@ -360,8 +360,11 @@ impl Driver {
             let Open::Up { link, users, .. } = open else { continue };
             if self.serving == Some(*id) {
                 self.session.handle_heard(*id, link.last_heard().into_std());
-                if users.take_answered() {
+                let (answered, unanswered) = link.abandoned().take();
+                if users.take_answered() || answered {
                     self.session.handle_answered(*id);
+                } else if unanswered > 0 {
+                    self.session.handle_unanswered(now(), *id, unanswered);
                 }
             } else if Arc::strong_count(users) > 1 {
                 self.session.handle_busy(now(), *id);

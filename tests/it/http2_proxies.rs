@@ -57,20 +57,35 @@ async fn proxy_that_splits_calls_is_recognised_and_named_in_state_log_and_report
 }
 
 #[tokio::test(start_paused = true)]
-async fn proxy_that_pools_is_recognised_when_a_second_connection_has_the_name_of_the_first() {
-    let (log, _guard) = Log::keep();
-    let server = server().await;
-    let proxy = behind(&server, Upstreams::Pooled).await;
-    let client = lazy(&proxy);
-    becomes(&mut client.state(), SessionState::is_connected).await;
-    assert_eq!(client.vitals().get().proxy, None);
-    server.reset_connections(None);
-    becomes(&mut client.vitals(), |vitals| vitals.proxy.is_some()).await;
-    let words = client.vitals().get().proxy.clone().unwrap_or_default();
-    assert!(words.contains("carries several connections over one"), "{words}");
-    assert_eq!(proxy.upstreams(), 1);
-    let warnings = log.at(Level::WARN).join("\n");
-    assert!(warnings.contains("carries several"), "{warnings}");
+async fn proxy_that_pools_is_recognised_and_named_when_a_second_connection_has_the_name_of_the_first()
+ {
+    for behaviour in BEHAVIOURS {
+        let (log, _guard) = Log::keep();
+        let server = server_like(behaviour).await;
+        let proxy = behind(&server, Upstreams::Pooled).await;
+        let client = lazy(&proxy);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        let guard = guard.expect("valid").ready().await.expect("registered");
+        assert_eq!(client.vitals().get().proxy, None);
+        let telling = {
+            let mut state = client.state();
+            let said = |state: &SessionState| format!("{state:?}").contains("carries several");
+            async move { state.wait_for(said).await }
+        };
+        let telling = tokio::spawn(telling);
+        server.reset_connections(None);
+        becomes(&mut client.vitals(), |vitals| vitals.proxy.is_some()).await;
+        let words = client.vitals().get().proxy.clone().unwrap_or_default();
+        assert!(words.contains("carries several connections over one"), "{words}");
+        assert_eq!(proxy.upstreams(), 1);
+        let warnings = log.at(Level::WARN).join("\n");
+        assert!(warnings.contains("carries several"), "{warnings}");
+        // The state says so, too, as soon as nobody serves, however long it went well until then.
+        sleep(Duration::from_secs(30)).await;
+        server.drop_connections();
+        assert!(soon(telling).await.expect("no panic").is_some(), "{behaviour:?}");
+        drop(guard);
+    }
 }
 
 #[tokio::test(start_paused = true)]

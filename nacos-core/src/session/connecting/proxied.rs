@@ -42,7 +42,8 @@ impl fmt::Display for Finding {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: VecDeque<(LinkId, String)>,
-    found: Option<Finding>,
+    /// What was found last, and on which connection.
+    found: Option<(LinkId, Finding)>,
     /// A server did not know a connection that it had just registered.
     pub(super) is_doubtful: bool,
 }
@@ -77,21 +78,24 @@ impl Names {
                 shared.then_some(Finding::Pooled)
             }
         };
-        self.found = finding.or(self.found);
+        self.found = finding.map(|finding| (link, finding)).or(self.found);
         finding
     }
 
     /// Why a connection was lost, with what explains it.
     pub(super) fn explain(&self, why: &str) -> String {
         match self.found {
-            Some(finding) => format!("{why}; {finding}"),
+            Some((_, finding)) => format!("{why}; {finding}"),
             None => why.to_owned(),
         }
     }
 
-    /// A connection was a good one: whatever was found is over.
-    pub(super) fn forget(&mut self) {
-        (self.found, self.is_doubtful) = (None, false);
+    /// `link` was a good one, and its server was asked for its name: what was found on those before
+    /// it is over. What was found on a later one may be what has ended it: of two that a proxy
+    /// carries over one, the first serves.
+    pub(super) fn forget_before(&mut self, link: LinkId) {
+        self.found = self.found.filter(|(on, _)| *on >= link);
+        self.is_doubtful = false;
     }
 }
 
@@ -129,7 +133,9 @@ mod tests {
         assert_eq!(names.named(LinkId(1), JAVA, NONE), None);
         assert_eq!(names.named(LinkId(1), "b", NONE), Some(Finding::Split));
         assert!(names.explain("lost").starts_with("lost; an HTTP/2 proxy"));
-        names.forget();
+        names.forget_before(LinkId(1));
+        assert!(names.explain("lost").contains("an HTTP/2 proxy"), "it was found on this one");
+        names.forget_before(LinkId(2));
         assert_eq!(names.explain("lost"), "lost");
     }
 

@@ -88,8 +88,8 @@ impl Connecting {
             let is_good = cx.now.saturating_duration_since(serving.since) >= STABLE;
             if reason == Reason::Unusable {
                 self.names.is_doubtful = true;
-            } else if is_good {
-                self.names.forget();
+            } else if is_good && link.is_named {
+                self.names.forget_before(id);
             }
             let mut why = self.names.explain(why);
             if let Some(limit) = limit {

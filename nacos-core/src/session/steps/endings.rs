@@ -1,4 +1,4 @@
-//! What is said of streams that something before the server ends by a limit of its own.
+//! What is said of connections that end where something stands before the server.
 use super::*;
 
 /// Ends the stream `after` seconds; something is pushed on it at second `pushed`.
@@ -68,3 +68,47 @@ fn connections_that_end_as_a_whole_or_by_chance_are_taken_for_no_limit() {
         }
     }
 }
+
+/// Loses the connection after ten seconds; returns what the state says then.
+fn lose(stage: &mut Stage) -> String {
+    for _ in 0..10 {
+        stage.advance(SECOND);
+        stage.answer_all(&ok("HealthCheckResponse"));
+    }
+    stage.events.clear();
+    let link = stage.serving();
+    stage.session.handle_lost(stage.now, link, "the peer has closed it");
+    stage.perform();
+    let (cause, _) = said(stage);
+    stage.advance(SECOND);
+    cause
+}
+
+#[test]
+fn proxy_that_splits_is_in_the_state_also_after_a_long_time_and_until_a_connection_is_whole() {
+    let mut stage = Stage::new("a", false, 0.5);
+    // In the handshake, and twice after the first health check.
+    stage.names = [A, A, B, C, C, C].into();
+    stage.begin();
+    let cause = lose(&mut stage);
+    assert!(cause.contains("the peer has closed it") && cause.contains("splits"), "{cause}");
+    let cause = lose(&mut stage);
+    assert!(cause.contains("the peer has closed it") && !cause.contains("splits"), "{cause}");
+}
+
+#[test]
+fn proxy_that_pools_is_in_the_state_also_after_a_long_time() {
+    let mut stage = Stage::new("a", false, 0.5);
+    stage.names = [A, A, A, A, A, A, C, C, C].into();
+    stage.begin();
+    let cause = lose(&mut stage);
+    assert!(!cause.contains("carries several"), "{cause}");
+    let cause = lose(&mut stage);
+    assert!(cause.contains("carries several"), "{cause}");
+    let cause = lose(&mut stage);
+    assert!(!cause.contains("carries several"), "{cause}");
+}
+
+const A: &str = "1795392095873_127.0.0.1_58454";
+const B: &str = "1795392095874_127.0.0.1_58455";
+const C: &str = "1795392096000_127.0.0.1_58456";

@@ -14,6 +14,7 @@ mod search;
 mod servers;
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,6 +44,8 @@ struct Stage {
     /// How long servers take for their part of the handshake.
     check_takes: Duration,
     ack_takes: Duration,
+    /// How they name connections in the next checks; after that, not at all.
+    names: VecDeque<&'static str>,
     /// What they will have done when.
     taking: Vec<(Instant, Taking)>,
     dialled: Vec<String>,
@@ -109,6 +112,7 @@ impl Stage {
             silent: "",
             check_takes: Duration::ZERO,
             ack_takes: Duration::ZERO,
+            names: VecDeque::new(),
             taking: Vec::new(),
             dialled: Vec::new(),
             login_under_way: false,
@@ -245,7 +249,10 @@ impl Stage {
             let Some(at) = self.taking.iter().position(|(at, _)| *at <= self.now) else { break };
             match self.taking.remove(at).1 {
                 Taking::Check(call) => {
-                    let check = json!({"resultCode": 200, "supportAbilityNegotiation": true});
+                    let name = self.names.pop_front().unwrap_or_default();
+                    let check = json!({
+                        "resultCode": 200, "connectionId": name, "supportAbilityNegotiation": true,
+                    });
                     let answer = Ok(message("ServerCheckResponse", &check));
                     self.session.handle_answer(self.now, call, answer);
                 }

@@ -1,4 +1,4 @@
-//! Every asynchronous test that waits for something has a time limit, as CONTRIBUTING.md asks.
+//! Every test that waits for something has a time limit, as CONTRIBUTING.md asks.
 use std::{collections::BTreeMap, fs};
 
 use crate::tidy::{CRATES, files, root};
@@ -6,20 +6,20 @@ use crate::tidy::{CRATES, files, root};
 /// By name, so it sees what a test writes: its own limit, or a call of a function that has one. It
 /// does not see whether all of the test lies within.
 #[test]
-fn every_asynchronous_test_has_a_time_limit() {
+fn every_test_that_waits_has_a_time_limit() {
     let mut tests = 0;
     let mut without = Vec::new();
     for folder in folders() {
         let suite = Suite::read(&folder);
         for test in suite.functions.iter().filter(|function| function.is_test) {
             tests += 1;
-            if test.body.contains(".await") && !suite.limits(test, &mut Vec::new()) {
+            if suite.waits(test, &mut Vec::new()) && !suite.limits(test, &mut Vec::new()) {
                 without.push(format!("{} in {}", test.name, test.file));
             }
         }
     }
-    assert!(tests > 500, "only {tests} tests were found");
-    assert!(without.is_empty(), "no `TimeLimit::for_test()`:\n{}", without.join("\n"));
+    assert!(tests > 1_000, "only {tests} tests were found");
+    assert!(without.is_empty(), "no `TimeLimit`:\n{}", without.join("\n"));
 }
 
 #[test]
@@ -63,6 +63,45 @@ async fn without() {
     assert_eq!(limited, [("by_a_helper", true), ("itself", true), ("without", false)]);
 }
 
+#[test]
+fn plain_test_needs_a_limit_where_it_blocks_itself_or_by_a_helper_beside_it() {
+    let text = "
+fn told(from: &Receiver<u8>) -> u8 {
+    from.recv().expect(\"told\")
+}
+
+#[test]
+fn by_a_helper() {
+    assert_eq!(told(&from), 7);
+}
+
+#[test]
+fn itself() {
+    drop(thread::spawn(work).join());
+}
+
+#[test]
+fn limited() {
+    let _limit = TimeLimit::start();
+    assert_eq!(told(&from), 7);
+}
+
+#[test]
+fn nothing() {
+    assert_eq!([told, other].join(\", \"), text);
+    stage.wait();
+}
+";
+    let mut suite = Suite::default();
+    suite.add("a.rs", text);
+    let missing = |test: &&Function| {
+        suite.waits(test, &mut Vec::new()) && !suite.limits(test, &mut Vec::new())
+    };
+    let tests = suite.functions.iter().filter(|function| function.is_test);
+    let missing: Vec<_> = tests.filter(missing).map(|test| test.name.as_str()).collect();
+    assert_eq!(missing, ["by_a_helper", "itself"]);
+}
+
 /// The folders whose functions call each other.
 fn folders() -> Vec<String> {
     let mut folders: Vec<String> = CRATES
@@ -72,11 +111,11 @@ fn folders() -> Vec<String> {
     let suites = fs::read_dir(root().join("tests")).expect("a folder");
     for suite in suites {
         let suite = suite.expect("an entry");
-        if suite.path().is_dir() && suite.file_name() != "fuzz" {
+        if suite.path().is_dir() {
             folders.push(format!("tests/{}", suite.file_name().to_string_lossy()));
         }
     }
-    folders.push("examples/tests".to_owned());
+    folders.extend(["examples", "benches"].map(str::to_owned));
     folders.retain(|folder| root().join(folder).is_dir());
     folders
 }
@@ -93,7 +132,6 @@ struct Function {
     file: String,
     /// With that of its type, if it is called through that.
     name: String,
-    /// Whether it is an asynchronous test.
     is_test: bool,
     body: String,
 }
@@ -123,7 +161,7 @@ impl Suite {
             } else if code.starts_with("impl") {
                 of = Some((implementor(code), end));
             } else if code.starts_with("#[") {
-                is_test |= code.starts_with("#[tokio::test");
+                is_test |= code.starts_with("#[tokio::test") || code == "#[test]";
             } else if let Some(name) = function(code) {
                 let mut body = line.to_owned();
                 if !line.ends_with(['}', ';']) {
@@ -139,6 +177,23 @@ impl Suite {
                 is_test = false;
             }
         }
+    }
+
+    /// Whether this function waits for something, or one of its file that it calls does.
+    fn waits<'a>(&'a self, function: &'a Function, callers: &mut Vec<&'a str>) -> bool {
+        callers.push(&function.body);
+        let found = WAITS.iter().any(|wait| has(&function.body, wait))
+            || function.calls().iter().any(|call| {
+                let of_that_name = self.names.get(call).into_iter().flatten();
+                let mut called = of_that_name.map(|at| &self.functions[*at]);
+                called.any(|it| {
+                    it.file == function.file
+                        && !callers.contains(&&*it.body)
+                        && self.waits(it, callers)
+                })
+            });
+        callers.pop();
+        found
     }
 
     /// Whether this function begins a limit, or one that it calls does.
@@ -196,6 +251,25 @@ impl Function {
         before.iter().skip(1).filter_map(path).map(called).collect()
     }
 }
+
+/// Whether `body` has this, and not as a text.
+fn has(body: &str, wait: &str) -> bool {
+    body.match_indices(wait).any(|(at, _)| !body[..at].ends_with('"'))
+}
+
+/// What may never end: a future, and what blocks a thread until another, or a process, is done.
+const WAITS: [&str; 10] = [
+    ".await",
+    ".join()",
+    ".recv()",
+    ".block_on(",
+    ".output()",
+    ".wait_with_output()",
+    ".read_line(",
+    ".read_to_end(",
+    "BufReader::new(",
+    "child.wait()",
+];
 
 /// The name of a function that begins here.
 fn function(code: &str) -> Option<String> {

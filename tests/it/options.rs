@@ -14,12 +14,13 @@ use tracing::Level;
 
 use crate::{
     logs::Log,
-    support::{BEHAVIOURS, builder, child, server_like},
+    support::{BEHAVIOURS, builder, child, ends_with_its_parent, server_like},
 };
 
 #[test]
 #[ignore = "another test runs it, in an environment of its own"]
 fn reads_its_environment() {
+    ends_with_its_parent();
     let (log, _guard) = Log::keep();
     println!("{:?}", Client::from_env());
     for line in log.at(Level::WARN) {

@@ -1,5 +1,10 @@
 //! What several tests begin with.
-use std::{error::Error as _, process::Command, time::Duration};
+use std::{
+    error::Error as _,
+    io::{Read, stdin},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use nacos_core::{Client, ClientBuilder, Live, SessionState};
 use nacos_testkit::{Behaviour, Server, TimeLimit};
@@ -68,7 +73,8 @@ pub(crate) async fn becomes<T>(live: &mut Live<T>, condition: impl FnMut(&T) -> 
 }
 
 /// What a process of its own prints that runs the ignored test `name` in this environment, which
-/// says nothing else about Nacos or about authorities; an error if the test fails.
+/// says nothing else about Nacos or about authorities; an error if the test fails. That test begins
+/// with [`ends_with_its_parent`].
 pub(crate) async fn child(name: &str, environment: &[(&str, &str)]) -> Result<String, String> {
     TimeLimit::for_test();
     let mut command = Command::new(std::env::current_exe().expect("it runs"));
@@ -81,13 +87,31 @@ pub(crate) async fn child(name: &str, environment: &[(&str, &str)]) -> Result<St
         }
     }
     command.envs(environment.iter().copied());
-    let output = tokio::task::spawn_blocking(move || command.output()).await;
-    let output = output.expect("no panic").expect("it starts");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // Out of the child, which closes it when it is waited for.
+    let lifeline = child.stdin.take();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
+    let output = output.expect("no panic").expect("it is ours");
+    drop(lifeline);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
     assert!(printed.contains("running 1 test"), "there is no test {name}: {printed}");
     if output.status.success() { Ok(printed) } else { Err(printed) }
 }
+
+/// Ends the process that [`child`] has started with the one that started it, also if that is
+/// killed.
+pub(crate) fn ends_with_its_parent() {
+    std::thread::spawn(|| {
+        // The end of it, or an error: either way nobody waits for this process any more.
+        let _ = stdin().read_to_end(&mut Vec::new());
+        std::process::exit(ORPHANED);
+    });
+}
+
+/// How a child ends without its parent.
+const ORPHANED: i32 = 3;
 
 /// The text of an error and of everything below it.
 pub(crate) fn chain(error: &nacos_core::Error) -> String {

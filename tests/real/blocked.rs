@@ -5,6 +5,7 @@ use std::{
 };
 
 use nacos_core::Instance;
+use nacos_testkit::TimeLimit;
 use servers::{Given, Request};
 use tokio::runtime;
 
@@ -13,6 +14,7 @@ use crate::common::{on_each_shared, shared};
 #[test]
 fn registration_outlives_a_runtime_that_is_blocked_for_30_seconds() {
     on_each_shared(|product| {
+        let _limit = TimeLimit::start();
         let server = shared(product);
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use nacos_core::{Client, ClientBuilder, DocumentState, Watch};
+use nacos_testkit::TimeLimit;
 use servers::{Given, JavaNacos, Product, RNacos, Running, covers};
 
 use crate::visit::Visit;
@@ -69,6 +70,7 @@ pub(crate) fn within_a_minute(test: impl Future<Output = ()>) {
 
 /// Runs `test` on a runtime of its own. The limit is for what hangs, and judges no server.
 pub(crate) fn within(limit: Duration, test: impl Future<Output = ()>) {
+    let _limit = TimeLimit::start();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {

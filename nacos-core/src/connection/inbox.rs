@@ -229,9 +229,7 @@ impl Outbox {
 
     /// What keeps it from being connected right now?
     pub(super) fn ask(&self, told: oneshot::Sender<Option<String>>) {
-        drop(self.put(told, |waiting, told| {
-            push_awaited(&mut waiting.notices.questions, told)
-        }));
+        drop(self.put(told, |waiting, told| push_awaited(&mut waiting.notices.questions, told)));
     }
 
     /// The session is to end. The first deadline counts.
@@ -349,8 +347,8 @@ pub(super) fn is_same(one: Option<&Arc<Grant>>, other: Option<&Arc<Grant>>) -> b
 }
 
 /// Adds one who waits for an answer. Those who have stopped waiting are forgotten before the list
-/// grows, and returned: a waker may go with each of them, which is a user's code, and the caller may
-/// hold a lock.
+/// grows, and returned: a waker may go with each of them, which is a user's code, and the caller
+/// may hold a lock.
 #[must_use = "to be dropped under no lock"]
 pub(super) fn push_awaited<T>(
     waiting: &mut Vec<oneshot::Sender<T>>,

@@ -266,7 +266,8 @@ impl Calls {
     async fn judge(&self, exchange: &mut Exchange, by: Instant) {
         exchange.give_up();
         let now = Instant::now();
-        let limit = Limit { idle: by.saturating_duration_since(now), deadline: now + IN_BACKGROUND };
+        let limit =
+            Limit { idle: by.saturating_duration_since(now), deadline: now + IN_BACKGROUND };
         let head = poll_fn(|cx| exchange.poll_head(cx));
         if self.pulse.next(limit, head).await.is_err() {
             self.abandoned.unanswered.fetch_add(1, Ordering::Relaxed);

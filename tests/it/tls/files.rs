@@ -5,7 +5,7 @@ use std::{
 };
 
 use nacos_core::{Client, ErrorKind};
-use nacos_testkit::Server;
+use nacos_testkit::{Server, TimeLimit};
 use tokio::runtime;
 
 use super::{
@@ -49,6 +49,7 @@ async fn damaged_file_is_named_and_never_quoted() {
 /// On a runtime that has a single thread for what blocks, which is busy until the gate opens.
 #[test]
 fn connect_reads_files_beside_the_runtime_and_within_its_timeout() {
+    let _limit = TimeLimit::start();
     let trusted = trusted(Keys::Ecdsa);
     let late = trusted.folder.path().join("late.pem");
     let builder = Client::builder().server_addr("127.0.0.1:1").tls(true).tls_ca_file(text(&late));

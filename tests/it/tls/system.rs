@@ -8,12 +8,13 @@ use super::{
     terminator::{Terminator, Terms},
     text, trusted,
 };
-use crate::support::{chain, child, server};
+use crate::support::{chain, child, ends_with_its_parent, server};
 
 #[tokio::test]
 #[ignore = "another test runs it, in an environment of its own"]
 async fn trusts_the_system() {
     TimeLimit::for_test();
+    ends_with_its_parent();
     let said = |name: &str| std::env::var(name).expect("set by the other test");
     let offset = said("TLS_GRPC_OFFSET").parse().expect("a number");
     let builder = Client::builder().server_addr(said("TLS_SERVER")).grpc_port_offset(offset);

@@ -247,6 +247,8 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
     use std::thread;
 
+    use nacos_testkit::TimeLimit;
+
     use super::*;
 
     #[test]
@@ -323,6 +325,7 @@ mod tests {
 
     #[test]
     fn request_and_answer_cross_a_socket() {
+        let _limit = TimeLimit::start();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let to = listener.local_addr().expect("its address");
         let server = thread::spawn(move || {

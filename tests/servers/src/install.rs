@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::process::last_lines;
+use crate::process::{apart, end, guard, last_lines};
 use crate::wait::until;
 use crate::{Error, ErrorKind, Product, cache};
 
@@ -154,19 +154,27 @@ fn run(product: Product, mut command: Command, home: &Path) -> Result<(), Error>
     let output = File::create(&log).map_err(|error| unwritable(&log, error))?;
     let errors = output.try_clone().map_err(|error| unwritable(&log, error))?;
     command.stdin(Stdio::null()).stdout(output).stderr(errors);
-    let mut child =
-        command.spawn().map_err(|error| failed("the tool does not start", "").because(error))?;
+    let unstarted = |error| failed("the tool does not start", "").because(error);
+    let mut child = apart(&mut command).spawn().map_err(unstarted)?;
+    // What is installed stays: half of it is none, and the next installation goes on from there.
+    let mut guard = match guard(child.id(), None) {
+        Ok(guard) => guard,
+        Err(error) => {
+            end(&mut child);
+            return Err(unstarted(error));
+        }
+    };
     let status = until(Instant::now() + PATIENCE, || child.try_wait().ok().flatten());
+    if status.is_none() {
+        end(&mut child);
+    }
+    // After the tool: the guard's number to kill must not be another process by then.
+    end(&mut guard);
     let log = || fs::read_to_string(&log).unwrap_or_default();
     match status {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(failed(&format!("the tool ended with {status}"), &log())),
-        None => {
-            // Either fails only when it has ended in this very moment.
-            let _ = child.kill();
-            let _ = child.wait();
-            Err(failed("the tool took too long", &log()))
-        }
+        None => Err(failed("the tool took too long", &log())),
     }
 }
 
@@ -207,6 +215,7 @@ mod tests {
 
     use super::*;
     use crate::folder::Folder;
+    use crate::process::tests::{ignored, is_alive};
 
     #[test]
     fn what_is_not_installed_is_unavailable_and_says_how_to_get_it() {
@@ -244,6 +253,37 @@ mod tests {
         let error = run(Product::RNacos, command, home.path()).expect_err("it fails");
         assert!(!error.is_unavailable(), "no reason to skip");
         assert!(error.to_string().contains("no route to host"), "{error}");
+    }
+
+    /// Run by the next test, in a process of its own.
+    #[test]
+    #[ignore = "waits for its end"]
+    fn installation_that_is_killed() {
+        let home = PathBuf::from(env::var_os("INSTALLS_INTO").expect("set by the next test"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & echo $! $$; wait"]);
+        let ended = run(Product::RNacos, command, &home);
+        assert!(ended.is_err(), "it was to be killed");
+    }
+
+    #[test]
+    fn tool_ends_with_an_installation_that_is_killed() {
+        let home = Folder::create(&env::temp_dir(), "install").expect("a directory");
+        let name = "install::tests::installation_that_is_killed";
+        let mut installing = ignored(name, &[("INSTALLS_INTO", home.path())]);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let numbers = || {
+            let log = fs::read_to_string(home.path().join("install.log")).ok()?;
+            let log = log.strip_suffix('\n')?;
+            log.split(' ').map(|number| number.parse::<u32>().ok()).collect::<Option<Vec<_>>>()
+        };
+        let numbers = until(deadline, numbers).expect("it has started its tool");
+        // As the system does when memory is short: nothing of it is dropped.
+        installing.kill().expect("it runs");
+        installing.wait().expect("it is ours");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let gone = || numbers.iter().all(|number| !is_alive(*number)).then_some(());
+        until(deadline, gone).expect("the tool is gone, and what it had started");
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Process {
             .stdout(output)
             .stderr(errors);
         let mut child = apart(&mut command).spawn().map_err(refused)?;
-        match guard(child.id(), folder) {
+        match guard(child.id(), Some(folder)) {
             Ok(guard) => Ok(Self { child, guard, log: log.to_path_buf() }),
             Err(error) => {
                 end(&mut child);
@@ -137,13 +137,14 @@ pub(crate) fn last_lines(log: &str) -> String {
     quoted.join("\n")
 }
 
-/// Ends with our end of its pipe, which the system closes whatever becomes of us.
-fn guard(server: u32, folder: &Path) -> io::Result<Child> {
-    let script = r#"read -r _; kill -s KILL "$1"; rm -rf -- "$2""#;
+/// Ends with our end of its pipe, which the system closes whatever becomes of us. Then it kills
+/// `leader`, which was started [`apart`], with all that has come of it, and removes `folder`.
+pub(crate) fn guard(leader: u32, folder: Option<&Path>) -> io::Result<Child> {
+    let script = r#"read -r _; kill -s KILL -- "-$1"; [ -z "$2" ] || rm -rf -- "$2""#;
     let mut command = Command::new("sh");
     command
-        .args(["-c", script, "guard", &server.to_string()])
-        .arg(folder)
+        .args(["-c", script, "guard", &leader.to_string()])
+        .arg(folder.unwrap_or(Path::new("")))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -152,13 +153,13 @@ fn guard(server: u32, folder: &Path) -> io::Result<Child> {
 
 /// Outside the terminal's group: an interrupt typed at the tests must reach us only, or the guard
 /// is gone before it is needed.
-fn apart(command: &mut Command) -> &mut Command {
+pub(crate) fn apart(command: &mut Command) -> &mut Command {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     command
 }
 
-fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     // Either fails only for a child that has ended and been waited for.
     let _ = child.kill();
     let _ = child.wait();
@@ -168,9 +169,11 @@ fn end(child: &mut Child) {
 const QUOTED: usize = 20;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::env;
-    use std::io::{BufRead, BufReader};
+    use std::io::{BufRead, BufReader, Read};
+
+    use nacos_testkit::TimeLimit;
 
     use super::*;
     use crate::folder::Folder;
@@ -230,19 +233,17 @@ mod tests {
     #[test]
     #[ignore = "waits for its end"]
     fn process_that_is_killed() {
+        let _limit = TimeLimit::start();
         let folder = Folder::create(&env::temp_dir(), "process").expect("a directory");
         let server = shell(&folder, "while :; do sleep 0.1; done");
         println!("server {} in {}", server.child.id(), folder.path().display());
-        // No longer than whoever kills it would wait.
-        std::thread::park_timeout(PATIENCE);
+        wait_for_parent();
     }
 
     #[test]
     fn server_ends_with_a_process_of_tests_that_is_killed() {
-        let name = "process::tests::process_that_is_killed";
-        let mut command = Command::new(env::current_exe().expect("it runs"));
-        command.args(["--exact", name, "--ignored", "--nocapture"]).stdout(Stdio::piped());
-        let mut tests = command.spawn().expect("it starts");
+        let _limit = TimeLimit::start();
+        let mut tests = ignored("process::tests::process_that_is_killed", &[]);
         let mut printed = BufReader::new(tests.stdout.take().expect("piped")).lines();
         let (id, folder) = printed
             .find_map(|line| {
@@ -277,11 +278,25 @@ mod tests {
         Process::spawn(&launch, folder.path(), &folder.path().join("log")).expect("a shell")
     }
 
-    fn is_alive(id: u32) -> bool {
+    /// Starts this ignored test in a process of its own, which ends with its pipe.
+    pub(crate) fn ignored(name: &str, environment: &[(&str, &Path)]) -> Child {
+        let mut command = Command::new(env::current_exe().expect("it runs"));
+        command.args(["--exact", name, "--ignored", "--nocapture"]);
+        command.envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts")
+    }
+
+    /// Waits for the end of the pipe, which is that of whoever started this process.
+    pub(crate) fn wait_for_parent() {
+        // An error says the same.
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+    }
+
+    pub(crate) fn is_alive(id: u32) -> bool {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("kill -0 {id}")]).stderr(Stdio::null());
         shell.status().expect("a shell").success()
     }
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 }

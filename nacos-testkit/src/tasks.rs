@@ -35,6 +35,22 @@ pub(crate) fn spawn_thread(work: impl FnOnce() + Send + 'static) {
     std::thread::spawn(work);
 }
 
+/// The tasks of one port: what it has accepted. Dropping this ends them all.
+#[derive(Debug, Default)]
+pub(crate) struct Accepted(JoinSet<()>);
+
+impl Accepted {
+    pub(crate) fn spawn(&mut self, future: impl Future<Output = ()> + Send + 'static) {
+        while self.0.try_join_next().is_some() {} // what has ended needs no owner
+        self.0.spawn(future);
+    }
+
+    /// Waits until all of them have ended.
+    pub(crate) async fn ended(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
 /// The tasks of one transport: hyper's streams and our readers of them.
 ///
 /// Clones share the tasks; [`TransportTasks::end`] aborts them all.

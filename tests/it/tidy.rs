@@ -147,16 +147,23 @@ fn every_invariant_names_tests_that_exist() {
 fn tasks_are_spawned_in_one_file_of_each_crate() {
     for krate in CRATES {
         let spawning: Vec<_> = sources(&format!("{krate}/src"))
-            .filter(|source| {
-                ["tokio::spawn(", "spawn_local(", "thread::spawn("]
-                    .iter()
-                    .any(|call| source.code().contains(call))
-            })
+            .filter(|source| SPAWNS.iter().any(|call| source.code().contains(call)))
             .map(|source| source.path)
             .collect();
         assert!(spawning.len() <= 1, "{krate} spawns in {spawning:?}");
     }
 }
+
+/// What begins a task or a thread, or may.
+const SPAWNS: [&str; 7] = [
+    "tokio::spawn(",
+    "spawn_local(",
+    "spawn_blocking(",
+    "thread::spawn(",
+    "thread::Builder",
+    "thread::scope(",
+    "JoinSet",
+];
 
 #[test]
 fn environment_is_read_in_env_rs_only() {

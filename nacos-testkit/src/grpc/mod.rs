@@ -10,22 +10,21 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::Notify, task::JoinSet, time::Instant};
+use tokio::{net::TcpStream, sync::Notify, time::Instant};
 
 use crate::{
     line::{Cut, Gate, Line, LineEnd},
     shared::Shared,
     state::{ConnectionKey, Transport},
-    tasks::{Spawner, TransportTasks},
+    tasks::{Accepted, Spawner, TransportTasks},
 };
 pub(crate) use body::AnswerBody;
 use resets::ReadAlong;
 
 /// Accepts transports until the gate is closed. Dropping the future drops all of them.
 pub(crate) async fn serve(gate: Arc<Gate>, shared: Arc<Shared>) {
-    let mut transports = JoinSet::new();
+    let mut transports = Accepted::default();
     while let Some(accepted) = gate.accept().await {
-        while transports.try_join_next().is_some() {} // transports that have ended
         match accepted {
             Ok((socket, remote)) => {
                 transports.spawn(carry(Arc::clone(&shared), socket, remote));
@@ -37,7 +36,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, shared: Arc<Shared>) {
         }
     }
     // The gate closes when the server stops; its transports are cut by then and end by themselves.
-    while transports.join_next().await.is_some() {}
+    transports.ended().await;
 }
 
 /// Carries one transport to its end.

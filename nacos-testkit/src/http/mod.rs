@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use reply::{error_page, result, text};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::net::TcpStream;
 use zero::Zeroing;
 
 use crate::{
@@ -27,15 +27,15 @@ use crate::{
     line::{Gate, Line, LineEnd},
     shared::Shared,
     state::State,
+    tasks::Accepted,
 };
 
 type Reply = Response<Full<Bytes>>;
 
 /// Accepts connections until the gate is closed. Dropping the future drops all of them.
 pub(crate) async fn serve(gate: Arc<Gate>, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
+    let mut connections = Accepted::default();
     while let Some(accepted) = gate.accept().await {
-        while connections.try_join_next().is_some() {} // connections that have ended
         match accepted {
             Ok((socket, _)) => {
                 connections.spawn(carry(Arc::clone(&shared), socket));
@@ -46,7 +46,7 @@ pub(crate) async fn serve(gate: Arc<Gate>, shared: Arc<Shared>) {
             }
         }
     }
-    while connections.join_next().await.is_some() {}
+    connections.ended().await;
 }
 
 async fn carry(shared: Arc<Shared>, socket: TcpStream) {

@@ -1,108 +1,154 @@
 //! Which services are in doubt, after a push that could not be read or a list that seems to be
-//! older than the one before it, and when to ask for them: at once, and once a minute at most.
+//! older than the one before it, and when to ask for them: at once, and once a minute at most, each
+//! service for itself.
 use std::{
-    collections::BTreeSet,
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
+use super::timers::Timers;
 use crate::key::ServiceKey;
 
 /// The services in doubt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Doubts {
-    pending: Option<Doubted>,
-    /// When they were last asked for.
-    asked: Option<Instant>,
+    /// When each of them is asked for.
+    these: Timers<ServiceKey>,
+    /// When all are, if any of them may be in doubt.
+    all: Option<Instant>,
+    /// When each service was last asked for: of those alone that somebody subscribes to.
+    asked: HashMap<ServiceKey, Instant>,
+    /// When all were.
+    all_asked: Option<Instant>,
 }
 
 /// What is to be asked for.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Doubted {
-    These(BTreeSet<ServiceKey>),
+    These(Vec<ServiceKey>),
     All,
 }
 
 impl Doubts {
-    /// What is known of `services` may be out of date.
-    pub(super) fn these(&mut self, services: &[ServiceKey]) {
-        // Of a service that nobody subscribes to any more: no reason to ask, nor to wait after it.
-        if services.is_empty() {
-            return;
-        }
-        match &mut self.pending {
-            Some(Doubted::All) => {}
-            Some(Doubted::These(pending)) => pending.extend(services.iter().cloned()),
-            None => self.pending = Some(Doubted::These(services.iter().cloned().collect())),
-        }
+    pub(super) fn new() -> Self {
+        Self { these: Timers::new(), all: None, asked: HashMap::new(), all_asked: None }
     }
 
-    /// Nobody wants to know about `service` any more.
-    pub(super) fn forget(&mut self, service: &ServiceKey) {
-        if let Some(Doubted::These(pending)) = &mut self.pending {
-            pending.remove(service);
-            if pending.is_empty() {
-                self.pending = None;
-            }
+    /// What is known of `services`, to which somebody subscribes, may be out of date.
+    pub(super) fn these(&mut self, now: Instant, services: &[ServiceKey]) {
+        for service in services {
+            let asked = self.asked.get(service).copied().max(self.all_asked);
+            self.these.push(not_again_before(now, asked), service.clone());
         }
     }
 
     /// What is known of any service may be.
-    pub(super) fn all(&mut self) {
-        self.pending = Some(Doubted::All);
+    pub(super) fn all(&mut self, now: Instant) {
+        self.all = Some(not_again_before(now, self.all_asked));
+    }
+
+    /// Nobody wants to know about `service` any more.
+    pub(super) fn forget(&mut self, service: &ServiceKey) {
+        self.these.remove(service);
+        self.asked.remove(service);
     }
 
     /// What to ask for now, if anything.
     pub(super) fn take(&mut self, now: Instant) -> Option<Doubted> {
-        if self.next_timeout().is_some_and(|at| at > now) {
-            return None;
+        if self.all.is_some_and(|at| at <= now) {
+            self.all = None;
+            self.these.clear();
+            self.all_asked = Some(now);
+            return Some(Doubted::All);
         }
-        let doubted = self.pending.take()?;
-        self.asked = Some(now);
-        Some(doubted)
+        let services: Vec<_> = std::iter::from_fn(|| self.these.pop(now)).collect();
+        self.asked.extend(services.iter().map(|service| (service.clone(), now)));
+        (!services.is_empty()).then_some(Doubted::These(services))
     }
 
     /// On a new connection everything is asked for.
     pub(super) fn reconnected(&mut self) {
-        self.pending = None;
+        self.these.clear();
+        self.all = None;
     }
 
     /// When [`take`](Self::take) has something that it has not now.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.pending.as_ref().and(self.asked).map(|asked| asked + ASKED_EVERY)
+        self.these.next().into_iter().chain(self.all).min()
     }
 }
 
-/// A server that sends nothing but what cannot be read is asked no more often, be it about services
-/// or about documents.
+/// Now, or a minute after the last time.
+fn not_again_before(now: Instant, last: Option<Instant>) -> Instant {
+    last.map_or(now, |last| now.max(last + ASKED_EVERY))
+}
+
+/// A server that sends nothing but what cannot be read is asked no more often, be it about a
+/// service or about documents.
 pub(super) const ASKED_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn key(name: &str) -> ServiceKey {
+        ServiceKey::try_from(name).expect("valid")
+    }
+
     #[test]
-    fn doubts_are_resolved_at_once_and_then_once_a_minute() {
-        let (mut doubts, now) = (Doubts::default(), Instant::now());
-        let [one, two] = ["a", "b"].map(|name| ServiceKey::try_from(name).expect("valid"));
+    fn doubts_are_resolved_at_once_and_then_once_a_minute_each_service_for_itself() {
+        let (mut doubts, now) = (Doubts::new(), Instant::now());
+        let [one, two] = ["a", "b"].map(key);
+        let these = |services: &[&ServiceKey]| {
+            Some(Doubted::These(services.iter().map(|&service| service.clone()).collect()))
+        };
         assert_eq!(doubts.take(now), None);
-        doubts.these(std::slice::from_ref(&one));
-        assert_eq!(doubts.take(now), Some(Doubted::These([one.clone()].into())));
+        doubts.these(now, std::slice::from_ref(&one));
+        assert_eq!(doubts.take(now), these(&[&one]));
         assert_eq!(doubts.next_timeout(), None);
 
-        doubts.these(std::slice::from_ref(&two));
-        doubts.these(&[one.clone(), two.clone()]);
-        assert_eq!(doubts.take(now), None);
+        let soon = now + ASKED_EVERY / 2;
+        doubts.these(soon, &[one.clone(), two.clone()]);
+        assert_eq!(doubts.take(soon), these(&[&two]), "nobody has asked for it yet");
+        doubts.these(soon, &[one.clone(), two.clone()]);
+        assert_eq!(doubts.take(soon), None);
         let later = now + ASKED_EVERY;
         assert_eq!(doubts.next_timeout(), Some(later));
-        assert_eq!(doubts.take(later), Some(Doubted::These([one.clone(), two.clone()].into())));
-        doubts.these(std::slice::from_ref(&two));
+        assert_eq!(doubts.take(later), these(&[&one]));
+        assert_eq!(doubts.next_timeout(), Some(soon + ASKED_EVERY));
         doubts.forget(&two);
         assert_eq!(doubts.next_timeout(), None, "nobody subscribes to it any more");
+        assert_eq!(doubts.asked.len(), 1);
 
-        doubts.these(&[]);
+        doubts.these(later, &[]);
         assert_eq!(doubts.take(later + 2 * ASKED_EVERY), None, "nothing to ask for");
-        doubts.these(&[one]);
-        doubts.all();
-        assert_eq!(doubts.take(later + ASKED_EVERY), Some(Doubted::All));
+    }
+
+    #[test]
+    fn all_services_are_asked_for_together_once_a_minute() {
+        let (mut doubts, now) = (Doubts::new(), Instant::now());
+        let one = key("a");
+        doubts.these(now, std::slice::from_ref(&one));
+        doubts.all(now);
+        assert_eq!(doubts.take(now), Some(Doubted::All));
+        assert_eq!(doubts.next_timeout(), None, "it is one of them");
+        let soon = now + ASKED_EVERY / 2;
+        doubts.all(soon);
+        doubts.these(soon, std::slice::from_ref(&one));
+        assert_eq!((doubts.take(soon), doubts.next_timeout()), (None, Some(now + ASKED_EVERY)));
+        assert_eq!(doubts.take(now + ASKED_EVERY), Some(Doubted::All));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_the_services_that_somebody_subscribes_to() {
+        let (mut doubts, now) = (Doubts::new(), Instant::now());
+        for n in 0..1000 {
+            let service = key(&format!("s{n}"));
+            doubts.these(now, std::slice::from_ref(&service));
+            assert!(doubts.take(now).is_some());
+            doubts.these(now, std::slice::from_ref(&service));
+            doubts.forget(&service);
+        }
+        assert_eq!((doubts.asked.len(), doubts.these.len()), (0, 0));
     }
 }

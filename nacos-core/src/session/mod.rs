@@ -144,7 +144,7 @@ impl Session {
             presence: Presence::new(),
             lists: HashMap::new(),
             namesakes: HashMap::new(),
-            doubts: Doubts::default(),
+            doubts: Doubts::new(),
             next_audit: None,
             audited: None,
             listens_under_way: 0,

@@ -57,7 +57,7 @@ impl Session {
             several => {
                 let several = several.to_vec();
                 for service in &several {
-                    self.ask_again(service);
+                    self.ask_again(now, service);
                 }
             }
         }
@@ -92,7 +92,7 @@ impl Session {
         }
         if let Some(by) = by {
             // Whatever the clock has done, one more answer decides.
-            self.doubts.these(std::slice::from_ref(&key));
+            self.doubts.these(now, std::slice::from_ref(&key));
             self.output.show(Event::Older { service: key, by, is_applied });
             self.resolve_doubts(now);
         }
@@ -118,13 +118,13 @@ impl Session {
         match subject {
             Subject::Service(Some(service)) => {
                 let namesakes = self.namesakes.get(&service.unplaced());
-                self.doubts.these(namesakes.map_or(&[][..], Vec::as_slice));
+                self.doubts.these(now, namesakes.map_or(&[][..], Vec::as_slice));
             }
-            Subject::Service(None) => self.doubts.all(),
+            Subject::Service(None) => self.doubts.all(now),
             // Its namespace may be in the part that is missing: all are compared.
             Subject::Document(_) => self.hurry_audit(now),
             Subject::Anything => {
-                self.doubts.all();
+                self.doubts.all(now);
                 self.hurry_audit(now);
             }
             Subject::Nothing => {}
@@ -138,7 +138,7 @@ impl Session {
             None => {}
             Some(Doubted::These(services)) => {
                 for service in services {
-                    self.ask_again(&service);
+                    self.ask_again(now, &service);
                 }
             }
             Some(Doubted::All) => self.claims.audit_subscriptions(),
@@ -146,11 +146,12 @@ impl Session {
     }
 
     /// Asks for a service that is subscribed to.
-    pub(crate) fn ask_again(&mut self, service: &ServiceKey) {
+    pub(crate) fn ask_again(&mut self, now: Instant, service: &ServiceKey) {
         let key = ClaimKey::Subscription(service.clone());
         // The answer that is under way may be the older one: once more after it.
-        if matches!(self.claims.standing(&key), Some(Standing::Sent(_))) {
-            self.doubts.these(std::slice::from_ref(service));
+        let is_under_way = matches!(self.claims.standing(&key), Some(Standing::Sent(_)));
+        if is_under_way && self.claims.is_claimed(&key) {
+            self.doubts.these(now, std::slice::from_ref(service));
         }
         self.claims.reassert(&key);
     }

@@ -318,7 +318,7 @@ impl Driver {
         let now = now();
         let Expired { ask, gone } = self.views.handle_timeout(now);
         for service in ask {
-            self.session.ask_again(&service);
+            self.session.ask_again(now, &service);
         }
         for service in gone {
             self.log.turned(now, &service, Turn::Gone);

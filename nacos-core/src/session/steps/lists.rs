@@ -7,7 +7,7 @@ use super::*;
 fn answer_to_what_was_asked_after_the_view_is_shown_whatever_its_time() {
     for stamp in [99_000, 40_000, 0, i64::MIN, i64::MAX] {
         let mut stage = Lists::subscribed(100_000, 1);
-        stage.0.session.ask_again(&service("orders"));
+        stage.0.session.ask_again(stage.0.now, &service("orders"));
         stage.0.settle();
         stage.answer(stamp, 2);
         assert_eq!(stage.shown(), [1, 2], "{stamp}");
@@ -20,7 +20,7 @@ fn answer_to_what_was_asked_after_the_view_is_shown_whatever_its_time() {
 fn answer_that_was_overtaken_by_a_push_is_judged_by_its_time() {
     for (stamp, shown) in [(101_000, 3), (100_999, 2), (96_000, 2), (95_999, 3), (i64::MIN, 3)] {
         let mut stage = Lists::subscribed(100_000, 1);
-        stage.0.session.ask_again(&service("orders"));
+        stage.0.session.ask_again(stage.0.now, &service("orders"));
         stage.0.settle();
         stage.push(101_000, 2);
         stage.answer(stamp, 3);
@@ -51,6 +51,45 @@ fn push_that_was_overtaken_is_dropped_and_asked_for_once_a_minute_at_most() {
     stage.answer(100_000, 1);
     stage.pass(600);
     assert_eq!(stage.asked(), 0, "nothing is in doubt any more");
+}
+
+#[test]
+fn doubt_about_one_service_delays_no_other() {
+    let mut stage = Lists::subscribed(100_000, 1);
+    stage.0.session.assert(subscription("stock"), GuardId(2), None);
+    stage.0.settle();
+    stage.answer(100_000, 1);
+    stage.push(99_000, 2);
+    assert_eq!(stage.asked(), 1);
+    stage.pass(1);
+    for _ in 0..100 {
+        stage.pushed(&named("stock", 99_000, 2));
+    }
+    assert_eq!(stage.asked(), 2, "the other one has not been asked for in this minute");
+    // Each has a minute of its own after that.
+    stage.answer(100_000, 1);
+    stage.answer(100_000, 1);
+    stage.push(99_000, 2);
+    stage.pass(58);
+    assert_eq!(stage.asked(), 0);
+    stage.pass(1);
+    assert_eq!(stage.asked(), 1);
+    stage.pass(1);
+    assert_eq!(stage.asked(), 2);
+}
+
+#[test]
+fn doubt_that_arose_during_a_question_is_asked_about_after_it() {
+    let mut stage = Lists::subscribed(100_000, 1);
+    let elsewhere = service("orders").in_namespace("dev".parse().expect("valid"));
+    stage.0.session.assert(ClaimKey::Subscription(elsewhere), GuardId(2), None);
+    stage.0.settle();
+    // Nobody knows which of the two it is about, and one is being asked for.
+    stage.push(100_001, 2);
+    stage.answer(100_000, 1);
+    stage.answer(100_000, 1);
+    stage.pass(60);
+    assert_eq!(stage.asked(), 1, "the answer may have been the older one");
 }
 
 #[test]
@@ -158,8 +197,12 @@ impl Lists {
 }
 
 fn list(stamp: i64, port: u16) -> Value {
+    named("orders", stamp, port)
+}
+
+fn named(service: &str, stamp: i64, port: u16) -> Value {
     json!({
-        "name": "orders", "groupName": "DEFAULT_GROUP", "lastRefTime": stamp,
+        "name": service, "groupName": "DEFAULT_GROUP", "lastRefTime": stamp,
         "hosts": [{"ip": "10.0.0.1", "port": port, "weight": 1.0, "healthy": true}],
     })
 }

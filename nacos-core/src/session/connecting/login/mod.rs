@@ -5,6 +5,7 @@
 //!    ▲                 │
 //!    └── retry time ── Failed ◀── refused, or nobody answers
 //! ```
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::pace::Pace;
 use super::super::backoff::{denied_delay, refused_delay, retry_delay};
 use crate::{state::Denial, time::LONGEST};
 
@@ -26,14 +28,17 @@ pub(crate) struct Login {
     failures: u32,
     /// The refusals in a row, if there are any: they are remembered while the next login is asked.
     refusals: Option<Refusals>,
-    /// The credential that was granted a token last.
-    proven: Option<Tried>,
+    /// The credentials that were granted a token, the last one at the end.
+    proven: Vec<Tried>,
+    pace: Pace,
     /// Servers let us in without a token: there is no hurry.
     is_relaxed: bool,
     /// How many different tokens there have been.
     grants: u64,
     /// When a refused token last caused a login: at most one a minute.
     forced: Option<Instant>,
+    /// A server has taken us since: it may have forgotten the token that another one granted.
+    restarted: bool,
     /// A token was refused while, or so that, another one is on its way.
     refused: bool,
 }
@@ -94,6 +99,14 @@ struct Refusals {
     why: String,
 }
 
+impl Refusals {
+    /// The series of tries begins anew.
+    fn begin(&mut self, now: Instant) {
+        self.since = now;
+        self.count = 0;
+    }
+}
+
 /// Why there is no token.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum LoginFailure {
@@ -116,10 +129,12 @@ impl Login {
             has_token: false,
             failures: 0,
             refusals: None,
-            proven: None,
+            proven: Vec::new(),
+            pace: Pace::default(),
             is_relaxed: false,
             grants: 0,
             forced: None,
+            restarted: false,
             refused: false,
         }
     }
@@ -153,7 +168,11 @@ impl Login {
         self.grants += u64::from(lease.changed);
         self.failures = 0;
         self.refusals = None;
-        self.proven = Some(with);
+        self.proven.retain(|tried| *tried != with);
+        if self.proven.len() == REMEMBERED {
+            self.proven.remove(0);
+        }
+        self.proven.push(with);
         self.is_relaxed = false;
         std::mem::take(&mut self.refused) || lease.changed || had_none
     }
@@ -173,16 +192,17 @@ impl Login {
 
     /// A server refused the credential. Returns when to try it again.
     fn refused(&mut self, now: Instant, with: Tried, why: LoginFailure, jitter: f64) -> Duration {
-        let proven = self.proven == Some(with);
+        let proven = self.proven.contains(&with);
         let first = |refusals: &Refusals| (refusals.since, refusals.count);
         let same = self.refusals.as_ref().filter(|refusals| refusals.with == with);
         let (since, count) = same.map_or((now, 0), first);
         let lasted = now.saturating_duration_since(since);
         let soon = if proven { lasted < PROVEN_FOR } else { count < UNPROVEN_TRIES };
+        let mut paced = |delay| self.pace.take(now, now + delay).saturating_duration_since(now);
         let delay = match &why {
             _ if self.is_relaxed => denied_delay(jitter),
-            LoginFailure::UnknownUser(_) if !(proven && soon) => retry_delay(count, jitter),
-            _ if soon => refused_delay(count, jitter),
+            LoginFailure::UnknownUser(_) if !(proven && soon) => paced(retry_delay(count, jitter)),
+            _ if soon => paced(refused_delay(count, jitter)),
             _ => denied_delay(jitter),
         };
         let (likely, why) = match why {
@@ -225,22 +245,32 @@ impl Login {
     }
 
     fn force(&mut self, now: Instant) {
-        if self.forced.is_none_or(|at| now >= at + FORCED_EVERY) {
-            self.forced = Some(now);
-            self.state = State::Due { at: now };
+        let after = if self.restarted { FORCED_AFTER_RESTART } else { FORCED_EVERY };
+        if self.forced.is_some_and(|at| now < at + after) || self.pace.next(now) > now {
+            return;
         }
+        self.pace.take(now, now);
+        self.forced = Some(now);
+        self.restarted = false;
+        self.state = State::Due { at: now };
     }
 
     /// Whether servers let us in without a token: then a refused login is tried again by the
-    /// minute.
+    /// minute. Where one wants a token after all, it is tried at once, and begins its series.
     pub(crate) fn relax(&mut self, now: Instant, is_relaxed: bool, jitter: f64) {
-        if let State::Failed { retry_at, unreachable: None } = &mut self.state
-            && is_relaxed
-            && !self.is_relaxed
-        {
-            *retry_at = now + denied_delay(jitter);
+        let was_relaxed = std::mem::replace(&mut self.is_relaxed, is_relaxed);
+        match &mut self.state {
+            State::Failed { retry_at, unreachable: None } if is_relaxed && !was_relaxed => {
+                *retry_at = now + denied_delay(jitter);
+            }
+            State::Failed { .. } if was_relaxed && !is_relaxed => {
+                if let Some(refusals) = &mut self.refusals {
+                    refusals.begin(now);
+                }
+                self.force(now);
+            }
+            _ => {}
         }
-        self.is_relaxed = is_relaxed;
     }
 
     /// Whether the login that is due or under way is to replace a token that was refused.
@@ -255,16 +285,23 @@ impl Login {
             // A server that comes and goes is not asked more often each time.
             self.failures = self.failures.min(1);
         }
+        self.restarted = true;
         // One that has just started refuses for a while what it knew before.
-        if let Some(refusals) = &mut self.refusals
-            && self.proven == Some(refusals.with)
-            && now.saturating_duration_since(refusals.since) >= PROVEN_FOR
-        {
+        let Some(refusals) = &mut self.refusals else { return };
+        if !self.proven.contains(&refusals.with) {
+            return;
+        }
+        if now.saturating_duration_since(refusals.since) < PROVEN_FOR {
+            // Its minute begins anew. The next try is seconds away, and a connection that flaps is
+            // no reason to hurry it.
             refusals.since = now;
-            refusals.count = 0;
-            if let State::Failed { retry_at, unreachable: None } = &mut self.state {
-                *retry_at = (*retry_at).min(now + FIRST_AGAIN);
-            }
+            return;
+        }
+        refusals.begin(now);
+        if let State::Failed { retry_at, unreachable: None } = &mut self.state
+            && *retry_at > now + FIRST_AGAIN
+        {
+            *retry_at = (*retry_at).min(self.pace.take(now, now + FIRST_AGAIN));
         }
     }
 
@@ -321,6 +358,11 @@ impl Login {
 
 /// A refused token is not replaced sooner than the last one that was.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
+/// Nor than this, where a server has started since.
+const FORCED_AFTER_RESTART: Duration = Duration::from_secs(5);
+/// How many credentials that have worked are remembered: one in use, one to come, and the files of
+/// somebody who goes back to an older one.
+const REMEMBERED: usize = 8;
 /// A credential that has worked is tried again soon for so long.
 const PROVEN_FOR: Duration = Duration::from_secs(60);
 /// One that never has: so many times.

@@ -137,10 +137,172 @@ fn server_that_is_back_is_given_its_minute_again_by_a_credential_that_it_knew() 
     assert_eq!(login.next_timeout(), Some(later + FIRST_AGAIN));
     let seen = refusals(&mut login, later, Tried::named(1), (&not_ready(), 2));
     assert_eq!(seen, [(1000, Denial::NotReady), (2000, Denial::NotReady)]);
-    // A connection that flaps is no restart each time.
+    // A connection that flaps hurries nothing.
     let before = login.next_timeout();
     login.server_is_back(later + Duration::from_secs(3));
     assert_eq!(login.next_timeout(), before);
+}
+
+#[test]
+fn each_restart_begins_the_minute_anew_also_the_second_within_one() {
+    for (restart, jitter) in (1..60).flat_map(|at| [(at, 0.0), (at, 1.0)]) {
+        let began = Instant::now();
+        let mut login = Login::new(true, began);
+        login.granted(began, Tried::named(1), lease(20), 0.0);
+        login.token_refused(began);
+        let restart = began + Duration::from_secs(restart);
+        let mut is_back = false;
+        let mut now = began;
+        // Its users are there 50 s after the second restart at the latest.
+        while now < restart + Duration::from_secs(50) {
+            login.failed(now, Tried::named(1), not_ready(), jitter);
+            assert_eq!(login.denial().map(|(likely, _)| likely), Some(Denial::NotReady));
+            if !is_back && login.next_timeout().expect("a time") > restart {
+                is_back = true;
+                login.server_is_back(restart);
+            }
+            let next = login.next_timeout().expect("a time");
+            assert!(next - now <= Duration::from_secs(6), "{:?}", next - now);
+            now = next;
+        }
+    }
+}
+
+/// How many logins begin in each minute of `minutes`, if something happens each `every` and every
+/// login is refused.
+fn logins_a_minute(
+    login: &mut Login,
+    (minutes, every): (u64, Duration),
+    mut happens: impl FnMut(&mut Login, Instant),
+    mut with: impl FnMut() -> Tried,
+) -> Vec<u32> {
+    let began = Instant::now();
+    let (mut now, mut next) = (began, began);
+    let mut logins = vec![0; usize::try_from(minutes).expect("few")];
+    loop {
+        let due = login.next_timeout().expect("a time").max(now);
+        now = due.min(next);
+        let minute = usize::try_from((now - began).as_secs() / 60).expect("few");
+        let Some(logins) = logins.get_mut(minute) else { return logins };
+        if login.begin(now) {
+            *logins += 1;
+            login.failed(now, with(), not_ready(), 0.0);
+        } else {
+            happens(login, now);
+            next = now + every;
+        }
+    }
+}
+
+#[test]
+fn password_that_is_wrong_by_now_is_not_asked_more_often_by_a_connection_that_flaps() {
+    for millis in [100, 1_000, 7_000, 20_000, 55_000, 61_000, 90_000] {
+        let mut login = Login::new(true, Instant::now());
+        login.granted(Instant::now(), Tried::named(1), lease(20), 0.0);
+        login.token_refused(Instant::now());
+        let flaps = (60, Duration::from_millis(millis));
+        let back = |login: &mut Login, now| login.server_is_back(now);
+        let logins = logins_a_minute(&mut login, flaps, back, || Tried::named(1));
+        // Never more than the series has in its first minute, and less in the long run.
+        assert!(logins.iter().all(|logins| *logins <= 18), "{millis} ms: {logins:?}");
+        let late: u32 = logins[10..].iter().sum();
+        assert!(late <= 4 * 50, "{millis} ms: {logins:?}");
+    }
+}
+
+#[test]
+fn flapping_hurries_no_password_that_never_worked() {
+    let mut login = Login::new(true, Instant::now());
+    let back = |login: &mut Login, now| login.server_is_back(now);
+    let flaps = (10, Duration::from_secs(1));
+    let logins = logins_a_minute(&mut login, flaps, back, || Tried::named(1));
+    assert!(logins[0] <= 5 && logins[1..].iter().all(|logins| *logins <= 1), "{logins:?}");
+}
+
+#[test]
+fn passwords_that_replace_each_other_are_not_each_asked_in_a_series_for_ever() {
+    let mut login = Login::new(true, Instant::now());
+    let mut file = 0;
+    let nothing = |_: &mut Login, _| {};
+    let logins = logins_a_minute(&mut login, (60, Duration::from_secs(60)), nothing, || {
+        file += 1;
+        Tried::named(file)
+    });
+    assert!(logins[10..].iter().all(|logins| *logins <= 5), "{logins:?}");
+}
+
+#[test]
+fn password_that_has_worked_before_the_present_one_is_still_one_that_has() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    for name in [1, 2] {
+        login.granted(now, Tried::named(name), lease(20), 0.0);
+    }
+    login.token_refused(now);
+    for name in [1, 2] {
+        let seen = refusals(&mut login, now, Tried::named(name), (&not_ready(), 5));
+        assert_eq!(seen.last(), Some(&(5000, Denial::NotReady)), "{name}");
+    }
+    for name in 3..1000 {
+        login.granted(now, Tried::named(name), lease(20), 0.0);
+    }
+    assert!(login.proven.len() <= 8, "{}", login.proven.len());
+}
+
+#[test]
+fn token_that_a_second_restart_has_forgotten_is_replaced_without_waiting_for_the_minute() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    login.granted(now, Tried::named(1), lease(18_000), 0.0);
+    login.server_is_back(now);
+    login.token_refused(now);
+    assert!(login.begin(now), "the first restart");
+    login.granted(now, Tried::named(1), lease(18_000), 0.0);
+    let later = now + Duration::from_secs(20);
+    login.token_refused(later);
+    assert!(!login.is_renewing(), "no restart, no login within the minute");
+    login.server_is_back(later);
+    login.token_refused(later);
+    assert!(login.begin(later), "the second one");
+    login.granted(later, Tried::named(1), lease(18_000), 0.0);
+    login.token_refused(later);
+    assert!(!login.is_renewing(), "a right that is missing is not gained by asking");
+}
+
+#[test]
+fn right_that_is_missing_behind_a_connection_that_flaps_causes_few_logins() {
+    let began = Instant::now();
+    let mut login = Login::new(true, began);
+    let mut logins = 0;
+    for second in 0..3600 {
+        let now = began + Duration::from_secs(second);
+        login.server_is_back(now);
+        login.token_refused(now);
+        if login.begin(now) {
+            logins += 1;
+            login.granted(now, Tried::named(1), lease(18_000), 0.5);
+        }
+    }
+    assert!(logins <= 40 + 4 * 60, "{logins} logins in an hour");
+}
+
+#[test]
+fn login_that_is_demanded_after_all_begins_its_series() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    for minute in 0..10 {
+        let now = now + Duration::from_secs(70 * minute);
+        login.failed(now, Tried::named(1), not_ready(), 0.0);
+        login.relax(now, true, 0.0);
+    }
+    // A restart has switched authentication on, and what asks us to log in is a question.
+    let later = now + Duration::from_secs(700);
+    login.server_is_back(later);
+    login.relax(later, false, 0.0);
+    assert!(login.begin(later), "at once");
+    let seen = refusals(&mut login, later, Tried::named(1), (&not_ready(), 3));
+    let series = [1000, 2000, 4000].map(|delay| (delay, Denial::NotReady));
+    assert_eq!(seen, series, "not as often as it was refused while nobody demanded it");
 }
 
 #[test]

@@ -137,6 +137,11 @@ impl Client {
         self.shared.connection.knock(until);
     }
 
+    /// See [`Connection::settled`].
+    pub(crate) async fn settled(&self) -> SessionState {
+        self.shared.connection.settled().await
+    }
+
     /// Whether nobody has listed the servers yet.
     pub(crate) fn knows_no_server(&self) -> bool {
         self.shared.connection.servers().get().is_empty()

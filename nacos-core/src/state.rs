@@ -123,8 +123,9 @@ pub enum Denial {
     /// seconds; requests wait for that within their timeout.
     ///
     /// A credential that has worked in this client is taken for right for a minute, anew with each
-    /// connection that comes up, and tried again after 1, 2, 4, 5, 5 … s (± 20 %); one that never has is given three tries, after 1, 2 and
-    /// 4 s. An unknown user of Nacos 2.3 counts as not read yet for 30 s.
+    /// connection that comes up, and tried again after 1, 2, 4, 5, 5 … s (± 20 %); one that never
+    /// has is given three tries, after 1, 2 and 4 s. An unknown user of Nacos 2.3 counts as not
+    /// read yet for 30 s.
     NotReady,
     /// The user or the password is wrong, or the user may not log in. The login is tried again as
     /// above, and once a minute after that; requests fail at once.

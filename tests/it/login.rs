@@ -43,9 +43,9 @@ async fn wrong_password_is_denied_and_never_tried_in_a_hot_loop() {
         let error = wrong.clone().connect().await.expect_err("denied");
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(!error.is_retryable());
-        // To the others it may mean that the user is not known yet.
+        // To the others it may mean that the user is not known yet, or that something fails.
         let at_once = Instant::now() - began < Duration::from_secs(1);
-        assert_eq!(at_once, [Behaviour::Nacos2_3, Behaviour::Nacos3_0].contains(&behaviour));
+        assert_eq!(at_once, behaviour == Behaviour::Nacos2_3);
 
         let lazy = wrong.connect_lazy().expect("valid options");
         becomes(&mut lazy.state(), |state| matches!(state, SessionState::Denied { .. })).await;
@@ -158,7 +158,19 @@ async fn login_that_a_refusal_caused_and_that_fails_is_tried_once_a_minute() {
 #[tokio::test(start_paused = true)]
 async fn login_stands_in_the_body_alone_and_falls_back_to_the_older_path() {
     TimeLimit::for_test();
-    for status in ["404 Not Found", "501 Not Implemented", "410 Gone"] {
+    let page = "<html>blocked</html>";
+    for (status, page) in [
+        ("404 Not Found", ""),
+        ("501 Not Implemented", ""),
+        ("410 Gone", ""),
+        ("405 Method Not Allowed", page),
+        ("400 Bad Request", ""),
+        ("302 Found", ""),
+        ("403 Forbidden", page),
+        ("200 OK", page),
+        ("200 OK", r#"{"code":404,"msg":"no such path"}"#),
+        ("500 Internal Server Error", "caused: No static resource v3/auth/user/login.;"),
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
         // Above 64535 there would be no gRPC port.
@@ -179,7 +191,8 @@ async fn login_stands_in_the_body_alone_and_falls_back_to_the_older_path() {
             }
             if is_login(&request) {
                 logins.push(String::from_utf8(request).expect("text"));
-                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                let length = page.len();
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{page}");
                 soon(socket.write_all(answer.as_bytes())).await.expect("written");
             }
         }
@@ -296,6 +309,22 @@ async fn only_the_status_zero_is_a_wrong_password_of_what_is_no_answer_to_a_logi
     }
     let state = state_after("HTTP/1.1 0 \r\ncontent-length: 0\r\n\r\n").await;
     assert!(matches!(state, SessionState::Denied { .. }), "{state:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lets_no_login_through_is_named_with_what_it_said() {
+    let wall = "HTTP/1.1 403 Forbidden\r\ncontent-length: 6\r\n\r\n<html>";
+    match state_after(wall).await {
+        SessionState::Denied { cause, .. } => assert!(cause.contains("403"), "{cause}"),
+        other => panic!("{other:?}"),
+    }
+    match state_after("HTTP/1.1 405 Not Allowed\r\ncontent-length: 0\r\n\r\n").await {
+        SessionState::Backoff { cause, .. } => {
+            assert!(cause.contains("no login path is known there"), "{cause}");
+            assert!(cause.contains("405"), "{cause}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(start_paused = true)]

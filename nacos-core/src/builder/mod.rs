@@ -114,8 +114,8 @@ impl ClientBuilder {
     ///
     /// [`ErrorKind::Denied`] for a refused login, and where there are no credentials and the
     /// servers demand a login, which one request finds out. A server that has just started refuses
-    /// a right password as it does a wrong one, so the login is tried again after 1, 2 and 4 s
-    /// within the timeout, and the error names both causes. Servers that refuse the login and
+    /// a right password as it does a wrong one, and some servers say the same of a failure, so the
+    /// login is tried again after 1, 2 and 4 s within the timeout, and the error names both causes. Servers that refuse the login and
     /// demand none are connected to: see [`Access::WithoutLogin`](crate::Access::WithoutLogin).
     ///
     /// # Panics
@@ -145,17 +145,10 @@ impl ClientBuilder {
             // Somewhat earlier: that the answer is late is no reason not to be connected.
             client.knock(deadline - (deadline - Instant::now()) / 10);
         }
-        let mut state = client.state();
         // A server that is starting refuses the right password, too: its tries are waited for.
-        let settled = |state: &SessionState| match state {
-            SessionState::Connecting { .. } => false,
-            SessionState::Denied { .. } => state.is_refused(),
-            _ => true,
-        };
-        let settled = timeout_at(deadline, state.wait_for(settled)).await;
-        let (state, is_late) = match settled {
-            Ok(settled) => (settled, false),
-            Err(_) => (Some(client.state().get()), true),
+        let (state, is_late) = match timeout_at(deadline, client.settled()).await {
+            Ok(state) => (state, false),
+            Err(_) => (SessionState::clone(&client.state().get()), true),
         };
         let disconnected = |cause: &str| {
             // What HTTP was answered with has nothing to do with gRPC's port.
@@ -163,12 +156,12 @@ impl ClientBuilder {
                 if cause.starts_with(ABOUT_LOGIN) || client.knows_no_server() { "" } else { HINT };
             Error::new(ErrorKind::Disconnected, &doing).because(format!("{cause}{hint}"))
         };
-        match state.as_deref() {
-            Some(SessionState::Connected { .. }) => Ok(client),
-            Some(SessionState::Denied { cause, .. }) => {
+        match &state {
+            SessionState::Connected { .. } => Ok(client),
+            SessionState::Denied { cause, .. } => {
                 Err(Error::new(ErrorKind::Denied, &doing).because(cause.to_string()))
             }
-            Some(state) => match state.cause() {
+            state => match state.cause() {
                 // A pass that has failed tells of every server, one under way of some.
                 Some(cause) => Err(disconnected(cause)),
                 None if is_late => {
@@ -177,7 +170,6 @@ impl ClientBuilder {
                 }
                 None => Err(disconnected(NOBODY)),
             },
-            None => Err(disconnected(NOBODY)),
         }
     }
 

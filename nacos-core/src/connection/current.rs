@@ -17,6 +17,8 @@ pub(super) struct Current {
     pub(super) state: SessionState,
     /// Something is due or under way that may let in who was refused.
     pub(super) renewing: bool,
+    /// A refused login is tried again within seconds, and may be granted then.
+    pub(super) tries_soon: bool,
     /// How often a token has been reported as refused.
     pub(super) refusals: u64,
 }
@@ -60,7 +62,7 @@ pub(super) struct Serving {
 
 impl Current {
     pub(super) fn new(state: SessionState) -> Self {
-        Self { serving: None, state, renewing: false, refusals: 0 }
+        Self { serving: None, state, renewing: false, tries_soon: false, refusals: 0 }
     }
 }
 

@@ -204,6 +204,21 @@ impl Connection {
         self.outbox.knock(until);
     }
 
+    /// Waits until it is known whether it connects, and returns how it stands then: not before a
+    /// login that was refused has had those tries that come within seconds.
+    pub(crate) async fn settled(&self) -> SessionState {
+        let settled = |current: &Current| match &current.state {
+            SessionState::Connecting { .. } => false,
+            state @ SessionState::Denied { .. } => state.is_refused() && !current.tries_soon,
+            _ => true,
+        };
+        match self.current.clone().wait_for(settled).await {
+            Ok(current) => current.state.clone(),
+            // Its runtime is gone.
+            Err(_) => SessionState::Closed,
+        }
+    }
+
     /// What keeps it from being connected right now, as far as the search under way has come.
     pub(crate) async fn explain(&self) -> Option<String> {
         let (told, why) = oneshot::channel();

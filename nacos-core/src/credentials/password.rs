@@ -142,6 +142,7 @@ async fn ask(
     server: &Server,
     fields: [(&str, &str); 2],
 ) -> Result<Grant, GrantError> {
+    let mut elsewhere = Vec::new();
     for path in PATHS {
         let path = format!("{}{path}", context.context_path());
         let form = Form::new(fields);
@@ -153,20 +154,28 @@ async fn ask(
             }
             Err(HttpError::Failed(why)) => return Err(GrantError::unavailable(why)),
         };
-        if status == StatusCode::OK {
-            return granted(&body);
+        let error = match granted(status, &body) {
+            Ok(grant) => return Ok(grant),
+            Err(error) => error,
+        };
+        if is_final(status, &body) {
+            return Err(error);
         }
-        // Servers before 3.0 lack the first path; later ones may switch the second off.
-        if ![StatusCode::NOT_FOUND, StatusCode::NOT_IMPLEMENTED, StatusCode::GONE].contains(&status)
-        {
-            let why = format!("the login was answered with {status}");
-            return Err(GrantError::with(meaning(status, &body), why));
-        }
+        elsewhere.push(error);
     }
-    Err(GrantError::unavailable("no login path is known there"))
+    // Nobody there is known to be a Nacos server; a wall that lets neither through may be one.
+    let cause = elsewhere.iter().map(|error| error.cause).find(|cause| *cause == Cause::Refused);
+    let mut said: Vec<_> = elsewhere.into_iter().map(|error| error.why).collect();
+    said.dedup();
+    let why = format!("no login path is known there: {}", said.join(", and then "));
+    Err(GrantError::with(cause.unwrap_or(Cause::Unavailable), why))
 }
 
-fn granted(body: &[u8]) -> Result<Grant, GrantError> {
+fn granted(status: StatusCode, body: &[u8]) -> Result<Grant, GrantError> {
+    if status != StatusCode::OK {
+        let why = format!("the login was answered with {status}");
+        return Err(GrantError::with(meaning(status, body), why));
+    }
     let granted: LoginAnswer = serde_json::from_slice(body)
         .map_err(|_| GrantError::unavailable("the answer to the login is no JSON"))?;
     let token = granted.access_token.filter(|token| !token.is_empty());
@@ -175,7 +184,24 @@ fn granted(body: &[u8]) -> Result<Grant, GrantError> {
     Ok(Grant::access_token(token).lifetime(ttl))
 }
 
-/// What the answer to a login means that grants nothing.
+/// Whether an answer that grants nothing is one to a login, so that the next path is not asked.
+///
+/// Servers before 3.0 lack the first path, later ones may switch the second off. They say so with
+/// 404, 410 or 501; what stands before them says what it likes: 405 (of a path below which there
+/// are pages), 400, a redirection to a page, a page of its own with 200 or 403, a code of its own
+/// in JSON with 200. Asking a server that has both costs it one more request.
+fn is_final(status: StatusCode, body: &[u8]) -> bool {
+    match status {
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => !is_page(body),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::NOT_IMPLEMENTED => false,
+        // Of an exception for a path that leads nowhere.
+        StatusCode::INTERNAL_SERVER_ERROR => !leads_nowhere(body),
+        status => status.is_server_error(),
+    }
+}
+
+/// What an answer other than 200 means.
 fn meaning(status: StatusCode, body: &[u8]) -> Cause {
     match status {
         // Of a wrong password, of an unknown user, and of both of one that is right, for as long as
@@ -185,22 +211,38 @@ fn meaning(status: StatusCode, body: &[u8]) -> Cause {
         // What 2.3 says of a user that it does not know, or not yet: it reads them every 15 s
         // (seen).
         StatusCode::INTERNAL_SERVER_ERROR if mentions_user(body) => Cause::Unknown,
-        // What 3.0 and 3.1 say of a wrong password, at either path (seen), and of any other
-        // exception that has no text.
-        StatusCode::INTERNAL_SERVER_ERROR if says_nothing(body) => Cause::Failed,
+        // What 3.0 and 3.1 say of a wrong password (seen), and of any other exception that has no
+        // text.
+        StatusCode::INTERNAL_SERVER_ERROR if contains(body, "No message available") => {
+            Cause::Failed
+        }
+        // What they say at the older path of whatever was thrown, be it for a wrong password or for
+        // a user whom they do not know yet.
+        StatusCode::INTERNAL_SERVER_ERROR if contains(body, "Handle API Compatibility failed") => {
+            Cause::Refused
+        }
         // Any other one is an authentication plugin that fails.
         _ => Cause::Unavailable,
     }
 }
 
 fn mentions_user(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body);
-    text.contains("User ") && text.contains("not found")
+    contains(body, "User ") && contains(body, "not found")
 }
 
-fn says_nothing(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body);
-    text.contains("No message available") || text.contains("Handle API Compatibility failed")
+fn leads_nowhere(body: &[u8]) -> bool {
+    ["No static resource", "No handler found", "No endpoint"]
+        .iter()
+        .any(|text| contains(body, text))
+}
+
+/// Whether it is a page for people, which no Nacos server sends in answer to a login.
+fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'<')
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    body.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
 const PATHS: [&str; 2] = ["/v3/auth/user/login", "/v1/auth/users/login"];
@@ -235,7 +277,7 @@ mod tests {
             (403, r#"{"code":10001,"message":"access denied"}"#.to_owned(), Cause::Refused),
             (401, String::new(), Cause::Refused),
             (500, page("No message available"), Cause::Failed),
-            (500, "caused: Handle API Compatibility failed;".to_owned(), Cause::Failed),
+            (500, "caused: Handle API Compatibility failed;".to_owned(), Cause::Refused),
             (500, "caused: User ann not found;".to_owned(), Cause::Unknown),
             (500, page("plugin crashed"), Cause::Unavailable),
             (500, String::new(), Cause::Unavailable),
@@ -245,6 +287,45 @@ mod tests {
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
             assert_eq!(meaning(status, body.as_bytes()), cause, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn next_path_is_asked_where_the_first_one_may_lead_nowhere() {
+        let page = "\n<!DOCTYPE html><html>";
+        for (status, body, asks_the_next) in [
+            (404, "", true),
+            (404, page, true),
+            (410, r#"{"code":40000,"message":"API deprecated"}"#, true),
+            (501, "", true),
+            (405, page, true),
+            (400, "", true),
+            (302, "", true),
+            (308, "", true),
+            (403, page, true),
+            (401, page, true),
+            (200, page, true),
+            (200, r#"{"code":404}"#, true),
+            (200, r#"{"accessToken":""}"#, true),
+            (500, "caused: No static resource v3/auth/user/login.;", true),
+            (500, "caused: No handler found for POST /nacos/v3/auth/user/login;", true),
+            // Whoever knows the path means the user, or fails.
+            (403, "Access Denied", false),
+            (403, r#"{"code":10001,"message":"access denied"}"#, false),
+            (403, "", false),
+            (401, "", false),
+            (500, r#"{"status":500,"message":"No message available"}"#, false),
+            (500, "caused: User ann not found;", false),
+            (500, page, false),
+            (502, page, false),
+            (503, "", false),
+            (504, "", false),
+            (429, "", false),
+            (408, "", false),
+        ] {
+            let code = StatusCode::from_u16(status).expect("a status");
+            assert!(granted(code, body.as_bytes()).is_err());
+            assert_eq!(!is_final(code, body.as_bytes()), asks_the_next, "{status} {body}");
         }
     }
 

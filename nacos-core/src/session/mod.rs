@@ -329,6 +329,11 @@ impl Session {
         self.connecting.is_renewing()
     }
 
+    /// Whether a refused login is tried again within seconds, and may be granted then.
+    pub(crate) fn tries_soon(&self) -> bool {
+        self.connecting.tries_soon()
+    }
+
     /// Whether requests are to carry what the last login brought.
     pub(crate) fn has_token(&self) -> bool {
         self.connecting.has_token()

@@ -364,8 +364,8 @@ impl Session {
         }
     }
 
-    /// Whether this refusal is about a token that has been, or is being, replaced: then it is
-    /// nobody's business yet.
+    /// Whether this refusal is about a token that has been, or is being, replaced, or will be once
+    /// a server has read its users: then it is nobody's business yet.
     fn is_being_renewed(&mut self, now: Instant, token: u64, code: i32) -> bool {
         if code != wire::DENIED {
             return false;
@@ -373,7 +373,7 @@ impl Session {
         if token == self.connecting.token() {
             self.token_refused(now);
         }
-        token < self.connecting.token() || self.is_renewing()
+        token < self.connecting.token() || self.is_renewing() || self.connecting.is_not_ready()
     }
 
     /// Whether the server has served for so short a time that it may not know its users' rights

@@ -265,7 +265,11 @@ impl Driver {
             moved |= matches!(event, Event::Serving(_) | Event::State(_));
             self.show(event);
         }
-        moved |= self.readers.current.borrow().renewing != self.session.is_renewing();
+        {
+            let current = self.readers.current.borrow();
+            moved |= current.renewing != self.session.is_renewing();
+            moved |= current.tries_soon != self.session.tries_soon();
+        }
         // After all of them: a connection is never shown with the abilities of another.
         if moved {
             self.show_current();
@@ -350,6 +354,7 @@ impl Driver {
             serving,
             state,
             renewing,
+            tries_soon: self.session.tries_soon(),
             refusals: self.refusals,
         });
     }

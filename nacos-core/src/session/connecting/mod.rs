@@ -59,6 +59,7 @@ use crate::{
     disconnect::Reason,
     error::ErrorKind,
     server::Server,
+    state::Denial,
     wire::{Outgoing, Payload},
 };
 
@@ -359,6 +360,16 @@ impl Connecting {
     /// question whether one is needed.
     pub(super) fn is_renewing(&self) -> bool {
         self.login.is_renewing() || !self.login.is_anonymous() && self.admission.is_asking()
+    }
+
+    /// Whether there is no token because servers are not ready to grant one, it seems.
+    pub(super) fn is_not_ready(&self) -> bool {
+        self.denied().is_some_and(|(likely, _)| likely == Denial::NotReady)
+    }
+
+    /// Whether a refused login is tried again within seconds, and may be granted then.
+    pub(super) fn tries_soon(&self) -> bool {
+        self.login.tries_soon()
     }
 
     /// Whether requests are to carry what the last login brought.

@@ -95,6 +95,8 @@ struct Refusals {
     since: Instant,
     count: u32,
     likely: Denial,
+    /// The next try comes within seconds, and is not in vain as far as anybody can tell.
+    soon: bool,
     /// What the last one said.
     why: String,
 }
@@ -205,6 +207,7 @@ impl Login {
             _ if soon => paced(refused_delay(count, jitter)),
             _ => denied_delay(jitter),
         };
+        let hopeful = soon && !matches!(why, LoginFailure::Denied(_));
         let (likely, why) = match why {
             LoginFailure::Refused { why, .. } if soon && proven => (Denial::NotReady, why),
             LoginFailure::Refused { likely, why } if soon => (likely, why),
@@ -218,7 +221,7 @@ impl Login {
         self.has_token &= proven && likely == Denial::NotReady && !self.refused;
         self.failures = 0;
         let count = count.saturating_add(1);
-        self.refusals = Some(Refusals { with, since, count, likely, why });
+        self.refusals = Some(Refusals { with, since, count, likely, soon: hopeful, why });
         delay
     }
 
@@ -343,6 +346,11 @@ impl Login {
     pub(crate) fn refusal(&self) -> Option<(Denial, &str)> {
         let refusals = self.refusals.as_ref().filter(|_| !self.has_token)?;
         Some((refusals.likely, &refusals.why))
+    }
+
+    /// Whether a login was refused, and is tried again within seconds with some hope.
+    pub(crate) fn tries_soon(&self) -> bool {
+        self.refusals.as_ref().is_some_and(|refusals| refusals.soon)
     }
 
     /// When [`begin`](Self::begin) will say yes.

@@ -35,10 +35,8 @@ pub(crate) struct Login {
     is_relaxed: bool,
     /// How many different tokens there have been.
     grants: u64,
-    /// When a refused token last caused a login: at most one a minute.
-    forced: Option<Instant>,
-    /// A server has taken us since: it may have forgotten the token that another one granted.
-    restarted: bool,
+    /// When a refused token last caused a login, and how long it causes none after that.
+    forced: Option<(Instant, Duration)>,
     /// A token was refused while, or so that, another one is on its way.
     refused: bool,
 }
@@ -136,7 +134,6 @@ impl Login {
             is_relaxed: false,
             grants: 0,
             forced: None,
-            restarted: false,
             refused: false,
         }
     }
@@ -248,13 +245,12 @@ impl Login {
     }
 
     fn force(&mut self, now: Instant) {
-        let after = if self.restarted { FORCED_AFTER_RESTART } else { FORCED_EVERY };
-        if self.forced.is_some_and(|at| now < at + after) || self.pace.next(now) > now {
+        let too_soon = self.forced.is_some_and(|(at, pause)| now < at + pause);
+        if too_soon || self.pace.next(now) > now {
             return;
         }
         self.pace.take(now, now);
-        self.forced = Some(now);
-        self.restarted = false;
+        self.forced = Some((now, FORCED_EVERY));
         self.state = State::Due { at: now };
     }
 
@@ -288,7 +284,10 @@ impl Login {
             // A server that comes and goes is not asked more often each time.
             self.failures = self.failures.min(1);
         }
-        self.restarted = true;
+        // It may have forgotten the token that was granted before.
+        if let Some((_, pause)) = &mut self.forced {
+            *pause = FORCED_AFTER_RESTART;
+        }
         // One that has just started refuses for a while what it knew before.
         let Some(refusals) = &mut self.refusals else { return };
         if !self.proven.contains(&refusals.with) {

@@ -50,7 +50,7 @@ impl Builder {
         self
     }
 
-    /// Lets in only who logs in with this name and password. Everybody without it, but for
+    /// Lets in only clients that log in with this name and password; all without it, but for
     /// [`Behaviour::Nacos3_3`], whose user is `nacos` with the password `nacos` then.
     pub fn credentials(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
         self.plan.credentials =
@@ -62,7 +62,7 @@ impl Builder {
     /// behaviour and the credentials say.
     ///
     /// `true` without [`credentials`](Self::credentials) is for the user `nacos` with the password
-    /// `nacos`. `false` with credentials is a server that has a user and asks nobody for it;
+    /// `nacos`. `false` with credentials is a server that has a user and demands no login;
     /// without them, one that has no user either: 2.5 and 3.x refuse any login then, while requests
     /// without a token are let in.
     pub fn authentication(mut self, demanded: bool) -> Self {
@@ -122,7 +122,7 @@ impl Builder {
     /// Ends a transport whose client resets more than so many streams within 30 s, as servers and
     /// proxies on Netty do, which take that for an attack: 200 is the usual limit there.
     ///
-    /// Without it, none ends for their number alone. Whatever the limit, a client that resets more
+    /// Without it, none ends for their number alone. With any limit, a client that resets more
     /// than 20 streams which this server has not looked at yet is sent away, as by r-nacos:
     /// `GOAWAY` with `ENHANCE_YOUR_CALM` and `too_many_resets`.
     pub fn reset_limit(mut self, limit: usize) -> Self {

@@ -22,7 +22,7 @@ impl Server {
     }
 
     /// Switches a black hole on or off: sockets, old and new, stay open, but bytes are neither read
-    /// nor answered. What came meanwhile is read when it is off again.
+    /// nor answered. Bytes that came meanwhile are read when it is off again.
     pub fn black_hole(&self, on: bool) {
         self.shared.set_black_hole(on);
     }
@@ -78,7 +78,7 @@ impl Server {
     ///
     /// A right is `namespace:group:type/name`, where `*` stands for any text:
     /// `public:ORDERS:config/*` for the documents of one group. A listen is authorised as
-    /// `namespace:*:config/*` with the namespace of its first document, so that whoever has rights
+    /// `namespace:*:config/*` with the namespace of its first document, so that a user with rights
     /// on a group only may read and not listen.
     pub fn limit_rights(&self, rights: Option<&[&str]>) {
         let rights =
@@ -106,7 +106,7 @@ impl Server {
 
     /// Switches authentication on or off while the server runs, as 3.3 allows it: from one request
     /// to the next a token is wanted, or is not. A server that was built without
-    /// [`credentials`](crate::Builder::credentials) has no user whom it could grant one.
+    /// [`credentials`](crate::Builder::credentials) has no user to grant one to.
     pub fn demand_login(&self, on: bool) {
         self.shared.change(|state| state.authentication.demands = Some(on));
     }
@@ -150,14 +150,14 @@ impl Server {
         });
     }
 
-    /// Probes every registered connection now, as the server does with silent ones: who does not
-    /// answer within 5 s (r-nacos: some seconds more) is closed.
+    /// Probes every registered connection now, as the server does with silent ones: one that does
+    /// not answer within 5 s (r-nacos: some seconds more) is closed.
     pub fn probe_connections(&self) {
         self.shared.probe_connections();
     }
 }
 
-/// What another client does, or an operator.
+/// The acts of another client, or of an operator.
 ///
 /// A namespace may be spelled `""` or `"public"`: both are the default one.
 impl Server {

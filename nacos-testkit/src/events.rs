@@ -1,4 +1,4 @@
-//! What each event does, and the task that lets them happen in their time.
+//! The effect of each event, and the task that lets them happen in their time.
 
 use std::sync::Arc;
 
@@ -74,8 +74,8 @@ impl Shared {
         }
     }
 
-    /// What follows from a change of what is stored: it is visible at once, unless a dump has to
-    /// come first.
+    /// The events after a change of the store: it is visible at once, unless a dump has to come
+    /// first.
     pub(crate) fn stored(&self, key: ConfigKey) -> Vec<Event> {
         if self.plan.timing.config_dump.is_zero() {
             self.show_config(&key)
@@ -84,7 +84,7 @@ impl Shared {
         }
     }
 
-    /// Makes what is stored visible; returns who has to be told.
+    /// Makes what is stored visible; returns the events that tell listeners.
     fn show_config(&self, key: &ConfigKey) -> Vec<Event> {
         let behaviour = self.behaviour();
         let (dumped, to) = self.change(|state| {

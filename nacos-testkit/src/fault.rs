@@ -1,8 +1,8 @@
-//! What can be made to go wrong with single answers and pushes.
+//! The faults that a test can plan for single answers and pushes.
 
 use std::collections::{HashMap, VecDeque};
 
-/// What happens to the next push.
+/// The fault of the next push.
 ///
 /// Applies to everything that is pushed but the setup acknowledgement, probes and resets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum RawAnswer {
     TruncatedFrame,
 }
 
-/// What the test has asked to go wrong.
+/// The faults that the test has planned.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) withhold_setup_ack: bool,

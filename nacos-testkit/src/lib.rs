@@ -58,7 +58,7 @@
 //! # }
 //! ```
 //!
-//! What a network does to a connection, beneath HTTP, [`proxy::FaultProxy`] does: it stands before
+//! [`proxy::FaultProxy`] does what a network does to a connection, beneath HTTP: it stands before
 //! this server or a real one.
 //!
 //! # What it proves

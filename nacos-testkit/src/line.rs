@@ -1,4 +1,4 @@
-//! A socket that can be cut or stopped at any moment, whoever is reading it.
+//! A socket that can be cut or stopped at any moment, also while a task reads it.
 
 use std::{
     io,

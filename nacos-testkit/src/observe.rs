@@ -70,7 +70,7 @@ impl Server {
         })
     }
 
-    /// What is stored under a name, the beta and tag versions apart.
+    /// The document stored under a name, without its beta and tag versions.
     #[must_use]
     pub fn document(&self, namespace: &str, group: &str, data_id: &str) -> Option<Document> {
         let key = config_key(namespace, group, data_id);

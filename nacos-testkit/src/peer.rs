@@ -1,4 +1,4 @@
-//! What others than the connected clients do: the test itself, somebody over HTTP, an operator.
+//! Changes that no connection makes: by the test itself, a client over HTTP, an operator.
 
 use std::net::SocketAddr;
 

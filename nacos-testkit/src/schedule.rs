@@ -1,4 +1,4 @@
-//! What the server has to do later, in order.
+//! The events that the server has to let happen later, in order.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -30,7 +30,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server that imitates [`Behaviour::Nacos3_0`] and lets everybody in.
+    /// Starts a server that imitates [`Behaviour::Nacos3_0`] and lets all clients in.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the server was stopped and somebody else has taken one of its ports.
+    /// When the server was stopped and another process has taken one of its ports.
     pub async fn restart(&self) -> io::Result<()> {
         self.shared.forget_everything_but_documents();
         self.resume().await
@@ -112,7 +112,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When somebody else has taken one of the ports; the server is still stopped then.
+    /// When another process has taken one of the ports; the server is still stopped then.
     pub async fn resume(&self) -> io::Result<()> {
         if self.ports().is_some() {
             return Ok(());

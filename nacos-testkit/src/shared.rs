@@ -1,4 +1,4 @@
-//! What the handle, the tasks and the transports of one server share.
+//! The state that the handle, the tasks and the transports of one server share.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,7 @@ use crate::{
     timing::{Timing, later},
 };
 
-/// What a server was built with.
+/// The options that a server was built with.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) behaviour: Behaviour,
@@ -104,7 +104,7 @@ impl Shared {
         read(&mut self.lock())
     }
 
-    /// Changes the state; whoever waits for changes looks again.
+    /// Changes the state; tasks that wait for changes look again.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let result = change(&mut self.lock());
         self.changes.send_modify(|version| *version += 1);

@@ -32,7 +32,7 @@ pub(crate) struct Timing {
 }
 
 impl Timing {
-    /// What was observed on the real servers.
+    /// The times observed on the real servers.
     pub(crate) fn observed(behaviour: Behaviour) -> Self {
         match behaviour {
             Behaviour::Nacos2_3

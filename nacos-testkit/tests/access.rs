@@ -88,7 +88,7 @@ async fn without_users_r_nacos_grants_any_login_and_java_none() {
         let (answered, body) = login.expect("answered");
         assert_eq!(answered, status, "{behaviour:?}");
         assert_eq!(body.contains("AUTH_DISABLED"), status == 200);
-        // Nobody has to log in all the same.
+        // Clients need no login all the same.
         let client = Client::set_up(&server).await;
         assert_eq!(code(&client, "").await, 300);
     }

@@ -207,7 +207,7 @@ async fn no_mutation_of_a_request_ends_the_server() {
             if random.u8(..) < 32 {
                 message.put_u8(random.u8(..));
             }
-            // Whatever it is, it is an answer, and the next call is answered, too.
+            // Any answer will do, if only the next call is answered, too.
             let _ = client.call_raw(frame(&message)).await;
         }
         client.call("HealthCheckRequest", &json!({})).await.expect("the server lives");

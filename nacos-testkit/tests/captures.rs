@@ -1,9 +1,9 @@
 //! The witness: what real servers said in a recorded session, the testkit says, too.
 //!
 //! The client's side of each capture is replayed over a real socket, at the recorded times of a
-//! paused clock, and every answer, push and end of a stream is compared with the recorded one. What
-//! cannot be equal is left out of the comparison: identifiers, times, measured loads, and the order
-//! of sets. The health checks that the real servers made of persistent instances are made by the
+//! paused clock, and every answer, push and end of a stream is compared with the recorded one. The
+//! comparison leaves out what cannot be equal: identifiers, times, measured loads, and the order of
+//! sets. The health checks that the real servers made of persistent instances are made by the
 //! replay, with the recorded result: 3.0.3 was asked in the middle of them.
 
 mod client;

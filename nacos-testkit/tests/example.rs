@@ -1,4 +1,4 @@
-//! The shortest whole story: a server, somebody who uses it, and a look at what came of it.
+//! The shortest whole story: a server, a client that uses it, and a look at what came of it.
 
 use nacos_testkit::{Server, TimeLimit};
 use tokio::{

@@ -1,10 +1,10 @@
-//! Who is let in.
+//! Access: which requests are let in.
 
 use tokio::time::Instant;
 
 use crate::{Behaviour, shared::Shared, state::State};
 
-/// Nobody is, without a good token; the reason differs only in its text.
+/// A request that is not let in; the reason shows only in the text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Denied {
     behaviour: Behaviour,
@@ -48,7 +48,7 @@ impl Denied {
     }
 }
 
-/// Lets whoever brings a good token in, or the user's name and password; everybody while
+/// Lets in requests with a good token, or with the user's name and password; all of them while
 /// authentication is off.
 pub(crate) fn allowed(
     shared: &Shared,
@@ -62,7 +62,7 @@ pub(crate) fn allowed(
     }
 }
 
-/// Lets in only who is the user; everybody where there is neither a user nor a demand for one.
+/// Lets in only the user's requests; all where there is neither a user nor a demand for one.
 pub(crate) fn known(
     shared: &Shared,
     state: &State,

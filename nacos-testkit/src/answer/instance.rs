@@ -25,7 +25,7 @@ pub(super) fn single(call: &mut Call<'_>) -> Outcome {
             of_kind(call, &service, true)?;
             call.state.services.replace(&service, owner, vec![held])
         }
-        // Whatever address it names: the whole publication goes.
+        // The whole publication goes, whichever address the request names.
         DEREGISTER => call.state.services.withdraw(&service, owner),
         kind => return Err(unsupported(kind)),
     };
@@ -220,7 +220,7 @@ fn changed(call: &mut Call<'_>, service: ServiceKey, change: Change) {
     call.events.extend(Event::of_service(service, change));
 }
 
-/// The `instanceId` that consumers see of an instance that somebody else registered.
+/// The `instanceId` that consumers see of an instance that another client registered.
 pub(crate) fn instance_id(java: bool, instance: &Instance, service: &ServiceKey) -> String {
     if java {
         java_id(instance, &instance.cluster, service)

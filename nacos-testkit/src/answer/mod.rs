@@ -28,7 +28,7 @@ use crate::{
     wire::{Fields, Incoming, Malformed, Message},
 };
 
-/// What goes back.
+/// The reply to a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Message(Message),
@@ -49,7 +49,7 @@ struct Call<'a> {
     connection: ConnectionKey,
     headers: &'a HashMap<String, String>,
     fields: Fields<'a>,
-    /// What the request sets off.
+    /// The events that the request sets off.
     events: Vec<Event>,
     /// Configurations that it stored.
     stored: Vec<crate::state::ConfigKey>,
@@ -61,7 +61,7 @@ impl Call<'_> {
     }
 }
 
-/// Answers a request. What it changes is changed when this returns.
+/// Answers a request. Its changes to the state are made when this returns.
 pub(crate) fn answer(
     shared: &Arc<Shared>,
     connection: ConnectionKey,
@@ -169,7 +169,7 @@ fn touch(state: &mut State, connection: ConnectionKey) {
     }
 }
 
-/// What a request needs before it is handled.
+/// The condition for handling a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Needs {
     /// A registered connection and a user.
@@ -202,7 +202,7 @@ const JAVA: Servers = Behaviour::is_java;
 const OPEN: Servers = |behaviour| behaviour.is_java() && !behaviour.guards_its_own();
 const NACOS_3: Servers = Behaviour::is_3;
 
-/// What 2.5 and 3.x answer to their own kind only.
+/// Requests that 2.5 and 3.x take from other servers only.
 const SERVER_ONLY: [&str; 5] = [
     "ConfigChangeClusterSyncRequest",
     "DistroDataRequest",

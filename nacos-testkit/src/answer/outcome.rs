@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Denied;
 use crate::{Behaviour, state::object, wire::Malformed, wire::Message};
 
-/// What a handler comes to: the fields of the answer, or why there is none.
+/// A handler's result: the fields of the answer, or why there is none.
 pub(super) type Outcome = Result<Map<String, Value>, Refusal>;
 
 /// Why a request is refused.
@@ -118,7 +118,7 @@ impl Manner {
             }
             Refusal::TypedWith { code, text, mut fields } => {
                 if java {
-                    // What is null is not there; only a tag that was asked for is.
+                    // Java's fields are null and left out, but for a tag that was asked for.
                     fields.retain(|name, value| name == "tag" && !value.is_null());
                 }
                 self.typed(code, &text, fields)

@@ -1,4 +1,4 @@
-//! What the user may do: Java's check of roles.
+//! The user's rights: Java's check of roles.
 
 use super::Denied;
 use crate::{
@@ -43,7 +43,7 @@ fn resource(behaviour: Behaviour, message_type: &str, fields: Fields<'_>) -> Str
             let tenant = first.and_then(|first| text(first, "tenant"));
             format!("{}:*:config/*", config_namespace(tenant))
         }
-        // Whatever the pattern says.
+        // The same for every pattern.
         "ConfigFuzzyWatchRequest" => "public:*:config/*".to_owned(),
         _ if message_type.starts_with("Config") => {
             let namespace = config_namespace(part("tenant"));

@@ -136,7 +136,7 @@ impl Drop for Open {
     }
 }
 
-/// What the calls on one transport are handled with.
+/// The context of the calls on one transport.
 #[derive(Clone)]
 struct Call {
     shared: Arc<Shared>,

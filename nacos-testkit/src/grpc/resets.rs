@@ -60,7 +60,7 @@ impl<S: AsyncWrite + Unpin, F: Unpin> AsyncWrite for ReadAlong<S, F> {
 /// Walks over HTTP/2 frames, whatever pieces they come in.
 #[derive(Debug)]
 struct FrameHeads {
-    /// What is skipped before the next head: the client's preface at first, then payloads.
+    /// The bytes to skip before the next head: the client's preface at first, then payloads.
     skip: usize,
     head: Vec<u8>,
 }

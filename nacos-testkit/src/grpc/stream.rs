@@ -55,7 +55,7 @@ impl Reader {
                 }
             }
         }
-        // A queue that is full is not read any more: nobody would see the end either.
+        // A full queue is not read any more: the client would not see the end either.
         let _ = self.pushes.try_send(StreamItem::End { code: 0, message: "" });
         // Java unregisters when the transport ends, not when the stream does: the connection lives
         // on, and its pushes lead nowhere. r-nacos takes the end of the stream for the end.

@@ -41,8 +41,7 @@ pub(super) fn login(call: &Call<'_>) -> Reply {
     }
 }
 
-/// Whoever logs in where nobody has to gets a token from r-nacos that means nothing; Java knows no
-/// such user.
+/// Without a user, r-nacos grants any login a token that means nothing; Java knows no such user.
 fn without_users(call: &Call<'_>) -> Reply {
     if call.behaviour().is_java() {
         call.shared.change(|state| state.counters.refused_logins += 1);
@@ -72,7 +71,7 @@ fn granted(token: &str, ttl: u64, username: &str) -> Reply {
     reply
 }
 
-/// What a server says of a wrong password, or of a user whom it does not know, or not yet: Java
+/// A server's answer to a wrong password, or to a user that it does not know, or not yet: Java
 /// reads its users in the first seconds after its port opens.
 fn refused(call: &Call<'_>, known: bool) -> Reply {
     match call.behaviour() {
@@ -83,7 +82,7 @@ fn refused(call: &Call<'_>, known: bool) -> Reply {
             text(StatusCode::INTERNAL_SERVER_ERROR, &refusal)
         }
         Behaviour::Nacos2_5 => text(StatusCode::FORBIDDEN, "user not found!"),
-        // What a handler throws ends in the filter that keeps the old paths alive.
+        // A handler's exception ends in the filter that keeps the old paths alive.
         Behaviour::Nacos3_0 if !call.path.contains("/v3/") => {
             failed(call, "Handle API Compatibility failed, please see log for detail.")
         }
@@ -94,7 +93,7 @@ fn refused(call: &Call<'_>, known: bool) -> Reply {
     }
 }
 
-/// What Java makes of an exception that nobody caught.
+/// Java's answer to an exception that no handler caught.
 fn failed(call: &Call<'_>, message: &str) -> Reply {
     error_page(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", message, &call.path)
 }

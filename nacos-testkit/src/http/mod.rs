@@ -113,12 +113,12 @@ fn route(call: &Call<'_>) -> Reply {
     let path = call.path.strip_prefix("/nacos").unwrap_or(&call.path);
     let behaviour = call.behaviour();
     match path {
-        // An address server is no Nacos server; this one is both, for whoever wants to look there.
+        // An address server is no Nacos server; this one is both, for clients that look there.
         "/serverlist" => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),
         "/v1/auth/users/login" | "/v1/auth/login" if behaviour.has_v1() => login::login(call),
         "/v3/auth/user/login" if behaviour.is_3() || !behaviour.is_java() => login::login(call),
         "/v1/cs/configs" if behaviour.has_v1() => guarded(call, config::configs),
-        // What was an operator's is switched off in 3.0, and named with its successor.
+        // The operator's requests are switched off in 3.0; the answer names their successors.
         "/v1/ns/instance" | "/v1/ns/service" if behaviour.is_3() && call.method == Method::PUT => {
             if behaviour.has_v1() {
                 gone(path)
@@ -144,7 +144,7 @@ fn guarded(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply) -> Reply {
     guarded_by(call, handle, allowed)
 }
 
-/// Who is let in, by what a request brings.
+/// Lets a request in, or not, by its credentials.
 type Check = fn(&Shared, &State, &dyn Fn(&str) -> Option<String>) -> Result<(), Denied>;
 
 fn guarded_by(call: &Call<'_>, handle: fn(&Call<'_>) -> Reply, check: Check) -> Reply {

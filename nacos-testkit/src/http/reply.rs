@@ -20,7 +20,7 @@ pub(super) fn result(status: StatusCode, code: i32, message: &str, data: &Value)
     as_json(status, &json!({ "code": code, "message": message, "data": data }))
 }
 
-/// What Java makes of an error that no handler has made an answer of.
+/// Java's answer to an error that no handler answers.
 pub(super) fn error_page(status: StatusCode, error: &str, message: &str, path: &str) -> Reply {
     let body = json!({
         "timestamp": "2026-11-23T04:23:32.578+00:00", "status": status.as_u16(),

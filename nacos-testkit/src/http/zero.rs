@@ -1,7 +1,7 @@
 //! An answer with the status `0`: what Java Nacos 2.3.2 says to a wrong password.
 //!
-//! No library can say that. So it is said with a status that nobody else uses, and changed on its
-//! way out: the head of an answer stands at the beginning of what is written.
+//! No library can say that. So it is said with a status that no other answer has, and changed on
+//! its way out: the head of an answer stands at the beginning of what is written.
 use std::{
     io,
     pin::Pin,

@@ -69,7 +69,7 @@ impl Connection {
         self.cut(how(Direction::ToClient), how(Direction::ToServer));
     }
 
-    /// Ends both sockets at once, whoever is reading them.
+    /// Ends both sockets at once, also while a task reads them.
     pub(super) fn cut(&self, client: Cut, server: Cut) {
         self.client.cut(client);
         if let Server::Reached(line) = std::mem::replace(&mut *self.server(), Server::Cut(server)) {
@@ -176,7 +176,7 @@ async fn both(
             (Some(Ended::Reset), _) | (_, Some(Ended::Reset)) | (Some(_), Some(_)) => {
                 return Cut::Reset;
             }
-            // What is still on its way in the other direction is delivered, also after a break.
+            // The other direction still delivers all that is on its way, also after a break.
             (None, _) | (_, None) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What is on its way in one direction: a queue with a bound, in which nothing overtakes.
+//! Parcels on their way in one direction: a queue with a bound, in which nothing overtakes.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::link::{Delay, Link};
 
-/// What travels.
+/// Bytes, or the end of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Parcel {
     Bytes(Bytes),
@@ -84,7 +84,7 @@ impl Flight {
     }
 }
 
-/// What a link with a delay carries at once: the bound of its memory.
+/// The bytes that a link with a delay carries at once: the bound of its memory.
 const DELAYED: usize = 1 << 20;
 /// Without a delay, more would only hide from the sender how slow the receiver is.
 const PROMPT: usize = 64 << 10;

@@ -29,8 +29,8 @@ enum Standing {
         gate: Arc<Gate>,
         _task: Task,
     },
-    /// Bound but not listening, so that connections are refused and nobody else gets the port;
-    /// `None` when somebody already had.
+    /// Bound but not listening, so that connections are refused and no other process gets the
+    /// port; `None` when one already had.
     Refusing(Option<TcpSocket>),
 }
 

@@ -146,7 +146,7 @@ impl Drop for HttpProxy {
 }
 
 async fn accept(main: TcpListener, listener: TcpListener, shared: Arc<Shared>, tasks: Spawner) {
-    // Reserved, so that nobody else listens where a client would log in.
+    // Reserved, so that no other process listens where a client would log in.
     let _main = main;
     while let Ok((socket, _)) = listener.accept().await {
         tasks.spawn(carry(socket, Arc::clone(&shared), tasks.clone()));
@@ -196,7 +196,7 @@ async fn carry(socket: TcpStream, shared: Arc<Shared>, tasks: Spawner) {
     }
 }
 
-/// Ends tasks with whoever has them.
+/// Ends its tasks when it is dropped.
 struct End(TransportTasks);
 
 impl Drop for End {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::command::{Direction, What};
 
-/// What holds for the bytes that travel in one direction. Everything passes by default.
+/// The conditions for bytes that travel in one direction. Everything passes by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) delay: Option<Delay>,

@@ -29,7 +29,7 @@
 //!
 //! Bytes, FIN and RST, each in its direction and in order; `TCP_NODELAY` is set on both sides. A
 //! connection is accepted before the server is dialled, so a client whose server refuses sees its
-//! connection reset instead. What is queued is bounded, in each direction of a connection: 1 MiB
+//! connection reset instead. The queue in each direction of a connection has a bound: 1 MiB
 //! while there is a delay, 64 KiB otherwise. A sender whose receiver does not read is slowed down,
 //! after the buffers of the systems have filled as well.
 
@@ -161,7 +161,7 @@ impl FaultProxy {
     ///
     /// # Errors
     ///
-    /// Only [`Command::accept`] can fail, when somebody else has taken a port. The other port is
+    /// Only [`Command::accept`] can fail, when another process has taken a port. The other port is
     /// open then, this one is not, and another try may succeed.
     ///
     /// # Examples

@@ -109,7 +109,7 @@ impl Pump {
         }
     }
 
-    /// What goes next, and when; nothing while there is a black hole.
+    /// The parcel that goes next, and when; nothing while there is a black hole.
     fn next(&self, link: &Link, now: Instant) -> Option<(Instant, Parcel)> {
         let (arrives, parcel) = self.flight.next(now, link).filter(|_| link.hole.is_none())?;
         Some(match parcel {
@@ -124,7 +124,7 @@ impl Pump {
 
     fn reads(&self, link: &Link) -> bool {
         let swallows = self.ended || link.hole == Some(Hole::Discard);
-        // What is held stays in the buffers of the sender's system, as it would without a network.
+        // Held bytes stay in the buffers of the sender's system, as they would without a network.
         self.sending && link.hole != Some(Hole::Hold) && (swallows || self.flight.has_room(link))
     }
 
@@ -176,5 +176,5 @@ async fn send(to: &mut LineEnd, parcel: Option<Parcel>) -> io::Result<Sent> {
     }
 }
 
-/// What is read at once.
+/// The most bytes that are read at once.
 const CHUNK: usize = 16 << 10;

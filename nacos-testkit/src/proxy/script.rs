@@ -4,7 +4,7 @@ use std::{fmt, io, time::Duration};
 
 use super::{Command, FaultProxy};
 
-/// What the network does in a test: commands, each of which waits for its trigger.
+/// The network's course in a test: commands, each of which waits for its trigger.
 ///
 /// A trigger counts from the moment at which the step before was applied, or the script begun.
 /// [`Display`](fmt::Display) prints one step a line, and the seed of a [random](Self::random) one.
@@ -73,7 +73,7 @@ impl Script {
 }
 
 impl FaultProxy {
-    /// Plays a script to its end. What it has applied last stays.
+    /// Plays a script to its end. Its commands stay in force.
     ///
     /// Time is tokio's, so that a paused clock rules it. Something else has to go on meanwhile:
     /// join it with that.
@@ -84,8 +84,8 @@ impl FaultProxy {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops between two steps. What was applied stays; played again, the
-    /// script begins anew.
+    /// Dropping the future stops between two steps. Applied commands stay in force; played again,
+    /// the script begins anew.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! What the handle, the ports and the connections of one proxy share.
+//! The state that the handle, the ports and the connections of one proxy share.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// What the next connection begins with.
+    /// The links that the next connection begins with.
     fresh: Both<Link>,
     open: BTreeMap<u64, Arc<Connection>>,
     pub(super) accepted: u64,
@@ -92,7 +92,7 @@ impl Shared {
         }
     }
 
-    /// Changes the state; whoever waits for changes looks again.
+    /// Changes the state; tasks that wait for changes look again.
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let result = change(&mut self.lock());
         self.changes.send_modify(|version| *version += 1);

@@ -1,4 +1,4 @@
-//! What is wrong with the server's authentication, and whether it is on.
+//! The faults of the server's authentication, and whether it is on.
 use std::time::Duration;
 
 /// How authentication differs from what the server was built with.

@@ -43,7 +43,7 @@ impl Document {
     }
 }
 
-/// What somebody publishes.
+/// A document as it is published.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Publication {
     pub(crate) content: String,
@@ -52,14 +52,14 @@ pub(crate) struct Publication {
     pub(crate) at: i64,
 }
 
-/// Who reads: what gray versions are matched with.
+/// A reader, by what gray versions are matched with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     pub(crate) ip: &'a str,
     pub(crate) tag: Option<&'a str>,
 }
 
-/// What a query finds.
+/// The result of a query.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Found<'a> {
     Beta(&'a Document),
@@ -144,12 +144,12 @@ impl Configs {
         }
     }
 
-    /// Makes what is stored visible; says who has to hear of it.
+    /// Makes what is stored visible; returns what has changed by that.
     pub(crate) fn dump(&mut self, key: &ConfigKey) -> Dumped {
         let new = self.stored.get(key).cloned().unwrap_or_default();
         let old = self.visible.insert(key.clone(), new.clone()).unwrap_or_default();
         let md5 = |versions: &Versions| versions.formal.as_ref().map(|d| d.md5.clone());
-        // Whoever joins a beta has to hear of it, though its content is the same.
+        // A reader that joins a beta has to hear of it, though its content is the same.
         let beta = |versions: &Versions| versions.beta.clone().map(|(ips, d)| (ips, d.md5));
         let tagged = |versions: &Versions, tag: &str| versions.tags.get(tag).map(|d| d.md5.clone());
         Dumped {
@@ -181,7 +181,7 @@ impl Configs {
         self.visible.get(key)?.formal.as_ref()
     }
 
-    /// What a query of this reader finds.
+    /// The version that this reader's query finds.
     pub(crate) fn query<'a>(
         &'a self,
         key: &ConfigKey,
@@ -212,7 +212,7 @@ impl Configs {
     }
 }
 
-/// What a dump has brought to light.
+/// The changes that a dump has made visible.
 #[derive(Debug)]
 pub(crate) struct Dumped {
     pub(crate) appeared: bool,

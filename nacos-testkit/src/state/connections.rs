@@ -63,7 +63,7 @@ impl Connection {
         }
     }
 
-    /// As whom this connection reads configurations.
+    /// This connection as a reader of configurations.
     pub(crate) fn reader<'a>(&'a self, listen: Option<&'a Listen>) -> Reader<'a> {
         let tag = listen.and_then(|listen| listen.tag.as_deref()).or_else(|| {
             let labels = &self.setup.labels;
@@ -74,7 +74,7 @@ impl Connection {
     }
 }
 
-/// What a client said about itself when it opened its stream.
+/// A client's words about itself when it opened its stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// The address it claims to have, or has.
@@ -84,7 +84,7 @@ pub(crate) struct Setup {
     pub(crate) tenant: Option<String>,
 }
 
-/// What a connection listens to.
+/// A connection's listen to one configuration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listen {
     /// The namespace as the last listen spelled it: notices repeat it.
@@ -92,7 +92,7 @@ pub(crate) struct Listen {
     pub(crate) tag: Option<String>,
 }
 
-/// What goes down a stream.
+/// An item that goes down a stream.
 #[derive(Debug)]
 pub(crate) enum StreamItem {
     /// The end, with a gRPC status.
@@ -141,7 +141,7 @@ impl Transports {
         self.open.get_mut(&key)?.connection.as_mut()
     }
 
-    /// Nobody listens to this configuration any more.
+    /// Ends every connection's listen to this configuration.
     pub(crate) fn forget_listens(&mut self, key: &ConfigKey) {
         for connection in self.open.values_mut().filter_map(|it| it.connection.as_mut()) {
             connection.listens.remove(key);

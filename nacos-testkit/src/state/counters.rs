@@ -1,4 +1,4 @@
-//! What has been seen so far, for assertions.
+//! The requests seen so far, counted for assertions.
 
 use std::collections::HashMap;
 

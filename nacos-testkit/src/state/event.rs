@@ -1,4 +1,4 @@
-//! What a server does on its own, now or later.
+//! Events: a server's own acts, now or later.
 
 use super::{Change, ConfigKey, ConnectionKey, ServiceKey, Watched};
 
@@ -36,7 +36,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// What follows from a change of a service.
+    /// The events that follow from a change of a service.
     pub(crate) fn of_service(service: ServiceKey, change: Change) -> Vec<Self> {
         let mut events = Vec::new();
         if change.appeared || change.emptied {

@@ -1,4 +1,4 @@
-//! What the server knows, behind one lock.
+//! The server's state, behind one lock.
 
 mod authentication;
 mod configs;
@@ -40,10 +40,9 @@ pub(crate) struct State {
     pub(crate) configs: Configs,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
-    /// The namespaces that are listed, each with its display name; nobody is told, if nothing is
-    /// said.
+    /// The namespaces that are listed, each with its display name; `None` lists none.
     pub(crate) namespaces: Option<Vec<(String, String)>>,
-    /// What the user may do; everything, if nothing is said.
+    /// The user's rights; `None` allows everything.
     pub(crate) rights: Option<Vec<String>>,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,

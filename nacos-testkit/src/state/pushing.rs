@@ -14,7 +14,7 @@ pub(crate) struct Pending {
     pub(crate) expected: Expected,
 }
 
-/// What an acknowledgement, or its absence, leads to.
+/// The consequence of an acknowledgement, or of its absence.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expected {
     /// Nothing.
@@ -39,7 +39,7 @@ impl Expected {
     }
 }
 
-/// What has to be done about an acknowledgement, or about its absence.
+/// The work left after an acknowledgement, or after its absence.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Settled {
     Done,
@@ -101,7 +101,7 @@ impl State {
         Some((patience, Event::Overdue { connection: to, request_id }))
     }
 
-    /// Takes the acknowledgement of a push; one that nobody waits for is nothing.
+    /// Takes the acknowledgement of a push; one that no push waits for is ignored.
     pub(crate) fn acknowledged(
         &mut self,
         from: ConnectionKey,

@@ -1,4 +1,4 @@
-//! Services: which instances are held, by whom, and what of them is shown.
+//! Services: which instances are held, their owners, and what of them is shown.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,7 +22,7 @@ pub struct Instance {
     pub enabled: bool,
     /// Its cluster, `DEFAULT` by default.
     pub cluster: String,
-    /// What its publisher says about it.
+    /// Its metadata, as its publisher gave it.
     pub metadata: BTreeMap<String, String>,
     /// Whether it lives and dies with its publisher; a persistent one stays until deregistered.
     pub ephemeral: bool,
@@ -55,17 +55,17 @@ impl Instance {
 
 type Place = (String, u32, String);
 
-/// Who holds an instance, and thereby when it goes.
+/// The holder of an instance, with which it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     Connection(ConnectionKey),
-    /// Another client than those connected: the test itself, or somebody over HTTP.
+    /// A client without a connection: the test itself, or one over HTTP.
     Peer,
-    /// Nobody: it stays until it is deregistered.
+    /// None: it stays until it is deregistered.
     Persistent,
 }
 
-/// An instance in somebody's hands.
+/// An instance and its owner.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Held {
     pub(crate) owner: Owner,
@@ -74,7 +74,7 @@ pub(crate) struct Held {
     pub(crate) instance: Instance,
 }
 
-/// What an operator wants of an instance; `None` leaves it as it is.
+/// An operator's changes to an instance; `None` leaves it as it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Amendment {
     pub(crate) ip: String,
@@ -84,7 +84,7 @@ pub(crate) struct Amendment {
     pub(crate) metadata: Option<BTreeMap<String, String>>,
 }
 
-/// What an operation did to a service.
+/// The effect of an operation on a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     /// Subscribers are told.
@@ -101,7 +101,7 @@ struct Service {
     held: Vec<Held>,
     emptied_at: Option<Instant>,
     threshold: Option<f64>,
-    /// What an operator has set, over whatever publishers say.
+    /// An operator's settings, which override the publishers'.
     edits: BTreeMap<Place, Instance>,
     /// r-nacos: the metadata that an address came with first, or that an operator gave it. It wins
     /// over whatever the address is registered with later.
@@ -133,7 +133,7 @@ impl Services {
         })
     }
 
-    /// Adds an instance, or takes the one at its address over, whoever held it.
+    /// Adds an instance, or takes the one at its address over from any owner.
     pub(crate) fn put(&mut self, key: &ServiceKey, held: Held) -> Change {
         let ephemeral = held.instance.ephemeral;
         self.change(key, ephemeral, |all| {
@@ -300,7 +300,7 @@ impl Services {
         instances
     }
 
-    /// What a consumer is shown.
+    /// The view that a consumer is shown.
     pub(crate) fn view(&self, key: &ServiceKey, want: Wanted<'_>, behaviour: Behaviour) -> View {
         let Some(service) = self.services.get(key) else { return View::default() };
         let held = service.held.iter().map(|held| service.edited(held));

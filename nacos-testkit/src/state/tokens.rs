@@ -1,4 +1,4 @@
-//! Who may do what: all or nothing, by a token that expires.
+//! Tokens, each of which is good until it expires.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,11 +1,11 @@
-//! What of a service a consumer is shown.
+//! The part of a service that a consumer is shown.
 
 use std::collections::BTreeSet;
 
 use super::Held;
 use crate::Behaviour;
 
-/// What a consumer is shown of a service.
+/// A service as a consumer is shown it.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     pub(crate) hosts: Vec<Held>,

@@ -2,7 +2,7 @@
 
 use super::{ConfigKey, ServiceKey};
 
-/// What a fuzzy watch is about.
+/// The subject of a fuzzy watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Watched {
     Configs,

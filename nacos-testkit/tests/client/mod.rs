@@ -57,7 +57,7 @@ struct Stream {
 
 type Opening = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
 
-/// What comes down a stream.
+/// An item that comes down a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Down {
     /// The end, with its gRPC status if it had one.

@@ -76,7 +76,7 @@ async fn delayed_bytes_travel_side_by_side_and_the_end_behind_them() {
 async fn delay_holds_no_more_than_its_bound() {
     let mut rig = Rig::new().await;
     rig.apply(Command::delay(Duration::from_secs(3600), Duration::ZERO));
-    // What the proxy and the buffers of the system take is finite; an hour has not passed.
+    // The buffers of the proxy and of the system are finite; an hour has not passed.
     let endless = async {
         loop {
             rig.client.write_all(&vec![0; 64 << 10]).await.expect("writable");

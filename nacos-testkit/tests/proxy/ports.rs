@@ -1,4 +1,4 @@
-//! Ports, and who is behind them.
+//! Ports, and the servers behind them.
 
 use std::io::ErrorKind;
 

@@ -105,7 +105,7 @@ pub(crate) fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// What the next read says.
+/// The result of the next read.
 pub(crate) async fn end(socket: &mut TcpStream) -> Result<usize, ErrorKind> {
     soon(socket.read(&mut [0; 8])).await.map_err(|error| error.kind())
 }

@@ -21,16 +21,16 @@
 //!
 //! What is withdrawn before anything of it was sent on this connection is forgotten at once: claims
 //! that come and go while there is no connection leave nothing behind.
-use std::{collections::HashMap, hash::Hash, time::Instant};
+use std::{hash::Hash, time::Instant};
 
-use super::{queue::Queue, timers::Timers};
+use super::{entries::Entries, queue::Queue, timers::Timers};
 
 /// Which keys are claimed, and how much of each the server knows.
 ///
 /// The work of every operation depends on how many claims it is about, never on how many there are.
 #[derive(Debug)]
 pub(crate) struct Ledger<K> {
-    entries: HashMap<K, Entry>,
+    entries: Entries<K, Entry>,
     revisions: u64,
     /// Exactly the keys that are due, in the order in which they became so.
     queue: Queue<K>,
@@ -87,7 +87,7 @@ struct Entry {
 impl<K: Clone + Eq + Hash> Ledger<K> {
     pub(crate) fn new() -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: Entries::new(),
             revisions: 0,
             queue: Queue::new(),
             favours: |_| false,
@@ -145,7 +145,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
     /// done.
     pub(crate) fn reconnected(&mut self) -> Vec<K> {
         let withdrawn = self.in_order(|_, entry| !entry.claimed);
-        self.entries.retain(|_, entry| entry.claimed);
+        self.entries.retain(|entry| entry.claimed);
         self.retries.clear();
         self.queue.clear();
         for key in self.in_order(|_, _| true) {
@@ -273,7 +273,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
 
     /// Whether `key` is claimed, or still has to be withdrawn.
     pub(crate) fn contains(&self, key: &K) -> bool {
-        self.entries.contains_key(key)
+        self.entries.get(key).is_some()
     }
 
     /// How much the server knows of `key`; nothing if nothing is claimed there.

@@ -17,6 +17,7 @@ mod commands;
 mod connecting;
 mod documents;
 mod doubts;
+mod entries;
 mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;

@@ -1,5 +1,6 @@
-//! What one registration of many causes, counted: guards that are told, instances that are sent.
-use super::*;
+//! What one registration of many causes, counted: guards that are told, instances that are sent,
+//! keys that are looked at.
+use super::{super::entries::looks, *};
 
 #[test]
 fn one_registration_of_many_tells_and_sends_nothing_of_the_others() {
@@ -114,4 +115,77 @@ impl Work {
         let told = std::mem::take(&mut self.stage.events).len();
         self.phases.push((phase, told + std::mem::take(&mut self.sent)));
     }
+}
+
+#[test]
+fn one_registration_of_many_looks_at_no_other() {
+    let shapes: [(&str, fn(u16) -> u16); 3] =
+        [("one service", |_| 1), ("10 services", |_| 10), ("a service each", |count| count)];
+    for (shape, services) in shapes {
+        let [few, many] = [50, 500].map(|count| looks_for_each(count, services(count)));
+        for ((phase, few), (same, many)) in few.into_iter().zip(many) {
+            assert_eq!(phase, same);
+            assert!(
+                many <= few + few / 4 + 1,
+                "{shape}, {phase}: {few} keys were looked at for each of 50, {many} of 500"
+            );
+        }
+    }
+}
+
+/// What the driver asks for after each of its turns.
+fn asked(stage: &Stage) {
+    let session = &stage.session;
+    assert!(session.poll_timeout(stage.now).is_some());
+    assert!(session.unsettled() <= session.remaining());
+}
+
+/// How many keys are looked at for each of so many instances, in each phase of their lives.
+fn looks_for_each(count: u16, services: u16) -> [(&'static str, usize); 4] {
+    let mut stage = Stage::connected("a");
+    let service = |number: u16| instances(&format!("orders-{}", number % services));
+    let answer_all = |stage: &mut Stage| {
+        stage.settle();
+        asked(stage);
+        while let Some(sent) = stage.calls.pop() {
+            let kind = sent.request.kind().replace("Request", "Response");
+            // An additive server, which is not sent all instances each time.
+            let answer = json!({"resultCode": 200, "type": "registerInstance"});
+            stage.answer(&sent, &Ok(message(&kind, &answer)));
+            asked(stage);
+        }
+    };
+    let each = |looks: usize| looks / usize::from(count);
+    looks();
+    for number in 0..count {
+        let instance = Arc::new(Instance::new("10.0.0.1", number + 1));
+        stage.session.assert(service(number), GuardId(number.into()), Some(instance));
+        answer_all(&mut stage);
+    }
+    let registered = each(looks());
+    // Whatever happens while nothing is wanted.
+    for _ in 0..count {
+        stage.session.handle_timeout(stage.now);
+        stage.perform();
+        asked(&stage);
+    }
+    let idle = each(looks());
+    stage.session.handle_lost(stage.now, stage.serving(), "lost");
+    stage.perform();
+    while stage.session.serving_link().is_none() {
+        stage.wait();
+    }
+    answer_all(&mut stage);
+    while stage.session.unsettled() > 0 {
+        answer_all(&mut stage);
+        stage.perform();
+    }
+    let again = each(looks());
+    for number in 0..count {
+        stage.session.withdraw(&service(number), GuardId(number.into()));
+        answer_all(&mut stage);
+    }
+    let withdrawn = each(looks());
+    assert_eq!(stage.session.remaining(), 0);
+    [("registered", registered), ("idle", idle), ("again", again), ("withdrawn", withdrawn)]
 }

@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 6] = [
         "key",
         "link_variable",
         "live",
-        "locator",
+        "origin",
         "resource",
         "secret",
         "server",
@@ -35,7 +35,7 @@ const FLOORS: [&[&str]; 6] = [
     ],
     &["wire"],
     &["transport", "session", "tasks", "credentials"],
-    &["connection"],
+    &["connection", "server_list"],
     &["config", "naming", "inspect"],
     &["client", "builder", "env", "lib", "lifecycle", "options"],
 ];

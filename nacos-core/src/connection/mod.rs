@@ -5,7 +5,6 @@ mod claimed;
 mod current;
 mod driver;
 mod inbox;
-mod locate;
 mod namespaces;
 mod shutdown;
 pub(crate) mod views;
@@ -35,8 +34,8 @@ use crate::{
     instance::Instance,
     key::{ConfigKey, Namespace, ServiceKey},
     live::{Live, live},
-    locator::Locator,
     server::Server,
+    server_list::ServerList,
     service::Service,
     session::{self, ClaimKey, GuardId},
     state::{ClaimState, SessionState},
@@ -48,9 +47,9 @@ use crate::{
 /// What a connection is made of, by the part that uses it.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// None if there is a locator.
+    /// None if their list is read.
     pub(crate) servers: Vec<Server>,
-    pub(crate) locator: Option<Locator>,
+    pub(crate) server_list: Option<ServerList>,
     pub(crate) session: session::Options,
     pub(crate) transport: transport::Options,
     pub(crate) access: access::Options,
@@ -65,8 +64,8 @@ pub(crate) struct Options {
 impl Options {
     /// Where to connect to, in words.
     pub(crate) fn server_names(&self) -> String {
-        match &self.locator {
-            Some(locator) => locator.source.to_string(),
+        match &self.server_list {
+            Some(list) => list.source.to_string(),
             None => self.servers.iter().map(Server::to_string).collect::<Vec<_>>().join(", "),
         }
     }

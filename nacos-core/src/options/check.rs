@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Certificates, ClientOptions, access,
-    locate::{self, Place},
+    server_list::{self, Place},
     tls,
 };
 use crate::{
@@ -34,8 +34,8 @@ pub(crate) fn prepare(
 ) -> Result<(connection::Options, Option<Certificates>), Error> {
     let (config_namespace, naming_namespace) = namespaces(&options)?;
     let logs_in_over_http = own.is_none() && options.username.is_some();
-    let Place { servers, locator, path } = locate::servers(&options, &naming_namespace)?;
-    let (dialer, certificates) = tls::dialer(&options, &servers, locator.as_ref())?;
+    let Place { servers, list, path } = server_list::servers(&options, &naming_namespace)?;
+    let (dialer, certificates) = tls::dialer(&options, &servers, list.as_ref())?;
     let access = AccessOptions {
         credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,
         context_path: access::context_path(&options, path)?,
@@ -54,7 +54,7 @@ pub(crate) fn prepare(
         has_credentials: access.credentials.is_some(),
         require_login: options.require_login.unwrap_or(false),
         request_timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT).min(LONGEST),
-        refresh: locator.as_ref().map(|locator| locator.refresh),
+        refresh: list.as_ref().map(|list| list.refresh),
         patience: Patience {
             quiet: (options.health_check_interval.unwrap_or(DEFAULT.quiet))
                 .clamp(Duration::from_millis(100), LONGEST),
@@ -66,7 +66,7 @@ pub(crate) fn prepare(
     };
     let options = connection::Options {
         servers,
-        locator,
+        server_list: list,
         session,
         transport,
         access,

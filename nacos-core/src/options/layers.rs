@@ -1,6 +1,6 @@
 //! Options above options: the upper ones win, also over what is meant in their place.
 use super::{ClientOptions, Row};
-use crate::locator::Endpoint;
+use crate::server_list::AddressServer;
 
 impl ClientOptions {
     /// These, and where they say nothing what `below` says.
@@ -37,7 +37,7 @@ impl ClientOptions {
                 below.forget(instead);
             }
         }
-        let (port, path) = self.endpoint.as_deref().map(Endpoint::names).unwrap_or_default();
+        let (port, path) = self.endpoint.as_deref().map(AddressServer::names).unwrap_or_default();
         if port {
             below.forget(PORT);
         }

@@ -6,8 +6,8 @@ use crate::{
     TlsVersion,
     error::Error,
     given::Given,
-    locator::{Locator, Source},
     server::{Scheme, Server},
+    server_list::{ServerList, Source},
     transport::{ClientFiles, Dialer, Tls, TlsSettings},
 };
 
@@ -38,11 +38,11 @@ impl Certificates {
 pub(super) fn dialer(
     options: &ClientOptions,
     servers: &[Server],
-    locator: Option<&Locator>,
+    list: Option<&ServerList>,
 ) -> Result<(Dialer, Option<Certificates>), Error> {
     let named = |server: &Server| server.scheme() == Some(Scheme::Https);
-    let (by, https) = match locator.map(|locator| &locator.source) {
-        Some(Source::Endpoint(endpoint)) => ("endpoint", endpoint.scheme == Scheme::Https),
+    let (by, https) = match list.map(|list| &list.source) {
+        Some(Source::AddressServer(server)) => ("endpoint", server.origin.scheme == Scheme::Https),
         Some(Source::Name(name)) => ("server_dns", named(name)),
         None => ("server_addr", servers.iter().any(named)),
     };
@@ -62,7 +62,7 @@ pub(super) fn dialer(
     {
         return Err(invalid(detail, UNUSED));
     }
-    let dialer = Dialer::new(options.tls, Tls::new(settings(options, locator)?));
+    let dialer = Dialer::new(options.tls, Tls::new(settings(options, list)?));
     let by = if options.tls == Some(true) { "tls" } else { by };
     let certificates = used.then(|| Certificates { dialer: dialer.clone(), by });
     if options.tls == Some(true) && logs_in(options) {
@@ -78,7 +78,7 @@ fn logs_in(options: &ClientOptions) -> bool {
         || options.password_file.as_ref().is_some_and(|path| !path.is_empty())
 }
 
-fn settings(options: &ClientOptions, locator: Option<&Locator>) -> Result<TlsSettings, Error> {
+fn settings(options: &ClientOptions, list: Option<&ServerList>) -> Result<TlsSettings, Error> {
     let client = match (&options.tls_cert_file, &options.tls_key_file) {
         (None, None) => None,
         (Some(cert), Some(key)) => Some(ClientFiles { cert: cert.into(), key: key.into() }),
@@ -90,7 +90,7 @@ fn settings(options: &ClientOptions, locator: Option<&Locator>) -> Result<TlsSet
         }
     };
     // The addresses of a name show the certificate of that name.
-    let name = match locator.map(|locator| &locator.source) {
+    let name = match list.map(|list| &list.source) {
         Some(Source::Name(name)) => Some(name.host().to_owned()),
         _ => None,
     };

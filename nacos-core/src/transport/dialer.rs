@@ -15,7 +15,7 @@ use super::{
     unproven::Unproven,
 };
 use crate::{
-    locator::Endpoint,
+    origin::Origin,
     server::{Scheme, Server},
 };
 
@@ -117,16 +117,16 @@ impl Dialer {
         self.ask(resolve(at), at, self.name_of(server), alpn, exchange).await
     }
 
-    /// What `exchange` gets over a socket to the address server, whose name is its own. The caller
-    /// gives the deadline.
-    pub(super) async fn endpoint<T, X: Future<Output = io::Result<T>>>(
+    /// What `exchange` gets over a socket to somebody else, whose name is its own. The caller gives
+    /// the deadline.
+    pub(super) async fn origin<T, X: Future<Output = io::Result<T>>>(
         &self,
-        endpoint: &Endpoint,
+        origin: &Origin,
         exchange: impl Fn(Socket) -> X,
     ) -> io::Result<T> {
-        let alpn = (endpoint.scheme == Scheme::Https).then_some(Alpn::Http1);
-        let at = (endpoint.host.as_str(), endpoint.port);
-        self.ask(resolve(at), at, &endpoint.host, alpn, exchange).await
+        let alpn = (origin.scheme == Scheme::Https).then_some(Alpn::Http1);
+        let at = (origin.host.as_str(), origin.port);
+        self.ask(resolve(at), at, &origin.host, alpn, exchange).await
     }
 
     /// The answer is a part of the attempt: HTTP/1 has no first words.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     fuzzed::{captures::Captures, input::Input},
     key::{ConfigKey, ServiceKey},
-    locator::Listing,
+    server_list::Listing,
     wire::{
         self, Answer, Failure, Payload,
         config::{

@@ -13,7 +13,7 @@ use super::{
     first::{First, Overheard},
     socket::Socket,
 };
-use crate::{locator::Endpoint, server::Server, wire::connection::CLIENT_VERSION};
+use crate::{origin::Origin, server::Server, wire::connection::CLIENT_VERSION};
 
 /// The fields of a form, URL-encoded. `Debug` shows none: one of them is a password, so they are
 /// overwritten when the form is dropped.
@@ -128,19 +128,20 @@ pub(crate) async fn get(
 /// Dropping the future closes the socket.
 pub(crate) async fn get_list(
     dialer: &Dialer,
-    endpoint: &Endpoint,
+    origin: &Origin,
+    target: &str,
 ) -> Result<(StatusCode, Body), HttpError> {
     let request = Request::builder()
         .method(Method::GET)
-        .uri(endpoint.target())
-        .header(header::HOST, endpoint.authority())
+        .uri(target)
+        .header(header::HOST, origin.authority())
         .header(header::ACCEPT, "text/plain")
         .header(header::USER_AGENT, CLIENT_VERSION)
         .header("Client-Version", CLIENT_VERSION)
         .header(header::CONNECTION, "close")
         .body(Full::default());
     let request = request.map_err(|error| failed(&error))?;
-    let answer = dialer.endpoint(endpoint, |socket| attempt(socket, request.clone()));
+    let answer = dialer.origin(origin, |socket| attempt(socket, request.clone()));
     answer.await.map_err(|error| failed(&error))?
 }
 

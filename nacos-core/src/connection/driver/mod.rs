@@ -5,10 +5,10 @@
 //! comes first. What it sends for the session runs side by side in one set of futures; ending the
 //! task drops them all, and with them every socket.
 mod act;
-mod locate;
 mod log;
 mod meters;
 mod report;
+mod server_list;
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
@@ -19,10 +19,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::locate::Located;
 use self::log::SessionLog;
 use self::meters::Meters;
 use self::report::Report;
+use self::server_list::Located;
 use super::{
     Options, ShutdownReport,
     access::Options as AccessOptions,
@@ -128,7 +128,7 @@ impl Driver {
             log: SessionLog::default(),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
-            located: Located::new(options.locator.clone()),
+            located: Located::new(options.server_list.clone()),
             transport: options.transport.clone(),
             access: options.access.clone(),
             asking: Arc::new(Semaphore::new(1)),

@@ -5,7 +5,7 @@ use super::{Driver, Open, now};
 use crate::{
     call_error::CallError,
     credentials::Grant,
-    locator::Listing,
+    server_list::Listing,
     session::{CallId, Lease, LinkId, LoginFailure, Tried},
     transport::{Link, Push, Pushes, Work},
     wire::{Payload, label},

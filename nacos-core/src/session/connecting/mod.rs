@@ -15,13 +15,13 @@ mod endings;
 mod handshake;
 pub(super) mod link;
 pub(super) mod liveness;
-mod locate;
 pub(super) mod login;
 mod moves;
 pub(super) mod proxied;
 mod pulse;
 mod responsiveness;
 mod search;
+mod server_list;
 mod servers;
 mod standing;
 mod succession;
@@ -40,11 +40,11 @@ use self::{
     endings::Endings,
     link::{BUSY_PAUSE, Link, LinkId, Phase},
     liveness::Liveness,
-    locate::Locate,
     login::{Lease, Login, LoginFailure, Tried},
     moves::{Moves, PlannedMove},
     proxied::Names,
     responsiveness::Responsiveness,
+    server_list::Locate,
     servers::Servers,
 };
 use super::{

@@ -6,19 +6,19 @@ use crate::{
     env::unreadable,
     error::Error,
     key::Namespace,
-    locator::{Details, Endpoint, Locator, Source},
     secret::Secret,
     server::Server,
+    server_list::{AddressServer, Details, ServerList, Source},
     time::LONGEST,
 };
 
 /// Where the servers are.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Those that are given; none if there is a locator.
+    /// Those that are given; none if their list is read.
     pub(super) servers: Vec<Server>,
     /// Where their list is read.
-    pub(super) locator: Option<Locator>,
+    pub(super) list: Option<ServerList>,
     /// The option whose addresses name the path below which servers answer HTTP, and that path.
     pub(super) path: Option<(&'static str, String)>,
 }
@@ -33,9 +33,9 @@ pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<
             (Some(addresses), None, None) => {
                 without_details(options, "server_addr")?;
                 let (servers, path) = named(options, "server_addr", addresses, grpc_offset)?;
-                return Ok(Place { servers, locator: None, path });
+                return Ok(Place { servers, list: None, path });
             }
-            (None, Some(text), None) => Source::Endpoint(endpoint(text, options, namespace)?),
+            (None, Some(text), None) => Source::AddressServer(endpoint(text, options, namespace)?),
             (None, None, Some(text)) => {
                 without_details(options, "server_dns")?;
                 let (given, behind) = named(options, "server_dns", text, grpc_offset)?;
@@ -56,8 +56,8 @@ pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<
             (None, Some(_), Some(_)) => return Err(both("endpoint", "server_dns")),
         };
     let refresh = options.endpoint_refresh.unwrap_or(REFRESH).clamp(MIN_REFRESH, LONGEST);
-    let locator = Some(Locator { source, refresh, grpc_offset });
-    Ok(Place { servers: Vec::new(), locator, path })
+    let list = Some(ServerList { source, refresh, grpc_offset });
+    Ok(Place { servers: Vec::new(), list, path })
 }
 
 /// What says more about an address server is a contradiction where `source` names the servers. That
@@ -95,7 +95,11 @@ fn named(
     Ok((servers, path.map(|path| (option, path))))
 }
 
-fn endpoint(text: &str, options: &ClientOptions, namespace: &Namespace) -> Result<Endpoint, Error> {
+fn endpoint(
+    text: &str,
+    options: &ClientOptions,
+    namespace: &Namespace,
+) -> Result<AddressServer, Error> {
     let details = Details {
         port: options.endpoint_port,
         context_path: options.endpoint_context_path.as_deref(),
@@ -103,7 +107,7 @@ fn endpoint(text: &str, options: &ClientOptions, namespace: &Namespace) -> Resul
         namespace: if namespace.is_default() { "" } else { namespace.as_str() },
         query: options.endpoint_query.as_ref().map(Secret::expose),
     };
-    Endpoint::parse(text, details).map_err(|why| refused(options, "endpoint", &why))
+    AddressServer::parse(text, details).map_err(|why| refused(options, "endpoint", &why))
 }
 
 /// The error for an address, which names the variable that it was read from.
@@ -124,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    fn check(fields: &[(&str, &str)]) -> Result<(Vec<Server>, Option<Locator>), String> {
+    fn check(fields: &[(&str, &str)]) -> Result<(Vec<Server>, Option<ServerList>), String> {
         let mut options = ClientOptions::default();
         for (name, value) in fields {
             options.set(name, crate::given::Given::Text((*value).to_owned())).expect("readable");
@@ -132,21 +136,21 @@ mod tests {
         let place = servers(&options, &"staging".parse().expect("valid")).map_err(|error| {
             format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
         })?;
-        Ok((place.servers, place.locator))
+        Ok((place.servers, place.list))
     }
 
     #[test]
     fn servers_are_given_or_listed_or_resolved() {
-        let (servers, locator) = check(&[("server_addr", "a,b")]).expect("valid");
-        assert_eq!((servers.len(), locator.is_none()), (2, true));
-        let (servers, locator) =
+        let (servers, list) = check(&[("server_addr", "a,b")]).expect("valid");
+        assert_eq!((servers.len(), list.is_none()), (2, true));
+        let (servers, list) =
             check(&[("endpoint", "jmenv"), ("grpc_port_offset", "7")]).expect("valid");
-        let locator = locator.expect("an endpoint");
-        assert_eq!((servers.len(), locator.grpc_offset, locator.refresh), (0, 7, REFRESH));
-        let Source::Endpoint(endpoint) = locator.source else { panic!("an endpoint") };
-        assert_eq!(endpoint.target(), "/nacos/serverlist?namespace=staging");
-        let (_, locator) = check(&[("server_dns", "nacos-headless")]).expect("valid");
-        let source = locator.expect("a name").source;
+        let list = list.expect("an endpoint");
+        assert_eq!((servers.len(), list.grpc_offset, list.refresh), (0, 7, REFRESH));
+        let Source::AddressServer(server) = list.source else { panic!("an endpoint") };
+        assert_eq!(server.target(), "/nacos/serverlist?namespace=staging");
+        let (_, list) = check(&[("server_dns", "nacos-headless")]).expect("valid");
+        let source = list.expect("a name").source;
         assert_eq!(source.to_string(), "the addresses of nacos-headless:8848");
     }
 
@@ -184,9 +188,9 @@ mod tests {
     #[test]
     fn hostile_refreshes_are_bounded() {
         for (given, bounded) in [("0s", MIN_REFRESH), ("99999999h", LONGEST)] {
-            let (_, locator) =
+            let (_, list) =
                 check(&[("endpoint", "a"), ("endpoint_refresh", given)]).expect("valid");
-            assert_eq!(locator.expect("an endpoint").refresh, bounded);
+            assert_eq!(list.expect("an endpoint").refresh, bounded);
         }
     }
 }

@@ -4,8 +4,8 @@ use tokio::{
     time::{Duration, timeout},
 };
 
+use super::{AddressServer, Listing, ServerList, Source};
 use crate::{
-    locator::{Endpoint, Listing, Locator, Source},
     server::{Scheme, Server},
     transport::{Dialer, HttpError, get_list},
 };
@@ -15,37 +15,38 @@ use crate::{
 /// # Errors
 ///
 /// Says who was asked, and why there is no list.
-pub(super) async fn locate(
+pub(crate) async fn read(
     dialer: &Dialer,
-    locator: &Locator,
+    list: &ServerList,
     context_path: &str,
 ) -> Result<Listing, String> {
-    let listing = match &locator.source {
-        Source::Endpoint(endpoint) => {
-            fetch(dialer, endpoint, locator.grpc_offset, context_path).await
+    let listing = match &list.source {
+        Source::AddressServer(server) => {
+            fetch(dialer, server, list.grpc_offset, context_path).await
         }
         Source::Name(name) => resolve(name).await,
     };
-    listing.map_err(|why| format!("{}: {why}", locator.source))
+    listing.map_err(|why| format!("{}: {why}", list.source))
 }
 
 async fn fetch(
     dialer: &Dialer,
-    endpoint: &Endpoint,
+    server: &AddressServer,
     grpc_offset: u16,
     context_path: &str,
 ) -> Result<Listing, String> {
-    let (status, body) = match timeout(WITHIN, get_list(dialer, endpoint)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(HttpError::Failed(why))) => return Err(why),
-        Ok(Err(HttpError::StatusZero)) => return Err("an answer that is no HTTP".to_owned()),
-        Err(_) => return Err("no answer in time".to_owned()),
-    };
+    let (status, body) =
+        match timeout(WITHIN, get_list(dialer, &server.origin, &server.target())).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(HttpError::Failed(why))) => return Err(why),
+            Ok(Err(HttpError::StatusZero)) => return Err("an answer that is no HTTP".to_owned()),
+            Err(_) => return Err("no answer in time".to_owned()),
+        };
     if !status.is_success() {
         return Err(format!("answered with {status}"));
     }
     let mut listing = Listing::parse(&String::from_utf8_lossy(&body), grpc_offset, context_path);
-    if endpoint.scheme == Scheme::Http {
+    if server.origin.scheme == Scheme::Http {
         // Whoever stands in between could take TLS from the login.
         listing = listing.without_http();
     }
@@ -87,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        locator::Details,
+        server_list::Details,
         transport::{Tls, TlsSettings},
     };
 
@@ -103,8 +104,8 @@ mod tests {
             socket.write_all(answer).await.expect("sent");
         };
         let dialer = Dialer::new(Some(true), Tls::new(TlsSettings::default()));
-        let endpoint = Endpoint::parse(&address, Details::default()).expect("valid");
-        let (listing, ()) = tokio::join!(fetch(&dialer, &endpoint, 1000, "nacos"), answer);
+        let server = AddressServer::parse(&address, Details::default()).expect("valid");
+        let (listing, ()) = tokio::join!(fetch(&dialer, &server, 1000, "nacos"), answer);
         let servers = listing.expect("a list").servers;
         assert_eq!(servers.len(), 1);
         assert!(servers.iter().all(|server| dialer.secures_http(server)), "the option says `tls`");

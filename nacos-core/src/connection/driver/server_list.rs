@@ -4,17 +4,16 @@ use std::{sync::Arc, time::Instant};
 use tracing::warn;
 
 use super::{
-    super::locate::locate,
     Driver, Report,
     log::{Throttle, line},
     now,
 };
-use crate::locator::{Listing, Locator};
+use crate::server_list::{Listing, ServerList, read};
 
 /// Where the list is read, and what has been said of it: one that flaps is a matter of one line a
 /// minute.
 pub(super) struct Located {
-    locator: Option<Locator>,
+    list: Option<ServerList>,
     changes: Throttle,
     /// What was warned about, and is still so.
     unreadable: Vec<String>,
@@ -24,9 +23,9 @@ pub(super) struct Located {
 }
 
 impl Located {
-    pub(super) fn new(locator: Option<Locator>) -> Self {
+    pub(super) fn new(list: Option<ServerList>) -> Self {
         Self {
-            locator,
+            list,
             changes: Throttle::default(),
             unreadable: Vec::new(),
             lines: Throttle::default(),
@@ -57,11 +56,11 @@ impl Located {
 
 impl Driver {
     pub(super) fn locate(&mut self) {
-        let Some(locator) = self.located.locator.clone() else { return };
+        let Some(list) = self.located.list.clone() else { return };
         let dialer = self.transport.dialer.clone();
         let context_path = Arc::clone(&self.access.context_path);
         self.jobs.push(Box::pin(async move {
-            Report::Located(locate(&dialer, &locator, &context_path).await)
+            Report::Located(read(&dialer, &list, &context_path).await)
         }));
     }
 

@@ -1,0 +1,44 @@
+//! The list of servers, if it is not given: who knows it, how it is read, and what it says.
+//!
+//! When it is read is the session's to say (`session/connecting/server_list.rs`), what comes of it
+//! the driver's to tell (`connection/driver/server_list.rs`), where it is the options'
+//! (`options/server_list.rs`).
+mod address_server;
+mod listing;
+mod read;
+
+use std::{fmt, time::Duration};
+
+pub(crate) use self::{
+    address_server::{AddressServer, Details},
+    listing::Listing,
+    read::read,
+};
+use crate::server::Server;
+
+/// Where the list of servers is read, and how often.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerList {
+    pub(crate) source: Source,
+    pub(crate) refresh: Duration,
+    /// What the gRPC port of each server lies above its main port.
+    pub(crate) grpc_offset: u16,
+}
+
+/// Who knows the servers.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// An address server, which answers with one server a line.
+    AddressServer(AddressServer),
+    /// A name, each address of which is a server.
+    Name(Server),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressServer(server) => write!(f, "the servers that {server} lists"),
+            Self::Name(name) => write!(f, "the addresses of {name}"),
+        }
+    }
+}

@@ -5,7 +5,7 @@ use benches::{
     Failure,
     args::Args,
     client::client,
-    group::{Group, connect, faults, get, hot, pick, rival},
+    group::{Group, connect, faults, get, hot, pick, register, rival},
     machine::Machine,
     report::Report,
     run::Run,
@@ -111,12 +111,13 @@ fn usage() -> String {
     )
 }
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     get::GROUP,
     connect::GROUP,
     decode::GROUP,
     hot::GROUP,
     pick::GROUP,
+    register::GROUP,
     faults::GROUP,
     rival::GROUP,
 ];

@@ -4,6 +4,7 @@ pub mod faults;
 pub mod get;
 pub mod hot;
 pub mod pick;
+pub mod register;
 pub mod rival;
 
 use std::{future::Future, time::Duration};

@@ -119,10 +119,8 @@ impl Work {
 
 #[test]
 fn one_registration_of_many_looks_at_no_other() {
-    let shapes: [(&str, fn(u16) -> u16); 3] =
-        [("one service", |_| 1), ("10 services", |_| 10), ("a service each", |count| count)];
-    for (shape, services) in shapes {
-        let [few, many] = [50, 500].map(|count| looks_for_each(count, services(count)));
+    for (shape, most) in [("one service", 1), ("10 services", 10), ("a service each", u16::MAX)] {
+        let [few, many] = [50, 500].map(|count| looks_for_each(count, count.min(most)));
         for ((phase, few), (same, many)) in few.into_iter().zip(many) {
             assert_eq!(phase, same);
             assert!(

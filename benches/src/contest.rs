@@ -4,7 +4,7 @@ use crate::Failure;
 /// One side: does its round, and says what came of it, metric by metric.
 pub type Side<'a, const METRICS: usize> = Box<dyn FnMut() -> Result<[f64; METRICS], Failure> + 'a>;
 
-/// What one side did: for each metric, its figure in each round.
+/// The figures of one side: for each metric, one a round.
 pub type Figures<const METRICS: usize> = [Vec<f64>; METRICS];
 
 /// Lets every side do `rounds` rounds, in turns; one round before them warms up and counts nothing.

@@ -8,16 +8,16 @@ use serde::Serialize;
 pub struct Machine {
     /// How many threads it runs at once.
     pub processors: usize,
-    /// What its processors call themselves.
+    /// The model of its processors, in their own words.
     pub model: String,
-    /// What else it was doing when this began: the load averages of 1, 5 and 15 minutes.
+    /// Its load when this began: the averages of 1, 5 and 15 minutes.
     pub load: String,
     /// The compiler that built this program.
     pub rustc: &'static str,
 }
 
 impl Machine {
-    /// This one, now. What the system does not tell is `unknown`.
+    /// This one, now; `unknown` where the system does not tell.
     #[must_use]
     pub fn here() -> Self {
         let unknown = || "unknown".to_owned();

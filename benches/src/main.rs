@@ -14,7 +14,7 @@ use benches::{
 
 mod decode;
 
-// What is private in nacos-core is measured as what it is: its own files, here once more. They
+// Private parts of nacos-core are measured as they are: its own files, here once more. They
 // name each other by paths from the root, so that is where they stand.
 macro_rules! product {
     ($($path:literal $name:ident,)*) => {$(

@@ -1,4 +1,4 @@
-//! What a stretch of work took: of the clock, and of this process' processors.
+//! The time that a stretch of work takes: of the clock, and of this process' processors.
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
@@ -10,7 +10,7 @@ pub struct Meter {
     cpu: ProcessTime,
 }
 
-/// What it took.
+/// The time that it took.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
     /// Time that went by.

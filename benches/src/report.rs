@@ -1,4 +1,4 @@
-//! What a run prints: a table for people, lines of JSON for programs.
+//! The output of a run: a table for people, lines of JSON for programs.
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub struct Report {
     pub server: Option<String>,
     /// Whether it was a smoke test, whose numbers mean nothing.
     pub smoke: bool,
-    /// What was measured.
+    /// The rows that were measured.
     pub rows: Vec<Row>,
 }
 

@@ -1,10 +1,10 @@
 //! One row of a report: a figure of ours beside that of a baseline.
 use serde::Serialize;
 
-/// What a row is about.
+/// The metric that a row is about.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Metric {
-    /// What is measured, as a person reads it.
+    /// Its name, as a person reads it.
     pub name: &'static str,
     /// The unit of the figures.
     pub unit: &'static str,
@@ -40,12 +40,12 @@ pub struct Row {
     pub group: &'static str,
     /// Under which circumstances it was measured.
     pub case: String,
-    /// What was measured.
+    /// The metric.
     #[serde(flatten)]
     pub metric: Metric,
     /// The product's figure.
     pub ours: Spread,
-    /// What the product is compared with.
+    /// The name of the baseline.
     pub baseline: &'static str,
     /// The baseline's figure.
     pub theirs: Spread,

@@ -81,7 +81,7 @@ impl Server {
         Self { name, addr: running.addr().to_string(), _life: Life::Real(Box::new(running)) }
     }
 
-    /// What it is.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -24,7 +24,7 @@ pub struct Holding {
     _order: Option<ChildStdin>,
 }
 
-/// What a process uses.
+/// The resources that a process uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
     /// Processor time of the threads that it has now.
@@ -60,7 +60,7 @@ impl Subject {
         }))
     }
 
-    /// What it is.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -124,7 +124,7 @@ impl Subject {
 }
 
 impl Holding {
-    /// What the process uses. Linux only.
+    /// The resources that the process uses. Linux only.
     ///
     /// # Errors
     ///

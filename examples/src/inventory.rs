@@ -1,5 +1,5 @@
 //! The inventory service: what a protobuf compiler would have made of five lines, written by hand
-//! so that nobody needs one.
+//! so that the examples need none.
 //!
 //! ```proto
 //! service Inventory { rpc Stock (Item) returns (Stock); }
@@ -20,7 +20,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-/// What is asked for.
+/// A request: the item that it is about.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Item {
     /// Its name.
@@ -28,7 +28,7 @@ pub struct Item {
     pub name: String,
 }
 
-/// How much of it there is, and who says so.
+/// How much of it there is, and the instance that says so.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Stock {
     /// The instance that answered.
@@ -62,7 +62,7 @@ where
     ///
     /// # Errors
     ///
-    /// What the channel or the server makes of it.
+    /// The status that the channel or the server answers with.
     pub async fn stock(&mut self, request: Request<Item>) -> Result<Response<Stock>, Status> {
         let ready = self.0.ready().await;
         ready.map_err(|error| Status::unavailable(error.into().to_string()))?;

@@ -1,4 +1,4 @@
-//! What the examples share: a server and a client of it, and a gRPC service to call.
+//! The parts that the examples share: a server and a client of it, and a gRPC service to call.
 pub mod inventory;
 
 use nacos_core::{Client, DocumentState, Publish};

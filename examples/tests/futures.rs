@@ -187,7 +187,7 @@ fn balance<C: SendRequest<()>>(nacos: Client, connector: impl Connect<Connection
     });
 }
 
-/// A service whose type nobody can name.
+/// A service whose type cannot be named.
 fn answering<B: Send + 'static>() -> impl Service<
     http::Request<B>,
     Response = http::Response<http_body_util::Empty<bytes::Bytes>>,

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-/// What a message is, beside its JSON.
+/// The description of a message, beside its JSON.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Metadata {
     /// The name of the JSON message.
@@ -20,7 +20,7 @@ pub(super) struct Metadata {
 /// One message in either direction.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Payload {
-    /// What the message is.
+    /// The description of the message.
     #[prost(message, optional, tag = "2")]
     pub(super) metadata: Option<Metadata>,
     /// Its JSON.
@@ -52,7 +52,7 @@ impl Payload {
         Self { metadata: Some(metadata), body: Some(body) }
     }
 
-    /// What it is; empty if the sender left that out.
+    /// The name of the message; empty if the sender left that out.
     #[must_use]
     pub(super) fn kind(&self) -> &str {
         self.metadata.as_ref().map_or("", |metadata| &metadata.kind)

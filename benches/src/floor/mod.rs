@@ -1,4 +1,4 @@
-//! The least that a call costs who uses tonic: its client, an envelope, and nothing else.
+//! The least that a call with tonic costs: its client, an envelope, and nothing else.
 //!
 //! No JSON is written or read, no deadline kept, no error told from another, nothing reconnected.
 //! The connection is registered as an SDK's is, because servers answer no others.
@@ -39,7 +39,7 @@ impl Floor {
     ///
     /// The server is not there, or has not taken the connection within some seconds.
     pub async fn connect(grpc_addr: &str, data_id: &str) -> Result<(Self, Registered), Failure> {
-        // What tonic does by default, said here because everything depends on it.
+        // The default of tonic, said here because everything depends on it.
         let endpoint = Endpoint::from_shared(format!("http://{grpc_addr}"))?.tcp_nodelay(true);
         let grpc = Grpc::new(endpoint.connect().await?);
         let registered = Registered(tokio::spawn(hold_stream(grpc.clone())));
@@ -102,7 +102,7 @@ async fn hold_stream(mut grpc: Grpc<Channel>) {
     let requests = Request::new(stream::iter([setup]).chain(stream::pending()));
     let path = PathAndQuery::from_static("/BiRequestStream/requestBiStream");
     let codec = ProstCodec::<Payload, Payload>::default();
-    // Whatever goes wrong shows in the calls, which the server then refuses.
+    // A failure shows in the calls, which the server then refuses.
     if grpc.ready().await.is_ok()
         && let Ok(pushes) = grpc.streaming(requests, path, codec).await
     {

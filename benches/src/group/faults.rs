@@ -1,6 +1,6 @@
 //! `faults`: what servers do to their clients, and how long that is felt. Takes minutes.
 //!
-//! What is asked is the server itself, over HTTP: is the instance there? The client cannot make
+//! The server itself is asked, over HTTP: is the instance there? The client cannot make
 //! that look better. Every row stands beside the goal, and beside the rival if that is built.
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -120,7 +120,7 @@ fn killed(who: &Subject, down: Duration) -> Result<f64, Failure> {
     let address = server.addr();
     let _holding = who.hold(&address.to_string(), SERVICE, 1)?;
     until(|| present(address))?;
-    // What was acknowledged in the last milliseconds may be invisible after the next start.
+    // A change acknowledged in the last milliseconds may be invisible after the next start.
     wait(Duration::from_millis(500));
     server.kill()?;
     wait(down);
@@ -171,7 +171,7 @@ fn cluster(who: &Subject) -> Result<f64, Failure> {
     Ok(millis(began.elapsed()))
 }
 
-/// What a client with a thousand subscriptions uses while nothing happens.
+/// The resources of a client with a thousand subscriptions while nothing happens.
 fn idle(who: &Subject, time: Duration, read: impl Fn(Usage, Usage) -> f64) -> Result<f64, Failure> {
     let server = RNacos::builder().start()?;
     let holding = who.hold(&server.addr().to_string(), SERVICE, 1000)?;
@@ -207,7 +207,7 @@ fn wait(time: Duration) {
     thread::sleep(time);
 }
 
-/// A main address whose gRPC port, 1000 above, is free too. Nobody listens there.
+/// A main address whose gRPC port, 1000 above, is free too. No server listens there.
 fn free_pair() -> Result<SocketAddr, Failure> {
     for _ in 0..100 {
         let main = TcpListener::bind("127.0.0.1:0")?.local_addr()?;

@@ -93,13 +93,13 @@ async fn at_once(reader: impl Reader, each: usize) -> Result<[f64; 2], Failure> 
     Ok([calls / taken.wall.as_secs_f64(), micros(taken.cpu) / calls])
 }
 
-/// What [`one_by_one`] measures.
+/// The metrics of [`one_by_one`].
 const ONE_BY_ONE: [Metric; 3] = [
     Metric { name: "latency p50", unit: "µs", better: Better::Less },
     Metric { name: "latency p99", unit: "µs", better: Better::Less },
     CPU,
 ];
-/// What [`at_once`] measures.
+/// The metrics of [`at_once`].
 const AT_ONCE: [Metric; 2] =
     [Metric { name: "throughput", unit: "calls/s", better: Better::More }, CPU];
 const CPU: Metric = Metric { name: "client CPU per call", unit: "µs", better: Better::Less };

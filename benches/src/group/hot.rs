@@ -32,7 +32,7 @@ pub const GROUP: Group = Group {
     measure,
 };
 
-/// What is read.
+/// The configuration that is read.
 #[derive(Clone, Debug, Serialize)]
 struct Config {
     limits: Limits,

@@ -25,7 +25,7 @@ use crate::{
 pub struct Group {
     /// Its name.
     pub name: &'static str,
-    /// What it compares.
+    /// The comparison, in a few words.
     pub about: &'static str,
     /// It takes minutes: measured only if it is named.
     pub on_request: bool,
@@ -69,7 +69,8 @@ fn with_document(
     server: &Server,
     measure: impl FnOnce() -> Result<Vec<Row>, Failure>,
 ) -> Result<Vec<Row>, Failure> {
-    // Each with a client of its own: while others measure, nobody would keep this one connected.
+    // Each with a client of its own: while `measure` runs, this runtime does not, and would not
+    // keep a client connected.
     let runtime = Flavor::CurrentThread.runtime()?;
     runtime.block_on(publish(server.addr()))?;
     let measured = measure();
@@ -120,5 +121,5 @@ const DATA_ID: &str = "nacos-rs-benches";
 /// Its size.
 const CONTENT: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What both groups of calls are compared with.
+/// The baseline of both groups of calls.
 const BARE_TONIC: &str = "bare tonic";

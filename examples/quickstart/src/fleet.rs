@@ -35,7 +35,7 @@ impl Instance {
         Ok(Self { name, weight, shutdown, serving, runtime })
     }
 
-    /// Dies: its listener closes, its connections are reset, and nobody is told.
+    /// Dies: its listener closes, its connections are reset, and Nacos is not told.
     pub(crate) fn kill(self) {
         self.runtime.shutdown_background();
     }

@@ -12,7 +12,7 @@ use nacos_tonic::{Channel, Idempotent};
 use serde::{Deserialize, Serialize};
 use tonic::Request;
 
-/// What the document in Nacos says.
+/// The content of the document in Nacos.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Settings {
     /// Put before every answer.

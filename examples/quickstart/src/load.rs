@@ -1,4 +1,4 @@
-//! Real HTTP requests, some at a time, and who answered them.
+//! Real HTTP requests, some at a time, and the instances that answered them.
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use bytes::Bytes;
@@ -10,12 +10,12 @@ use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::Result;
 
-/// What came of a number of requests.
+/// The outcome of a number of requests.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// How many requests each instance answered.
     pub(crate) answers: BTreeMap<String, u32>,
-    /// What failed.
+    /// The errors of the others.
     pub(crate) failures: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is promised, on the screen; and whether all of it held, in the end.
+//! The promises, on the screen; and whether all of them held, in the end.
 use std::time::Duration;
 
 use crate::load::Tally;

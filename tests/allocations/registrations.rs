@@ -1,4 +1,4 @@
-//! What allocates must not allocate more for each where there are many: registrations.
+//! A registration must not allocate more where there are many of them.
 use std::{sync::mpsc, thread};
 
 use nacos_core::{ClaimState, Client, Instance, Vitals};

@@ -82,7 +82,7 @@ impl Line {
             ("rpc-error", "StatusCode.RESOURCE_EXHAUSTED") => {
                 Answer::Failed("gRPC status 8".to_owned())
             }
-            // What the recorded client made of a reset of the stream.
+            // The recorded client's error for a reset of the stream.
             ("rpc-error", "StatusCode.CANCELLED") => {
                 let details = self.body["details"].as_str().unwrap_or_default();
                 assert!(details.contains("RST_STREAM with error code 8"), "{details}");

@@ -3,7 +3,7 @@ use std::{pin::Pin, rc::Rc, time::Duration};
 
 use crate::{capture::Capture, subject::Subject};
 
-/// What was observed, in words that are the same in every run.
+/// An observation, in words that are the same in every run.
 pub(crate) type Observation = String;
 
 pub(crate) type Observing = Pin<Box<dyn Future<Output = Observation>>>;
@@ -18,11 +18,11 @@ pub(crate) struct Check {
     pub(crate) captured: Option<fn(&Capture) -> Observation>,
     /// Whether other checks must not be under way meanwhile: it breaks what they stand on.
     pub(crate) alone: bool,
-    /// What it takes of a server that somebody else runs.
+    /// Its demands on a [given](servers::Given) server.
     pub(crate) needs: Needs,
 }
 
-/// What a check needs of a server.
+/// A check's demands on a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Needs {
     Nothing,

@@ -219,7 +219,7 @@ const KNOWN_DIFFERENCES: &str = include_str!("../fixtures/wire/known-differences
 /// In a cell of the test server: what the real server does.
 const SAME: &str = "=";
 
-/// In a cell that nobody has written yet.
+/// In a cell that is not written yet.
 const UNKNOWN: &str = "?";
 
 const NOT_CAPTURED: &str = "not captured";

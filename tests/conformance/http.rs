@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::witness;
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,

@@ -1,7 +1,7 @@
 //! One suite, many servers: what each was seen to do stands in `CONFORMANCE.md`, checked in.
 //!
 //! A *check* does one thing to a server, over the bare wire or with our client, and says in a few
-//! words what was observed. What our client promises everywhere it asserts. Each run compares what
+//! words what was observed. It asserts what our client promises everywhere. Each run compares what
 //! it has observed with the cell of `CONFORMANCE.md`; `NACOS_CONFORMANCE=write` writes the cells
 //! instead. The test server is checked in every run, on a paused clock; real servers where
 //! `NACOS_REAL=1` asks for them, and a running one that `NACOS_REAL_ADDR` names; the captures
@@ -66,7 +66,7 @@ fn r_nacos() {
     }
 }
 
-/// One that somebody else runs: see `servers::Given`.
+/// A server that runs already: see `servers::Given`.
 #[test]
 fn given_server() {
     if let Some(given) = Given::from_env() {

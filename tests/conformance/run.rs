@@ -20,7 +20,7 @@ use crate::{
     witness::{self, Payload},
 };
 
-/// What was observed of one server, by the names of the checks.
+/// The observations of one server, by the names of the checks.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     seen: BTreeMap<&'static str, String>,
@@ -47,8 +47,8 @@ pub(crate) fn on_real_server(product: Product) -> Observed {
     observed
 }
 
-/// The same on a server that somebody else runs, but for what only an operator may do; what is
-/// skipped is said, and what was written is removed.
+/// The same on a given server, but for what only an operator may do; says what is skipped, and
+/// removes what was written.
 pub(crate) fn on_given_server(given: &'static Given) -> Observed {
     println!("covered: {} on {}, under {}", given.kind(), given.addr(), given.prefix());
     let subject = Rc::new(Subject::given(given));
@@ -103,7 +103,7 @@ async fn observe(check: Check, subject: Rc<Subject>) -> Result<(String, Vec<Payl
     seen.map_err(|_| "nothing to be observed in time".to_owned())
 }
 
-/// What the checks would have observed in a recorded session.
+/// The observations that the checks would have made in a recorded session.
 pub(crate) fn on_capture(capture: &Capture) -> Observed {
     let captured = |check: Check| Some((check.what, check.captured?(capture)));
     Observed { seen: checks().filter_map(captured).collect(), ..Observed::default() }

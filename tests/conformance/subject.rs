@@ -11,7 +11,7 @@ use servers::{Given, JavaNacos, Kind, Product, RNacos, Running};
 
 use crate::trace;
 
-/// A kind of server, twice: one that lets everybody in, and one that wants to know who asks.
+/// A kind of server, twice: one that lets all clients in, and one that demands a login.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) open: Host,
@@ -20,7 +20,7 @@ pub(crate) struct Subject {
     pub(crate) guarded: Host,
     /// The line of servers it is of, or imitates.
     pub(crate) kind: Kind,
-    /// Who lets requests to the open server pass, where it is a given one that demands a login.
+    /// The token for requests to the open server, where it is a given one that demands a login.
     pub(crate) token: Option<String>,
     given: Option<&'static Given>,
 }
@@ -47,7 +47,7 @@ impl Subject {
         Self { open, guarded, kind: kind_of(behaviour), token: None, given: None }
     }
 
-    /// One server for both, which somebody else runs.
+    /// One given server for both.
     pub(crate) fn given(given: &'static Given) -> Self {
         let token = given.log_in().expect("its user may log in");
         let host = Host::Given { addr: given.addr(), grpc: given.grpc_addr() };
@@ -85,7 +85,7 @@ impl Subject {
         self.given.is_some()
     }
 
-    /// Who may log in to the guarded server: a name and a password.
+    /// The user of the guarded server: a name and a password.
     pub(crate) fn user(&self) -> (&'static str, &'static str) {
         self.given.and_then(Given::credentials).unwrap_or(("nacos", "nacos"))
     }

@@ -12,27 +12,27 @@ use crate::{
 };
 
 /// The group of everything that is asked over the bare wire. That of the captures, so that a
-/// message that names it is the same; on a given server, one that nobody else has.
+/// message that names it is the same; on a given server, one of its own.
 pub(crate) fn group() -> &'static str {
     Given::from_env().map_or(CAPTURED, Given::prefix)
 }
 
-/// The namespace of our clients: the default one, or one that nobody else has.
+/// The namespace of our clients: the default one; on a given server, one of their own.
 pub(crate) fn namespace() -> &'static str {
     Given::from_env().map_or("", Given::prefix)
 }
 
-/// A name that nobody else has, for what a check puts elsewhere.
+/// A name that no other client uses, for what a check puts elsewhere.
 pub(crate) fn apart(name: &str) -> String {
     Given::from_env().map_or_else(|| name.to_owned(), |given| format!("{}-{name}", given.prefix()))
 }
 
-/// What was observed, as it would be under the usual names.
+/// An observation, as it would be under the usual names.
 pub(crate) fn usual(observed: &str) -> String {
     observed.replace(group(), CAPTURED)
 }
 
-/// What one of our clients publishes, in its own namespace or, under a name [`apart`], in the
+/// A publish of one of our clients, in its own namespace or, under a name [`apart`], in the
 /// default one.
 pub(crate) fn written(name: &str, content: &str) -> Publish {
     for tenant in [namespace(), ""] {
@@ -82,7 +82,7 @@ pub(crate) async fn remove_written(subject: &Subject) -> usize {
 
 /// Removes it, and waits until it is gone.
 ///
-/// Services are not written: what nobody holds any more, servers forget after a minute.
+/// Services are not written: servers forget one that no client holds any more after a minute.
 async fn remove(subject: &Subject, prefix: &str, written: &[Place]) -> usize {
     let wire = &Wire::to(subject).await;
     let mut removed = 0;

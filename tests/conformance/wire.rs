@@ -17,7 +17,7 @@ pub(crate) struct Wire {
     token: Option<String>,
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Message { kind: String, body: Value },
@@ -25,12 +25,12 @@ pub(crate) enum Answer {
 }
 
 impl Wire {
-    /// A connection to the server that lets everybody in.
+    /// A connection to the server that lets all clients in.
     pub(crate) async fn to(subject: &Subject) -> Self {
         Self::registered(subject.open.grpc_addr(), subject.token.clone(), &setup()).await
     }
 
-    /// A connection to the server that wants to know who asks.
+    /// A connection to the server that demands a login.
     pub(crate) async fn to_guarded(subject: &Subject, token: Option<String>) -> Self {
         Self::registered(subject.guarded.grpc_addr(), token, &setup()).await
     }
@@ -70,7 +70,7 @@ impl Wire {
         answer
     }
 
-    /// What every check begins with, and nobody needs a witness of.
+    /// Asks as every check begins: such an answer needs no witness.
     async fn ask_unheard(&self, kind: &str) -> Answer {
         self.call(kind, asked(json!({}))).await
     }
@@ -241,7 +241,7 @@ impl Answer {
         assert_eq!(self.code(), 200, "{self:?}");
     }
 
-    /// `ok`, or who refused, and how.
+    /// `ok`, or how the request was refused.
     pub(crate) fn said(&self) -> String {
         let (kind, body) = match self {
             Self::Failed(how) => return how.clone(),
@@ -267,12 +267,12 @@ fn asked(body: Value) -> String {
     with(&json!({ "headers": {}, "requestId": "1" }), body).to_string()
 }
 
-/// What every request for a document begins with.
+/// The first fields of every request for a document.
 pub(crate) fn document(data_id: &str) -> Value {
     json!({ "dataId": data_id, "group": group(), "tenant": "" })
 }
 
-/// What every request for a service begins with.
+/// The first fields of every request for a service.
 pub(crate) fn named(service: &str) -> Value {
     json!({ "namespace": "public", "serviceName": service, "groupName": group() })
 }

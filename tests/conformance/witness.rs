@@ -1,7 +1,7 @@
 //! The payloads behind the cells: what a real server said in each check, kept beside the captures.
 //!
-//! A cell says in a few words what was observed; whoever doubts it, or the test server, finds here
-//! what came over the wire. Written with the tables, and only then.
+//! A cell says in a few words what was observed; readers who doubt it, or the test server, find
+//! here what came over the wire. Written with the tables, and only then.
 use std::{cell::RefCell, collections::BTreeMap, fs, path::PathBuf};
 
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(crate) async fn listening<T>(check: impl Future<Output = T>) -> (T, Vec<Payl
 
 /// Keeps a message, the first of each sort: most of what is asked is asked until it changes.
 pub(crate) fn heard(kind: &str, body: &Value) {
-    // Outside of a check, nobody wants to know.
+    // Outside of a check, nothing is kept.
     let _ = HEARD.try_with(|heard| {
         let sort = |kind: &str, body: &Value| {
             (kind.to_owned(), body["errorCode"].clone(), body["message"].clone())

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::support::soon;
 
-/// An address server: one HTTP answer for whoever asks, whatever is asked for.
+/// An address server: one HTTP answer to every request.
 pub(crate) struct AddressServer {
     pub(crate) address: String,
     said: Arc<Mutex<Said>>,

@@ -1,4 +1,4 @@
-//! What comes and goes leaves nothing behind, whatever the server does meanwhile.
+//! Claims that come and go leave nothing behind, with a connection or without.
 use nacos_core::{Client, Instance, Registration, Vitals};
 use nacos_testkit::Server;
 

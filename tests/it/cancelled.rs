@@ -1,4 +1,4 @@
-//! Requests that nobody waits for any more, and answers that nobody reads: the connection, and all
+//! Requests that callers have given up, and answers that they do not read: the connection, and all
 //! that lives in it, is none the worse for them.
 use std::{
     future::{Future, poll_fn},

@@ -216,7 +216,7 @@ async fn query_that_fails_for_the_moment_is_waited_for_and_named_in_the_end() {
     assert!(chain(&error).contains("503"), "{error:?}");
 }
 
-/// What Java servers answer to a query while they write a document down.
+/// A Java server's answer to this request while it writes a document down.
 fn being_modified(request: &str) -> (String, RawAnswer) {
     let message = "requested file is being modified, please try later.";
     let body = serde_json::json!({
@@ -241,7 +241,7 @@ async fn document_that_is_being_modified_is_asked_for_again_until_the_deadline()
     let document = configs.get("d").await.expect("the fourth try").expect("is there");
     assert_eq!((&*document.content, server.requests("ConfigQueryRequest")), ("1", 4));
     assert!(Instant::now() - began < Duration::from_secs(1), "a moment each");
-    // What changes something is never sent twice, whatever the server says.
+    // A request that changes something is never sent twice, whatever the server says.
     let (request, answer) = being_modified("ConfigPublishRequest");
     server.answer_next_raw(&request, answer);
     let error = configs.publish(Publish::new("d", "2").expect("valid")).await.expect_err("refused");

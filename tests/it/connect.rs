@@ -22,7 +22,7 @@ fn handles_can_be_shared_between_threads() {
     assert_send_sync::<nacos_core::Error>();
 }
 
-/// Two ports, 1 000 apart, on which nobody listens; held so that nobody else takes the first.
+/// The address of a server that listens no more, and a listener on another port.
 async fn refused() -> (TcpListener, String) {
     let server = server().await;
     let address = server.addr();

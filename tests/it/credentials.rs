@@ -1,4 +1,4 @@
-//! Who asks, beside users with passwords: tokens from elsewhere, headers, credentials of one's own.
+//! Credentials that are no user's password: tokens from elsewhere, headers, a program's own.
 use std::{
     fmt, fs,
     path::PathBuf,
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::support::{self, BEHAVIOURS, becomes, builder, soon};
 
-/// A server that wants to know who asks, and a folder for what tells it.
+/// A server that demands credentials, and a folder for them.
 async fn guarded() -> (Server, TempDir) {
     let builder = Server::builder().behaviour(Behaviour::Nacos2_5);
     let server = support::start(builder.credentials("nacos", "s3cret")).await;
@@ -268,7 +268,7 @@ async fn own_signer_is_told_what_each_request_is_about_and_may_panic() {
     let guard = guard.ready().await.expect("registered");
     assert_eq!(about("InstanceRequest"), "public/DEFAULT_GROUP@@orders");
     drop(guard);
-    // What panics in a caller's own request is the caller's.
+    // A panic in a caller's own request is the caller's.
     let naming = client.naming();
     let listed = tokio::spawn(async move { naming.list(&Group::default(), 1, 10).await.is_ok() });
     assert!(listed.await.expect_err("a panic").is_panic());

@@ -65,7 +65,7 @@ fn calls_end_at_once_when_the_runtime_of_their_session_has_ended() {
     let client = client.expect("the server is there");
     drop(its_own);
     runtime().block_on(async {
-        // A clock that advances only where nobody has anything to do: who spins stands still.
+        // The clock advances only where no task has work: it stands still while a task spins.
         tokio::time::pause();
         let began = tokio::time::Instant::now();
         let error = client.configs().get("d").await.expect_err("nobody is there to do it");

@@ -1,4 +1,4 @@
-//! What each end of a connection leaves behind: in the vitals, in reports, in the log.
+//! The traces of each end of a connection: in the vitals, in reports, in the log.
 use std::time::Duration;
 
 use nacos_core::inspect::Tree;
@@ -53,7 +53,7 @@ async fn silence_that_ends_a_connection_is_on_record_with_its_length_and_the_las
 async fn runtime_that_did_not_run_is_on_record_beside_what_it_cost() {
     let server = server().await;
     let client = connected(&server).await;
-    // Nobody runs while the clock goes on, and then the server has had enough.
+    // No task runs while the clock goes on, and then the server has had enough.
     tokio::time::advance(Duration::from_secs(20)).await;
     becomes(&mut client.vitals(), |vitals| vitals.lag >= Duration::from_secs(10)).await;
     let connects = client.vitals().get().connects;

@@ -1,4 +1,4 @@
-//! What consumers see of a service whose providers are not back yet, and of one whose are gone.
+//! A consumer's view of a service whose providers are not back yet, and of one whose are gone.
 use std::time::Duration;
 
 use nacos_core::{Client, Live, Service, Subscription, inspect::Tree};
@@ -39,7 +39,7 @@ fn subscribe(client: &Client) -> Subscription {
     client.naming().subscribe("orders").expect("valid")
 }
 
-/// Two providers, and who subscribes to them.
+/// Two providers, and a consumer that subscribes to them.
 async fn consumer(server: &Server) -> (Client, Subscription) {
     come(server, 1..=2);
     let client = connected(server).await;
@@ -82,7 +82,7 @@ async fn providers_that_are_back_late_are_never_missed() {
         becomes(&mut orders.live(), |service| service.held).await;
         assert_eq!(ports(&orders.service()), [1, 2]);
         sleep(10 * SECOND).await;
-        // What comes is shown as it comes: one of two is a list like any other.
+        // Providers are shown as they come: one of two is a list like any other.
         come(&server, [2]);
         becomes(&mut orders.live(), |service| ports(service) == [2] && !service.held).await;
         come(&server, [1]);
@@ -162,7 +162,7 @@ async fn each_subscription_has_the_grace_that_it_chose_and_the_server_one_subscr
     restart(&server, &client).await;
     let ends = [(&none, 0), (&short, 5), (&default, 30), (&changed, 60)];
     let began = Instant::now();
-    // Who comes meanwhile reads what the others do.
+    // A subscriber that comes meanwhile reads what the others do.
     becomes(&mut default.live(), |service| service.held).await;
     let late = subscribe(&client);
     assert!(late.service().held);

@@ -80,7 +80,7 @@ async fn proxy_that_pools_is_recognised_and_named_when_a_second_connection_has_t
         assert_eq!(proxy.upstreams(), 1);
         let warnings = log.at(Level::WARN).join("\n");
         assert!(warnings.contains("carries several"), "{warnings}");
-        // The state says so, too, as soon as nobody serves, however long it went well until then.
+        // The state says so, too, as soon as the connection is lost, however long it went well.
         sleep(Duration::from_secs(30)).await;
         server.drop_connections();
         assert!(soon(telling).await.expect("no panic").is_some(), "{behaviour:?}");

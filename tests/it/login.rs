@@ -182,7 +182,7 @@ async fn login_stands_in_the_body_alone_and_falls_back_to_the_older_path() {
             let mut request = Vec::new();
             let is_login = |request: &[u8]| request.starts_with(b"POST ");
             while !request.ends_with(b"cret%3D") {
-                // What dials for gRPC says something else first, and is turned away.
+                // A connection for gRPC says something else first, and is turned away.
                 if soon(socket.read_buf(&mut request)).await.unwrap_or(0) == 0
                     || !is_login(&request) && request.len() > 5
                 {
@@ -219,7 +219,7 @@ async fn first_login(client: nacos_core::ClientBuilder) -> String {
         let mut request = vec![0; 4096];
         let read = soon(socket.read(&mut request)).await.unwrap_or(0);
         let request = String::from_utf8_lossy(&request[..read]).into_owned();
-        // What dials for gRPC says something else.
+        // A connection for gRPC says something else.
         if request.starts_with("POST ") {
             return request;
         }
@@ -258,7 +258,7 @@ async fn server_that_is_gone() -> std::net::SocketAddr {
     guarded(Behaviour::Nacos3_0, HOURS).await.addr()
 }
 
-/// What a client makes of `answer` to its login, at a server whose gRPC port is as it should be.
+/// A client's state after `answer` to its login, at a server whose gRPC port is as it should be.
 async fn state_after(answer: &str) -> SessionState {
     let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let ports = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,4 +1,4 @@
-//! What a session leaves in the log: enough to see an outage, never enough to fill a disk.
+//! A session's lines in the log: enough to see an outage, never enough to fill a disk.
 use std::{
     error::Error,
     fmt,
@@ -189,7 +189,7 @@ async fn thousands_of_refusals_and_unreadable_pushes_are_a_line_a_minute() {
     drop(guards);
 }
 
-/// A server that accepts nobody.
+/// A server that accepts no connection.
 struct Silent;
 
 impl lifecycle::Serve for Silent {
@@ -214,7 +214,7 @@ async fn registration_is_a_line_that_names_the_namespace() {
     let client = support::builder(&server).namespace("staging").connect().await;
     let client = client.expect("there");
     let bound = lifecycle::Bound::new(Silent)
-        // What Kubernetes sets for a service of that name.
+        // Kubernetes sets this for a service of that name.
         .with_environment_ip(Some("tcp://10.0.0.1:80".to_owned()))
         .with_nacos(&client, "orders");
     let serving = tokio::spawn(bound.into_future());

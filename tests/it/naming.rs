@@ -249,7 +249,7 @@ async fn persistent_instance_that_was_removed_is_not_brought_back_by_a_reconnect
     for losses in 1..=2 {
         server.drop_connections();
         reconnected(&client, losses).await;
-        // Whatever is claimed has been claimed again before this is answered.
+        // All claims have been made again before this is answered.
         let orders = naming.subscribe("orders").expect("valid").ready().await.expect("an answer");
         assert_eq!(seen(&orders.service()), ["10.0.0.2:80"]);
     }

@@ -80,7 +80,7 @@ async fn clients_of_different_namespaces_see_nothing_of_each_other() {
     assert_eq!(addresses(&server, "one"), ["10.0.0.1"]);
     assert_eq!(addresses(&server, "other"), [""; 0]);
     assert_eq!(subscribed.service().callable().count(), 0);
-    // But whoever says so in a key reads what the other has.
+    // But a key that names the other's namespace reads the other's document.
     let key = ConfigKey::try_from("d").expect("valid").in_namespace("one".parse().expect("valid"));
     let document = other.configs().get(key).await.expect("an answer").expect("is there");
     assert_eq!(&*document.content, "1");

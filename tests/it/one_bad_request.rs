@@ -11,7 +11,7 @@ use crate::support::{BEHAVIOURS, builder, connected, server_like, soon};
 /// Every code that says something about one request, or about nothing we know.
 const CODES: [i32; 12] = [300, 302, 400, 403, 404, 409, 500, 501, 502, 503, 22_001, -503];
 
-/// What is no answer at all. `Silent` ends with the deadline of its request.
+/// Answers that are none. `Silent` ends with the deadline of its request.
 fn odd_answers() -> Vec<RawAnswer> {
     let message = |kind: &str, body: &str| RawAnswer::Message {
         message_type: kind.to_owned(),
@@ -73,7 +73,7 @@ async fn unmoved(server: &Server, client: &Client, what: &str, bad: impl Future<
     }
     assert_eq!(*states.get(), before, "{what}");
     assert_eq!((server.connects(), client.vitals().get().connects), (1, 1), "{what}");
-    // Once nobody plans anything any more, everything works.
+    // Once no fault is planned any more, everything works.
     client.configs().publish(Publish::new("ok", "1").expect("valid")).await.expect(what);
 }
 

@@ -1,4 +1,4 @@
-//! Options as users give them: in the environment of a process, and in files that somebody else
+//! Options as users give them: in the environment of a process, and in files that another library
 //! reads.
 use std::{cell::Cell, time::Duration};
 
@@ -35,7 +35,7 @@ async fn misspelt_variable_is_warned_about_and_nothing_else() {
         &[
             ("NACOS_SEVER_ADDR", "hunter2"),
             ("NACOS_NAMESPACE", "staging"),
-            // What Kubernetes says of a service called `nacos`.
+            // Kubernetes sets these for a service called `nacos`.
             ("NACOS_SERVICE_HOST", "10.0.0.1"),
             ("NACOS_PORT_8848_TCP", "tcp://10.0.0.1:8848"),
         ],

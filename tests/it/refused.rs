@@ -63,7 +63,7 @@ async fn client_of_a_restarted_server_is_back_seconds_after_the_users_are() {
         server.drop_connections();
         let mut state = client.state();
         becomes(&mut state, denied(Denial::NotReady)).await;
-        // Whoever asks meanwhile waits, and is answered.
+        // A request meanwhile waits, and is answered.
         let asked = tokio::spawn({
             let configs = client.configs();
             async move { configs.get("d").await }
@@ -342,7 +342,7 @@ async fn next_server_is_asked_beside_a_slow_one() {
 
 #[tokio::test(start_paused = true)]
 async fn http_is_never_explained_by_the_port_of_grpc() {
-    // An address server that lists nobody, and a login that nobody takes.
+    // An address server without a list, and a login that no server takes.
     let gone = guarded(Behaviour::Nacos3_0).await.addr();
     let list = Client::builder().endpoint(format!("http://{gone}/nowhere")).connect().await;
     let error = chain(&list.expect_err("no list"));

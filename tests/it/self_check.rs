@@ -1,4 +1,4 @@
-//! What a server has lost without a word, and what an operator has hidden on purpose.
+//! Claims that a server lost without a word, and instances that an operator hid on purpose.
 use std::time::Duration;
 
 use nacos_core::{ClaimState, Client, Instance, Publish};

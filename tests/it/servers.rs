@@ -172,7 +172,7 @@ async fn name_without_an_address_fails_connect_with_its_cause() {
     assert!(chain(&error).contains("does-not-exist.invalid"), "{}", chain(&error));
 }
 
-/// An address at which nobody listens for now.
+/// An address at which no server listens for now.
 async fn nobody() -> String {
     let server = server().await;
     server.stop().await;

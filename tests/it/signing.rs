@@ -1,6 +1,6 @@
 //! Requests signed with an Aliyun access key (RAM): which of them, and with what.
 //!
-//! What is expected is computed here from the rules of those signatures, not by the client.
+//! The expected values are computed here from the rules of those signatures, not by the client.
 use std::{
     collections::{HashMap, HashSet},
     fs,

@@ -1,4 +1,4 @@
-//! Whose spans the tasks of the crates are in: their own. What lives long and was made while a
+//! The tasks of the crates are in spans of their own. A task that lives long and was made while a
 //! request was handled must not keep that request's span open.
 use std::{
     collections::HashMap,
@@ -249,7 +249,7 @@ async fn task_that_waits_for_signals_does_not_keep_the_span_of_who_serves_first(
     serving.await.expect("withdrawn");
 }
 
-/// A server that nobody calls.
+/// A server that no client calls.
 struct Idle;
 
 impl Serve for Idle {
@@ -267,6 +267,6 @@ impl Serve for Idle {
     }
 }
 
-/// A service that nobody calls.
+/// A service that no client calls.
 #[derive(Clone)]
 struct Nobody;

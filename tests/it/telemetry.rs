@@ -1,4 +1,4 @@
-//! What is measured, as a recorder sees it.
+//! The metrics, as a recorder sees them.
 use std::{collections::BTreeMap, time::Duration};
 
 use metrics_util::{
@@ -117,7 +117,7 @@ async fn names_are_those_of_the_documentation() {
     let server = server().await;
     let client = connected(&server).await;
     let first = recorded(&snapshotter);
-    // What is not known yet counts, too: it came and went.
+    // A state that came and went is counted, too, though it was never shown.
     assert_eq!(first.get("nacos_sessions{state=connecting}"), Some(&0.0), "{first:#?}");
     client.configs().get("d").await.expect("answered");
     let documented = [
@@ -176,7 +176,7 @@ async fn recorder_that_is_installed_late_never_shows_less_than_nobody() {
     assert_eq!(known.get("nacos_sessions{state=connected}"), Some(&1.0), "{known:?}");
     assert_eq!(known.get("nacos_claims{}"), Some(&1.0), "{known:?}");
     {
-        // What another recorder sees for a while changes nothing here.
+        // Another recorder for a while changes nothing here.
         let other = DebuggingRecorder::new();
         let _recording = metrics::set_default_local_recorder(&other);
         tokio::time::sleep(Duration::from_secs(6)).await;
@@ -350,7 +350,7 @@ async fn session_that_was_kept_waiting_shows_for_a_minute() {
     let client = connected(&server).await;
     let starved = || recorded(&snapshotter).get("nacos_sessions_starved{}").copied();
     assert_eq!(starved(), None);
-    // Nobody runs while the clock goes on.
+    // No task runs while the clock goes on.
     tokio::time::advance(Duration::from_secs(20)).await;
     becomes(&mut client.vitals(), |vitals| vitals.lag >= Duration::from_secs(10)).await;
     assert_eq!(starved(), Some(1.0));

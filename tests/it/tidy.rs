@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md promises about files, checked on the files.
+//! The promises of ARCHITECTURE.md about files, checked on the files.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -64,8 +64,8 @@ fn session_does_no_io_and_reads_no_clock() {
     }
 }
 
-/// What a session is told, and tells, are values: it knows neither who carries bytes nor who
-/// counts.
+/// A session takes and gives values: it knows neither the transport that carries bytes nor the
+/// telemetry that counts.
 #[test]
 fn session_imports_nothing_but_values_and_messages() {
     let mut seen = 0;
@@ -101,7 +101,7 @@ fn floors_of_core_point_downwards() {
 fn no_public_item_goes_with_a_feature() {
     for krate in CRATES {
         for source in sources(&format!("{krate}/src")) {
-            // What stands in place of a feature is for the crate itself.
+            // An item in place of a feature is for the crate itself.
             for (at, _) in source.text.match_indices("#[cfg(not(feature") {
                 let item = source.text[at..].lines().find(|line| !line.trim().starts_with("#["));
                 let item = item.unwrap_or_default().trim();
@@ -154,7 +154,7 @@ fn tasks_are_spawned_in_one_file_of_each_crate() {
     }
 }
 
-/// What begins a task or a thread, or may.
+/// The texts that begin a task or a thread, or may.
 const SPAWNS: [&str; 7] = [
     "tokio::spawn(",
     "spawn_local(",

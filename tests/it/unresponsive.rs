@@ -1,4 +1,4 @@
-//! Servers that keep a connection and do nothing else, or send whoever comes away again.
+//! Servers that keep a connection and do nothing else, or send clients away again.
 use std::time::Duration;
 
 use nacos_core::{

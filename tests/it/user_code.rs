@@ -1,4 +1,4 @@
-//! What users give us to run delays nobody but themselves. In real time: what blocks a thread lets
+//! User code that we run delays nothing but itself. In real time: a blocked thread lets
 //! no paused clock go on.
 use std::{
     sync::mpsc::{Sender, channel, sync_channel},

@@ -1,5 +1,4 @@
-//! What guards, handles and errors say: one short line, the reason, nothing that is nobody's
-//! business.
+//! The texts of guards, handles and errors: one short line, the reason, no secret.
 use std::{
     collections::HashMap, convert::Infallible, error::Error as _, fmt::Debug, time::Duration,
 };
@@ -104,7 +103,7 @@ async fn configuration_that_cannot_start_says_what_the_client_says() {
     assert_eq!(source.kind(), ErrorKind::Denied);
     assert!(!support::chain(source).is_empty());
 
-    // Nobody is there to be asked.
+    // No server is there to be asked.
     let address = server.addr().to_string();
     server.stop().await;
     let lazy = Client::builder().server_addr(address.as_str()).connect_lazy().expect("valid");

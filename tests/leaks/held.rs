@@ -1,4 +1,4 @@
-//! What this process holds, counted.
+//! The resources that this process holds, counted.
 use std::{
     fs,
     time::{Duration, Instant},

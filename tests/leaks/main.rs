@@ -1,4 +1,4 @@
-//! What clients leave behind: no task, no descriptor, no thread.
+//! Clients leave nothing behind: no task, no descriptor, no thread.
 //!
 //! A binary of its own with a single test, because what is counted is the whole process's.
 #[cfg(target_os = "linux")]
@@ -23,12 +23,12 @@ mod lives {
         Denied,
     }
 
-    /// What keeps a session alive.
+    /// The handles that keep a session alive.
     #[derive(Default)]
     struct Alive(Vec<Client>, Vec<Registration>, Vec<Watch>);
 
     impl Life {
-        /// A client, and whatever of it still lives when it has done its work.
+        /// A client; its handles that live on when it has done its work are added to `alive`.
         async fn begin(self, server: &Server, builder: ClientBuilder, alive: &mut Alive) {
             let builder = builder.server_addr(server.addr().to_string());
             let failed = match self {
@@ -129,7 +129,7 @@ mod lives {
     }
 
     const CLIENTS: usize = 50;
-    /// Port 1 is nobody's.
+    /// No server listens on port 1.
     const NOBODY: &str = "127.0.0.1:1";
 }
 

@@ -1,4 +1,4 @@
-//! Whose cryptography TLS is made with: that which the process has installed.
+//! TLS is made with the cryptography that the process has installed.
 //!
 //! A binary of its own with a single test, because a process installs its provider once.
 #[allow(dead_code, reason = "shared with tests that need more of it")]

@@ -61,7 +61,7 @@ fn is_there(server: &crate::common::Server, list: &Request) -> bool {
     answer.is_ok_and(|answer| answer.body().contains("127.0.0.1"))
 }
 
-/// The question who is there, as the server understands it.
+/// The request for the list of instances, as the server understands it.
 fn list() -> Request {
     let given = Given::from_env();
     let path = if given.is_some_and(|given| given.kind().has_v3()) {

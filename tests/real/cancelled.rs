@@ -1,4 +1,4 @@
-//! Requests that nobody waits for any more cost no connection, and what lives in it.
+//! Requests that callers have given up cost no connection, and nothing that lives in it.
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
@@ -49,7 +49,7 @@ fn gets_that_are_dropped_cost_neither_the_connection_nor_a_registration() {
             for round in 0..20 {
                 give_up(&nacos, "large", 8, Duration::from_millis(1 + round)).await;
                 // A Java server holds every large answer that it has been asked for in memory: what
-                // it has to produce at once is bounded, whoever wants it.
+                // it has to produce at once is bounded, for any client.
                 nacos.configs().get("large").await.expect("an answer");
             }
             nacos.configs().get("small").await.expect("an answer");

@@ -26,7 +26,7 @@ fn killed_node_is_left_and_another_serves_everything() {
         let witness = connect(&fleet.builder_at(left[0])).await;
         let began = traveller.begin(if fleet.leads(home) { "the leader dies" } else { "one dies" });
         fleet.disturb(home, Running::kill);
-        // What changes meanwhile must not be missed either.
+        // A change meanwhile must not be missed either.
         tokio::join!(traveller.arrive(2, began), traveller.follow(&witness, "2", began));
         fleet.list(&left, traveller.name, 1).await;
         traveller.say("instance on both other nodes", began);
@@ -89,7 +89,7 @@ fn rolling_restart_leaves_every_claim_held_once() {
 #[test]
 fn one_good_address_among_three_is_always_found() {
     on_each_fleet(&async |fleet: &mut Fleet| {
-        // Bound and not listening: refused, and nobody else can take it.
+        // Bound and not listening: refused, and no other process can take it.
         let refusing = TcpSocket::new_v4().expect("a socket");
         refusing.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
         let refusing_at = refusing.local_addr().expect("bound");

@@ -19,8 +19,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Of a client of this server; of one that somebody else runs, in a namespace that nobody else
-    /// has.
+    /// Of a client of this server; on a given server, in a namespace of its own.
     pub(crate) fn builder(&self) -> ClientBuilder {
         let builder = Client::builder().server_addr(self.addr.to_string());
         let Some(given) = Given::from_env() else { return builder };
@@ -42,8 +41,7 @@ pub(crate) fn on_each(test: impl Fn(Product) + Sync) {
     side_by_side(&covered(), test);
 }
 
-/// The same with a test that does nothing to a server but what clients do: one that somebody else
-/// runs is as good.
+/// The same with a test that does nothing to a server but what clients do: a given one is as good.
 pub(crate) fn on_each_shared(test: impl Fn(Product) + Sync) {
     match Given::from_env() {
         Some(given) => {

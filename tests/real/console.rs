@@ -1,4 +1,4 @@
-//! What an operator asks a server about its clients, and the server asks the client.
+//! Questions of an operator to a server about its clients, which the server asks the client.
 use std::time::Duration;
 
 use nacos_core::Publish;

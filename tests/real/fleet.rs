@@ -64,7 +64,7 @@ impl Fleet {
         let began = Instant::now();
         let cluster = match product {
             Product::RNacos => RNacos::builder().start_cluster(3),
-            // What a client registered on a node that dies is kept by the others for this long,
+            // The instances of a client of a node that dies are kept by the others for this long,
             // three minutes otherwise; nodes confirm each other's clients every 5 s.
             Product::JavaNacos => {
                 let options =
@@ -142,7 +142,7 @@ impl Fleet {
         serde_json::from_str(answer.body()).ok().filter(|_| answer.is_ok())
     }
 
-    /// What this node calls the connection of the client of that application.
+    /// This node's name for the connection of the client of that application.
     pub(crate) fn connection_of(&self, node: usize, app: &str) -> Option<String> {
         let all = self.ask(node, &Request::get("/nacos/v2/core/loader/current"))?;
         let is_ours = |connection: &&Value| {
@@ -201,7 +201,7 @@ impl Fleet {
         }
     }
 
-    /// What this node says that the client of that application has registered. Java Nacos only.
+    /// The registrations of the client of that application, as this node has them. Java Nacos only.
     fn published(&self, node: usize, app: &str) -> Option<String> {
         let connection = self.connection_of(node, app)?;
         let request =

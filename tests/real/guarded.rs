@@ -1,4 +1,4 @@
-//! Servers that want to know who asks.
+//! Servers that demand credentials.
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},

@@ -2,7 +2,7 @@
 //! and a table does not.
 //!
 //! Runs where `NACOS_REAL=1` asks for it (`bash .ci/run real`); says what it skips, and why. Time
-//! is real here, so everything is waited for, nothing is measured. What servers do that are well is
+//! is real here, so everything is waited for, nothing is measured. Servers that are well are
 //! checked in `tests/conformance`.
 mod blocked;
 mod cancelled;

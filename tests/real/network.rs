@@ -47,7 +47,7 @@ impl Behind {
         soon("every claim held anew", there).await.expect("the client lives");
     }
 
-    /// Waits until the server lists the instance once, and the client has what somebody else
+    /// Waits until the server lists the instance once, and the client has what another client
     /// publishes.
     async fn converges(&self, content: &str) {
         soon("the instance, once", listed(&self.witness, self.name, 1)).await;
@@ -89,7 +89,7 @@ fn black_hole_is_left_in_whichever_direction_and_leaves_no_ghost() {
                 behind.apply(hole.existing());
                 behind.arrives(round as u64 + 2).await;
                 behind.converges(&round.to_string()).await;
-                // What was held arrives at last, the end of the former connection included.
+                // The held bytes arrive at last, the end of the former connection included.
                 behind.apply(Command::pass());
             }
             behind.leaves().await;
@@ -129,7 +129,7 @@ fn server_that_refuses_for_a_while_is_found_again() {
             let gone = |state: &nacos_core::SessionState| !state.is_connected();
             let gone = soon("the outage", behind.nacos.state().wait_for(gone)).await;
             gone.expect("the client lives");
-            // Nobody tells the client of this one.
+            // The server cannot tell the client of this one.
             let publish = Publish::new("refused", "meanwhile").expect("valid");
             behind.witness.configs().publish(publish).await.expect("published");
             behind.apply(Command::accept());

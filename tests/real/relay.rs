@@ -20,7 +20,7 @@ impl Relay {
         let (main, grpc) = loop {
             let main = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
             let above = main.local_addr().expect("bound").port().checked_add(1000);
-            // The port above may be somebody else's; then another pair.
+            // The port above may be taken; then another pair.
             if let Some(above) = above
                 && let Ok(grpc) = TcpListener::bind((Ipv4Addr::LOCALHOST, above)).await
             {
@@ -78,7 +78,7 @@ async fn listen_in(
             if answers.read_buf(&mut answer).await? == 0 {
                 return hears.shutdown().await;
             }
-            // First noted, then handed out: whoever has a token finds it noted.
+            // First noted, then handed out: a token that a client has is noted.
             if !noted && let Some(token) = token_in(&answer) {
                 noted = true;
                 granted.send_modify(|tokens| tokens.push(token));

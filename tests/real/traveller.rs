@@ -85,7 +85,7 @@ impl Traveller {
             drop(guard);
             let left = seen.wait_for(|service| service.instances.is_empty());
             if tokio::time::timeout(PATIENCE, left).await.is_err() {
-                // Whose fault: nobody withdrew it, the nodes differ, or a push was lost.
+                // One of three faults: it was not withdrawn, the nodes differ, or a push was lost.
                 let [here, there] = [&self.nacos, witness].map(Client::naming);
                 let listed = (here.query(&*beacon).await, there.query(&*beacon).await);
                 panic!("{beacon} never ended; here and there: {listed:?}");
@@ -114,7 +114,7 @@ impl Traveller {
     }
 }
 
-/// What is removed is pushed half a second later.
+/// A removal is pushed half a second later.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The service that a traveller subscribes to.

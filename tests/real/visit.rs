@@ -1,4 +1,4 @@
-//! A visit to a server that somebody else runs: what was written there is removed at its end.
+//! A visit to a given server: what was written there is removed at its end.
 use std::{
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -33,7 +33,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        // Whoever begins the next one waits until this is over.
+        // The lock makes the next visit wait until this is over.
         let mut visits = visits();
         *visits -= 1;
         let Some(journal) = JOURNAL.as_ref().filter(|_| *visits == 0) else { return };

@@ -12,7 +12,7 @@ use rcgen::{
 };
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// What keys are made of.
+/// The algorithm of keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Keys {
     Ecdsa,
@@ -96,7 +96,7 @@ impl Identity {
     }
 }
 
-/// For those who serve with it; the real servers read files.
+/// For tests that serve with it; the real servers read files.
 #[allow(dead_code, reason = "not every test binary has a server of its own")]
 impl Identity {
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {

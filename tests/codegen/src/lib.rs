@@ -1,8 +1,8 @@
-//! What prost types put on the wire, read from their source.
+//! The wire format of prost types, read from their source.
 //!
 //! Two sources agree when their messages do: the same names, and under each tag a field of the same
-//! name, the same encoding and, for a message, the same type. What never reaches the wire is left
-//! out: order, visibility, documentation, other derives and attributes, and whether bytes are a
+//! name, the same encoding and, for a message, the same type. All that never reaches the wire is
+//! left out: order, visibility, documentation, other derives and attributes, whether bytes are a
 //! `Vec` or a `Bytes`, a map a `HashMap` or a `BTreeMap`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ type Message = BTreeMap<u32, Field>;
 #[derive(Debug, Eq, PartialEq)]
 struct Field {
     name: String,
-    /// What its prost attribute says but for the tag: `string`, or `message` and `optional`.
+    /// Its prost attribute without the tag: `string`, or `message` and `optional`.
     encoding: BTreeSet<String>,
     /// The Rust type of a message, without its path.
     message: Option<String>,
@@ -36,7 +36,7 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// What is wrong with the source, in a sentence.
+    /// The fault of the source, in a sentence.
     pub fn read(&mut self, source: &str) -> Result<(), String> {
         let file = syn::parse_file(source).map_err(|error| format!("not Rust: {error}"))?;
         for item in &file.items {
@@ -109,7 +109,7 @@ fn encoding(attributes: &[Attribute]) -> Result<(u32, BTreeSet<String>), String>
     Ok((tag.ok_or("no tag")?, encoding))
 }
 
-/// What stands between the parentheses of an attribute; nothing if that is not a list.
+/// The list between the parentheses of an attribute; empty if that is not a list.
 fn arguments(attribute: &Attribute) -> impl Iterator<Item = Meta> {
     let list = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
     list.unwrap_or_default().into_iter()

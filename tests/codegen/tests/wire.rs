@@ -86,7 +86,7 @@ fn core_calls_the_declared_methods() {
     }
 }
 
-/// What prost-build generates, `google.protobuf.Any` included.
+/// The schema of what prost-build generates, `google.protobuf.Any` included.
 fn compiled() -> Schema {
     let declared = protox::compile([PROTO], [core().join("proto")]).expect("a declaration");
     let files = declared.file.into_iter();

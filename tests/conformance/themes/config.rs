@@ -127,7 +127,7 @@ async fn wrong_digest(subject: Rc<Subject>) -> Observation {
     wire.publish("cas-wrong", "a: 2\n").await;
     let body = json!({ "content": "a: 3\n", "casMd5": "00000000000000000000000000000000" });
     let said = wire.ask("ConfigPublishRequest", with(&document("cas-wrong"), body)).await;
-    // What comes after it shows what has become of it.
+    // A later publish shows what has become of it.
     wire.publish("cas-wrong-sentinel", "x").await;
     let now = wire.ask("ConfigQueryRequest", document("cas-wrong")).await;
     cas_said(&said, now.field("content") == "a: 3\n")

@@ -119,7 +119,7 @@ async fn afterwards(subject: Rc<Subject>) -> Observation {
     said
 }
 
-/// A connection with one instance, which somebody sees, and when it spoke last.
+/// A connection with one instance, a subscription that sees it, and the time of its last request.
 async fn registered(subject: &Subject, service: &str) -> (Wire, Subscription, Instant) {
     let seen = subscribed(subject, service).await;
     let wire = Wire::to(subject).await;
@@ -145,7 +145,7 @@ async fn left(seen: &Subscription, begun: Instant) -> &'static str {
     about(Instant::now().duration_since(begun))
 }
 
-/// When the probe comes, which nobody answers.
+/// The time of the probe, which is not answered.
 async fn probe(wire: &mut Wire) -> Instant {
     loop {
         match wire.client.next().await {

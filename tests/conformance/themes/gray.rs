@@ -1,4 +1,4 @@
-//! Gray versions of a document: for some addresses (beta), or for who carries a tag.
+//! Gray versions of a document: for some addresses (beta), or for clients that carry a tag.
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ async fn tag_and_beta(subject: Rc<Subject>) -> Observation {
     wire.publish("tag-beta", "formal").await;
     publish(&wire, "tag-beta", "beta", json!({ "betaIps": "127.0.0.1" })).await;
     publish(&wire, "tag-beta", "tag", json!({ "tag": "blue" })).await;
-    // What is shown then is the beta version already, or still: the tag has to be there too.
+    // The beta version may be shown already, or still: the tag has to be there too.
     wire.publish("tag-beta-sentinel", "x").await;
     eventually(async || tagged(&wire, "tag-beta", "blue").await.code() == 200).await;
     version(&tagged(&wire, "tag-beta", "blue").await)

@@ -1,4 +1,4 @@
-//! What servers refuse, and what they let pass. Our client refuses all of it before it is sent.
+//! Illegal requests, which servers refuse or let pass. Our client refuses each before it is sent.
 use std::rc::Rc;
 
 use serde_json::{Value, json};

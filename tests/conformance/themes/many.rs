@@ -80,7 +80,7 @@ async fn sized(subject: Rc<Subject>, mebibytes: usize) -> Observation {
     if answer.code() == 200 {
         wire.reads(&name, &content).await;
     }
-    // Whatever became of it, the connection is as good as before.
+    // In any case, the connection is as good as before.
     wire.ask("HealthCheckRequest", json!({})).await.granted();
     answer.said()
 }

@@ -1,4 +1,4 @@
-//! What is checked, theme by theme, in the order of the document.
+//! The checks, theme by theme, in the order of the document.
 mod access;
 mod config;
 mod death;

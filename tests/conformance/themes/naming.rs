@@ -239,7 +239,7 @@ async fn two_clusters(wire: &Wire, service: &str) {
     wire.found(service, |info| ports(info) == [13, 14]).await;
 }
 
-/// What of two clusters is shown to who asks for `c2`.
+/// The part of two clusters that is shown to a client that asks for `c2`.
 fn filtered(info: &Value) -> Observation {
     let hosts = info["hosts"].as_array().into_iter().flatten();
     let others = hosts.filter(|host| host["clusterName"] != "c2").count();
@@ -255,7 +255,7 @@ async fn cluster_push(subject: Rc<Subject>) -> Observation {
     filtered_push(&info)
 }
 
-/// What the pushes hold after a second subscription, which names one cluster of two.
+/// The instances in pushes after a second subscription, which names one cluster of two.
 async fn another_cluster(subject: Rc<Subject>) -> Observation {
     let provider = Wire::to(&subject).await;
     let mut wire = Wire::to(&subject).await;

@@ -1,4 +1,4 @@
-//! What an operator does over HTTP: weights, switches, protection, and instances that last.
+//! An operator's changes over HTTP: weights, switches, protection, and instances that last.
 use std::{rc::Rc, time::Duration};
 
 use nacos_core::{ErrorKind, Instance};

@@ -1,4 +1,4 @@
-//! What a connection publishes of a service: one instance, many, again, none.
+//! A connection's publications of a service: one instance, many, again, none.
 use std::rc::Rc;
 
 use nacos_core::{Client, Instance, Service, Subscription};
@@ -72,7 +72,7 @@ async fn empty_batch(subject: Rc<Subject>) -> Observation {
     wire.batch("empty-batch", vec![instance(22)]).await.granted();
     wire.found("empty-batch", has(22)).await;
     let answer = wire.batch("empty-batch", Vec::new()).await;
-    // What comes after it shows what has become of it.
+    // A later registration shows what has become of it.
     other.register("empty-batch", instance(50)).await.granted();
     let info = other.found("empty-batch", has(50)).await;
     emptied(&answer, has(22)(&info))

@@ -1,4 +1,4 @@
-//! TLS to the servers: who is trusted, who is refused, and that the refusal says why.
+//! TLS to the servers: which are trusted, which are refused, and that the refusal says why.
 #[path = "../../tls/authority.rs"]
 mod authority;
 mod endpoint;
@@ -47,7 +47,7 @@ fn text(path: &std::path::Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// Why it is refused, within the time that nobody waits for longer.
+/// Why it is refused, which is known within a second.
 async fn refused(builder: ClientBuilder) -> String {
     let began = Instant::now();
     let error = builder.connect().await.expect_err("refused");
@@ -278,7 +278,7 @@ async fn server_that_goes_away_is_not_taken_for_one_without_tls() {
     let builder = terminator.builder("", "127.0.0.1").tls(true).tls_ca_file(&trusted.ca_file);
     let client = builder.connect().await.expect("connects");
     let mut state = client.state();
-    // Its sockets are closed, and nobody says goodbye.
+    // Its sockets are closed without a goodbye.
     drop(terminator);
     let lost = soon(state.wait_for(|state| !state.is_connected())).await.expect("the client lives");
     let lost = format!("{lost:?}");
@@ -306,7 +306,7 @@ async fn protocol_below_tls_is_agreed_upon() {
 async fn handshake_without_an_answer_ends_with_the_connect_timeout() {
     TimeLimit::for_test();
     let trusted = trusted(Keys::Ecdsa);
-    // Accepts, as the system does for whoever listens, and never says a word.
+    // The system accepts for the listener, which never says a word.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = silent.local_addr().expect("bound").port();
     let began = Instant::now();

@@ -29,7 +29,7 @@ pub(crate) struct Terms<'a> {
     /// Demands certificates that these have signed, at the main port and at the gRPC port.
     pub(crate) clients: [Option<&'a Authority>; 2],
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
-    /// What is spoken there.
+    /// The protocols that it takes there.
     pub(crate) alpn: [&'static [u8]; 2],
 }
 
@@ -61,7 +61,7 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// What a client showed in a handshake that succeeded.
+/// The client's side of a handshake that succeeded.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Handshake {
     pub(crate) alpn: Option<String>,
@@ -131,7 +131,7 @@ async fn listen(
     let mut connections = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.expect("a client");
-        // What waits for an acknowledgement waits in real time, and a paused clock does not.
+        // Bytes that wait for an acknowledgement wait in real time, and a paused clock does not.
         socket.set_nodelay(true).expect("an option");
         let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
         connections.spawn(async move {

@@ -32,7 +32,7 @@ impl Canary {
 
     /// Leaves the server as it was.
     pub(crate) fn remove(&self, from: SocketAddr) {
-        // A configuration that stays behind under this name is in nobody's way.
+        // A configuration that stays behind under this name is in no test's way.
         let _ = self.address(Request::delete(PATH)).send(from, PATIENCE);
     }
 

@@ -71,7 +71,7 @@ impl Cluster {
         seen.all(|leader| leader == Some(first)).then_some(first)
     }
 
-    /// A node that has forgotten the others, though it has caught up with whoever leads.
+    /// A node that has forgotten the others, though it has caught up with the leader.
     fn forgetful(&self) -> Option<usize> {
         self.nodes.iter().position(|node| {
             let seen = Standing::of(node, &self.nodes);

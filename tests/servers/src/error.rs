@@ -1,4 +1,4 @@
-//! What can go wrong with a real server, by what a test can do about it.
+//! Errors of a real server, by what a test can do about them.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Display};
@@ -25,7 +25,7 @@ impl Error {
         self
     }
 
-    /// What can be done about it.
+    /// Its kind, by what can be done about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -50,7 +50,7 @@ impl StdError for Error {
     }
 }
 
-/// What can be done about an [`Error`].
+/// The kind of an [`Error`], by what can be done about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {

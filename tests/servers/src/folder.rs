@@ -42,7 +42,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // A directory left behind under the temporary one harms nobody, a panic here would.
+        // A directory left behind under the temporary one does no harm, a panic here would.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

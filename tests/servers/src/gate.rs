@@ -40,6 +40,6 @@ pub fn say_skipped(why: &dyn Display) {
     let test = thread::current();
     // The harness names its threads after the tests.
     let name = test.name().unwrap_or("a test");
-    // Where standard error is closed, nobody wants to know.
+    // A closed standard error has no reader.
     let _ = writeln!(io::stderr(), "skipped {name}: {why}");
 }

@@ -10,10 +10,10 @@ use crate::canary::log_in_at;
 use crate::launch::Credentials;
 use crate::{Error, ErrorKind, Product};
 
-/// A server that somebody else runs, as `NACOS_REAL_ADDR` and its companions name it.
+/// A server that runs already, as `NACOS_REAL_ADDR` and its companions name it.
 ///
 /// Nothing is done to it but what a client does, and everything that is written to it lies under
-/// [`prefix`](Self::prefix) and is removed by whoever wrote it, or by the next run where that one
+/// [`prefix`](Self::prefix) and is removed by the run that wrote it, or by the next one where that
 /// was killed: see [`Journal`](crate::Journal).
 #[derive(Clone, Debug)]
 pub struct Given {
@@ -39,15 +39,15 @@ pub enum Kind {
 }
 
 impl Given {
-    /// What begins each [`prefix`](Self::prefix).
+    /// The beginning of each [`prefix`](Self::prefix).
     pub(crate) const MARK: &str = "nacos-rs-";
 
     /// The server that the environment names; read once in a process.
     ///
     /// # Panics
     ///
-    /// When the environment contradicts itself, or the name of the server has no address: whoever
-    /// points tests at a server wants no other.
+    /// When the environment contradicts itself, or the name of the server has no address: tests
+    /// that are pointed at a server must not use another.
     #[must_use]
     pub fn from_env() -> Option<&'static Self> {
         static GIVEN: OnceLock<Option<Given>> = OnceLock::new();
@@ -92,13 +92,13 @@ impl Given {
         self.addr
     }
 
-    /// Where it serves gRPC, if nobody has moved it.
+    /// Where it serves gRPC, unless that port was moved.
     #[must_use]
     pub fn grpc_addr(&self) -> SocketAddr {
         SocketAddr::new(self.addr.ip(), self.addr.port().saturating_add(1000))
     }
 
-    /// What it is said to be.
+    /// The kind that the environment names.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
@@ -110,7 +110,7 @@ impl Given {
         self.credentials.as_ref().map(|it| (it.user.as_str(), it.password.as_str()))
     }
 
-    /// What begins the name, the group or the namespace of everything that is written to it:
+    /// The beginning of the name, the group or the namespace of everything that is written to it:
     /// another one in each process. Of letters, digits and `-`, and short enough for each of them.
     #[must_use]
     pub fn prefix(&self) -> &str {

@@ -69,7 +69,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unanswered`] when nobody listens, the time is up, or what came is not HTTP.
+    /// [`ErrorKind::Unanswered`] when no server listens, the time is up, or what came is not HTTP.
     pub fn send(&self, to: SocketAddr, patience: Duration) -> Result<Answer, Error> {
         let failed = |error: io::Error| {
             let path = self.target.split('?').next().unwrap_or_default();
@@ -120,7 +120,7 @@ impl Request {
     }
 }
 
-/// What a server said.
+/// A server's answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
     status: u16,

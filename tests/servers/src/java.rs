@@ -163,7 +163,7 @@ impl JavaNacosBuilder {
                 set("nacos.member.list", all.as_ref());
             }
         }
-        // Whatever it writes goes where we remove it.
+        // All that it writes goes where we remove it.
         for name in ["nacos.home", "user.home", "java.io.tmpdir"] {
             set(name, folder.as_os_str());
         }
@@ -173,7 +173,7 @@ impl JavaNacosBuilder {
         // It gives up after 3 s otherwise ("Login timeout exceeded", "Nacos failed to start"), in
         // which a busy machine has not made the embedded database.
         set("db.pool.config.connectionTimeout", "60000".as_ref());
-        // Base64 of 32 bytes. Wanted even where nobody logs in; guards nothing that lasts.
+        // Base64 of 32 bytes. Demanded even without a login; guards nothing that lasts.
         let secret = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
         set("nacos.core.auth.plugin.nacos.token.secret.key", secret.as_ref());
         set("nacos.core.auth.server.identity.key", "rig".as_ref());
@@ -209,7 +209,7 @@ impl JavaNacosBuilder {
     }
 }
 
-/// What a server is among others.
+/// A server's part among others.
 #[derive(Clone, Copy, Debug)]
 enum Role<'a> {
     Alone,

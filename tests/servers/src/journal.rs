@@ -1,5 +1,5 @@
-//! What was written to a server that is not ours, kept on disk until it is removed: a process that
-//! is killed removes nothing, and its successor does.
+//! Notes of what was written to a server that is not ours, on disk until it is removed: a process
+//! that is killed removes nothing, and its successor does.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -14,8 +14,8 @@ pub type Place = [String; 3];
 
 /// The documents that one process writes to a [`Given`] server.
 ///
-/// Its file is locked for as long as the process lives, so that nobody takes what is in use for
-/// what was left behind.
+/// Its file is locked for as long as the process lives, so that no other process takes documents
+/// in use for left behind.
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
@@ -29,7 +29,7 @@ struct Written {
     file: Option<File>,
 }
 
-/// What an earlier process wrote and did not remove.
+/// The documents that an earlier process wrote and did not remove.
 #[derive(Debug)]
 pub struct Leftover {
     /// The [prefix](Given::prefix) of that process.
@@ -53,8 +53,8 @@ impl Journal {
         Self { folder, prefix: prefix.to_owned(), written: Mutex::default() }
     }
 
-    /// Notes a document before it is written. What does not lie under the prefix is not noted, and
-    /// so never removed.
+    /// Notes a document before it is written. One that does not lie under the prefix is not noted,
+    /// and so never removed.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Journal {
         let _ = fs::remove_file(self.folder.join(&self.prefix));
     }
 
-    /// What earlier processes of this suite on this machine left on the server.
+    /// The documents that earlier processes of this suite on this machine left on the server.
     #[must_use]
     pub fn leftovers(&self) -> Vec<Leftover> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };

@@ -21,8 +21,8 @@ pub(crate) struct Plan {
 
 /// A command line with its whole environment; nothing is inherited.
 ///
-/// The environment of whoever runs the tests would be a second, invisible configuration: r-nacos
-/// and Java Nacos both read theirs from it.
+/// The environment of the tests would be a second, invisible configuration: r-nacos and Java Nacos
+/// both read theirs from it.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct Launch {
     pub(crate) folders: &'static [&'static str],
 }
 
-/// Where a server is reached, and as whom.
+/// Where a server is reached, and the user to log in as.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     pub(crate) main: SocketAddr,
@@ -40,7 +40,7 @@ pub(crate) struct Door {
     pub(crate) credentials: Option<Credentials>,
 }
 
-/// Who may talk to a server.
+/// The user of a server.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) user: String,

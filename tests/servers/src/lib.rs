@@ -18,8 +18,8 @@
 //! own, and dies with its [`Running`], and also with the process that held it.
 //!
 //! Starting never installs: that takes minutes and a registry, so it is asked for by itself, with
-//! [`Product::install`] or `cargo run -p servers -- install r-nacos`. What cannot be had on a
-//! machine is an [`ErrorKind::Unavailable`] that says why.
+//! [`Product::install`] or `cargo run -p servers -- install r-nacos`. A server that a machine
+//! cannot have is an [`ErrorKind::Unavailable`] that says why.
 //!
 //! Tests can also be pointed at a server that runs already: see [`Given`], and [`Journal`] for what
 //! they write to it.

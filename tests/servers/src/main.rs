@@ -82,7 +82,7 @@ fn install(product: Product) -> Result<(), Error> {
     Ok(())
 }
 
-/// What was started.
+/// The servers that were started.
 enum Nodes {
     Cluster(servers::Cluster),
     Single(Box<Running>),

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! Reads the command line.
 
 use std::path::PathBuf;
 

@@ -84,7 +84,7 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// What it has written so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         read_log(&self.log)
     }
@@ -103,7 +103,7 @@ impl Drop for Process {
     }
 }
 
-/// What a process can be told.
+/// The signals that a process can be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Signal {
     Continue,
@@ -121,7 +121,7 @@ impl Signal {
     }
 }
 
-/// What a log holds, which no server promises to be text.
+/// The text of a log; no server promises that it is UTF-8.
 pub(crate) fn read_log(path: &Path) -> String {
     // A log that cannot be read has nothing to quote, and must not hide the error that quotes it.
     let written = fs::read(path).unwrap_or_default();
@@ -223,7 +223,7 @@ pub(crate) mod tests {
     fn guard_ends_the_server_and_removes_its_directory_when_we_are_gone() {
         let folder = Folder::create(&env::temp_dir(), "process").expect("a directory");
         let mut process = shell(&folder, "while :; do sleep 0.1; done");
-        // What the system does when this process dies.
+        // The system closes this pipe, too, when this process dies.
         drop(process.guard.stdin.take());
         until(Instant::now() + PATIENCE, || process.exited()).expect("killed");
         until(Instant::now() + PATIENCE, || (!folder.path().exists()).then_some(())).expect("gone");
@@ -286,7 +286,7 @@ pub(crate) mod tests {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts")
     }
 
-    /// Waits for the end of the pipe, which is that of whoever started this process.
+    /// Waits for the end of the pipe, which the death of the parent process closes.
     pub(crate) fn wait_for_parent() {
         // An error says the same.
         let _ = io::stdin().read_to_end(&mut Vec::new());

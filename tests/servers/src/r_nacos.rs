@@ -121,7 +121,7 @@ impl RNacosBuilder {
     }
 }
 
-/// What a server is among others.
+/// A server's part among others.
 #[derive(Clone, Copy, Debug)]
 enum Role {
     Alone,

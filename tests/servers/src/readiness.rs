@@ -9,7 +9,7 @@ use crate::launch::Door;
 use crate::process::Process;
 use crate::wait::until;
 
-/// What a server must show after its start.
+/// The proof that a server must give after its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     /// A path that answers 200 once HTTP is served, authentication or not.

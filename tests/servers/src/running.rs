@@ -26,7 +26,7 @@ pub struct Running {
     site: Site,
 }
 
-/// What outlives a server's process: where it listens and what it has stored.
+/// The parts that outlive a server's process: its directory and its ports.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) folder: Folder,
@@ -66,7 +66,7 @@ impl Running {
         self.plan.product
     }
 
-    /// What it is called, as in a sentence.
+    /// Its name, as in a sentence.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.plan.product.name()
@@ -84,7 +84,7 @@ impl Running {
         self.starts
     }
 
-    /// What it has written since its last start.
+    /// Its log since its last start.
     #[must_use]
     pub fn log(&self) -> String {
         read_log(&self.log_path())

@@ -1,10 +1,10 @@
-//! What one node of a cluster says about the cluster.
+//! One node's view of its cluster.
 
 use std::time::Duration;
 
 use crate::{Product, Request, Running};
 
-/// Who leads, and how many there are, as one node sees it.
+/// The leader and the number of members, as one node sees them.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Standing {
     /// The leader's place among the nodes, from 0.
@@ -13,7 +13,7 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// What `node` says, if it answers.
+    /// The standing as `node` sees it, if it answers.
     pub(crate) fn of(node: &Running, nodes: &[Running]) -> Option<Self> {
         let path = match node.product() {
             Product::JavaNacos => "/nacos/v1/core/cluster/nodes",
@@ -49,7 +49,7 @@ impl Standing {
     /// The leader is that of the documents' group; it counts only while all groups have one.
     fn of_java_nacos(list: &str, own: u16, ports: &[u16]) -> Option<Self> {
         let members = list.matches("\"state\":\"UP\"").count();
-        // What a node says about itself is news; about the others, it is seconds old.
+        // A node's entry about itself is new; those about the others are seconds old.
         let (_, entry) = list.split_once(&format!("\"port\":{own},"))?;
         let entry = entry.split("\"port\":").next()?;
         let raft_port = |rest: &str| -> Option<u16> {

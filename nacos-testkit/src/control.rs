@@ -86,6 +86,13 @@ impl Server {
         self.shared.change(|state| state.rights = rights);
     }
 
+    /// Lets everybody do what one of these rights covers, with a token or without: a public part of
+    /// a server that demands a login elsewhere.
+    pub fn open_to_all(&self, rights: &[&str]) {
+        let rights = rights.iter().map(|&right| right.to_owned()).collect();
+        self.shared.change(|state| state.open = rights);
+    }
+
     /// Lists these namespaces, each with its display name, beside the default one, to everybody who
     /// asks over HTTP, where the imitated server does; `None`, as at the start, lists none to
     /// anybody.

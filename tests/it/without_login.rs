@@ -205,6 +205,53 @@ async fn rule_about_services_alone_keeps_nobody_out() {
     assert_eq!(server.requests("ConfigQueryRequest"), 3, "each asked for a document, too");
 }
 
+/// A part of a server that everybody may use, as what is claimed there.
+const PUBLIC: &str = "public:PUBLIC:naming/*";
+
+#[tokio::test(start_paused = true)]
+async fn what_everybody_may_do_is_done_where_all_else_demands_a_login() {
+    for behaviour in BEHAVIOURS {
+        let server = guarded(behaviour).await;
+        server.open_to_all(&[PUBLIC]);
+        for client in [builder(&server), builder(&server).credentials("nacos", "guess")] {
+            let client = client.connect_lazy().expect("valid");
+            let naming = client.naming();
+            let orders = naming.register(("orders", "PUBLIC"), Instance::new("10.0.0.1", 80));
+            let orders = orders.expect("valid");
+            becomes(&mut orders.claim(), |claim| *claim == ClaimState::Held).await;
+            // What is refused is refused for itself.
+            let stock = naming.register("stock", Instance::new("10.0.0.1", 80)).expect("valid");
+            becomes(&mut stock.claim(), |claim| matches!(claim, ClaimState::Refused { .. })).await;
+            after(130).await;
+            assert!(client.state().get().is_connected(), "{:?}", client.state().get());
+            assert_eq!(*orders.claim().get(), ClaimState::Held);
+            server.drop_connections();
+            after(5).await;
+            becomes(&mut orders.claim(), |claim| *claim == ClaimState::Held).await;
+            client.shutdown(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_want_of_the_login_that_was_refused_says_so() {
+    let server = guarded(Behaviour::Nacos3_0).await;
+    // The question whether a login is needed is let in, what is asked for is not.
+    server.open_to_all(&["public:DEFAULT_GROUP:naming/*"]);
+    let client = builder(&server).credentials("ann", "s3cret").connect().await.expect("let in");
+    assert!(client.state().get().is_without_login());
+    let error = client.configs().get("d").await.expect_err("not let in");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    for text in ["login was refused", "just started", "NACOS_USERNAME", "NACOS_PASSWORD"] {
+        assert!(chain(&error).contains(text), "{error:?}");
+    }
+    let guard = client.naming().register(("orders", "OTHERS"), Instance::new("10.0.0.1", 80));
+    becomes(&mut guard.expect("valid").claim(), |claim| {
+        matches!(claim, ClaimState::Refused { code: 403, message, .. } if message.contains("NACOS_PASSWORD"))
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn right_that_is_missing_is_not_taken_for_a_login_that_is() {
     let server = open(Behaviour::Nacos3_0).await;

@@ -12,7 +12,9 @@ use servers::{JavaNacos, Product, RNacos, Request, Running, covers};
 use tokio::task::block_in_place;
 
 use crate::{
-    common::{Server, connect, covered, document_becomes, eventually, soon, within_a_minute},
+    common::{
+        Server, connect, covered, document_becomes, eventually, soon, within, within_a_minute,
+    },
     fleet::{Fleet, on_guarded_fleet, publish},
     relay::Relay,
 };
@@ -124,6 +126,41 @@ fn no_call_fails_while_three_tokens_expire(product: Product) {
         let answer = block_in_place(|| guarded(product).ask(&old)).expect("an answer");
         assert_eq!(answer.status(), 403, "{}", answer.body());
     });
+}
+
+/// Users are read some time after the ports have opened. How soon is the client let in after that?
+#[test]
+fn server_that_is_restarted_twice_within_a_minute_costs_its_clients_seconds() {
+    for product in covered() {
+        let running = match product {
+            Product::RNacos => RNacos::builder().credentials("nacos", "nacos").start(),
+            Product::JavaNacos => JavaNacos::builder().authentication().start(),
+        };
+        let mut running = running.expect("the server starts");
+        within(Duration::from_secs(300), async {
+            let server = Server { addr: running.addr() };
+            let nacos = connect(&server.builder().credentials("nacos", "nacos")).await;
+            let guard = nacos.naming().register("restarted", Instance::new("127.0.0.1", 1));
+            let guard = guard.expect("valid").ready().await.expect("registered");
+            let began = Instant::now();
+            let mut restarted = 0;
+            for _ in 0..2 {
+                block_in_place(|| running.kill().and_then(|()| running.restart())).expect("up");
+                restarted += 1;
+                // Its user can log in by now.
+                println!("{product}: start {restarted} is usable after {:?}", began.elapsed());
+            }
+            let usable = Instant::now();
+            let mut claim = guard.claim();
+            soon("held", claim.wait_for(|claim| *claim == ClaimState::Held)).await;
+            soon("answered", eventually(async || nacos.configs().get("absent").await.is_ok()))
+                .await;
+            let took = usable.elapsed();
+            println!("{product}: the client is back after {took:?}");
+            // Six seconds between two tries at most, and a slow machine.
+            assert!(took < Duration::from_secs(15), "{took:?}");
+        });
+    }
 }
 
 #[test]

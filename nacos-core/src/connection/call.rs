@@ -16,8 +16,8 @@ use super::{
 use crate::{
     call_error::CallError,
     error::{Error, ErrorKind},
-    session::{DEMANDED, conflict_delay, reconnect_delay},
-    state::SessionState,
+    session::{DEMANDED, LOGIN_REFUSED, conflict_delay, reconnect_delay},
+    state::{Access, SessionState},
     telemetry,
     transport::{Caller, Limit},
     wire::{self, Failure, Refusal, Request},
@@ -100,7 +100,9 @@ impl Connection {
                             Err(_) if current.borrow().serving.is_none() => {
                                 Err(self.nobody_answered(&doing))
                             }
-                            Ok(false) | Err(_) => Ok(Err(refusal)),
+                            Ok(false) | Err(_) => {
+                                Ok(Err(without_login(refusal, &current.borrow().state)))
+                            }
                         };
                     }
                     // Not read: the server is just writing it down.
@@ -195,6 +197,18 @@ fn demanding(refusal: Refusal) -> Refusal {
         return refusal;
     }
     Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
+}
+
+/// What a client is told that was refused for want of a login which was refused before.
+fn without_login(refusal: Refusal, state: &SessionState) -> Refusal {
+    match state {
+        SessionState::Connected { access: Access::WithoutLogin { cause }, .. }
+            if refusal.demands_login() =>
+        {
+            Refusal { message: format!("{}; {LOGIN_REFUSED}: {cause}", refusal.message), ..refusal }
+        }
+        _ => refusal,
+    }
 }
 
 /// How a try ended, as a label.

@@ -54,7 +54,7 @@ pub(crate) use self::{
     claims::{ClaimKey, GuardId},
     connecting::{
         ABOUT_LOGIN,
-        admission::DEMANDED,
+        admission::{DEMANDED, LOGIN_REFUSED},
         link::LinkId,
         liveness::Patience,
         login::{Lease, LoginFailure, Tried},

@@ -8,10 +8,14 @@ use std::{
 
 use super::{
     Action, CallId, Event, Jitter, Lifetime, LinkId,
-    claims::Claims,
+    claims::{ClaimKey, Claims},
+    ledger::Standing,
     redo::{Origin, Pending},
 };
-use crate::wire::Outgoing;
+use crate::{
+    key::{ConfigKey, ServiceKey},
+    wire::Outgoing,
+};
 
 /// What a machine is told of the moment, and where it puts what it wants.
 pub(super) struct Context<'a> {
@@ -25,10 +29,28 @@ pub(super) struct Context<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Holdings<'a>(pub(super) &'a Claims);
 
-impl Holdings<'_> {
+impl<'a> Holdings<'a> {
     /// Whether the server of the connection that serves holds anything.
     pub(super) fn are_some(self) -> bool {
         self.0.holds_anything()
+    }
+
+    /// The services of which something is claimed, each with whether the server agreed to it.
+    pub(super) fn services(self) -> impl Iterator<Item = (&'a ServiceKey, bool)> {
+        self.0.standings().filter_map(|(key, standing)| match key {
+            ClaimKey::Instances(service) | ClaimKey::Subscription(service) => {
+                Some((service, standing == Standing::Held))
+            }
+            ClaimKey::Listen(_) => None,
+        })
+    }
+
+    /// The same of documents.
+    pub(super) fn documents(self) -> impl Iterator<Item = (&'a ConfigKey, bool)> {
+        self.0.standings().filter_map(|(key, standing)| match key {
+            ClaimKey::Listen(document) => Some((document, standing == Standing::Held)),
+            ClaimKey::Instances(_) | ClaimKey::Subscription(_) => None,
+        })
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 use super::{
     CallId, ClaimKey, Event, Lifetime, LinkId, Session,
     backoff::{conflict_delay, poll_delay, retry_delay},
-    connecting::{Asked, admission::DEMANDED},
+    connecting::{
+        Asked,
+        admission::{DEMANDED, LOGIN_REFUSED},
+    },
     documents::Ticket,
     ledger::{Due, Revision},
     publication::Step,
@@ -320,6 +323,12 @@ impl Session {
                 if refusal.demands_login() && self.connecting.is_anonymous() =>
             {
                 (refusal.code, format!("{}; {DEMANDED}", refusal.message).into())
+            }
+            Setback::Refused(refusal)
+                if refusal.demands_login()
+                    && let Some(cause) = self.connecting.refused_login() =>
+            {
+                (refusal.code, format!("{}; {LOGIN_REFUSED}: {cause}", refusal.message).into())
             }
             Setback::Refused(refusal) => (refusal.code, refusal.message.as_str().into()),
             Setback::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),

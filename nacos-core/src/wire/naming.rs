@@ -189,6 +189,11 @@ impl<'a> ServiceQueryRequest<'a> {
     pub(crate) fn new(key: &'a ServiceKey) -> Self {
         Self { service: key.into(), cluster: "", healthy_only: false, udp_port: 0, module: MODULE }
     }
+
+    /// Only the instances of one cluster, where servers look at that.
+    pub(crate) fn of_cluster(self, cluster: &'static str) -> Self {
+        Self { cluster, ..self }
+    }
 }
 
 impl Request for ServiceQueryRequest<'_> {

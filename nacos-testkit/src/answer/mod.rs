@@ -140,14 +140,14 @@ fn handle(
     if route.needs == Needs::Access && state.authentication.crashes {
         return done(Err(Refusal::typed(500, "planned by the test: authentication failed")));
     }
-    if route.needs == Needs::Access
+    let needs_access =
+        route.needs == Needs::Access && !rights::open(behaviour, state, message_type, fields);
+    if needs_access
         && let Err(denied) = allowed(shared, state, &|name| incoming.headers.get(name).cloned())
     {
         return done(Err(denied.into()));
     }
-    if route.needs == Needs::Access
-        && let Err(denied) = rights::permitted(behaviour, state, message_type, fields)
-    {
+    if needs_access && let Err(denied) = rights::permitted(behaviour, state, message_type, fields) {
         return done(Err(denied.into()));
     }
     let mut call = Call {

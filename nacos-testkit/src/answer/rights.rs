@@ -25,6 +25,17 @@ pub(super) fn permitted(
     Err(Denied::without_right(behaviour))
 }
 
+/// Whether everybody may do it.
+pub(super) fn open(
+    behaviour: Behaviour,
+    state: &State,
+    message_type: &str,
+    fields: Fields<'_>,
+) -> bool {
+    let about = |right: &String| covers(right, &resource(behaviour, message_type, fields));
+    state.open.iter().any(about)
+}
+
 fn resource(behaviour: Behaviour, message_type: &str, fields: Fields<'_>) -> String {
     let text = |fields: Fields<'_>, name: &str| fields.text(name).ok().flatten();
     // Blank counts as not named.

@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) namespaces: Option<Vec<(String, String)>>,
     /// The user's rights; `None` allows everything.
     pub(crate) rights: Option<Vec<String>>,
+    /// What everybody may do.
+    pub(crate) open: Vec<String>,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,
     pub(crate) transports: Transports,

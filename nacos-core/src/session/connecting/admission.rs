@@ -1,8 +1,10 @@
 //! Whether servers let us in without a token: asked where that is not known, and worth knowing.
 //!
 //! Connections are not guarded, requests are. So one is sent that needs a user and changes nothing:
-//! a query of a service that nobody has. Where that is refused, a query of a document decides, so
-//! that a rule about services alone keeps nobody out. These questions are asked
+//! a query of a service. Where that is refused, a query of a document decides, so that a rule about
+//! services alone keeps nobody out. What is asked for is what is claimed, if anything is, because
+//! there may be parts of a server that everybody may use; else what nobody has. These questions are
+//! asked
 //!
 //! - without credentials, when `connect` wants to know, and when a request was refused: a session
 //!   that is refused both is `Denied`, and asks again by the minute;
@@ -39,6 +41,40 @@ pub(crate) struct Admission {
     forced: Option<Instant>,
     /// When it is asked again, if nobody wants to know before.
     again: Option<Instant>,
+    service: Sample<ServiceKey>,
+    document: Sample<ConfigKey>,
+}
+
+/// Which of what is claimed was asked for last.
+///
+/// There may be parts of a server that everybody may use: what was let in is asked for again, and
+/// what was not is followed by another one, until one was let in or all were refused.
+#[derive(Debug)]
+struct Sample<K> {
+    asked: Option<K>,
+    was_let_in: bool,
+}
+
+impl<K: Clone + Ord> Sample<K> {
+    fn new() -> Self {
+        Self { asked: None, was_let_in: false }
+    }
+
+    /// What to ask for now: of what the server agreed to, if there is any.
+    fn next<'a>(&mut self, claimed: impl Iterator<Item = (&'a K, bool)>) -> Option<K>
+    where
+        K: 'a,
+    {
+        let asked = self.asked.take();
+        let was_let_in = std::mem::take(&mut self.was_let_in);
+        let rank = |&(key, is_held): &(&'a K, bool)| {
+            let is_proven = was_let_in && asked.as_ref() == Some(key);
+            let had_its_turn = asked.as_ref().is_some_and(|asked| key <= asked);
+            (!is_held, !is_proven, had_its_turn, key)
+        };
+        self.asked = claimed.min_by_key(rank).map(|(key, _)| key.clone());
+        self.asked.clone()
+    }
 }
 
 /// What the servers' last answer means.
@@ -72,6 +108,8 @@ impl Admission {
             awaited_until: None,
             forced: None,
             again: None,
+            service: Sample::new(),
+            document: Sample::new(),
         }
     }
 
@@ -194,15 +232,26 @@ impl Connecting {
         let asked = Asked::Admission(question);
         let call = match question {
             Question::Service => {
-                let Ok(nobody) = ServiceKey::try_from(NOBODY) else { return };
-                let nobody = nobody.resolve(&self.options.naming_namespace);
-                let request = ServiceQueryRequest::new(&nobody).outgoing();
+                let claimed = self.admission.service.next(cx.holdings.services());
+                let service = if let Some(claimed) = claimed {
+                    claimed
+                } else {
+                    let Ok(nobody) = ServiceKey::try_from(NOBODY) else { return };
+                    nobody.resolve(&self.options.naming_namespace)
+                };
+                // Of however many instances: nobody wants them.
+                let request = ServiceQueryRequest::new(&service).of_cluster(NO_CLUSTER).outgoing();
                 self.call_within(cx, ANSWERED_WITHIN, link, request, asked)
             }
             Question::Document => {
-                let Ok(nothing) = ConfigKey::try_from(NOBODY) else { return };
-                let nothing = nothing.resolve(&self.options.config_namespace);
-                let request = ConfigQueryRequest::new(&nothing).outgoing();
+                let claimed = self.admission.document.next(cx.holdings.documents());
+                let document = if let Some(claimed) = claimed {
+                    claimed
+                } else {
+                    let Ok(nothing) = ConfigKey::try_from(NOBODY) else { return };
+                    nothing.resolve(&self.options.config_namespace)
+                };
+                let request = ConfigQueryRequest::new(&document).outgoing();
                 self.call_within(cx, ANSWERED_WITHIN, link, request, asked)
             }
         };
@@ -242,6 +291,12 @@ impl Connecting {
             // Overloaded, a failing plugin, no answer, or one that cannot be read: says nothing.
             Err(_) => Verdict::Unknown,
         };
+        if verdict == Verdict::Open {
+            match question {
+                Question::Service => self.admission.service.was_let_in = true,
+                Question::Document => self.admission.document.was_let_in = true,
+            }
+        }
         self.decided(cx, verdict);
         Ok(())
     }
@@ -281,12 +336,39 @@ impl Connecting {
 
 /// A name that no service and no document has; telling, because servers may log it.
 pub(in super::super) const NOBODY: &str = "nacos-core.is-login-needed";
+/// The same of a cluster, in whose names servers allow no dot.
+pub(in super::super) const NO_CLUSTER: &str = "is-login-needed";
 /// `connect` does not wait longer: the answer decides only what is said.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// Refused requests cause it no more often.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
+/// What the cause of a refused login is called beside the refusal of a request that lacks one.
+pub(crate) const LOGIN_REFUSED: &str = "the login was refused";
 /// Why a client without credentials is refused, and what helps.
 pub(crate) const DEMANDED: &str = "this server demands a login, and there are no credentials: set \
      `username` and `password` (NACOS_USERNAME, NACOS_PASSWORD), or `access_token` \
      (NACOS_ACCESS_TOKEN), or what else nacos_core::credentials lists; if it demands none, a rule \
      there, or of a proxy, refuses this client";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_let_in_is_asked_for_again_and_what_was_not_is_followed_by_another() {
+        let mut sample = Sample::new();
+        let due = |keys: &'static [u32]| keys.iter().map(|key| (key, false));
+        let mut next = |keys| sample.next(due(keys));
+        let turns: Vec<_> = (0..4).filter_map(|_| next(&[3, 1, 2])).collect();
+        assert_eq!(turns, [1, 2, 3, 1]);
+        assert_eq!(next(&[]), None);
+        assert_eq!(next(&[3, 2]), Some(2));
+        sample.was_let_in = true;
+        assert_eq!(sample.next(due(&[1, 3, 2])), Some(2));
+        sample.was_let_in = true;
+        assert_eq!(sample.next(due(&[1, 3])), Some(3), "it is claimed no more");
+        let agreed = [(&1, false), (&4, true), (&5, true)];
+        assert_eq!(sample.next(agreed.into_iter()), Some(4));
+        assert_eq!(sample.next(agreed.into_iter()), Some(5));
+    }
+}

@@ -367,6 +367,11 @@ impl Connecting {
         self.denied().is_some_and(|(likely, _)| likely == Denial::NotReady)
     }
 
+    /// What servers said when they refused the login, if there is no token.
+    pub(super) fn refused_login(&self) -> Option<&str> {
+        self.login.refusal().map(|(_, why)| why)
+    }
+
     /// Whether a refused login is tried again within seconds, and may be granted then.
     pub(super) fn tries_soon(&self) -> bool {
         self.login.tries_soon()

@@ -326,7 +326,7 @@ impl Stage {
 
 fn asks_for_nobody(request: &Payload) -> bool {
     request.kind() == "ServiceQueryRequest"
-        && String::from_utf8_lossy(request.json()).contains(connecting::admission::NOBODY)
+        && String::from_utf8_lossy(request.json()).contains(connecting::admission::NO_CLUSTER)
 }
 
 fn instances(name: &str) -> ClaimKey {

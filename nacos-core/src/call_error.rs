@@ -13,22 +13,22 @@ pub(crate) enum CallError {
     Busy,
     /// The connection ended before the answer came; the server may have done what was asked.
     Lost(String),
-    /// Nothing was sent: whoever was to sign it did not.
+    /// Nothing was sent: the signer panicked, or was too slow.
     Unsigned(&'static str),
     /// Nothing came in time; the server may have done what was asked.
     Timeout,
-    /// The server answers, and other answers that nobody takes left no room to read that in time.
+    /// The server answers, but other large answers left no room to read this one in time.
     NoRoom,
     /// The server answered with a gRPC status instead of a message.
     Status { code: u32, message: String },
-    /// What came is no Nacos message.
+    /// The received message is no Nacos message.
     Unreadable(String),
-    /// What came is larger than this client reads.
+    /// The received message is larger than this client reads.
     Oversized { length: usize, limit: usize },
 }
 
 impl CallError {
-    /// What a caller can do about it.
+    /// The [`ErrorKind`] that users see.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NotSent(_) | Self::Lost(_) => ErrorKind::Disconnected,

@@ -142,19 +142,19 @@ impl Client {
         self.shared.connection.settled().await
     }
 
-    /// Whether nobody has listed the servers yet.
+    /// Whether no server is known yet.
     pub(crate) fn knows_no_server(&self) -> bool {
         self.shared.connection.servers().get().is_empty()
     }
 
-    /// What keeps it from being connected right now.
+    /// The reason why it is not connected right now.
     pub(crate) async fn explain(&self) -> Option<String> {
         self.shared.connection.explain().await
     }
 
-    /// What extends this client for as long as anybody keeps it, made by `make` if there is none.
-    /// There is one slot: whoever extends a client puts all of it into one type. Says whether it is
-    /// new.
+    /// The extension of this client, for as long as a caller keeps it; made by `make` if there is
+    /// none. There is one slot: a module that extends a client puts all of it into one type. Says
+    /// whether it is new.
     pub(crate) fn extension<T>(&self, make: impl FnOnce() -> T) -> (Arc<T>, bool)
     where
         T: Any + Send + Sync,

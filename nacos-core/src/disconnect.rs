@@ -16,7 +16,7 @@ pub struct Disconnect {
     pub server: Arc<str>,
     /// The kind of the end, as [`telemetry`](crate::telemetry) lists them.
     pub reason: &'static str,
-    /// What the socket, HTTP/2 or the server said, in words.
+    /// The message of the socket, of HTTP/2 or of the server.
     pub cause: Arc<str>,
     /// When it ended.
     pub at: Instant,

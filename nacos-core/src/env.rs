@@ -9,14 +9,14 @@ use crate::{
     options::{ClientOptions, OPTIONS, Row, misspelt_variable},
 };
 
-/// What the environment says. What looks like a misspelt variable of ours is warned about, and no
-/// error: it may be meant for somebody else.
+/// The options of the environment. A variable that looks like a misspelt one of ours is warned
+/// about, and no error: it may be meant for another program.
 pub(crate) fn read() -> Result<ClientOptions, Error> {
     for (name, value) in std::env::vars_os() {
         let (Some(name), value) = (name.to_str(), value.to_str().unwrap_or_default()) else {
             continue;
         };
-        // Whoever has set the right one knows it; the other is somebody else's, or left over.
+        // A user who has set the right one knows it; the other is another program's, or left over.
         if let Some(meant) = misspelt_variable(name, value)
             && std::env::var_os(&meant).is_none_or(|value| value.is_empty())
         {
@@ -77,7 +77,7 @@ pub(crate) fn unreadable(name: &str, why: &str) -> Error {
         .because(why.to_owned())
 }
 
-/// What an environment of exactly these says.
+/// The options of an environment of exactly these `variables`.
 #[cfg(test)]
 pub(crate) fn of(variables: &[(&str, &str)]) -> Result<ClientOptions, Error> {
     read_with(|name| {
@@ -149,7 +149,7 @@ mod tests {
         for (name, value) in [
             ("NACOS_ENDPOINT_PORT", "tcp://10.0.0.1:8080"),
             ("ALIBABA_ALIWARE_ENDPOINT_PORT", "tcp://10.0.0.1:8080"),
-            // Of services `nacos`, `nacos-server`, `nacos-server-addr`: read by nobody.
+            // Of services `nacos`, `nacos-server`, `nacos-server-addr`: read by no client.
             ("NACOS_PORT", "tcp://10.0.0.1:8848"),
             ("NACOS_PORT_8848_TCP", "tcp://10.0.0.1:8848"),
             ("NACOS_PORT_8848_TCP_ADDR", "10.0.0.1"),

@@ -17,7 +17,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What a caller can do about an [`Error`].
+/// The kind of an [`Error`]: what a caller can do about it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -63,7 +63,7 @@ impl Error {
         self
     }
 
-    /// What the caller can do about it.
+    /// The kind of the error: what the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -98,7 +98,7 @@ pub(crate) fn clip(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
 }
 
-/// What was being done, put into words only if it fails.
+/// The operation under way, put into words only if it fails.
 pub(crate) struct Doing<'a, T>(pub(crate) &'a str, pub(crate) &'a T);
 
 impl<T: fmt::Display> fmt::Display for Doing<'_, T> {

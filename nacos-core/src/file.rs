@@ -7,12 +7,12 @@ use std::{
 
 use zeroize::Zeroizing;
 
-/// What the file holds. Blocks for as long as the disk does.
+/// The content of the file. Blocks for as long as the disk does.
 ///
 /// # Errors
 ///
 /// `too_long` if that is more than `most` bytes. Only files are read: a device may have no end, and
-/// opening a pipe would wait for whoever writes to it.
+/// opening a pipe would wait for its writer.
 pub(crate) fn read(path: &Path, most: usize, too_long: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     let metadata = path.metadata()?;

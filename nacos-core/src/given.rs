@@ -1,4 +1,4 @@
-//! A value as a file or the environment gives it, before anybody knows what it is to be.
+//! A value as a file or the environment gives it, before its type is known.
 use std::{fmt, time::Duration};
 
 use serde::{
@@ -21,7 +21,7 @@ pub(crate) enum Given {
 impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            // What is no text is shown in the error of a format that is asked for text.
+            // A format that is asked for text shows any other value in its error.
             deserializer.deserialize_any(Anything)
         } else {
             deserializer.deserialize_string(Anything)

@@ -1,8 +1,8 @@
 //! Looking into a running client: what operators ask for, without knowing what there is.
 //!
 //! Each part of a program that is worth looking into implements [`Inspect`] and is added to the
-//! client with [`Client::inspect`](crate::Client::inspect); whoever shows reports, such as an admin
-//! page, knows this module only. Whoever produces a report redacts it: no content, no secret.
+//! client with [`Client::inspect`](crate::Client::inspect); code that shows reports, such as an
+//! admin page, knows this module only. The producer of a report redacts it: no content, no secret.
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -25,7 +25,7 @@ pub trait Inspect: Send + Sync {
     /// Its name: unique enough for people, lower case, stable.
     fn name(&self) -> String;
 
-    /// What it looks like now. Quick, and never waits.
+    /// A report of its state now. Quick, and never waits.
     fn report(&self) -> Tree;
 
     /// Does something by name.
@@ -47,9 +47,9 @@ pub trait Inspect: Send + Sync {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Action {
-    /// What.
+    /// The name of the action.
     pub name: String,
-    /// To what, if the action wants to know.
+    /// Its target, if the action needs one.
     pub argument: Option<String>,
 }
 

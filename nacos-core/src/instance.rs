@@ -8,9 +8,9 @@ use crate::{
 
 /// One instance of a service.
 ///
-/// What a server reports is sanitised first: a weight that is not a number counts as 1, one
-/// outside `0..=10 000` is clamped, and an entry without address or with an impossible port is
-/// left out. Two instances are the same one when [`Instance::identity`] agrees.
+/// A server's report is sanitised first: a weight that is not a number counts as 1, one outside
+/// `0..=10 000` is clamped, and an entry without address or with an impossible port is left out.
+/// Two instances are the same one when [`Instance::identity`] agrees.
 ///
 /// ```
 /// use nacos_core::Instance;
@@ -21,8 +21,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Instance {
-    /// Where it listens: an IP address, or the name of a host. What nobody could call is refused:
-    /// an unspecified, multicast or broadcast address, and one with a scheme, a port or a blank.
+    /// Where it listens: an IP address, or the name of a host. An address that cannot be called is
+    /// refused: an unspecified, multicast or broadcast address, and one with a scheme, a port or a
+    /// blank.
     pub ip: String,
     /// The port that it listens on.
     pub port: u16,
@@ -102,7 +103,7 @@ impl Instance {
         }
     }
 
-    /// What makes it the same instance across changes: ip, port, cluster.
+    /// Its identity, the same across changes: ip, port, cluster.
     #[must_use]
     pub fn identity(&self) -> (&str, u16, &ClusterName) {
         (&self.ip, self.port, &self.cluster)

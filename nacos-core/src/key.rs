@@ -114,11 +114,11 @@ impl ClusterName {
 /// A namespace id (not its display name). [`Namespace::default`] is the default namespace.
 ///
 /// The default namespace has two spellings, the empty one and `public`; both parse to the same
-/// value, and each message is sent with the spelling that its servers understand: the empty one
-/// for documents, `public` for services. To Java Nacos 2.3 and 3.x, the empty one is another
-/// namespace in naming, and there the default namespace of every client is `public`: so it is in
-/// Java, Go, Python (3.2), Node, C#, C++ and Rust. Who registers under the empty namespace over the
-/// bare protocol is not seen from here, nor by them.
+/// value, and each message is sent with the spelling that its servers understand: the empty one for
+/// documents, `public` for services. To Java Nacos 2.3 and 3.x, the empty one is another namespace
+/// in naming, and there the default namespace of every client is `public`: so it is in Java, Go,
+/// Python (3.2), Node, C#, C++ and Rust. An instance that is registered under the empty namespace
+/// over the bare protocol is invisible to all of these clients.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Namespace(Arc<str>);
 

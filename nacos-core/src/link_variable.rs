@@ -2,7 +2,7 @@
 //! option of ours.
 
 /// Whether `value` is what they set for a service: `NACOS_ENDPOINT_PORT=tcp://10.0.0.1:8080`, where
-/// there is a service `nacos-endpoint`. It is nobody's option, neither a port nor an address.
+/// there is a service `nacos-endpoint`. It is no client's option, neither a port nor an address.
 pub(crate) fn is_link(value: &str) -> bool {
     let Some((scheme, rest)) = value.trim().split_once("://") else { return false };
     let is_scheme = is_protocol(&scheme.to_ascii_lowercase());

@@ -50,7 +50,7 @@ impl<T> Live<T> {
     /// Waits until the value satisfies `condition`, beginning with the current one.
     ///
     /// `None` means that no more values will come and the last one does not satisfy it. The
-    /// condition runs on the caller's task, and delays nobody else: it may read the same value, or
+    /// condition runs on the caller's task, and delays no other: it may read the same value, or
     /// block.
     ///
     /// # Cancel safety
@@ -129,13 +129,13 @@ impl<T> LiveWriter<T> {
         Live { rx: self.tx.subscribe() }
     }
 
-    /// Whether anybody reads the value.
+    /// Whether the value has a reader.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.tx.receiver_count() > 0
     }
 
-    /// Waits until nobody reads the value any more.
+    /// Waits until the value has no reader any more.
     ///
     /// # Cancel safety
     ///
@@ -279,7 +279,7 @@ mod tests {
             published.send(()).expect("the condition waits");
             writer
         });
-        // Also while the condition blocks: that is the caller's time, and nobody else's.
+        // Also while the condition blocks: that takes the caller's time, and no other task's.
         let wait = reader.wait_for(move |value| {
             if *value == 0 {
                 begun.send(()).expect("the writer waits");

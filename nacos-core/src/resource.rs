@@ -1,7 +1,7 @@
-//! What a request is about, for whoever signs it.
+//! The subject of a request, for credentials that sign it.
 use crate::key::{ConfigKey, ServiceKey};
 
-/// What a request is about, for credentials that sign each request: see
+/// The subject of a request, for credentials that sign each request: see
 /// [`Grant::signed_by`](crate::credentials::Grant::signed_by).
 ///
 /// Keys name their namespace: it has been filled in before anything is sent.
@@ -16,7 +16,7 @@ pub enum Resource {
     Service(ServiceKey),
     /// The list of services, or services by pattern: no single one can be named.
     Services,
-    /// The connection itself: server and health checks. Servers let everybody do that, so these
+    /// The connection itself: server and health checks. Servers let every client do that, so these
     /// requests are never signed.
     Connection,
 }

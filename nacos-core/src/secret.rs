@@ -26,7 +26,7 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text, for whoever has to send it.
+    /// The text, for code that has to send it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -5,9 +5,9 @@ use crate::address::Address;
 
 /// A Nacos server: its host and its two ports.
 ///
-/// Written `host[:port]`, where the port is the main (HTTP) one, 8848 if it is left out; the gRPC
-/// port is not announced by anybody but computed from it. A scheme in front of it says whether HTTP
-/// is spoken over TLS.
+/// Written `host[:port]`, where the port is the main (HTTP) one, 8848 if it is left out; no server
+/// announces the gRPC port, which is computed from the main one. A scheme in front of the host says
+/// whether HTTP is spoken over TLS.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Server {
     host: String,
@@ -16,7 +16,7 @@ pub(crate) struct Server {
     scheme: Option<Scheme>,
 }
 
-/// What is written in front of an address.
+/// The scheme in front of an address.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Scheme {
     Http,
@@ -42,8 +42,8 @@ impl Server {
         list: &str,
         grpc_offset: u16,
     ) -> Result<(Vec<Self>, Option<String>), String> {
-        // What is shown must hold no password, and no token; a part of one may stand in any
-        // address.
+        // Errors and logs show addresses, which must hold no password, and no token; a part of one
+        // may stand in any address.
         if list.contains(['@', '?']) {
             return Err("a server address has neither a user nor a query".to_owned());
         }

@@ -17,7 +17,7 @@ pub struct Service {
     pub instances: Arc<[Arc<Instance>]>,
     /// Too few were healthy, so the server reports all of them as healthy (protect threshold).
     pub protected: bool,
-    /// False until a server has answered once: then "no instances" means "nobody knows yet".
+    /// False until a server has answered once: then "no instances" means "not known yet".
     pub known: bool,
     /// The server lists no instance; these are the last ones, which stay for as long as the
     /// [grace](crate::Subscription::with_grace) of the subscription lasts.
@@ -53,7 +53,7 @@ impl Service {
             .filter(|instance| instance.healthy && instance.enabled && instance.weight > 0.0)
     }
 
-    /// What has to happen to `before` to become this view.
+    /// The change that turns `before` into this view.
     #[must_use]
     pub fn since(&self, before: &Service) -> Change {
         let mut change = Change::default();
@@ -72,7 +72,7 @@ impl Service {
                 std::cmp::Ordering::Greater => change.added.extend(new.next().cloned()),
                 std::cmp::Ordering::Equal => {
                     if let (Some(old), Some(new)) = (old.next(), new.next())
-                        // What is shared did not change, and need not be compared.
+                        // A shared instance did not change, and need not be compared.
                         && !Arc::ptr_eq(old, new)
                         && old != new
                     {
@@ -88,9 +88,9 @@ impl Service {
         Self { held: true, ..self }
     }
 
-    /// Whether `other` is the same to whoever calls instances.
+    /// Whether `other` is the same to a caller of its instances.
     pub(crate) fn lists_the_same(&self, other: &Self) -> bool {
-        // What is shared is equal, and in most new views nearly all is.
+        // Shared instances are equal, and in most new views nearly all are shared.
         let same = |(one, other): (&Arc<Instance>, &Arc<Instance>)| {
             Arc::ptr_eq(one, other) || one == other
         };

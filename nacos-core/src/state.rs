@@ -21,9 +21,9 @@ pub enum SessionState {
         server: Arc<str>,
         /// Since when.
         since: Instant,
-        /// What the server can do beyond the basics; empty for r-nacos and servers before 2.3.
+        /// The server's abilities beyond the basics; empty for r-nacos and servers before 2.3.
         abilities: Arc<BTreeMap<String, bool>>,
-        /// As whom the client is let in.
+        /// How the server lets the client in.
         access: Access,
     },
     /// Between two attempts, the last of which has failed.
@@ -38,7 +38,7 @@ pub enum SessionState {
     Denied {
         /// The likely cause.
         likely: Denial,
-        /// What the servers said, what it may mean, and what helps.
+        /// The servers' answers, what they may mean, and what helps.
         cause: Arc<str>,
     },
     /// The client was shut down.
@@ -52,8 +52,8 @@ impl SessionState {
         matches!(self, Self::Connected { .. })
     }
 
-    /// What keeps it from being connected, as an error; `None` if nothing does, or nothing is known
-    /// of it yet.
+    /// The reason why it is not connected, as an error; `None` if it is, or if no reason is known
+    /// yet.
     #[must_use]
     pub fn error(&self) -> Option<Error> {
         let kind = match self {
@@ -78,7 +78,7 @@ impl SessionState {
         matches!(self, Self::Denied { likely: Denial::Wrong | Denial::Missing, .. })
     }
 
-    /// What keeps it from being connected, as far as that is known.
+    /// The reason why it is not connected, as far as it is known.
     pub(crate) fn cause(&self) -> Option<&Arc<str>> {
         match self {
             Self::Connecting { last_error, .. } => last_error.as_ref(),
@@ -88,7 +88,7 @@ impl SessionState {
     }
 }
 
-/// As whom a client is let in.
+/// How a server lets a client in: with credentials, or without.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Access {
@@ -100,19 +100,19 @@ pub enum Access {
     /// authentication is off there, as it is by default before Nacos 3.3, and the user is unknown.
     ///
     /// The client says so once, in a warning, and tries the login again every minute. Requests
-    /// carry no token meanwhile. The Java client behaves like this, too: whoever can answer in the
-    /// place of a server is believed, as by every client of a server without authentication.
+    /// carry no token meanwhile. The Java client behaves like this, too: a host that can answer in
+    /// the place of a server is believed, as by every client of a server without authentication.
     /// Documents are read from a server that has not asked who reads them, and so cannot keep
-    /// anybody else from reading or writing them. Where that must not be, the option
-    /// `require_login` ([`ClientBuilder::require_login`](crate::ClientBuilder::require_login))
-    /// forbids it; and TLS says who the server is, which a login never does.
+    /// others from reading or writing them. Where that must not be, the option `require_login`
+    /// ([`ClientBuilder::require_login`](crate::ClientBuilder::require_login)) forbids it; and TLS
+    /// says who the server is, which a login never does.
     WithoutLogin {
-        /// What servers said to the login, and what it may mean.
+        /// The servers' answers to the login, and what they may mean.
         cause: Arc<str>,
     },
 }
 
-/// What it is likely to mean that servers do not let a client in.
+/// The likely reason why servers do not let a client in.
 ///
 /// They answer the same to a wrong password and, in the first seconds after their start, to a right
 /// one: Java Nacos 3.x opens its port before it has read its users.
@@ -147,7 +147,7 @@ pub enum ClaimState {
     Refused {
         /// Its error code.
         code: i32,
-        /// What it said.
+        /// Its message.
         message: Arc<str>,
         /// Whether the client will ask again by itself. If not, only a change of the claim or a
         /// reconnect makes it ask again.

@@ -10,8 +10,8 @@ use crate::live::{Live, LiveWriter, live};
 /// A [`Live`] value for each key that a guard claims.
 ///
 /// Guards come and go on callers' tasks, values come from the session's task; the lock is held for
-/// a map operation only, never across an await. Nobody is woken under it: a waker is a user's code,
-/// and may drop a guard then and there, which takes the lock.
+/// a map operation only, never across an await. No reader is woken under it: a waker is a user's
+/// code, and may drop a guard then and there, which takes the lock.
 ///
 /// A guard [enters](Self::enter) before it claims and [leaves](Self::leave) after it has withdrawn.
 /// So either a new guard finds the value that the last one left, or the session hears of the

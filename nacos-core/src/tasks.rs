@@ -26,17 +26,17 @@ enum Kind<T> {
     },
 }
 
-/// Starts `future` on the ambient runtime, inside the current span: for what ends before whoever
-/// starts it does.
+/// Starts `future` on the ambient runtime, inside the current span: for one that ends before its
+/// caller does.
 pub(crate) fn spawn<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
     spawn_in(Span::current(), future)
 }
 
-/// Starts `future` on the ambient runtime, inside of `span` alone. What lives on when whoever
-/// starts it has gone must have a span without a parent: the request during which it was started
-/// would stay open for as long.
+/// Starts `future` on the ambient runtime, inside of `span` alone. A future that outlives its
+/// caller must have a span without a parent: the span of the request that started it would stay
+/// open for as long.
 pub(crate) fn spawn_in<T: Send + 'static>(
     span: Span,
     future: impl Future<Output = T> + Send + 'static,
@@ -67,15 +67,15 @@ fn spawn_on<T: Send + 'static>(
     thread.spawn(move || {
         if let Some(runtime) = runtime.0.take() {
             runtime.block_on(work);
-            // What runs beside it has been told that it is over; without the runtime below it, it
-            // would panic. A name being looked up may take longer than anybody should wait.
+            // The tasks beside it have been told that it is over; without the runtime below them,
+            // they would panic. A name being looked up may take too long.
             runtime.shutdown_timeout(LAST_WAIT);
         }
     })?;
     Ok(task)
 }
 
-/// What runs `future` until its task is dropped, and that task.
+/// The work that runs `future` until its task is dropped, and that task.
 fn owned<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> (impl Future<Output = ()> + Send + 'static, Task<T>) {
@@ -85,7 +85,7 @@ fn owned<T: Send + 'static>(
         tokio::select! {
             biased;
             _ = &mut abandoned => {}
-            // Nobody may be waiting for it.
+            // The task's owner may have stopped waiting.
             value = future => drop(done.send(value)),
         }
     };
@@ -115,8 +115,8 @@ impl<T> Task<T> {
     }
 }
 
-/// Starts `future`, which may block its thread, where that delays nobody else. When the task is
-/// dropped it ends as soon as it waits for something: nobody can end what blocks.
+/// Starts `future`, which may block its thread, where that delays no other task. When the task is
+/// dropped it ends as soon as it waits for something: code that blocks cannot be ended.
 pub(crate) fn spawn_beside<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
@@ -128,7 +128,7 @@ pub(crate) fn spawn_beside<T: Send + 'static>(
 }
 
 /// Runs `work`, which waits for a disk, beside the runtime; `None` if it panicked. It goes on when
-/// the future is dropped: whoever calls it sees to it that few do at a time.
+/// the future is dropped: callers see to it that few run at a time.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

@@ -1,4 +1,4 @@
-//! What tests of several modules begin with.
+//! Helpers for tests of several modules.
 use std::{
     sync::Arc,
     task::{Wake, Waker},

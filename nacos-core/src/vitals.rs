@@ -37,7 +37,7 @@ pub struct Vitals {
     /// How late the session's last timer was. Long after the workers of its runtime were blocked:
     /// see [`dedicated_thread`](crate::ClientBuilder::dedicated_thread).
     pub lag: Duration,
-    /// What a proxy that knows HTTP/2 was seen to do to the connections or to their streams, in
+    /// The damage that a proxy that knows HTTP/2 was seen to do to connections or their streams, in
     /// words that say what to change; stays once it was seen.
     pub proxy: Option<Arc<str>>,
     /// How the last connections that served have ended, the newest last; eight at most.

@@ -39,7 +39,7 @@ use crate::{
 #[must_use = "nothing happens until it connects"]
 pub struct ClientBuilder {
     pub(crate) options: ClientOptions,
-    /// What the environment says: whatever is set on the builder wins.
+    /// The options of the environment: those set on the builder win.
     environment: Box<ClientOptions>,
     /// Given as themselves: they need no options.
     credentials: Option<Arc<dyn Credentials>>,
@@ -55,9 +55,9 @@ impl ClientBuilder {
     /// in its place: see [`ClientOptions::or`].
     ///
     /// Of the names by which the Java and Go clients are configured those are read too that mean
-    /// the same and cannot be meant for somebody else: `username` is no name for a variable. Our
+    /// the same and cannot be meant for another program: `username` is no name for a variable. Our
     /// own names win over them in the same way. A variable that differs from a name of ours by one
-    /// or two letters is warned about, and otherwise ignored: it may be meant for somebody else.
+    /// or two letters is warned about, and otherwise ignored: it may be meant for another program.
     ///
     /// # Errors
     ///
@@ -88,8 +88,8 @@ impl ClientBuilder {
         self.username(username).password(password)
     }
 
-    /// Whoever says what requests have to carry, in place of what any option says about that: one
-    /// of [`credentials`](crate::credentials), or your own.
+    /// Sets the credentials, in place of those that any option names: one of
+    /// [`credentials`](crate::credentials), or your own.
     ///
     /// ```
     /// use nacos_core::{Client, credentials::StaticToken};
@@ -152,7 +152,7 @@ impl ClientBuilder {
             Err(_) => (SessionState::clone(&client.state().get()), true),
         };
         let disconnected = |cause: &str| {
-            // What HTTP was answered with has nothing to do with gRPC's port.
+            // A login that failed over HTTP has nothing to do with gRPC's port.
             let hint =
                 if cause.starts_with(ABOUT_LOGIN) || client.knows_no_server() { "" } else { HINT };
             Error::new(ErrorKind::Disconnected, &doing).because(format!("{cause}{hint}"))
@@ -205,7 +205,7 @@ impl Client {
 
     /// Begins a client with what the `NACOS_*` variables of the environment say.
     ///
-    /// What is set on the builder afterwards wins. See [`ClientBuilder::from_env`] for the names.
+    /// Options set on the builder afterwards win. See [`ClientBuilder::from_env`] for the names.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl Client {
     }
 }
 
-/// What is often overlooked where no connection comes up.
+/// The usual oversights where no connection comes up.
 const HINT: &str = "; a client talks to the main port + 1000 (gRPC), logs in at the main port, and \
      speaks TLS only if told to (`tls`)";
 const NOBODY: &str = "no server answered in time";

@@ -1,4 +1,4 @@
-//! What to publish, and under which condition.
+//! The content to publish, and the condition for it.
 use std::{fmt, sync::Arc};
 
 use crate::{

@@ -1,4 +1,4 @@
-//! What requests carry, once somebody has granted it.
+//! The headers and signatures that credentials grant, and requests carry.
 use std::{
     collections::HashMap,
     fmt,
@@ -11,7 +11,7 @@ use super::Resource;
 use super::sign::Key;
 use crate::{secret::Secret, session::Tried, transport::Headers};
 
-/// What requests carry so that servers let them in, and for how long that is good.
+/// The headers and signatures with which servers let requests in, and how long they are good.
 ///
 /// `Debug` shows the headers' names, never their values.
 ///
@@ -32,7 +32,7 @@ pub struct Grant {
     tried: Tried,
 }
 
-/// Who signs each request.
+/// The key or the function that signs each request.
 #[derive(Clone)]
 enum Signer {
     #[cfg(feature = "ram")]
@@ -115,8 +115,8 @@ impl Grant {
         self.lifetime
     }
 
-    /// Whether requests that carry `other` carry the same as those that carry this. Of two
-    /// functions nobody can tell, so they count as different.
+    /// Whether requests that carry `other` carry the same as those that carry this. Two functions
+    /// cannot be compared, so they count as different.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let signer = match (&self.signer, &other.signer) {
             (None, None) => true,
@@ -129,7 +129,7 @@ impl Grant {
         signer && self.headers == other.headers
     }
 
-    /// Whether the function that signs is somebody else's.
+    /// Whether a user's function signs.
     pub(crate) fn runs_foreign_code(&self) -> bool {
         matches!(self.signer, Some(Signer::Custom(_)))
     }
@@ -195,10 +195,10 @@ pub struct GrantError {
     pub(crate) tried: Tried,
 }
 
-/// What can be done about it.
+/// The cause of a [`GrantError`], by what helps against it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cause {
-    /// Nothing, until somebody changes something.
+    /// Nothing, until an operator changes something.
     Denied,
     /// Perhaps nothing: servers say the same until they have read their users.
     Refused,
@@ -216,13 +216,13 @@ impl GrantError {
         Self::with(Cause::Denied, why)
     }
 
-    /// The secret is wrong, or whoever was asked does not know it yet, as servers that are
-    /// starting: asking again soon may help.
+    /// The secret is wrong, or the server does not know it yet, because it is starting: asking
+    /// again soon may help.
     pub fn refused(why: impl fmt::Display) -> Self {
         Self::with(Cause::Refused, why)
     }
 
-    /// Nobody could be asked: it may be granted later.
+    /// No server could be asked: it may be granted later.
     pub fn unavailable(why: impl fmt::Display) -> Self {
         Self::with(Cause::Unavailable, why)
     }

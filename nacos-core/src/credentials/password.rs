@@ -82,7 +82,7 @@ async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Gr
         tokio::select! {
             answer = asked.next() => match answer {
                 Some(Err(error)) if error.cause == Cause::Unavailable => causes.push(error.why),
-                // Nobody means anything else by that.
+                // Every server means the same by that.
                 Some(Err(error)) if error.cause == Cause::Denied => return Err(explained(error)),
                 Some(Err(error)) => refusals.push(error),
                 Some(Ok(grant)) => return Ok(grant),
@@ -148,7 +148,7 @@ async fn ask(
         let form = Form::new(fields);
         let (status, body) = match post_form(&context.dialer, server, &path, form).await {
             Ok(answer) => answer,
-            // What Java Nacos 2.3 makes of a wrong password (seen: `HTTP/1.1 0`).
+            // The answer of Java Nacos 2.3 to a wrong password (seen: `HTTP/1.1 0`).
             Err(HttpError::StatusZero) => {
                 return Err(GrantError::denied("the login was answered with the status 0"));
             }
@@ -201,23 +201,23 @@ fn is_final(status: StatusCode, body: &[u8]) -> bool {
     }
 }
 
-/// What an answer other than 200 means.
+/// The meaning of an answer other than 200.
 fn meaning(status: StatusCode, body: &[u8]) -> Cause {
     match status {
         // Of a wrong password, of an unknown user, and of both of one that is right, for as long as
         // the server has not read its users: 3.x does that after its port has opened (seen: 0.4 to
         // 15 s).
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Cause::Refused,
-        // What 2.3 says of a user that it does not know, or not yet: it reads them every 15 s
+        // The answer of 2.3 for a user that it does not know, or not yet: it reads them every 15 s
         // (seen).
         StatusCode::INTERNAL_SERVER_ERROR if mentions_user(body) => Cause::Unknown,
-        // What 3.0 and 3.1 say of a wrong password (seen), and of any other exception that has no
-        // text.
+        // The answer of 3.0 and 3.1 to a wrong password (seen), and for any other exception that
+        // has no text.
         StatusCode::INTERNAL_SERVER_ERROR if contains(body, "No message available") => {
             Cause::Failed
         }
-        // What they say at the older path of whatever was thrown, be it for a wrong password or for
-        // a user whom they do not know yet.
+        // Their answer at the older path for any exception, be it for a wrong password or for a
+        // user that they do not know yet.
         StatusCode::INTERNAL_SERVER_ERROR if contains(body, "Handle API Compatibility failed") => {
             Cause::Refused
         }
@@ -250,7 +250,7 @@ const PATHS: [&str; 2] = ["/v3/auth/user/login", "/v1/auth/users/login"];
 const BESIDE: Duration = Duration::from_millis(250);
 /// A password that is wrong is asked of no more servers.
 const ENOUGH_REFUSALS: usize = 3;
-/// What refusals mean, and what helps.
+/// The meanings of refusals, and what helps.
 const PASSWORD_IS_WRONG: &str =
     "the password of this user is wrong (`password`, `password_file`, NACOS_PASSWORD)";
 const NOT_READY_OR_WRONG: &str = "either the server has just started and does not know its users \
@@ -261,7 +261,7 @@ const WRONG_OR_FAILING: &str = "either the password is wrong, of which servers 3
      the server, whose log says why";
 const NOT_KNOWN_YET: &str = "the user is not known there: either the server has not read it yet, \
      which it does every 15 s, or it is wrong (`username`; NACOS_USERNAME)";
-/// What servers grant unless told otherwise, in seconds.
+/// The lifetime that servers grant unless told otherwise, in seconds.
 const DEFAULT_TTL: u64 = 18_000;
 
 #[cfg(test)]

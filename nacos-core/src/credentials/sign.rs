@@ -1,6 +1,6 @@
 //! Signatures of requests with an Aliyun access key (RAM), both versions.
 //!
-//! Pure: the time comes in. What is signed differs between documents and services, and so do the
+//! Pure: the time comes in. The signed text differs between documents and services, and so do the
 //! names of the headers.
 use std::{
     fmt,

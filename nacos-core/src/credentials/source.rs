@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read from a file that holds `bytes`.
+    /// The secret in a file that holds `bytes`.
     fn read(bytes: &[u8]) -> Result<Secret, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::input::Input;
 use crate::wire::Payload;
 
-/// What real servers said, and the like of it.
+/// Recorded messages of real servers, and variations of them.
 #[derive(Debug)]
 pub(crate) struct Captures(Vec<(String, Value)>);
 
@@ -46,7 +46,7 @@ impl Captures {
             }
             41..=50 => json = input.bytes(300).to_vec(),
             51..=55 => json = b"<html>502</html>".to_vec(),
-            // Deeper than anybody reads.
+            // Deeper than serde_json reads.
             56..=58 => json = [vec![b'['; 5000], vec![b']'; 5000]].concat(),
             _ => {}
         }
@@ -89,7 +89,7 @@ fn mutilate(value: &mut Value, input: &mut Input<'_>) {
     }
 }
 
-/// What a field may hold that should not.
+/// A value that may not fit its field.
 fn odd(input: &mut Input<'_>) -> Value {
     let text = String::from_utf8_lossy(input.bytes(20)).into_owned();
     match input.below(16) {

@@ -1,8 +1,8 @@
-//! Input that nobody thought of: for tests with seeded bytes, and for `tests/fuzz` with bytes that
-//! a fuzzer chooses.
+//! Random input: for tests with seeded bytes, and for `tests/fuzz` with bytes that a fuzzer
+//! chooses.
 //!
-//! Whatever is made here is made of bytes alone, so that one function is both a property test and a
-//! fuzz target. `FUZZ_SECONDS=n` lets each test run for that long, `FUZZ_SEED=n` one case alone.
+//! All input here is made of bytes alone, so that one function is both a property test and a fuzz
+//! target. `FUZZ_SECONDS=n` lets each test run for that long, `FUZZ_SEED=n` one case alone.
 pub(crate) mod captures;
 #[cfg(test)]
 pub(crate) mod cases;

@@ -19,8 +19,8 @@ use tokio::{
 /// The open connections of one server: counted, and cut all at once if need be.
 ///
 /// A framework's graceful end has no limit, and does not know of connections that were upgraded,
-/// such as web sockets. Sockets wrapped by [`track`](Self::track) are known for as long as somebody
-/// holds them, whatever they have become.
+/// such as web sockets. Sockets wrapped by [`track`](Self::track) are known until they are dropped,
+/// whatever they have become.
 ///
 /// Cheap to clone; every clone is the same set.
 ///
@@ -108,7 +108,7 @@ impl Connections {
         let mut set = self.shared.set();
         set.is_cut = true;
         let switches: Vec<_> = set.switches.values().cloned().collect();
-        // Before waking: whoever wakes may drop its connection, which takes the lock.
+        // Before waking: a task that wakes may drop its connection, which takes the lock.
         drop(set);
         for switch in &switches {
             switch.cut();
@@ -118,7 +118,7 @@ impl Connections {
 }
 
 impl Shared {
-    /// Tells how many there are. Not under the lock: whoever is woken may open or drop a
+    /// Tells how many there are. Not under the lock: a task that is woken may open or drop a
     /// connection.
     fn counted(&self) {
         let mut now = self.set().switches.len();

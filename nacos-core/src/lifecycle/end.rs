@@ -8,7 +8,7 @@ use super::{Outcome, Step, run::Run};
 use crate::{instance::Instance, naming::Subscription};
 
 impl Run {
-    /// Makes sure that nobody calls any more, as far as that takes no longer than it may.
+    /// Makes sure that no consumer calls any more, as far as that takes no longer than it may.
     pub(super) async fn withdraw(&mut self) {
         let is_connected = self.client.state().get().is_connected();
         let Some(registration) = self.registrar.take().filter(|_| is_connected) else {
@@ -17,7 +17,7 @@ impl Run {
         };
         self.recorder.enter(Step::Withdraw);
         let instance = registration.instance().clone();
-        // First: who asks after it is gone learns nothing of when subscribers are told.
+        // First: a subscription made after it is gone cannot tell when subscribers learn of that.
         let end = self.within(WITHDRAW_LIMIT);
         let subscribed = self.registrar.observer();
         let subscribed = timeout_at(self.within(SUBSCRIBE_LIMIT), subscribed).await;
@@ -25,7 +25,7 @@ impl Run {
         if !matches!(withdrawn, Ok(Ok(()))) {
             self.is_heard = false;
             self.recorder.leave(Outcome::TimedOut);
-            // A server that does not answer tells nobody else either: waiting changes nothing.
+            // A server that does not answer tells no subscriber either: waiting changes nothing.
             return self.recorder.skip([Step::Observe, Step::Grace]);
         }
         self.recorder.leave(Outcome::Completed);
@@ -98,8 +98,7 @@ impl Run {
 
 /// Waits until subscribers see the service without `instance`.
 async fn observe(subscription: Subscription, instance: &Instance) -> Outcome {
-    // What the server says, not what consumers make of it: nobody is to call this instance for
-    // longer because others doubt that it has left.
+    // The server's own list, not a view of it: a view in its grace shows instances that have left.
     let gone = subscription
         .raw()
         .wait_for(|service| {

@@ -1,7 +1,7 @@
 //! Keeps a server registered as what it should be.
 //!
-//! What should be registered, the desired instance, follows from inputs: what the program says of
-//! the instance, and the ip that others reach it at. An input that changes is set, then
+//! The desired instance, which should be registered, follows from inputs: what the program says of
+//! it, and the ip that others reach it at. An input that changes is set, then
 //! [`reconcile`](Registrar::reconcile) registers the difference; nothing else touches the
 //! registration between its beginning and its end.
 use std::{convert::Infallible, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
@@ -26,7 +26,7 @@ pub(super) struct Registrar {
     bound: SocketAddr,
     /// The desired instance, but for its ip.
     instance: Instance,
-    /// Its ip, as far as it is known, and who says so.
+    /// Its ip, as far as it is known, and its source.
     ip: Option<(String, AddressSource)>,
     /// Dropping it deregisters.
     registration: Option<Registration>,
@@ -37,7 +37,7 @@ impl Registrar {
     ///
     /// # Errors
     ///
-    /// `policy` names an ip that nobody could call.
+    /// `policy` names an ip that cannot be called.
     pub(super) fn new(
         client: Client,
         service: ServiceKey,
@@ -51,7 +51,7 @@ impl Registrar {
     }
 
     /// Registers, as soon as there is a server to register at, for which it waits within a limit
-    /// unless `is_lazy`. What the server makes of it is not waited for.
+    /// unless `is_lazy`. The server's acknowledgement is not waited for.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Registrar {
         }
     }
 
-    /// What is registered, or was when it was deregistered.
+    /// The instance that is registered, or was when it was deregistered.
     pub(super) fn instance(&self) -> Option<&Instance> {
         self.registration.as_ref().map(Registration::instance)
     }
@@ -119,12 +119,12 @@ impl Registrar {
     }
 
     /// A subscription by which the end of the registration can be observed; none where that is
-    /// refused: who may register may not always subscribe.
+    /// refused: a user that may register may not always subscribe.
     pub(super) async fn observer(&self) -> Option<Subscription> {
         self.client.naming().subscribe(&self.service).ok()?.ready().await.ok()
     }
 
-    /// What should be registered, as soon as its ip is known.
+    /// The desired instance, as soon as its ip is known.
     fn desired(&self) -> Option<Instance> {
         let (ip, _) = self.ip.as_ref()?;
         Some(Instance { ip: ip.clone(), ..self.instance.clone() })

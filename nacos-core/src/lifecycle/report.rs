@@ -1,4 +1,4 @@
-//! What happened to a server, step by step.
+//! The report of a server's life, step by step.
 use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use crate::{instance::Instance, key::ServiceKey};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LifecycleReport {
-    /// What the server was registered as.
+    /// The service that the server was registered as.
     pub service: ServiceKey,
     /// The instance that was registered; none if the end came before.
     pub instance: Option<Instance>,
@@ -21,13 +21,13 @@ pub struct LifecycleReport {
     pub cut: usize,
 }
 
-/// What became of one step.
+/// One step, and its outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct StepReport {
-    /// Which.
+    /// The step.
     pub step: Step,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// How long it took.
     pub took: Duration,
@@ -41,7 +41,7 @@ pub enum Step {
     WarmUp,
     /// Registers, and waits until Nacos has acknowledged that.
     Register,
-    /// Serves, known to everybody, until it is asked to end.
+    /// Serves, known to consumers, until it is asked to end.
     Serve,
     /// Deregisters, and waits until Nacos has acknowledged that. Serves on.
     Withdraw,
@@ -55,7 +55,7 @@ pub enum Step {
     Close,
 }
 
-/// What became of a [`Step`].
+/// The outcome of a [`Step`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -70,7 +70,7 @@ pub enum Outcome {
 }
 
 impl LifecycleReport {
-    /// What became of `step`, if it came to that.
+    /// The report of `step`, if it was reached.
     #[must_use]
     pub fn step(&self, step: Step) -> Option<StepReport> {
         self.steps.iter().find(|report| report.step == step).copied()

@@ -76,7 +76,7 @@ async fn run<S: Serve>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
         biased;
         // First, so that connections are accepted before Nacos is told.
         ended = &mut server => {
-            // Nobody asked it to.
+            // It ended unasked.
             ended.map_err(failed)?;
             run.note_instance();
             return Ok(run.recorder.report);

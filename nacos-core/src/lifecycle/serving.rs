@@ -29,7 +29,7 @@ pub trait Serve: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from accepting for good. One connection's errors are not.
+    /// Errors that keep it from accepting for good, not those of one connection.
     fn serve(
         self,
         connections: Connections,
@@ -37,7 +37,7 @@ pub trait Serve: Send + 'static {
     ) -> impl Future<Output = Result<(), Box<dyn StdError + Send + Sync>>> + Send;
 }
 
-/// A server that is bound, and known to nobody. [`with_nacos`](Self::with_nacos) goes on from here.
+/// A server that is bound, and not known yet. [`with_nacos`](Self::with_nacos) goes on from here.
 #[must_use = "nothing is served before it is given to Nacos and awaited"]
 pub struct Bound<S> {
     server: S,
@@ -56,8 +56,9 @@ impl<S: Serve> Bound<S> {
         Self::new(server).with_environment_ip(env::register_ip())
     }
 
-    /// The ip to register where the program names none, as the environment has it. What Kubernetes
-    /// sets for a service, `tcp://10.0.0.1:80`, is none, and warned about. For frameworks' crates.
+    /// The ip to register where the program names none, as the environment has it. The value that
+    /// Kubernetes sets for a service, `tcp://10.0.0.1:80`, is none, and warned about. For
+    /// frameworks' crates.
     pub fn with_environment_ip(mut self, ip: Option<String>) -> Self {
         let is_link = |ip: &String| {
             let is_link = is_link(ip);
@@ -106,9 +107,9 @@ impl<S: Serve> Bound<S> {
 ///
 /// # Errors
 ///
-/// The registration was refused, or not acknowledged in time: the server is not left running for
-/// nobody. See [`register_lazily`](Self::register_lazily) for the other way. Nothing that happens
-/// after the first acknowledgement is an error; what was lost is registered again.
+/// The registration was refused, or not acknowledged in time: the server is not left running
+/// without callers. See [`register_lazily`](Self::register_lazily) for the other way. Nothing that
+/// happens after the first acknowledgement is an error; what was lost is registered again.
 ///
 /// # Cancel safety
 ///
@@ -123,7 +124,7 @@ pub struct Serving<S> {
 
 pub(super) struct Options {
     pub(super) address: AddressPolicy,
-    /// What is registered, but for its address.
+    /// The instance to register, but for its address.
     pub(super) instance: Instance,
     pub(super) warm_up: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(super) is_lazy: bool,
@@ -135,7 +136,7 @@ pub(super) struct Options {
     pub(super) deadline: Duration,
 }
 
-/// What others see.
+/// The settings that others see.
 impl<S> Serving<S> {
     /// The ip to register. A name is possible if all callers can resolve it.
     pub fn with_ip(mut self, ip: impl Into<String>) -> Self {
@@ -177,7 +178,7 @@ impl<S> Serving<S> {
     }
 
     /// Does not wait for Nacos: serves, counts as ready, and registers when a server lets it. For
-    /// those who would rather be unknown than not run, with
+    /// programs that would rather be unknown than not run, with
     /// [`connect_lazy`](crate::ClientBuilder::connect_lazy). A refusal goes to the log only.
     pub fn register_lazily(mut self) -> Self {
         self.options.is_lazy = true;
@@ -185,8 +186,8 @@ impl<S> Serving<S> {
     }
 }
 
-/// How it ends. What servers of one lifecycle disagree upon holds for each of them, but for the
-/// triggers: any of them ends all.
+/// How it ends. Each server of a lifecycle has settings of its own, but for the triggers: any of
+/// them ends all.
 impl<S> Serving<S> {
     /// Another trigger, beside the lifecycle's own.
     pub fn with_shutdown(mut self, shutdown: &Shutdown) -> Self {
@@ -201,7 +202,7 @@ impl<S> Serving<S> {
     }
 
     /// How much longer it serves once its removal has been observed, so that consumers take it in:
-    /// those who subscribe need a moment, those who ask now and then need more. Default: 1 s.
+    /// those that subscribe need a moment, those that ask now and then need more. Default: 1 s.
     /// Observation and grace together end after 5 s, or after the grace if that is longer.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.options.grace = grace;
@@ -221,7 +222,7 @@ impl<S> Serving<S> {
         self
     }
 
-    /// Leaves the client open at the end, for whoever has more to do with it.
+    /// Leaves the client open at the end, for a program that has more to do with it.
     pub fn keep_client(mut self) -> Self {
         self.options.keeps_client = true;
         self

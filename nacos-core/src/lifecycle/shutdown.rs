@@ -6,8 +6,7 @@ use tokio::{sync::watch, time::Instant};
 /// Ends the servers that listen to it: gracefully first, at once if it is told to hurry.
 ///
 /// Cheap to clone; every clone is the same trigger. It is pulled once and stays pulled. A test
-/// pulls it where a signal would be too coarse, and so does whoever has another reason than a
-/// signal.
+/// pulls it where a signal would be too coarse, and so does a program that ends for another reason.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -24,7 +23,7 @@ pub struct Shutdown {
     asked: Arc<watch::Sender<Asked>>,
 }
 
-/// What was asked for so far.
+/// The end that was asked for so far.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Nothing,
@@ -33,7 +32,7 @@ enum Asked {
 }
 
 impl Shutdown {
-    /// A trigger that nobody has pulled.
+    /// A trigger that was not pulled yet.
     #[must_use]
     pub fn new() -> Self {
         Self { asked: Arc::new(watch::Sender::new(Asked::Nothing)) }
@@ -50,8 +49,7 @@ impl Shutdown {
         });
     }
 
-    /// Ends at once: whatever is waited for, is not waited for any more, and open connections are
-    /// cut.
+    /// Ends at once: nothing is waited for any more, and open connections are cut.
     pub fn hurry(&self) {
         self.asked.send_modify(|asked| {
             *asked = Asked::AtOnce(asked.since().unwrap_or_else(Instant::now));
@@ -112,7 +110,7 @@ impl Asked {
     }
 }
 
-/// What ends one server: its lifecycle's trigger and its own, which pulls the other.
+/// The triggers that end one server: its lifecycle's, and its own, which pulls the other.
 #[derive(Clone, Debug)]
 pub(super) struct Triggers {
     pub(super) common: Shutdown,

@@ -11,12 +11,12 @@ use crate::{
     instance::check_ip,
 };
 
-/// What decides about the address, before a Nacos server is known.
+/// The settings that decide about the address, before a Nacos server is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AddressPolicy {
-    /// What the program says.
+    /// The ip that the program names.
     pub(crate) ip: Option<String>,
-    /// What the environment says.
+    /// The ip that the environment names.
     pub(crate) environment: Option<String>,
     /// The port that others use, if it is not the listener's.
     pub(crate) port: Option<u16>,
@@ -38,7 +38,8 @@ impl AddressPolicy {
     ///
     /// # Errors
     ///
-    /// Something was asked for that nobody could call, such as `0.0.0.0`, or that is no ip.
+    /// The ip that was asked for cannot be called, such as `0.0.0.0`, or is neither an ip nor a
+    /// name.
     pub(crate) fn ip(&self, bound: SocketAddr) -> Result<Option<(String, AddressSource)>, Error> {
         let named =
             [(&self.ip, AddressSource::Option), (&self.environment, AddressSource::Environment)];

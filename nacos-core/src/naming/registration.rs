@@ -41,8 +41,8 @@ impl Registration {
     /// # Errors
     ///
     /// The server refused it, and goes on to if it is one that refuses for the moment only, or did
-    /// not answer within the request timeout; the instance is deregistered then. Whoever wants it
-    /// to go on trying does not call this.
+    /// not answer within the request timeout; the instance is deregistered then. To keep it trying,
+    /// do not call this.
     ///
     /// # Cancel safety
     ///
@@ -61,9 +61,9 @@ impl Registration {
     /// Registers `instance` in place of the one that this guard stands for.
     ///
     /// Returns at once; a new [`claim`](Self::claim) tells when the server knows, and readers of
-    /// the former one end. Weight, metadata and
-    /// address may change; nobody sees the service without either of the two, except on a server
-    /// that only adds (r-nacos), when the address or a default weight changes.
+    /// the former one end. Weight, metadata and address may change; subscribers never see the
+    /// service without either of the two, except on a server that only adds (r-nacos), when the
+    /// address or a default weight changes.
     ///
     /// # Errors
     ///

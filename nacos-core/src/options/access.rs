@@ -1,4 +1,4 @@
-//! Which of the options say who asks: one kind of credentials, and all of it.
+//! The options that name credentials: one kind only, and complete.
 use std::sync::Arc;
 
 use super::{ClientOptions, invalid};
@@ -8,7 +8,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Whoever the options say is to ask; nobody if they say nothing.
+/// The credentials that the options name; none if they name none.
 pub(super) fn check(options: &ClientOptions) -> Result<Option<Arc<dyn Credentials>>, Error> {
     let password = source(options.password.as_ref(), options.password_file.as_ref(), "password")?;
     let token =
@@ -95,7 +95,7 @@ fn signed(options: &ClientOptions) -> Result<Option<Arc<dyn Credentials>>, Error
     }))
 }
 
-/// Nobody can sign without the feature.
+/// Without the feature, no request can be signed.
 #[cfg(not(feature = "ram"))]
 fn signed(options: &ClientOptions) -> Result<Option<Arc<dyn Credentials>>, Error> {
     match kinds(options).into_iter().find_map(|(kind, option)| option.filter(|_| kind == RAM)) {

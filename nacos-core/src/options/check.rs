@@ -16,8 +16,8 @@ use crate::{
     transport,
 };
 
-/// What the options say, with every default filled in. `own` credentials take the place of what
-/// they say about that, right or wrong. Blocks while certificates are read.
+/// The options of a connection, with every default filled in. `own` credentials take the place of
+/// those that `options` name, valid or not. Blocks while certificates are read.
 pub(crate) fn check(
     options: ClientOptions,
     own: Option<Arc<dyn Credentials>>,

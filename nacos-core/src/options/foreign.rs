@@ -11,11 +11,12 @@ pub(super) fn why(name: &str) -> Option<&'static str> {
 /// Names that are not read for the same reason.
 pub(super) struct Foreign {
     pub(super) names: &'static [&'static str],
-    /// What there is instead.
+    /// The reason, and what to use instead.
     pub(super) why: &'static str,
 }
 
-/// In files each is an error that says why; in the environment they are left to whom they are for.
+/// In files each is an error that says why; in the environment they are ignored: they may be meant
+/// for another client.
 pub(super) const FOREIGN: &[Foreign] = &[
     Foreign {
         names: &["nacos.server.port"],

@@ -6,7 +6,7 @@ impl ClientOptions {
     /// These, and where they say nothing what `below` says.
     ///
     /// Of options that exclude each other, such as `server_addr` and `endpoint`, or a password and
-    /// a token, these win over the others below: whoever names a server in code is not sent
+    /// a token, these win over the others below: a program that names a server in code is not sent
     /// elsewhere by the environment. So do a `namespace` here over the special ones below, an
     /// access key here over the token of another one below, and an `endpoint` here, if it names a
     /// port or a path, over what is said about those below.

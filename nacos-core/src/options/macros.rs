@@ -1,4 +1,4 @@
-//! What a row of the table expands to.
+//! The expansion of the table's rows.
 
 /// The type of a value, by the word that the table has for it.
 macro_rules! value {
@@ -36,8 +36,8 @@ macro_rules! options {
         $name:ident: $kind:ident, default $default:literal
             $(, also $($also:literal)+)? $(, also_in $unit:ident $($timed:literal)+)?;
     )+) => {
-        /// Every option of a client, as a configuration file or the environment gives it. What is
-        /// `None` keeps its default.
+        /// Every option of a client, as a configuration file or the environment gives it. A field
+        /// that is `None` keeps its default.
         ///
         /// Deserialisable, so that any configuration library can fill it: figment, a TOML table, a
         /// section of YAML. Keys are read in snake, kebab and camel case; one that is unknown is an

@@ -47,10 +47,10 @@ pub(crate) struct Row {
     set: fn(&mut ClientOptions, Given) -> Result<(), String>,
     is_given: fn(&ClientOptions) -> bool,
     clear: fn(&mut ClientOptions),
-    /// What is to be written, in a word.
+    /// The kind of value, in a word.
     #[cfg(test)]
     kind: &'static str,
-    /// What holds if nothing is said.
+    /// The value that holds if none is given.
     #[cfg(test)]
     default: &'static str,
     /// The lines of the documentation.
@@ -164,13 +164,14 @@ impl<'de> Visitor<'de> for Keys {
     }
 }
 
-/// What Kubernetes and Docker set for services, where all variables with a prefix are read: where
-/// there is a service `nacos`, they set `NACOS_PORT=tcp://10.0.0.1:8848`, and more about it.
+/// The variables that Kubernetes and Docker set for services, where all variables with a prefix are
+/// read: where there is a service `nacos`, they set `NACOS_PORT=tcp://10.0.0.1:8848`, and more
+/// about it.
 #[derive(Default)]
 struct OfServices {
     /// The services that such a value names.
     linked: BTreeSet<String>,
-    /// What may be said of one of them, or is no option: it depends on what else is read.
+    /// Variables of such a service, or misspelt options: the other variables decide which.
     undecided: Vec<(String, Given)>,
     skipped: Vec<String>,
 }
@@ -196,8 +197,8 @@ impl OfServices {
         Some(given)
     }
 
-    /// What is said of no service, and so to be read as an option. Warns about the rest, and notes
-    /// it.
+    /// The undecided variables of no service, to be read as options. Warns about the rest, and
+    /// notes it.
     fn end(self, origin: &mut Origin) -> Vec<(String, Given)> {
         let Self { linked, undecided, mut skipped } = self;
         let (known, unknown): (Vec<_>, Vec<_>) = undecided

@@ -60,8 +60,8 @@ pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<
     Ok(Place { servers: Vec::new(), list, path })
 }
 
-/// What says more about an address server is a contradiction where `source` names the servers. That
-/// is no matter of how often a list is read, which holds for any.
+/// The details of an address server contradict `source`, which names the servers.
+/// `endpoint_refresh` is no such detail: it holds for a name, too.
 fn without_details(options: &ClientOptions, source: &str) -> Result<(), Error> {
     let given = [
         ("endpoint_port", options.endpoint_port.is_some()),

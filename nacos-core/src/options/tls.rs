@@ -11,8 +11,8 @@ use crate::{
     transport::{ClientFiles, Dialer, Tls, TlsSettings},
 };
 
-/// What TLS is made of, if it is spoken. It is read when a client is made, so that what is wrong
-/// with it is said at once.
+/// The certificates of TLS, if it is spoken. They are read when a client is made, so that an error
+/// in them is reported at once.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     dialer: Dialer,
@@ -33,8 +33,7 @@ impl Certificates {
     }
 }
 
-/// What opens the sockets of a client with these options, to these servers, and what has to be read
-/// for it.
+/// The dialer of a client with these options, to these servers, and the certificates that it uses.
 pub(super) fn dialer(
     options: &ClientOptions,
     servers: &[Server],
@@ -55,7 +54,7 @@ pub(super) fn dialer(
     if used && options.tls_trust_all == Some(true) {
         return Err(invalid("tls_trust_all", NEVER));
     }
-    // Who says that there is none knows what the others are for: the same file with TLS on.
+    // A user who sets `tls` to false keeps the rest on purpose: the same file serves with TLS on.
     if !used
         && options.tls.is_none()
         && let Some(detail) = detail(options)

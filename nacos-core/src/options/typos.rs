@@ -1,4 +1,4 @@
-//! What somebody may have meant by a name that is none.
+//! The option or variable that an unknown name may mean.
 use super::{OPTIONS, Row, plain};
 
 /// The option whose name comes nearest to `unknown`, as files spell it.
@@ -63,7 +63,7 @@ fn tried(name: &str, value: &str) -> Option<String> {
         if let Some((_, ours)) = all.clone().find(|(name, _)| *name == rest) {
             return Some((*ours).to_owned());
         }
-        // Ours, behind somebody else's prefix; what the server's own image is told is not that.
+        // Ours, behind another client's prefix; a variable of the server's own image is not that.
         let row = OPTIONS.iter().find(|row| self::plain(row.name) == rest);
         let said = self::plain(&row.map(Row::variable).unwrap_or_default());
         if let Some(row) = row
@@ -95,10 +95,10 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// Read where a server of ours is registered, by the crates of the frameworks.
 const REGISTER_IP: &str = "NACOS_REGISTER_IP";
-/// In front of what is tried.
+/// In front of the names that users try.
 const PREFIXES: &[&str] = &["springcloudnacos", "nacos"];
 const NAMESPACE: &[&str] = &["namespace", "namespaceid", "tenant", "tenantid"];
-/// What people try, without its prefix, and ours.
+/// Names that users try, without their prefix, and ours.
 const TRIED: &[(&str, &str)] = &[
     ("addr", "NACOS_SERVER_ADDR"),
     ("address", "NACOS_SERVER_ADDR"),
@@ -121,7 +121,7 @@ const TRIED: &[(&str, &str)] = &[
     ("ns", "NACOS_NAMESPACE"),
     ("tenant", "NACOS_NAMESPACE"),
     ("tenantid", "NACOS_NAMESPACE"),
-    // What begins with `auth` is mostly the server's.
+    // Names that begin with `auth` are mostly the server's.
     ("authuser", "NACOS_USERNAME"),
     ("authusername", "NACOS_USERNAME"),
     ("authpassword", "NACOS_PASSWORD"),
@@ -173,7 +173,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ("grpcoffset", "NACOS_GRPC_PORT_OFFSET"),
     ("portoffset", "NACOS_GRPC_PORT_OFFSET"),
 ];
-/// What differs by more is another word.
+/// A name that differs by more is another word.
 const MOST_TYPOS: usize = 3;
 const MOST_TYPOS_OF_A_VARIABLE: usize = 2;
 

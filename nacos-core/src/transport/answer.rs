@@ -1,4 +1,4 @@
-//! What an HTTP/2 exchange says in gRPC's terms.
+//! The outcome of an HTTP/2 exchange, in gRPC's terms.
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
 
@@ -63,9 +63,9 @@ pub(super) fn not_sent(error: &h2::Error) -> CallError {
     CallError::NotSent(told(error))
 }
 
-/// What went wrong, with no more than a line of what the peer says about it.
+/// The error in words, with no more than a line of the peer's own.
 pub(super) fn told(error: &h2::Error) -> String {
-    // Who leaves without an error is no error to h2's words either: they do not say what it is.
+    // h2 shows a GOAWAY without an error as "not a result of an error", which does not name it.
     let leaves = if error.is_go_away() && error.is_remote() { "GOAWAY: " } else { "" };
     clip(&format!("{leaves}{error}"), MAX_QUOTED).to_owned()
 }

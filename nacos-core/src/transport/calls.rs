@@ -1,8 +1,8 @@
 //! The calls of a connection, carried out by the task that does the connection's work.
 //!
-//! Whoever wants something called waits for the outcome and does nothing else: a caller that is not
-//! polled holds up nobody, and one that is gone leaves no stream behind that has to be reset. What
-//! is small comes to its end in the background, and its answer is thrown away.
+//! A caller waits for the outcome and does nothing else: one that is not polled holds up no other,
+//! and one that is gone leaves no stream behind that has to be reset. A small call comes to its end
+//! in the background, and its answer is thrown away.
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -33,7 +33,7 @@ use super::{
     stream::Reading,
 };
 
-/// Who wants something called.
+/// The origin of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Caller {
     /// The session, which never waits for users' calls.
@@ -41,7 +41,7 @@ pub(crate) enum Caller {
     User,
 }
 
-/// A call that somebody waits for.
+/// A call, and the way back to its caller.
 pub(super) struct Call {
     caller: Caller,
     head: Request<()>,
@@ -54,30 +54,30 @@ pub(super) struct Call {
 
 type Outcome = Result<Answer, CallError>;
 
-/// Where somebody waits for a call that has not begun: if it is dropped, nothing was sent.
+/// The way back to the caller of a call that has not begun: dropping it says that nothing was sent.
 struct Waiting(Option<oneshot::Sender<Outcome>>);
 
 impl Waiting {
-    /// Whether nobody waits any more.
+    /// Whether the caller has stopped waiting.
     fn is_closed(&self) -> bool {
         self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// Waits until nobody waits any more.
+    /// Waits until the caller has stopped waiting.
     async fn closed(&mut self) {
         if let Some(outcome) = &mut self.0 {
             outcome.closed().await;
         }
     }
 
-    /// The call has begun: from now on its end is nobody's but the server's.
+    /// The call has begun: dropping this no longer says that nothing was sent.
     fn begun(mut self) -> Option<oneshot::Sender<Outcome>> {
         self.0.take()
     }
 
     fn fail(mut self, error: CallError) {
         if let Some(outcome) = self.0.take() {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = outcome.send(Err(error));
         }
     }
@@ -91,8 +91,8 @@ impl Drop for Waiting {
     }
 }
 
-/// What became of users' calls for which nobody waited any more once they were sent: what a server
-/// does about a call does not depend on how long somebody waits for it.
+/// The outcomes of users' calls whose caller stopped waiting once they were sent: what a server
+/// does about a call does not depend on how long its caller waits.
 #[derive(Debug, Default)]
 pub(crate) struct Abandoned {
     answered: AtomicBool,
@@ -107,14 +107,14 @@ impl Abandoned {
     }
 }
 
-/// What there is to do on a connection.
+/// A job for the task of a connection.
 pub(super) enum Job {
     Call(Call),
     /// Here, too, so that pushes and answers are told in the order in which they came.
     Reading(Reading),
 }
 
-/// What the calls of one connection share.
+/// The state that the calls of one connection share.
 pub(super) struct Calls {
     pub(super) pulse: Arc<Pulse>,
     pub(super) abandoned: Abandoned,
@@ -147,7 +147,7 @@ impl Calls {
         (calls, inbox)
     }
 
-    /// Hands a job over to whoever carries it out; says whether there is somebody.
+    /// Hands a job over to the connection's task; says whether that still runs.
     pub(super) fn hand_over(&self, job: Job) -> bool {
         self.queue.send(job).is_ok()
     }
@@ -170,7 +170,7 @@ impl Calls {
         };
         let (outcome, answered) = oneshot::channel();
         let waiting = Waiting(Some(outcome));
-        // If nobody takes it, dropping it says so.
+        // If the task has ended, dropping the call says so.
         self.hand_over(Job::Call(Call { caller, head, body, limit, waiting, queued }));
         Ok(answered)
     }
@@ -201,7 +201,7 @@ impl Calls {
     async fn carry_out_call(&self, mut h2: SendRequest<Bytes>, call: Call) {
         let Call { caller, head, body, limit, mut waiting, queued } = call;
         drop(queued);
-        // Nobody waits for it any more, and nobody has heard of it yet.
+        // The caller has stopped waiting, and the server has not heard of the call yet.
         if waiting.is_closed() {
             return;
         }
@@ -235,7 +235,7 @@ impl Calls {
             () = outcome.closed() => None,
         };
         if let Some(answer) = answer {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = outcome.send(answer);
         } else if let (Caller::User, Some(sent)) = (caller, sent) {
             Box::pin(self.judge(&mut exchange, sent + limit.idle)).await;
@@ -245,7 +245,7 @@ impl Calls {
         }
     }
 
-    /// A place for a user's call, as soon as there is one; nothing if nobody waits for it any more.
+    /// A place for a user's call, as soon as there is one; none if the caller has stopped waiting.
     async fn place(
         &self,
         waiting: &mut Waiting,
@@ -262,7 +262,7 @@ impl Calls {
         }
     }
 
-    /// Sees whether a call that nobody waits for any more is answered `by` when it had to be.
+    /// Sees whether a call whose caller has stopped waiting is answered `by` when it had to be.
     async fn judge(&self, exchange: &mut Exchange, by: Instant) {
         exchange.give_up();
         let now = Instant::now();
@@ -276,7 +276,7 @@ impl Calls {
         }
     }
 
-    /// Brings a stream to its end that nobody waits for.
+    /// Brings a stream to its end whose caller has stopped waiting.
     async fn end(&self, mut exchange: Exchange) {
         exchange.give_up();
         if exchange.is_small() {
@@ -285,7 +285,7 @@ impl Calls {
         while !exchange.has_ended() {
             let turn = self.pace().next(Instant::now());
             exchange.drain(&self.pulse, usize::MAX, turn).await;
-            // One that has ended by then has taken nobody's turn.
+            // A stream that has ended by then leaves its turn to another.
             if !exchange.has_ended() && self.pace().take(Instant::now()) {
                 // Dropping it resets the stream.
                 return;
@@ -313,7 +313,7 @@ pub(super) async fn work<T>(
     let mut connection = connection;
     let mut under_way = pin!(FuturesUnordered::new());
     poll_fn(|cx| {
-        // What is polled here is woken by the connection, whose socket alone counts for the
+        // The calls polled here are woken by the connection, whose socket alone counts for the
         // runtime: where that has nothing more for the moment, neither have the calls.
         unbudgeted(cx, |cx| {
             for begun in 0..=CALLS_AT_ONCE {
@@ -336,12 +336,12 @@ pub(super) async fn work<T>(
             });
             calls.places.close();
         }
-        // In the same go, so that an answer costs one wake-up: that of whoever waits for it.
+        // In the same go, so that an answer costs one wake-up: that of its caller.
         unbudgeted(cx, |cx| advance(under_way.as_mut(), cx));
         ended.map(drop)
     })
     .await;
-    // What has not begun was not sent, which dropping it says.
+    // A call that has not begun was not sent, which dropping it says.
 }
 
 /// Whether the peer has said its first words.

@@ -15,7 +15,7 @@ pub(super) struct Time {
 }
 
 impl Time {
-    /// What `step` gives.
+    /// The outcome of `step`.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
             }
         };
         let (address, outcome) = tokio::select! {
-            // What is there counts.
+            // An attempt that has ended counts first.
             biased;
             ended = trying.next() => match ended {
                 Some(ended) => ended,

@@ -22,7 +22,7 @@ use crate::{
 /// Opens every socket of a client. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
-    /// What the option `tls` says.
+    /// The option `tls`.
     wanted: Option<bool>,
     tls: Tls,
     unproven: Unproven,
@@ -57,7 +57,7 @@ impl Dialer {
     /// Whether HTTP goes over TLS.
     ///
     /// Servers switch TLS on for each of their ports apart, so an address may say it for this one;
-    /// one that says nothing does not send a password in clear text to whom TLS was asked for.
+    /// one that says nothing does not send a password in clear text where the option asks for TLS.
     pub(crate) fn secures_http(&self, server: &Server) -> bool {
         match server.scheme() {
             Some(scheme) => scheme == Scheme::Https,
@@ -106,7 +106,7 @@ impl Dialer {
         .await
     }
 
-    /// What `exchange` gets over a socket to the main port. The caller gives the deadline.
+    /// The outcome of `exchange` over a socket to the main port. The caller gives the deadline.
     pub(super) async fn http<T, X: Future<Output = io::Result<T>>>(
         &self,
         server: &Server,

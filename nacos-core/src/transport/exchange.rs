@@ -28,18 +28,18 @@ use crate::telemetry;
 
 /// A call whose request has been handed to HTTP/2, or the first part of it.
 ///
-/// Every method is cancel safe, so that somebody else can go on where one was given up. Dropping it
+/// Every method is cancel safe, so that the next can go on where one was given up. Dropping it
 /// before the stream has [ended](Self::has_ended) resets the stream.
 pub(super) struct Exchange {
     send: SendStream<Bytes>,
-    /// What of the request is still to go.
+    /// The part of the request that is still to go.
     rest: Bytes,
     /// Until the head of the answer has come.
     response: Option<ResponseFuture>,
     body: Option<RecvStream>,
     reader: FrameReader,
     answer: Option<Frame>,
-    /// Room for a large answer, and whoever waits for it.
+    /// Room for a large answer, and the wait for it.
     room: Option<OwnedSemaphorePermit>,
     acquiring: Option<Pin<Box<Acquiring>>>,
     received: usize,
@@ -48,7 +48,7 @@ pub(super) struct Exchange {
 
 type Acquiring = dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send;
 
-/// One message, and the room that it takes until somebody has it.
+/// One message, and the room that it takes until the caller has it.
 pub(super) type Answer = (Frame, Option<OwnedSemaphorePermit>);
 
 impl Exchange {
@@ -119,7 +119,7 @@ impl Exchange {
         Ok((answer, self.room.take()))
     }
 
-    /// What comes next.
+    /// The next step.
     fn step(&self, needs_room: bool) -> Step {
         if self.body.is_none() {
             if self.rest.is_empty() { Step::Head } else { Step::Rest }
@@ -177,7 +177,7 @@ impl Exchange {
         Poll::Ready(check_head(head.status, &head.headers))
     }
 
-    /// Waits for room. Whoever does not take answers has no share in how others wait for theirs.
+    /// Waits for room. An answer keeps its room until its caller takes it, and others wait as long.
     fn poll_room(&mut self, cx: &mut Context<'_>, room: Option<&Arc<Semaphore>>) -> Poll<()> {
         let Some(room) = room else { return Poll::Ready(()) };
         let share = u32::try_from(self.reader.missing() / SMALL).unwrap_or(u32::MAX);
@@ -227,7 +227,7 @@ impl Exchange {
         self.rest.is_empty() && self.received + self.reader.missing() <= SMALL
     }
 
-    /// Nobody wants the answer any more.
+    /// Gives up the answer: its caller has stopped waiting.
     pub(super) fn give_up(&mut self) {
         self.reader.give_up();
         (self.answer, self.room, self.acquiring) = (None, None, None);
@@ -237,7 +237,7 @@ impl Exchange {
     /// bytes have come, or the time has.
     pub(super) async fn drain(&mut self, pulse: &Pulse, at_most: usize, until: Instant) {
         let drained = timeout_at(until, async {
-            // What is wrong with the head is of no interest.
+            // An error in the head is of no interest.
             let _ = poll_fn(|cx| self.poll_head(cx)).await;
             while !self.has_ended && self.received <= at_most {
                 let Some(body) = &mut self.body else { return };
@@ -272,14 +272,14 @@ impl Exchange {
         }
     }
 
-    /// Whatever HTTP/2 says of a stream in an error, it is over.
+    /// Any HTTP/2 error of a stream ends it.
     fn ended(&mut self, error: &h2::Error) -> CallError {
         self.has_ended = true;
         lost(error)
     }
 }
 
-/// What an exchange waits for.
+/// The event that an exchange waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Step {
     /// For room to send what is left of the request.
@@ -289,10 +289,10 @@ enum Step {
     Data,
 }
 
-/// What is handed to HTTP/2 in one piece: its initial window, which every server grants.
+/// The bytes that are handed to HTTP/2 in one piece: its initial window, which every server grants.
 const AT_ONCE: usize = 65_535;
 /// An answer of no more bytes is cheaper to read than to refuse. Larger ones wait for room, of
 /// which there are so many of these.
 pub(super) const SMALL: usize = 64 * 1024;
-/// For the end of a call that nobody waits for any more.
+/// For the end of a call whose caller has stopped waiting.
 pub(super) const IN_BACKGROUND: Duration = Duration::from_secs(10);

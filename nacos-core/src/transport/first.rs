@@ -1,4 +1,4 @@
-//! What a peer said first, kept for when it cannot be understood.
+//! The first bytes of a peer, kept for when they cannot be understood.
 use std::{
     io::{self, IoSlice},
     pin::Pin,

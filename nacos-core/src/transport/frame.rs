@@ -20,7 +20,7 @@ pub(crate) fn encode(payload: &Payload) -> Bytes {
     frame.freeze()
 }
 
-/// What a body turned out to hold.
+/// A message of a body, or the reason why it cannot be read.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Frame {
     Message(Bytes),
@@ -31,7 +31,7 @@ pub(crate) enum Frame {
         limit: usize,
         head: BytesMut,
     },
-    /// A compressed message, which nobody asked for.
+    /// A compressed message, which no request asks for.
     Compressed(usize),
 }
 
@@ -120,7 +120,7 @@ impl FrameReader {
         }
     }
 
-    /// What is still to come of the message under way, as far as it is known.
+    /// How many bytes of the message under way are still to come, as far as that is known.
     pub(crate) fn missing(&self) -> usize {
         match &self.state {
             State::Prefix(_) => 0,
@@ -129,7 +129,7 @@ impl FrameReader {
         }
     }
 
-    /// What is wrong with the message under way, if it is too large.
+    /// The error of the message under way, if it is too large.
     pub(crate) fn over_limit(&self) -> Option<CallError> {
         match self.state {
             State::Skipping { frame: Frame::Oversized { length, limit, .. }, .. } => {

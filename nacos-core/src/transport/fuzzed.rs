@@ -1,4 +1,4 @@
-//! Whatever bytes a peer sends: errors at most, never a panic, and never more memory than was sent.
+//! Any bytes from a peer: errors at most, never a panic, and never more memory than was sent.
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -52,7 +52,7 @@ pub(crate) fn decode_anything(data: &[u8]) {
     }
 }
 
-/// What an address server might answer, out of what such answers are made of.
+/// A possible answer of an address server, out of the parts of such answers.
 fn lines(input: &mut Input<'_>) -> String {
     let mut text = String::new();
     for _ in 0..input.below(20) {
@@ -66,7 +66,7 @@ fn lines(input: &mut Input<'_>) -> String {
     text
 }
 
-/// Whatever it is read from, a list of servers can be used, told apart and shown.
+/// A list of servers can be used, told apart and shown, whatever `text` it is read from.
 fn list(text: &str) {
     let Listing { servers, unreadable } = Listing::parse(text, 1000, "nacos");
     let mut addresses = BTreeSet::new();
@@ -163,7 +163,7 @@ fn answer<A: Answer>(payload: &Payload) -> Option<A> {
     }
 }
 
-/// What users see of a service can be used, whatever was sent.
+/// A service that users see can be used, whatever was sent.
 fn check_service(info: wire::naming::ServiceInfo, key: ServiceKey) {
     let _ = info.name();
     let Some(service) = info.into_service(key) else { return };

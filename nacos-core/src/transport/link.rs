@@ -114,8 +114,8 @@ impl Link {
         Ok((Self { shared }, work))
     }
 
-    /// Waits until the peer has said its first words: before them, it is a socket that somebody
-    /// has accepted, and no server. Until then `work` is done here.
+    /// Waits until the peer has said its first words: before them, it is a socket that was
+    /// accepted, and no server. Until then `work` is done here.
     ///
     /// # Errors
     ///
@@ -136,8 +136,8 @@ impl Link {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the call; the server may have done it. What is small comes to
-    /// its end in the background.
+    /// Dropping the future cancels the call; the server may have done it. A small call comes to its
+    /// end in the background.
     pub(crate) async fn call(
         &self,
         caller: Caller,
@@ -247,8 +247,8 @@ fn ip(ip: IpAddr) -> String {
 
 /// How much may be under way to us on one stream.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
-/// How much on the connection: more than all users' answers can take that nobody reads on, so that
-/// there is room for the session's own whatever users do. Nothing is set aside for it.
+/// How much on the connection: more than the unread answers of all users can take, so that there is
+/// room for the session's own whatever users do. Nothing is set aside for it.
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024 + 256 * STREAM_WINDOW;
 const _: () = assert!(USERS == 256, "each may leave a window full of data unread");
 const MAX_FRAME: u32 = 64 * 1024;
@@ -257,7 +257,7 @@ const MAX_HEAD: u32 = 64 * 1024;
 /// Streams that were reset, whose answers may still be under way, and for how long.
 const RESET: usize = 256;
 const RESET_FOR: Duration = Duration::from_secs(10);
-/// What pieces of less than 256 bytes may cost beyond themselves, while they wait to be read.
+/// The memory that pieces of less than 256 bytes may cost beyond themselves, until they are read.
 const SMALL_FRAMES: usize = 8 * 1024 * 1024;
 
 #[cfg(test)]

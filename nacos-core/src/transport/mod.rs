@@ -2,8 +2,8 @@
 //! need it.
 //!
 //! One [`Link`] is one TCP connection, because a server takes the connection for the client: it is
-//! never re-opened behind anybody's back, and it ends when its socket does. The HTTP/2 layer is the
-//! `h2` crate itself; nothing above this module may notice.
+//! never re-opened silently, and it ends when its socket does. The HTTP/2 layer is the `h2` crate
+//! itself; nothing above this module may notice.
 mod answer;
 mod calls;
 mod dial;

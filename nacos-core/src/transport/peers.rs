@@ -1,4 +1,4 @@
-//! What peers may do to a connection, on purpose or not, and what comes of it.
+//! Harm that peers may do to a connection, on purpose or not, and what comes of it.
 use std::{
     future::{Future, poll_fn},
     sync::Arc,
@@ -29,7 +29,7 @@ async fn linked(receive_limit: usize) -> (Link, Work, TcpStream) {
     let socket = TcpStream::connect(&address).await.expect("connects");
     let (peer, _) = listener.accept().await.expect("a client");
     for socket in [&socket, &peer] {
-        // What waits for an acknowledgement would wait in real time.
+        // Data that waits for an acknowledgement would wait in real time.
         socket.set_nodelay(true).expect("open");
     }
     let server = Server::parse_list(&address, 0).expect("valid").remove(0);

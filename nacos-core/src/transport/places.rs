@@ -44,7 +44,7 @@ impl Places {
         self.owed.store(owed, Ordering::Relaxed);
     }
 
-    /// A place, if one is free and nobody waits.
+    /// A place, if one is free and no call waits.
     pub(super) fn free(&self) -> Option<Place<'_>> {
         Some(self.place(self.free.try_acquire().ok()?))
     }

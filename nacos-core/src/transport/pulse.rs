@@ -1,4 +1,4 @@
-//! What was heard on a connection, and how long a call waits for more.
+//! Signs of life on a connection, and how long a call waits for more.
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -123,7 +123,7 @@ mod tests {
         let (pulse, began) = (Pulse::new(), Instant::now());
         let limit = Limit { idle: 3 * SECOND, deadline: began + 60 * SECOND };
         let waiting = pulse.next(limit, pending::<()>());
-        // What others are answered is no part of what it waits for.
+        // Answers to other calls are not what it waits for.
         let others = async {
             loop {
                 sleep(SECOND).await;

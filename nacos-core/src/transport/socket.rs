@@ -1,4 +1,4 @@
-//! What a connection is made of: a TCP socket, plain or under TLS.
+//! The socket of a connection: TCP, plain or under TLS.
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,

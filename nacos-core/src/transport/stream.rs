@@ -20,7 +20,7 @@ use crate::{
     wire::{Payload, push},
 };
 
-/// What came on the stream.
+/// A message that came on the stream.
 #[derive(Debug)]
 pub(crate) enum Push {
     Whole(Payload),
@@ -35,8 +35,8 @@ pub(crate) enum Push {
 /// The pushes of one connection, in the order in which they and the answers to calls came.
 ///
 /// Each is acknowledged on its very stream before it is handed out, whether it can be read or not,
-/// known or unknown: what happens to it later cannot delay that. Only a question is left for
-/// whoever reads it to [answer](Self::answer).
+/// known or unknown: what happens to it later cannot delay that. Only a question is left for its
+/// reader to [answer](Self::answer).
 #[derive(Debug)]
 pub(crate) struct Pushes {
     pushes: mpsc::Receiver<Result<Push, CallError>>,
@@ -65,7 +65,7 @@ impl Pushes {
     }
 }
 
-/// What the task of the connection does for [`Pushes`].
+/// The work of the connection's task for [`Pushes`].
 pub(super) struct Reading {
     stream: Stream,
     pushes: mpsc::Sender<Result<Push, CallError>>,
@@ -87,7 +87,7 @@ impl Reading {
         (Self { stream, pushes, answers }, handle)
     }
 
-    /// Reads until the stream has ended, or nobody wants the pushes any more.
+    /// Reads until the stream has ended, or [`Pushes`] is dropped.
     pub(super) async fn carry_out(self) {
         let Self { mut stream, pushes, mut answers } = self;
         loop {
@@ -182,7 +182,7 @@ impl Stream {
                 }
             }
         }
-        // However fast a large message comes, whoever reads it has other things to do.
+        // However fast a large message comes, the connection's task has other work, too.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -200,8 +200,8 @@ impl Stream {
     }
 
     fn received(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<Push, CallError> {
-        // What it is and its number stand in front: that is enough to acknowledge a push that is
-        // too large, which the server would send again and again otherwise.
+        // Its type and its number stand in front: that is enough to acknowledge a push that is too
+        // large, which the server would send again and again otherwise.
         let head = if let Frame::Oversized { head, .. } = &frame {
             Some(Payload::cut(head))
         } else {
@@ -245,7 +245,7 @@ impl Stream {
     }
 }
 
-/// Whatever ends the stream ends the connection: a stream is never opened a second time.
+/// The end of the stream ends the connection: a stream is never opened a second time.
 fn ended(error: &CallError) -> CallError {
     CallError::Lost(format!("the stream ended: {error}"))
 }

@@ -68,7 +68,7 @@ impl Unproven {
     }
 
     fn lock(&self) -> MutexGuard<'_, Names> {
-        // What is stored under the lock is whole at every moment.
+        // The value under the lock is whole at every moment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

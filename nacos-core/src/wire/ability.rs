@@ -1,4 +1,4 @@
-//! What a server can do beyond the basics, as it says itself on each connection.
+//! A server's abilities beyond the basics, as it announces them on each connection.
 use std::collections::BTreeMap;
 
 /// Something that not every server can do. A [`Request`](super::Request) that needs one says so,

@@ -95,7 +95,7 @@ pub(crate) struct FuzzyChange {
     pub(crate) changed_type: String,
 }
 
-/// What a fuzzy watch request asks for.
+/// The purpose of a fuzzy watch request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum WatchType {

@@ -1,4 +1,4 @@
-//! What real servers said, and what was said to them, against what this module reads and writes.
+//! Recorded messages from and to real servers, against those that this module reads and writes.
 //!
 //! `tests/fixtures/wire` holds every payload of one scripted session with each of three servers.
 use std::{collections::BTreeSet, fs, path::Path};

@@ -1,4 +1,4 @@
-//! What a message is and how it went, in words that come from a list: labels of what is measured.
+//! Labels of metrics: the type of a message and its outcome, in words that come from a list.
 use super::{Payload, Request, SUCCESS, config, connection, naming, peek::peek};
 
 /// The type of one of our own requests.

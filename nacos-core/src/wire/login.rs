@@ -3,7 +3,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::secret::Secret;
 
-/// What a server grants to a user whom it knows.
+/// A server's grant to a user that it knows.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LoginAnswer {

@@ -1,4 +1,4 @@
-//! What a server asks about the documents that a client holds: the one push that is answered with
+//! A server's question about the documents that a client holds: the one push that is answered with
 //! something other than an acknowledgement.
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Payload, connection::CLIENT_VERSION, or_default, parse, push};
 use crate::key::{ConfigKey, Namespace};
 
-/// What a client tells of itself: sizes and digests, never content.
+/// A client's report about itself: sizes and digests, never content.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// Names the client among those of its host.
@@ -36,7 +36,7 @@ pub(crate) struct MetricsKey {
     key: String,
 }
 
-/// What a server asks, if it does ask this. A question that cannot be read is about nothing.
+/// The question in `payload`, if it is one. A question that cannot be read is about nothing.
 pub(crate) fn query(payload: &Payload) -> Option<MetricsQuery> {
     push::is_question(payload).then(|| parse(payload).unwrap_or_default())
 }
@@ -53,7 +53,7 @@ pub(crate) fn answer(payload: &Payload, metrics: &Metrics) -> Option<Payload> {
 }
 
 impl MetricsQuery {
-    /// What is asked for, as far as this client answers at once.
+    /// The keys that are asked for, as far as this client answers at once.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &MetricsKey> {
         self.metrics_keys.iter().filter(|key| key.key.len() <= MAX_KEY).take(MAX_KEYS)
     }

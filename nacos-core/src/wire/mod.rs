@@ -31,9 +31,9 @@ use crate::{
 pub(crate) trait Request: Serialize {
     /// Its name on the wire.
     const TYPE: &'static str;
-    /// What a server answers when it did what was asked.
+    /// The answer of a server that did what was asked.
     type Answer: Answer;
-    /// What the server must have announced to be asked for this.
+    /// The ability that the server must have announced to be asked for this.
     const NEEDS: Option<Ability> = None;
 
     /// The message as it travels, without headers.
@@ -43,16 +43,16 @@ pub(crate) trait Request: Serialize {
         Payload::new(Self::TYPE, serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// What it is about, for whoever signs it.
+    /// Its subject, for credentials that sign it.
     fn resource(&self) -> Resource;
 
-    /// The message, and what it is about.
+    /// The message and its subject.
     fn outgoing(&self) -> Outgoing {
         Outgoing { payload: self.payload(), resource: self.resource() }
     }
 }
 
-/// A request on its way to whoever adds the headers.
+/// A request that still needs its headers.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) payload: Payload,
@@ -112,7 +112,7 @@ macro_rules! answer {
 pub(crate) use answer;
 
 answer! {
-    /// What a server answers in place of the typed answer when it did not get that far.
+    /// The answer of a server that failed before it came to the typed one.
     ErrorResponse {}
 }
 
@@ -160,8 +160,8 @@ pub(crate) fn decode<A: Answer>(payload: &Payload) -> Result<A, Failure> {
 /// Reads the JSON of `payload` as `T`, whatever its type name says.
 pub(crate) fn parse<T: DeserializeOwned>(payload: &Payload) -> Result<T, Failure> {
     serde_json::from_slice(payload.json()).map_err(|error| {
-        // serde_json names the position and the kind of value, and would quote a wrong string:
-        // that string may be somebody's configuration, so only the position is kept.
+        // serde_json names the position and the kind of value, and would quote a wrong string: that
+        // string may be a user's configuration, so only the position is kept.
         let at = format!("line {} column {}", error.line(), error.column());
         Failure::Unreadable(format!(
             "{:?} is not readable at {at}",
@@ -176,7 +176,7 @@ impl Refusal {
         Error::new(self.kind(), doing).with_code(self.code).because(self)
     }
 
-    /// What a caller can do about it.
+    /// The [`ErrorKind`] that users see.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self.code {
             DENIED => ErrorKind::Denied,
@@ -192,13 +192,13 @@ impl Refusal {
         }
     }
 
-    /// The server is content with who asks, or that nobody says so, and does not allow it all the
-    /// same: a right is missing, no login.
+    /// The server accepts the user, or that there is none, and refuses all the same: a right is
+    /// missing, no login.
     pub(crate) fn says_forbidden(&self) -> bool {
         self.code == DENIED && self.message.contains("authorization failed")
     }
 
-    /// The server demands to know who asks.
+    /// The server demands a login.
     pub(crate) fn demands_login(&self) -> bool {
         self.code == DENIED && !self.says_forbidden()
     }
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(failure.to_string(), "\"Other\" in place of ProbeResponse");
     }
 
-    /// What 2.3.2, 3.0.3 and r-nacos were seen to say.
+    /// Messages that 2.3.2, 3.0.3 and r-nacos were seen to send.
     #[test]
     fn missing_right_and_missing_login_are_told_apart() {
         let refusal = |message: &str| Refusal { code: 403, message: message.into(), typed: true };

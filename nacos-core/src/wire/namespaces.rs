@@ -1,7 +1,7 @@
 //! The list of a server's namespaces, over HTTP.
 use serde::Deserialize;
 
-/// What a server answers, of every version.
+/// The answer of a server, of every version.
 #[derive(Deserialize)]
 struct Answer {
     data: Vec<Listed>,

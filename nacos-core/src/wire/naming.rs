@@ -363,7 +363,7 @@ impl Default for InstanceInfo {
             ip: String::new(),
             port: 0,
             weight: None,
-            // What servers mean when they leave it out.
+            // Servers that leave it out mean `true`.
             healthy: true,
             enabled: None,
             ephemeral: None,
@@ -426,7 +426,7 @@ fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::
         }
 
         fn visit_u64<E>(self, weight: u64) -> Result<Option<f64>, E> {
-            // Whatever does not fit is far above the largest weight.
+            // A number that does not fit is far above the largest weight.
             Ok(Some(f64::from(u32::try_from(weight).unwrap_or(u32::MAX))))
         }
 

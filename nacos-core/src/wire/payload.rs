@@ -1,13 +1,13 @@
 //! The gRPC envelope, as `proto/nacos_grpc.proto` declares it: JSON inside `Any` inside `Payload`.
 //!
-//! Checked in so that nobody needs a protobuf compiler; `tests/codegen` compares it with what a
+//! Checked in so that no build needs a protobuf compiler; `tests/codegen` compares it with what a
 //! compiler makes of the `.proto` file.
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use prost::Message;
 
-/// What a message is, beside its JSON.
+/// The type, the sender's ip and the headers of a message, beside its JSON.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Metadata {
     /// The simple name of the JSON message.
@@ -46,7 +46,7 @@ impl Payload {
         Self { metadata: Some(metadata), body: Some(body) }
     }
 
-    /// What can be told of a payload of which only the beginning is there: its type if that came
+    /// The readable part of a payload of which only the beginning is there: its type if that came
     /// whole, and its JSON as far as it came.
     pub(crate) fn cut(mut data: &[u8]) -> Self {
         let mut payload = Self::default();

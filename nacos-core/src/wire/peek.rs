@@ -16,7 +16,7 @@ pub(crate) fn peek<'de, T: Deserialize<'de>>(json: &'de [u8], name: &str) -> Opt
 pub(crate) fn peek_in<'de, T: Deserialize<'de>>(json: &'de [u8], path: &[&str]) -> Option<T> {
     let mut found = None;
     let search = Search { path, found: &mut found, kind: PhantomData };
-    // Whatever ended the search, what was found before that counts.
+    // A value that was found counts, whatever ended the search.
     let _ = search.deserialize(&mut serde_json::Deserializer::from_slice(json));
     found
 }

@@ -1,4 +1,4 @@
-//! What a server sends on the stream, and how each is acknowledged.
+//! The messages that a server sends on the stream, and how each is acknowledged.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -71,14 +71,14 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
     })
 }
 
-/// What a push is about that cannot be read, as far as its beginning tells.
+/// The subject of a push that cannot be read, as far as its beginning tells.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Subject {
     /// A service, as far as it is known which; without its namespace, which Java servers leave out.
     Service(Option<ServiceKey>),
     /// A document, without its namespace.
     Document(Option<ConfigKey>),
-    /// Nobody knows.
+    /// Unknown: its beginning does not tell.
     Anything,
     /// Nothing of which a client keeps something.
     Nothing,
@@ -103,7 +103,7 @@ pub(crate) fn subject(payload: &Payload) -> Subject {
     }
 }
 
-/// Whether a push wants to know something: it is answered by whoever knows, not acknowledged.
+/// Whether a push is a question: it gets an answer, no acknowledgement.
 pub(crate) fn is_question(payload: &Payload) -> bool {
     payload.kind() == QUESTION
 }
@@ -111,7 +111,7 @@ pub(crate) fn is_question(payload: &Payload) -> bool {
 /// The acknowledgement that a push asks for; none for questions, and for those without a
 /// `requestId`.
 ///
-/// Unknown pushes are acknowledged too: a server repeats what nobody acknowledges, and after
+/// Unknown pushes are acknowledged too: a server repeats a push until it is acknowledged, and after
 /// fifty tries ends the connection.
 pub(crate) fn acknowledge(payload: &Payload) -> Option<Payload> {
     if is_question(payload) { None } else { answer(payload, None) }

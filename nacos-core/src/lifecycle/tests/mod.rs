@@ -14,7 +14,7 @@ use crate::{Client, ErrorKind, inspect::Inspect, testing::inline_waker};
 async fn listens_before_it_is_registered() {
     let world = World::new().await;
     let (bound, address) = world.bound().await;
-    // The first bytes are answered while Nacos knows nobody yet.
+    // The first bytes are answered while Nacos knows no instance yet.
     let warm = Arc::new(Notify::new());
     let warm_up = Arc::clone(&warm);
     let _ended = run(world.on(bound).ready_when(async move { warm_up.notified().await }));

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::{Alpn, ClientFiles, TlsProblem, TlsSettings, TlsVersion};
 use crate::file;
 
-/// What connections are made with. Cheap to clone.
+/// The configurations of rustls that connections are made with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Configs {
     h2: Arc<ClientConfig>,

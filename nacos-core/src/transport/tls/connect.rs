@@ -40,7 +40,7 @@ struct Loaded {
     configs: Option<Configs>,
     /// Of the files that they were made of.
     print: u64,
-    /// What was last said about files that cannot be used.
+    /// The last complaint about files that cannot be used.
     complaint: Option<TlsProblem>,
 }
 
@@ -83,7 +83,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// Says with whom, under which name, and what is wrong.
+    /// Names the peer and the name that it has to show, and says what is wrong.
     ///
     /// # Cancel safety
     ///
@@ -111,8 +111,8 @@ impl Tls {
         }
     }
 
-    /// What the next connection is made with: of the files as they are now, or as they last were
-    /// of use.
+    /// The configurations for the next connection: of the files as they are now, or as they last
+    /// were of use.
     async fn configs(&self) -> Result<Configs, TlsProblem> {
         let former = self.shared.loaded().configs.clone();
         if let (Some(former), false) = (&former, self.shared.has_files()) {
@@ -185,7 +185,7 @@ impl Shared {
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
-        // What is stored under the lock is whole at every moment.
+        // The value under the lock is whole at every moment.
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What went wrong with TLS, in words that say what to do.
+//! Errors of TLS, in words that say what to do.
 use std::io;
 
 use tokio_rustls::rustls::{
@@ -105,7 +105,7 @@ fn refusal(alert: Alert, shows_certificate: bool) -> String {
     }
 }
 
-/// What servers say about a certificate that is missing, or that they do not like.
+/// Whether `alert` is about the client's certificate: it is missing, or servers do not like it.
 fn is_about_clients(alert: Alert) -> bool {
     matches!(
         alert,

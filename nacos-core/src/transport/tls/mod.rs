@@ -21,7 +21,7 @@ pub(super) use self::stream::TlsStream;
 #[cfg(not(feature = "tls"))]
 pub(crate) use self::without::Tls;
 
-/// What TLS is made of. Files are named, and read when they are needed.
+/// The settings of TLS. Files are named, and read when they are needed.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nobody reads it then"))]
 pub(crate) struct TlsSettings {
@@ -53,14 +53,14 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// What is spoken above TLS.
+/// The protocol above TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Alpn {
     H2,
     Http1,
 }
 
-/// What is wrong with the settings: the option, and why. Never holds what a file holds.
+/// An error in the settings: the option, and why. Never holds the content of a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct TlsProblem {
     pub(crate) option: &'static str,

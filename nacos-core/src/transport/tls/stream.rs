@@ -18,7 +18,7 @@ use super::explain::explain_end;
 /// See the [module documentation](self).
 pub(crate) struct TlsStream {
     stream: client::TlsStream<TcpStream>,
-    /// With whom, and as whom: where every error begins.
+    /// The peer, and the name that it has to show: every error begins so.
     whom: String,
     shows_certificate: bool,
     /// Something was received: the server takes us.

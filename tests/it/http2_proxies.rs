@@ -43,7 +43,7 @@ async fn proxy_that_splits_calls_is_recognised_and_named_in_state_log_and_report
         let words = vitals.proxy.as_deref().unwrap_or_default();
         assert!(words.contains("splits") && words.contains("nginx `stream`"), "{words}");
         assert_eq!(proxy_of(&client), Some(Tree::from(words)));
-        // The state says so, too, as soon as nobody serves.
+        // The state says so, too, while there is no connection.
         let said = |state: &SessionState| format!("{state:?}").contains("splits");
         becomes(&mut client.state(), said).await;
         sleep(Duration::from_secs(30)).await;

@@ -24,7 +24,7 @@ pub const GROUP: Group = Group {
 };
 
 fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
-    // The system takes connections, and nobody says anything: so nothing is ever sent.
+    // The system takes connections, and no server answers: so nothing is ever sent.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let address = silent.local_addr()?;
     let runtime = Flavor::CurrentThread.runtime()?;
@@ -55,7 +55,7 @@ async fn register(
     let mut taken = Duration::ZERO;
     for _ in 0..times {
         let client = Client::builder().server_addr(address.to_string()).connect_lazy()?;
-        // What it does at its beginning is over.
+        // The work of the client's beginning is over.
         let _first = claimed(&client, "first", 1).await?;
         let meter = Meter::start();
         let instances = (0..count).zip(names.iter().cycle()).map(|(number, name)| {

@@ -1,7 +1,6 @@
-//! What Kubernetes and Docker put into the environment for services whose names begin with a
-//! prefix: `ORDERS__DB_PORT=tcp://10.0.0.1:5432`, where there is a service `orders--db`, and up to
-//! a dozen more. Nobody means them as configuration, and whoever denies unknown fields would not
-//! start.
+//! The variables that Kubernetes and Docker set for services whose names begin with a prefix:
+//! `ORDERS__DB_PORT=tcp://10.0.0.1:5432`, where there is a service `orders--db`, and up to a dozen
+//! more. They are no configuration, and a program that denies unknown fields would not start.
 //!
 //! Each is known by another one: a field may well be called `service_host`.
 use std::{

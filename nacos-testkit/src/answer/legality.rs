@@ -64,7 +64,7 @@ fn text(param: &str, text: &str, longest: usize, allowed: impl Fn(char) -> bool)
     if text.chars().all(allowed) { Ok(()) } else { Err(characters(param)) }
 }
 
-/// What `String.length` says of it in Java: an emoji has two.
+/// Its `String.length` in Java: an emoji has two.
 fn java_length(text: &str) -> usize {
     text.encode_utf16().count()
 }

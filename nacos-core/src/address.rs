@@ -1,4 +1,4 @@
-//! What stands in an address, of a server as of an address server: `[scheme://]host[:port]`.
+//! The parts of an address, of a server as of an address server: `[scheme://]host[:port]`.
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{error::clip, server::Scheme};
@@ -9,7 +9,7 @@ pub(crate) struct Address<'a> {
     /// Without the brackets of an IPv6 address, and with its zone.
     pub(crate) host: &'a str,
     pub(crate) port: Option<u16>,
-    /// What follows: nothing, or a `/` and more.
+    /// The rest: nothing, or a `/` and more.
     pub(crate) path: &'a str,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// What is wrong with a text before it is taken for an address.
+/// The mistake that a text shows before it is read as an address.
 fn odd(text: &str) -> Option<String> {
     if text.contains(char::is_whitespace) {
         return Some("it has a blank in it".to_owned());
@@ -164,7 +164,8 @@ pub(crate) fn is_ipv6(text: &str) -> bool {
 
 const LONGEST_SCHEME: usize = 20;
 
-/// What people write, and the cause that they are told: of a server and of an address server alike.
+/// Mistakes of users, and the causes that they are told: of a server and of an address server
+/// alike.
 #[cfg(test)]
 pub(crate) const ODD: &[(&str, &str)] = &[
     ("http:/a", "`://`"),

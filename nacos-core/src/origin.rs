@@ -1,4 +1,4 @@
-//! Who is asked over HTTP, if it is no Nacos server.
+//! The origin of an answer over HTTP that is no Nacos server.
 use crate::server::Scheme;
 
 /// A host and a port, and whether HTTP is spoken there over TLS.

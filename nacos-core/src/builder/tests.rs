@@ -124,7 +124,7 @@ fn address_of_a_platforms_form_under_a_users_name_is_named_with_its_cause() {
         for part in [name, &format!("`{scheme}`")] {
             assert!(error.contains(part), "no {part}: {error}");
         }
-        // Whoever names a server in code asks for no other.
+        // A program that names a server in code asks for no other.
         assert_eq!(checked(environment.server_addr("a:1")).server_names(), "a:1");
     }
     let theirs = [("ALIBABA_ALIWARE_ENDPOINT_URL", "tcp://10.0.0.1:8080")];

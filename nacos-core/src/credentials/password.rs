@@ -163,7 +163,7 @@ async fn ask(
         }
         elsewhere.push(error);
     }
-    // Nobody there is known to be a Nacos server; a wall that lets neither through may be one.
+    // No host there is known to be a Nacos server; a wall that lets neither through may be one.
     let cause = elsewhere.iter().map(|error| error.cause).find(|cause| *cause == Cause::Refused);
     let mut said: Vec<_> = elsewhere.into_iter().map(|error| error.why).collect();
     said.dedup();
@@ -309,7 +309,7 @@ mod tests {
             (200, r#"{"accessToken":""}"#, true),
             (500, "caused: No static resource v3/auth/user/login.;", true),
             (500, "caused: No handler found for POST /nacos/v3/auth/user/login;", true),
-            // Whoever knows the path means the user, or fails.
+            // A server that knows the path means the user, or fails.
             (403, "Access Denied", false),
             (403, r#"{"code":10001,"message":"access denied"}"#, false),
             (403, "", false),

@@ -180,7 +180,7 @@ struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let gone = self.shared.set().switches.remove(&self.id);
-        // Not under the lock: with it go the wakers of whoever used the connection last.
+        // Not under the lock: with it go the wakers of the task that used the connection last.
         drop(gone);
         self.shared.counted();
     }

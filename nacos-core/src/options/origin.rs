@@ -8,7 +8,7 @@ use crate::error::clip;
 pub(crate) struct Origin {
     /// The variable that an option was read from, by the option's name.
     variables: BTreeMap<&'static str, String>,
-    /// What Kubernetes and Docker set for a service, by the name that it has there.
+    /// The variables that Kubernetes and Docker set for a service, by their names there.
     not_read: BTreeSet<String>,
 }
 
@@ -28,7 +28,7 @@ impl Origin {
         self.variables.get(option).map(String::as_str)
     }
 
-    /// What was not read, in words; empty if everything was.
+    /// The variables that were not read, in words; empty if all were.
     pub(super) fn not_read(&self) -> String {
         if self.not_read.is_empty() {
             return String::new();

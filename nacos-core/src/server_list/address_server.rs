@@ -13,7 +13,7 @@ pub(crate) struct AddressServer {
     query: Secret,
 }
 
-/// What the options say about the address server, beside its address.
+/// The options of the address server, beside its address.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Details<'a> {
     pub(crate) port: Option<u16>,
@@ -92,7 +92,7 @@ impl AddressServer {
         })
     }
 
-    /// What is asked for: the path and the query.
+    /// The target of a request: the path and the query.
     pub(crate) fn target(&self) -> String {
         if self.query.is_empty() {
             self.path.clone()
@@ -209,7 +209,7 @@ mod tests {
             assert!(error.contains(cause), "{text:?}: no {cause:?}: {error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
-        // A query is the business of whoever reads it.
+        // A query is the business of the server that reads it.
         let url = |text| url(text, Details::default()).expect(text);
         assert_eq!(url("jmenv?u=a@b,c;d"), "http://jmenv:8080/nacos/serverlist?u=a@b,c;d");
         assert_eq!(url("jmenv:81/list?t=$(x)"), "http://jmenv:81/list?t=$(x)");

@@ -1,9 +1,9 @@
-//! What a list of servers says, one a line.
+//! The servers that a list names, one a line.
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use crate::{error::clip, server::Server};
 
-/// What an address server answered.
+/// The answer of an address server.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Listing {
     pub(crate) servers: Vec<Server>,
@@ -54,7 +54,7 @@ impl Listing {
         Self { servers, unreadable: Vec::new() }
     }
 
-    /// Of an answer that anybody may have changed on its way: it can ask for TLS, not refuse it.
+    /// Of an answer that others may have changed on its way: it can ask for TLS, not refuse it.
     pub(crate) fn without_http(mut self) -> Self {
         self.servers = self.servers.into_iter().map(Server::without_http).collect();
         self
@@ -86,7 +86,7 @@ fn listed(address: &str, grpc_offset: u16, context_path: &str) -> Result<Server,
     }
 }
 
-/// What an answer is that is something else as a whole.
+/// The kind of an answer that is no list as a whole.
 fn is_page(text: &str) -> Option<&'static str> {
     let text = text.trim_start();
     let is_json = |text: &str| text.trim_start().starts_with(['{', '"', '[', ']', '}']);

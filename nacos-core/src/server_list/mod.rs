@@ -21,11 +21,11 @@ use crate::server::Server;
 pub(crate) struct ServerList {
     pub(crate) source: Source,
     pub(crate) refresh: Duration,
-    /// What the gRPC port of each server lies above its main port.
+    /// How far the gRPC port of each server lies above its main port.
     pub(crate) grpc_offset: u16,
 }
 
-/// Who knows the servers.
+/// The source of a list of servers.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// An address server, which answers with one server a line.

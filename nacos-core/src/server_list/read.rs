@@ -10,7 +10,7 @@ use crate::{
     transport::{Dialer, HttpError, get_list},
 };
 
-/// Asks whoever knows the servers, once.
+/// Asks the source of the list for the servers, once.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ async fn fetch(
     }
     let mut listing = Listing::parse(&String::from_utf8_lossy(&body), grpc_offset, context_path);
     if server.origin.scheme == Scheme::Http {
-        // Whoever stands in between could take TLS from the login.
+        // A host in between could take TLS from the login.
         listing = listing.without_http();
     }
     match (listing.servers.is_empty(), listing.unreadable.first()) {

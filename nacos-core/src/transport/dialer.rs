@@ -117,7 +117,7 @@ impl Dialer {
         self.ask(resolve(at), at, self.name_of(server), alpn, exchange).await
     }
 
-    /// What `exchange` gets over a socket to somebody else, whose name is its own. The caller gives
+    /// The outcome of `exchange` over a socket to `origin`, whose name is its own. The caller gives
     /// the deadline.
     pub(super) async fn origin<T, X: Future<Output = io::Result<T>>>(
         &self,

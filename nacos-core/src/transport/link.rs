@@ -199,7 +199,7 @@ impl Link {
         self.shared.end.get().map(String::as_str)
     }
 
-    /// What became of users' calls that nobody waited for.
+    /// The outcomes of users' calls whose caller has stopped waiting.
     pub(crate) fn abandoned(&self) -> &Abandoned {
         &self.shared.calls.abandoned
     }

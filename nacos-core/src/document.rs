@@ -44,8 +44,8 @@ impl Document {
     /// Whether [`content`](Self::content) is cipher text, which must not be read as configuration:
     /// the data id begins with `cipher-`, or an encrypted data key came with it.
     ///
-    /// This client decrypts nothing. A document that somebody published in clear text under such a
-    /// data id counts as encrypted, too: nobody can tell the two apart.
+    /// This client decrypts nothing. A document that was published in clear text under such a data
+    /// id counts as encrypted, too: a client cannot tell the two apart.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -74,9 +74,9 @@ impl fmt::Debug for Document {
     }
 }
 
-/// What is known about one document right now.
+/// The newest known state of one document.
 ///
-/// "The server says that there is none" and "nobody could be asked" are never confused:
+/// "The server says that there is none" and "no server could be asked" are never confused:
 /// [`Absent`](Self::Absent) is only ever the server's own word.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -92,7 +92,7 @@ pub enum DocumentState {
         /// The last content that was seen, if any.
         last: Option<Document>,
         /// Why: those that are [retryable](ErrorKind::is_retryable) pass by themselves, the others
-        /// need somebody's help.
+        /// need an operator's help.
         why: ErrorKind,
         /// The same in words: what the server said, or how large what it sent is.
         cause: Arc<str>,

@@ -27,8 +27,8 @@
 //!
 //! # What holds everywhere
 //!
-//! - **One connection** per [`Client`], whatever it is used for. What a server forgets when that
-//!   connection ends is asserted again at once on the next one.
+//! - **One connection** per [`Client`], whatever it is used for. Claims that a server forgets when
+//!   that connection ends are made again at once on the next one.
 //! - **Guards**: [`Registration`], [`Subscription`] and [`Watch`] stand for what they claim, and
 //!   dropping one withdraws its own claim only. Making one never waits; `ready` does.
 //! - **Values that change** are [`Live`]: the newest value, and a way to wait for a newer one.
@@ -61,16 +61,17 @@
 //! Servers switch TLS on for each port apart. Java Nacos with TLS for gRPC alone, whose logins are
 //! in clear text then, is `.server_addr("http://...").tls(true)`; without `http://` no password
 //! goes out unencrypted once `tls` is on. The files are read when the client is made, which is an
-//! error if they cannot be used, and again for each new connection: what has changed is used for
-//! that one, what cannot be used any more leaves the former and a warning.
+//! error if they cannot be used, and again for each new connection: changed files are used for that
+//! one; files that cannot be used any more leave the former ones in use, with a warning.
 //!
 //! # What not every server can do
 //!
-//! Servers announce abilities on each connection, shown by [`SessionState::Connected`]. What needs
-//! one is only asked of a server that has announced it, and fails with [`ErrorKind::Unsupported`]
-//! otherwise, without anything being sent; the error's source names the ability and the server.
-//! A server that announces nothing, such as r-nacos or Java Nacos before 2.3, counts as one that
-//! can do none of it. It is decided anew on each connection, so that a client follows an upgrade.
+//! Servers announce abilities on each connection, shown by [`SessionState::Connected`]. A request
+//! that needs one is sent only to a server that has announced it. Otherwise it fails with
+//! [`ErrorKind::Unsupported`] and nothing is sent; the error's source names the ability and the
+//! server. A server that announces nothing, such as r-nacos or Java Nacos before 2.3, counts as one
+//! that can do none of it. It is decided anew on each connection, so that a client follows an
+//! upgrade.
 //!
 //! | what | ability | announced by |
 //! | --- | --- | --- |

@@ -1,4 +1,4 @@
-//! What a client counts and measures, through the [`metrics`](https://docs.rs/metrics) facade.
+//! The metrics of a client, through the [`metrics`](https://docs.rs/metrics) facade.
 //!
 //! Always on, and next to nothing while no recorder is installed. No label comes from a peer or a
 //! user: their values are those listed here, so that no dashboard grows without bound. Gauges are
@@ -130,8 +130,8 @@ pub(crate) fn requested(kind: &'static str, code: &'static str, took: Duration) 
     histogram!(REQUEST_SECONDS, "type" => kind, "code" => code).record(took);
 }
 
-/// The label of a code that a server answered. Those that are rare are one, and so are those that
-/// are nobody's.
+/// The label of a code that a server answered. Rare codes share one label, and so do codes that no
+/// server defines.
 pub(crate) fn code_label(code: i32) -> &'static str {
     match code {
         200 => "200",
@@ -147,14 +147,15 @@ pub(crate) fn code_label(code: i32) -> &'static str {
     }
 }
 
-/// What one client contributes to the gauges; dropping it takes that back.
+/// One client's contribution to the gauges; dropping it takes that back.
 ///
 /// A gauge is changed by what its recorder has not been told yet, and never by more: one that is
 /// installed later than the client connected is told the whole, or it would fall below zero.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
     now: Contribution,
-    /// What each recorder knows. A process has one; a thread may have another for a while.
+    /// The contribution that each recorder knows. A process has one; a thread may have another for
+    /// a while.
     told: Vec<(usize, Contribution)>,
 }
 
@@ -180,7 +181,8 @@ impl Share {
         self.tell();
     }
 
-    /// What the client claims now, how much of it is unsettled, and how many views are held.
+    /// Tells how many claims the client has now, how many are unsettled, and how many views are
+    /// held.
     pub(crate) fn counts(&mut self, claims: usize, unsettled: usize, held: usize) {
         self.now = Contribution { claims, unsettled, held, ..self.now };
         self.tell();

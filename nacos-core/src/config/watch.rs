@@ -77,8 +77,8 @@ impl Watch {
     /// # Errors
     ///
     /// The server refused, or what it sent is not to be read; or nothing that passes by itself has
-    /// passed within the request timeout. The watch is over then; whoever wants it to go on waits
-    /// for [`changed`](Self::changed) instead.
+    /// passed within the request timeout. The watch is over then; to keep it, wait for
+    /// [`changed`](Self::changed) instead.
     ///
     /// # Cancel safety
     ///
@@ -111,7 +111,7 @@ impl Watch {
         &self.key
     }
 
-    /// What is known about the document now.
+    /// The newest known state of the document.
     #[must_use]
     pub fn state(&self) -> Arc<DocumentState> {
         self.state.get()

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{Credentials, Grant, GrantContext, GrantFuture, Source};
 use crate::secret::Secret;
 
-/// A token that somebody else has obtained, given or in a file.
+/// A token that another program has obtained, given or in a file.
 ///
 /// ```
 /// use nacos_core::{Client, credentials::StaticToken};
@@ -44,9 +44,9 @@ impl Credentials for StaticToken {
 /// A header of fixed name and value on every request, as servers send each other one
 /// (`nacos.core.auth.server.identity.key`): for proxies and authentication plugins that look at it.
 ///
-/// A server without such a plugin is not opened by its own header: Java Nacos up to 2.x lets in
-/// whoever sends it on its main port only, where this client does nothing but log in (seen: 2.3.2),
-/// and later ones ask clients for a user all the same, as r-nacos does.
+/// A server without such a plugin is not opened by its own header: Java Nacos up to 2.x accepts it
+/// on its main port only, where this client does nothing but log in (seen: 2.3.2), and later ones
+/// ask clients for a user all the same, as r-nacos does.
 ///
 /// ```
 /// use nacos_core::{Client, credentials::IdentityHeader};

@@ -1,10 +1,10 @@
-//! Who asks: the one trait behind which all authentication stands, and what comes with it.
+//! The one trait behind which all authentication stands, and its implementations.
 //!
 //! | servers want | use | options |
 //! | --- | --- | --- |
 //! | nothing | nothing | none |
 //! | a user | [`UserPassword`] | `username`, and `password` or `password_file` |
-//! | a token that somebody else has obtained | [`StaticToken`] | `access_token` or `access_token_file` |
+//! | a token that another program has obtained | [`StaticToken`] | `access_token` or `access_token_file` |
 //! | a header that a proxy or a plugin looks at | [`IdentityHeader`] | `identity_key`, `identity_value` |
 //! | requests signed with an Aliyun access key (RAM) | `AccessKey`, feature `ram` | `access_key`, `secret_key`, … |
 //! | anything else | your own [`Credentials`] | [`with_credentials`](crate::ClientBuilder::with_credentials) |
@@ -22,14 +22,14 @@
 //! A login that is refused is tried again by itself: [`Denial`](crate::Denial) says how soon, and
 //! what it is likely to mean. It is the credential that counts, not the client: a password that was
 //! replaced in its file and has never worked is a new one. Where servers demand no login, a refused
-//! one keeps nobody out, unless `require_login` says so: see [`Access`](crate::Access).
+//! one keeps the client out only if `require_login` says so: see [`Access`](crate::Access).
 //!
-//! Tokens from elsewhere, headers and signatures are asked of nobody, so that nothing can be
-//! refused before a request is. A request that is, is answered
-//! [`ErrorKind::Denied`](crate::ErrorKind); the credentials are asked again, once a minute at most,
-//! for what may stand in the files by now. What guards claim is claimed again by itself: ever more
-//! rarely in the first minute of a connection, in which a server may not know its users' rights
-//! yet, and every 30 to 60 s after that.
+//! No server grants tokens from elsewhere, headers and signatures, so the first refusal is that of
+//! a request. A refused request is answered [`ErrorKind::Denied`](crate::ErrorKind); the
+//! credentials are asked again, once a minute at most, for what may stand in the files by now. The
+//! claims of guards are made again by themselves: ever more rarely in the first minute of a
+//! connection, in which a server may not know its users' rights yet, and every 30 to 60 s after
+//! that.
 //!
 //! # What is kept secret
 //!
@@ -58,10 +58,10 @@ pub(crate) use self::{grant::Cause, source::Source};
 pub use crate::resource::Resource;
 use crate::{server::Server, transport::Dialer};
 
-/// What [`Credentials::grant`] returns.
+/// The future that [`Credentials::grant`] returns.
 pub type GrantFuture<'a> = Pin<Box<dyn Future<Output = Result<Grant, GrantError>> + Send + 'a>>;
 
-/// Whoever can say what requests have to carry so that servers let them in.
+/// The source of what requests have to carry so that servers let them in.
 ///
 /// That is a [`Grant`]: fixed headers, such as the access token that a login brought, and
 /// optionally a function that signs each request. The client asks for one before its first request,
@@ -112,8 +112,8 @@ pub type GrantFuture<'a> = Pin<Box<dyn Future<Output = Result<Grant, GrantError>
 /// # Ok(()) }
 /// ```
 ///
-/// `Debug` is required because whatever holds credentials can be shown; an implementation that
-/// keeps what is secret in [`Secret`](crate::Secret)s can derive it.
+/// `Debug` is required because every type that holds credentials can be shown; an implementation
+/// that keeps what is secret in [`Secret`](crate::Secret)s can derive it.
 pub trait Credentials: fmt::Debug + Send + Sync + 'static {
     /// Logs in, or says what requests carry without that.
     ///
@@ -136,7 +136,7 @@ pub trait Credentials: fmt::Debug + Send + Sync + 'static {
     fn grant<'a>(&'a self, context: &'a GrantContext) -> GrantFuture<'a>;
 }
 
-/// What [`Credentials`] may want to know when they are asked.
+/// Facts that [`Credentials`] may need for a [`Grant`].
 #[derive(Clone, Debug)]
 pub struct GrantContext {
     /// In the order in which to ask them.
@@ -151,7 +151,7 @@ pub struct GrantContext {
 
 impl GrantContext {
     /// The main (HTTP) addresses of the servers, `host:port` each, in a random order: where to log
-    /// in, for those who do that with Nacos itself.
+    /// in, for credentials that do that with Nacos itself.
     pub fn servers(&self) -> impl Iterator<Item = String> + '_ {
         self.servers.iter().map(Server::to_string)
     }
@@ -163,8 +163,8 @@ impl GrantContext {
         below(&self.context_path)
     }
 
-    /// Whether this is asked because a server refused what was granted last: whoever keeps a copy
-    /// of it throws it away.
+    /// Whether this is asked because a server refused what was granted last: credentials that keep
+    /// a copy of it throw it away.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.refused

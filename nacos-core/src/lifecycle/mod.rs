@@ -5,12 +5,12 @@
 //!                └ acknowledged ┘          └─ acknowledged, still serving ─┘
 //! ```
 //!
-//! Nobody learns of the server before it can answer, and it answers until nobody calls it any more:
-//! it deregisters, waits until Nacos has told a subscriber (itself) that it is gone, and a moment
+//! Consumers learn of the server once it can answer, and it answers until they call it no more: it
+//! deregisters, waits until Nacos has told a subscriber (itself) that it is gone, and a moment
 //! longer, before it accepts no more connections. Then open connections may end by themselves; what
 //! is left at the hard limit is cut. All of that, from the signal on, has one deadline: 25 s by
-//! default, which fits the 30 s that Kubernetes gives. Whatever Nacos does, or does not, delays the
-//! end by a few seconds at most. A second signal ends everything at once.
+//! default, which fits the 30 s that Kubernetes gives. Nacos delays the end by a few seconds at
+//! most, whatever it does or does not. A second signal ends everything at once.
 //!
 //! `nacos-axum` and `nacos-tonic` are this module and a [`Serve`] each; another framework needs
 //! the same thirty lines:
@@ -98,7 +98,7 @@ use crate::{
     tasks::Task,
 };
 
-/// What the servers of one client have in common: they end together, and the last one closes the
+/// The common life of the servers of one client: they end together, and the last one closes the
 /// client.
 ///
 /// There is one for each client, for as long as a server or a clone of it lives: every server that
@@ -199,8 +199,8 @@ impl Lifecycle {
 impl Shared {
     fn change(&self, change: impl FnOnce(&mut Servers)) {
         change(&mut self.servers());
-        // Not under the lock, which whoever is woken may take. Of two that change it at the same
-        // time, the one that publishes last has looked last, too.
+        // Not under the lock, which a task that is woken may take. Of two that change it at the
+        // same time, the one that publishes last has looked last, too.
         let mut now = self.now();
         loop {
             self.readiness.publish_if_changed(now);
@@ -211,7 +211,7 @@ impl Shared {
         }
     }
 
-    /// What the servers make of it together.
+    /// The readiness of all servers together.
     fn now(&self) -> Readiness {
         let servers = self.servers();
         if self.shutdown.has_begun() {

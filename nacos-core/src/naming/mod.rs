@@ -35,8 +35,8 @@ impl Naming {
     /// # Errors
     ///
     /// [`InvalidName`](crate::ErrorKind::InvalidName), or
-    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) for an instance that nobody
-    /// could call or that is not ephemeral.
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) for an instance that cannot be called or
+    /// that is not ephemeral.
     ///
     /// # Examples
     ///
@@ -85,7 +85,7 @@ impl Naming {
         Ok(Subscription::new(claim, raw, view))
     }
 
-    /// Asks once for a service as it is now. One that nobody knows has no instances.
+    /// Asks once for a service as it is now. One that the server does not know has no instances.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Naming {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the server from answering within the request timeout.
+    /// Any error that keeps the server from answering within the request timeout.
     ///
     /// # Cancel safety
     ///
@@ -138,7 +138,8 @@ impl Naming {
         }
     }
 
-    /// Registers an instance that stays until it is deregistered, whoever is connected.
+    /// Registers an instance that stays until it is deregistered, whether its client is connected
+    /// or not.
     ///
     /// A plain request, not a claim: it is neither redone nor withdrawn. A service has either
     /// ephemeral or persistent instances, decided by its first one.

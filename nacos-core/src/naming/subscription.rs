@@ -33,7 +33,7 @@ use crate::{
 #[must_use = "the subscription ends as soon as this is dropped"]
 pub struct Subscription {
     claim: Claimed,
-    /// What the server lists.
+    /// The service as the server lists it.
     raw: Live<Service>,
     view: Live<Service>,
     /// The view that the last difference led to.
@@ -48,7 +48,7 @@ impl Subscription {
 
     /// How long an empty list is doubted after a lost connection. Default: 30 s.
     ///
-    /// Whoever subscribes again before the providers are back, as after a restart of the only
+    /// A client that subscribes again before the providers are back, as after a restart of the only
     /// server, is told of no instance though all of them live. So from the loss of a connection
     /// until 30 s after another serves, an empty list does not replace one that was not: the last
     /// instances stay, marked as [held](Service::held), until the server lists some again. When the
@@ -82,13 +82,13 @@ impl Subscription {
         self.with_grace(Duration::ZERO)
     }
 
-    /// Waits until the server has sent the service for the first time. What it holds then is no
+    /// Waits until the server has sent the service for the first time. That first list is no
     /// [change](Self::changed).
     ///
     /// # Errors
     ///
     /// The server refused, or did not answer within the request timeout; the subscription is over
-    /// then. Whoever wants it to go on waits for [`changed`](Self::changed) instead.
+    /// then. To keep it, wait for [`changed`](Self::changed) instead.
     ///
     /// # Cancel safety
     ///

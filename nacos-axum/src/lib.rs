@@ -23,7 +23,7 @@
 //!
 //! The service is registered once the listener accepts and [the program is
 //! ready](Serving::ready_when), under the listener's real port. On SIGTERM or SIGINT it is
-//! deregistered first, and answers until nobody calls it any more; only then does it accept no more
+//! deregistered first, and answers while callers learn of that; only then does it accept no more
 //! connections, let the open ones end, and cut those that do not. All that has one deadline, 25 s
 //! by default; a second signal ends it at once. [`nacos_core::lifecycle`] has the details.
 //!
@@ -35,7 +35,7 @@
 //!
 //! # What is absent
 //!
-//! TLS: give [`serve`] a listener that does it. Unix sockets: nobody could find them.
+//! TLS: give [`serve`] a listener that does it. Unix sockets: clients could not find them.
 mod app;
 
 use std::net::SocketAddr;

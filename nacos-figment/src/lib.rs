@@ -28,13 +28,13 @@
 //! # What holds everywhere
 //!
 //! - **One version at a time.** A configuration, its parts ([`Hot::map`]) and what was built from
-//!   it ([`HotConfig::resource`]) are swapped by one atomic store: nobody ever sees half of a
+//!   it ([`HotConfig::resource`]) are swapped by one atomic store: no reader ever sees half of a
 //!   change.
-//! - **Never applied, then checked.** What cannot be parsed, extracted, validated or built leaves
-//!   the version in force untouched, and is reported as a [`Rejection`] that names document, line
-//!   and column.
+//! - **Never applied, then checked.** A change that cannot be parsed, extracted, validated or built
+//!   leaves the version in force untouched, and is reported as a [`Rejection`] that names document,
+//!   line and column.
 //! - **Nothing is lost, nothing queues.** The newest documents count; a burst of changes becomes
-//!   few versions, and a slow reader delays nobody.
+//!   few versions, and a slow reader delays no other reader.
 //! - **No values in reports.** Not in errors, not in logs, not in `Debug`.
 //! - **One task** per [`HotConfig`]; user code on it is guarded against panics.
 //!

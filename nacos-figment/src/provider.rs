@@ -73,7 +73,7 @@ impl NacosSource {
     ///
     /// [`ErrorKind::Rejected`] if a document cannot be read, or does not exist though it is
     /// required; [`ErrorKind::Unreachable`] with the client's error as source if it could not be
-    /// asked for, and for one that is encrypted, required or not, whose text is nobody's
+    /// asked for, and for one that is encrypted, required or not, because cipher text is no
     /// configuration; [`ErrorKind::InvalidOption`] before anything is sent.
     ///
     /// # Cancel safety

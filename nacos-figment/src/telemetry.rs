@@ -1,4 +1,4 @@
-//! What configurations count and measure, through the [`metrics`](https://docs.rs/metrics) facade.
+//! The metrics of configurations, through the [`metrics`](https://docs.rs/metrics) facade.
 //!
 //! Each has the label `name`: the configuration's, as in logs; those of one name are counted
 //! together. A recorder is told a description and the unit of each.
@@ -21,12 +21,12 @@ pub const REJECTIONS: &str = "nacos_config_rejections_total";
 /// Configurations whose newest documents stand rejected.
 pub const REJECTED: &str = "nacos_config_rejected";
 
-/// What one configuration reports.
+/// The metrics of one configuration.
 pub(crate) struct Meter {
     name: Arc<str>,
     /// Whether the newest documents stand rejected.
     stands_rejected: bool,
-    /// What each recorder knows of that. A process has one; a thread may have another for a while.
+    /// That, as each recorder knows it. A process has one; a thread may have another for a while.
     told: Vec<(usize, bool)>,
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// What the gauge shows; nothing if it is not there.
+    /// The value of the gauge; nothing if it is not there.
     #[derive(Default)]
     struct Shown(Option<f64>);
 

@@ -18,7 +18,7 @@ use crate::{
 /// A typed configuration, made of files, documents and the environment, that follows its documents.
 ///
 /// A change is parsed, extracted, validated, and its resources are built, before anything is
-/// swapped. What cannot be taken changes nothing, and is reported by [`status`](Self::status).
+/// swapped. A change that fails changes nothing, and is reported by [`status`](Self::status).
 ///
 /// Cheap to clone. The one task behind it, and the client's session, live until the last clone and
 /// the last [`Hot`] are gone, or until the client is shut down; the last value stays readable.
@@ -91,10 +91,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
     /// Builds something from a part of the configuration, and again whenever that part changes.
     ///
     /// `slice` names the part; `build` gets a clone of it and may take ten seconds. A changed
-    /// configuration is in force only when everything that depends on it is built, so whoever pins
-    /// a version sees the configuration and the resources that belong together. If a build fails,
+    /// configuration is in force only when everything that depends on it is built, so a pinned
+    /// version holds the configuration and the resources that belong together. If a build fails,
     /// the new configuration is rejected, and tried again after 1 s, 2 s, … 60 s; one that changes
-    /// other parts only is not concerned. What was built before lives until the last
+    /// other parts only is not concerned. A former resource lives until the last
     /// [`Pinned`](crate::Pinned) of its versions is dropped.
     ///
     /// `build` must not hold a `Hot` or `HotConfig` of this configuration, which would keep itself

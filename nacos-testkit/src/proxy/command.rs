@@ -1,13 +1,13 @@
-//! What the network can be told to do.
+//! The commands that a network can be given.
 
 use std::{fmt, time::Duration};
 
 /// A direction of travel, seen from the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// What servers send to clients (Envoy: downstream).
+    /// From servers to clients (Envoy: downstream).
     ToClient,
-    /// What clients send to servers (Envoy: upstream).
+    /// From clients to servers (Envoy: upstream).
     ToServer,
 }
 
@@ -82,7 +82,7 @@ impl Command {
     /// that. The jitter of the nth connection is the same in every run.
     ///
     /// At most 1 MiB is on its way at once, in each direction of a connection: further bytes wait
-    /// at the sender. What is on its way already keeps its time of arrival.
+    /// at the sender. Bytes on their way already keep their time of arrival.
     pub fn delay(latency: Duration, jitter: Duration) -> Self {
         Self::new(What::Delay { latency, jitter }, Scope::All)
     }
@@ -110,8 +110,8 @@ impl Command {
         Self::new(What::Discard, Scope::All)
     }
 
-    /// Ends open connections at once by RST: whoever reads or writes gets `ECONNRESET`. What has
-    /// not been delivered is lost.
+    /// Ends open connections at once by RST: reads and writes get `ECONNRESET`. Bytes that have not
+    /// been delivered are lost.
     ///
     /// With a direction, the RST goes to that side only, and the other one sees the socket closed
     /// as by a process that ends. With [`fresh`](Self::fresh) new connections are accepted and
@@ -132,13 +132,13 @@ impl Command {
     /// Closes the ports: connecting fails with `ECONNREFUSED`. Open connections live on; those that
     /// the system has accepted and the proxy has not are reset. Directions mean nothing here.
     ///
-    /// The ports stay bound, without listening, so that nobody takes them meanwhile.
+    /// The ports stay bound, without listening, so that no other process takes them meanwhile.
     pub fn refuse() -> Self {
         Self::new(What::Refuse, Scope::Fresh)
     }
 
-    /// Opens the ports again, the same ones. The only command that can fail: when the system let
-    /// somebody take a port just when it was closed.
+    /// Opens the ports again, the same ones. The only command that can fail: when another process
+    /// took a port just when it was closed.
     pub fn accept() -> Self {
         Self::new(What::Accept, Scope::Fresh)
     }

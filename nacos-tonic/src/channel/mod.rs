@@ -22,8 +22,8 @@ pub use self::{builder::ChannelBuilder, future::ResponseFuture};
 ///
 /// Cheap to clone; clones share connections. It stands where `tonic::transport::Channel` stands,
 /// and keeps one HTTP/2 connection to each instance: calls pick one when they are made, without a
-/// lock or a queue in between. What happens to calls and to endpoints is told in
-/// [`nacos_tower::Balance`]; here is what gRPC adds.
+/// lock or a queue in between. [`nacos_tower::Balance`] tells how calls and endpoints fare; here is
+/// what gRPC adds.
 ///
 /// - The timeout of a call (`tonic::Request::set_timeout`) is kept here as well as sent along. It
 ///   ends when the response begins.

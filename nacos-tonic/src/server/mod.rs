@@ -13,15 +13,15 @@ pub use self::routed::Routed;
 /// Serves `routes` on `listener`, once it is told as [what](Bound::with_nacos) and awaited.
 ///
 /// It is registered once it accepts and is ready, under the listener's real port. On SIGTERM or
-/// SIGINT it is deregistered first, and answers until nobody calls it any more; only then does it
+/// SIGINT it is deregistered first, and answers while callers learn of that; only then does it
 /// accept no more connections, lets calls under way end, and cuts those that do not.
 /// [`nacos_core::lifecycle`] has the details, [`Serving`](nacos_core::lifecycle::Serving) the
 /// options.
 ///
 /// `routes` are tonic's [`Routes`](tonic::service::Routes), or the
 /// [`Router`](tonic::transport::server::Router) that [`tonic::transport::Server`] makes of them
-/// together with limits and layers. What that builder says about TCP does not count: connections
-/// have Nagle's algorithm switched off. Handlers learn the peer's address from their request, as
+/// together with limits and layers. That builder's TCP options do not count: connections have
+/// Nagle's algorithm switched off. Handlers learn the peer's address from their request, as
 /// they would from tonic's own listener.
 ///
 /// The ip to register is that of `NACOS_REGISTER_IP`, unless

@@ -86,6 +86,10 @@ const REFUSED_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 
+/// A server that sends nothing but what cannot be read is asked no more often, be it about a
+/// service or about documents.
+pub(super) const ASKED_EVERY: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
     use super::*;

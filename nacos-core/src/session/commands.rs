@@ -1,13 +1,34 @@
 //! What guards and the driver want of the session.
-//!
-//! Call [`settle`](Session::settle) after the last of a batch: claims made together are sent
-//! together.
 use std::{sync::Arc, time::Instant};
 
-use super::{ClaimKey, Event, GuardId, Lifetime, Session};
-use crate::{instance::Instance, key::ConfigKey};
+use super::{ClaimKey, GuardId, Lifetime, Session};
+use crate::{
+    instance::Instance,
+    key::{ConfigKey, ServiceKey},
+};
+
+/// A batch of commands: what is claimed together is sent together.
+#[derive(Debug)]
+pub(crate) struct Commands<'a>(&'a mut Session);
 
 impl Session {
+    /// Takes in the commands that `give` gives.
+    pub(crate) fn handle_commands<T>(
+        &mut self,
+        now: Instant,
+        give: impl FnOnce(&mut Commands<'_>) -> T,
+    ) -> T {
+        let given = give(&mut self.commands());
+        self.settle(now);
+        given
+    }
+
+    pub(super) fn commands(&mut self) -> Commands<'_> {
+        Commands(self)
+    }
+}
+
+impl Commands<'_> {
     /// `guard` claims `key`, with `instance` if it registers one.
     pub(crate) fn assert(
         &mut self,
@@ -15,90 +36,75 @@ impl Session {
         guard: GuardId,
         instance: Option<Arc<Instance>>,
     ) {
-        if self.lifetime != Lifetime::Open {
+        let session = &mut *self.0;
+        if session.lifetime != Lifetime::Open {
             return;
         }
-        match &key {
-            ClaimKey::Listen(document) => self.documents.watch(document.clone()),
-            ClaimKey::Subscription(service) => {
-                let namesakes = self.namesakes.entry(service.unplaced()).or_default();
-                if !namesakes.contains(service) {
-                    namesakes.push(service.clone());
-                }
+        let output = &mut session.output;
+        match (key, instance) {
+            (ClaimKey::Listen(document), _) => session.configs.watch(output, document, guard),
+            (ClaimKey::Subscription(service), _) => {
+                session.naming.subscribe(output, service, guard);
             }
-            ClaimKey::Instances(_) => {}
+            (ClaimKey::Instances(service), Some(instance)) => {
+                if session.naming.moves(&service, guard, &instance) {
+                    // The former address would show there until that connection is closed.
+                    session.connecting.close_retiring(output);
+                }
+                session.naming.register(output, service, guard, instance);
+            }
+            (ClaimKey::Instances(_), None) => {}
         }
-        if let Some(instance) = &instance
-            && self.claims.moves(&key, guard, instance)
-        {
-            // The former address would show there until that connection is closed.
-            self.close_retiring();
-        }
-        let state = self.claims.assert(key, guard, instance);
-        self.output.show(Event::Claim(guard, state));
     }
 
     /// `guard`, which watches `document`, wants it to be asked for regularly while the server lets
     /// nobody listen to it.
     pub(crate) fn poll_when_refused(&mut self, document: &ConfigKey, guard: GuardId) {
-        self.documents.poll(document, guard);
-        // A listen that stands refused is asked for again, and what becomes of it told anew.
-        self.assert(ClaimKey::Listen(document.clone()), guard, None);
+        if self.0.lifetime == Lifetime::Open {
+            self.0.configs.poll_when_refused(&mut self.0.output, document, guard);
+        }
     }
 
     /// `guard` claims `key` no more.
     pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
-        if let ClaimKey::Listen(document) = key {
-            self.documents.poll_no_more(document, guard);
-        }
-        if matches!(key, ClaimKey::Instances(_)) {
-            // It would show there until that connection is closed.
-            self.close_retiring();
-        }
-        if self.claims.withdraw(key, guard) {
-            match key {
-                ClaimKey::Listen(document) => self.documents.unwatch(document),
-                ClaimKey::Subscription(service) => {
-                    self.lists.remove(service);
-                    self.doubts.forget(service);
-                    if let Some(namesakes) = self.namesakes.get_mut(&service.unplaced()) {
-                        namesakes.retain(|other| other != service);
-                        if namesakes.is_empty() {
-                            self.namesakes.remove(&service.unplaced());
-                        }
-                    }
-                }
-                ClaimKey::Instances(service) => self.presence.forget(service),
-            }
-            if !self.claims.is_known(key) {
-                // The server of this connection has never heard of it.
-                self.output.show(Event::Settled(key.clone()));
+        let session = &mut *self.0;
+        let output = &mut session.output;
+        match key {
+            ClaimKey::Listen(document) => session.configs.unwatch(output, document, guard),
+            ClaimKey::Subscription(service) => session.naming.unsubscribe(output, service, guard),
+            ClaimKey::Instances(service) => {
+                // It would show there until that connection is closed.
+                session.connecting.close_retiring(output);
+                session.naming.deregister(output, service, guard);
             }
         }
-    }
-
-    /// A request was denied with the token in use, or without one if there is none.
-    pub(crate) fn token_refused(&mut self, now: Instant) {
-        self.connecting.handle_denied(now);
     }
 
     /// Somebody wants to know, before anything else and until then, whether this session needs a
     /// login.
     pub(crate) fn knock(&mut self, until: Instant) {
-        self.connecting.knock(until);
+        self.0.connecting.knock(until);
     }
 
     /// Asks for a document again.
-    pub(crate) fn refetch(&mut self, key: &ConfigKey) {
-        self.documents.hint(key);
+    pub(crate) fn refetch(&mut self, document: &ConfigKey) {
+        self.0.configs.handle_hint(document);
+    }
+
+    /// Asks for a service again.
+    pub(crate) fn ask_again(&mut self, now: Instant, service: &ServiceKey) {
+        self.0.naming.ask_again(now, service);
     }
 
     /// Withdraws every claim, and closes once the server has acknowledged that or at `deadline`.
-    pub(crate) fn close(&mut self, deadline: Instant) {
-        if self.lifetime == Lifetime::Open {
-            self.lifetime = Lifetime::Closing { deadline };
-            self.close_retiring();
-            self.claims.withdraw_all();
+    /// Says how many keys were claimed; none if that was done before.
+    pub(crate) fn close(&mut self, deadline: Instant) -> usize {
+        let session = &mut *self.0;
+        if session.lifetime != Lifetime::Open {
+            return 0;
         }
+        session.lifetime = Lifetime::Closing { deadline };
+        session.close_retiring();
+        session.naming.withdraw_all() + session.configs.withdraw_all()
     }
 }

@@ -12,9 +12,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    call_error::CallError,
     fuzzed::{captures::Captures, input::Input},
     instance::Instance,
-    key::ConfigKey,
+    key::{ConfigKey, ServiceKey},
     state::Denial,
 };
 
@@ -154,17 +155,17 @@ impl Life {
             18..=20 => self.claim(input),
             21 if !self.held.is_empty() => {
                 let (key, guard) = self.held.swap_remove(input.below(self.held.len()));
-                self.session.withdraw(&key, guard);
+                self.session.commands().withdraw(&key, guard);
                 // A second time changes nothing.
-                self.session.withdraw(&key, guard);
+                self.session.commands().withdraw(&key, guard);
                 self.session.settle(now);
             }
             22 => {
                 if input.byte() < 128 {
-                    self.session.knock(now + Duration::from_secs(input.number() % 10));
+                    self.session.commands().knock(now + Duration::from_secs(input.number() % 10));
                 }
-                self.session.token_refused(now);
-                self.session.refetch(&document(input));
+                self.session.handle_denied(now);
+                self.session.commands().refetch(&document(input));
                 self.session.settle(now);
             }
             24 if self.locates > 0 => {
@@ -178,7 +179,7 @@ impl Life {
             }
             // Rarely, so that most lives are long.
             23 if input.byte() < 20 => {
-                self.session.close(now + Duration::from_secs(input.number() % 30));
+                self.session.commands().close(now + Duration::from_secs(input.number() % 30));
                 self.session.settle(now);
             }
             _ => {}
@@ -339,7 +340,7 @@ impl Life {
                 (ClaimKey::Instances(service(input)), Some(instance))
             }
         };
-        self.session.assert(key.clone(), guard, instance.map(Arc::new));
+        self.session.commands().assert(key.clone(), guard, instance.map(Arc::new));
         if input.byte() < 200 {
             self.session.settle(self.now);
         }
@@ -390,7 +391,7 @@ impl Life {
 
     /// However it was treated, it closes by its deadline and does nothing after.
     fn end(&mut self) {
-        self.session.close(self.now + Duration::from_secs(5));
+        self.session.commands().close(self.now + Duration::from_secs(5));
         self.session.settle(self.now);
         self.check();
         for _ in 0..500 {

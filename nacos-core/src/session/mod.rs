@@ -5,33 +5,28 @@
 //! `handle_*` and each command. Time comes in as an argument, randomness as a function given at
 //! construction; nothing here reads a clock, draws a number or awaits.
 //!
-//! What happens where: [`connecting`] is a machine of its own with the same contract, which gets
-//! and changes connections; [`redo`] sends claims and queries over the one that serves; the small
-//! machines beside it decide one thing each. The session itself is the router: it owns the requests
-//! under way and what goes [out](output), gives each input to whom it concerns, and lets the rest
-//! follow what *connecting* decides.
+//! Three machines have the same contract, and fields of their own. [`connecting`] gets and changes
+//! connections; over the one that serves, [`naming`] keeps the server told of registrations and
+//! subscriptions, and [`configs`] of the documents that are watched. The session itself is the
+//! router: it owns the requests under way and what goes [out](output), gives each input to whom it
+//! concerns, says once what has become of a [request](answers), and lets *naming* and *configs*
+//! follow what *connecting* decides. What both claim is kept by one [type](claims).
 mod actions;
+mod answers;
 mod backoff;
 mod claims;
 mod commands;
+mod configs;
 mod connecting;
-mod documents;
-mod doubts;
 mod entries;
-mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod ledger;
-mod listens;
-mod metrics;
+mod naming;
 mod options;
 mod output;
-mod presence;
-mod publication;
 mod pushes;
 mod queue;
-mod redo;
-mod self_check;
 mod setback;
 #[cfg(test)]
 mod simulation;
@@ -40,18 +35,14 @@ mod steps;
 mod timer;
 mod timers;
 mod told;
-mod union;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Instant};
 
 pub(crate) use self::{
     actions::{Action, Event},
     backoff::{conflict_delay, reconnect_delay},
     claims::{ClaimKey, GuardId},
+    commands::Commands,
     connecting::{
         ABOUT_LOGIN,
         admission::{DEMANDED, LOGIN_REFUSED},
@@ -59,30 +50,16 @@ pub(crate) use self::{
         liveness::Patience,
         login::{Lease, LoginFailure, Tried},
     },
-    ledger::Standing,
     options::Options,
     queue::Queue,
 };
 use self::{
-    claims::Claims,
+    configs::Configs,
     connecting::{Change, Connecting},
-    documents::Documents,
-    doubts::Doubts,
-    freshness::Shown,
-    output::{CALL_TIMEOUT, Call, Context, Holdings, Output},
-    presence::Presence,
-    redo::Pending,
-    setback::Gone,
+    naming::Naming,
+    output::{Connection, Context, Exchange, Holdings, Output},
 };
-use crate::{
-    call_error::CallError,
-    disconnect::Reason,
-    key::ServiceKey,
-    server::Server,
-    state::{ClaimState, SessionState},
-    time::give_or_take_a_fifth,
-    wire::{Outgoing, Payload},
-};
+use crate::{disconnect::Reason, server::Server, state::SessionState, wire::Payload};
 
 /// Names a request of the session's own. Never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -96,21 +73,8 @@ pub(crate) struct Session {
     /// Names this client among those of its host.
     client_id: String,
     connecting: Connecting,
-    claims: Claims,
-    documents: Documents,
-    presence: Presence,
-    /// What is shown of each service, as far as it came over the connection that serves.
-    lists: HashMap<ServiceKey, Shown>,
-    /// Subscribed services by group and name: pushes of Java servers name no namespace.
-    namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
-    /// Services of which a push could not be read.
-    doubts: Doubts,
-    next_audit: Option<Instant>,
-    /// When the last audit was.
-    audited: Option<Instant>,
-    listens_under_way: usize,
-    /// How often refused listens may still be halved.
-    listen_splits: usize,
+    naming: Naming,
+    configs: Configs,
 
     lifetime: Lifetime,
     shown: SessionState,
@@ -140,16 +104,8 @@ impl Session {
         Self {
             client_id: options.client_id.clone(),
             connecting: Connecting::new(now, servers, options, &mut jitter),
-            claims: Claims::new(),
-            documents: Documents::new(),
-            presence: Presence::new(),
-            lists: HashMap::new(),
-            namesakes: HashMap::new(),
-            doubts: Doubts::new(),
-            next_audit: None,
-            audited: None,
-            listens_under_way: 0,
-            listen_splits: 0,
+            naming: Naming::new(),
+            configs: Configs::new(),
             lifetime: Lifetime::Open,
             shown: SessionState::Connecting { attempt: 0, last_error: None },
             output: Output::new(jitter),
@@ -165,47 +121,14 @@ impl Session {
         link: LinkId,
         outcome: Result<(), String>,
     ) {
-        self.connect(now, |connecting, cx| connecting.handle_dialled(cx, link, outcome));
-        self.settle(now);
-    }
-
-    /// A request of the session's own was answered, or will not be.
-    pub(crate) fn handle_answer(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        answer: Result<Payload, CallError>,
-    ) {
-        let Some(Call { origin, pending }) = self.output.answered(id) else { return };
-        if answer.is_ok() {
-            self.handle_heard(origin.link, now);
-        }
-        let outcome = match pending {
-            Pending::Connecting(asked) => self
-                .connect(now, |connecting, cx| connecting.handle_answer(cx, origin, asked, answer)),
-            // What the session has sent over another connection counts no more.
-            _ if self.serving_link() != Some(origin.link) => Ok(()),
-            pending => {
-                match &answer {
-                    Err(CallError::Timeout) => self.connect(now, |connecting, cx| {
-                        connecting.handle_requests_unanswered(cx, 1);
-                    }),
-                    Err(CallError::NotSent(_) | CallError::Lost(_) | CallError::Unsigned(_)) => {}
-                    _ => self.connecting.handle_request_answered(&mut self.output),
-                }
-                self.redo_answered(now, origin, pending, answer)
-            }
-        };
-        if let Err(Gone { reason, why }) = outcome {
-            self.lose_link(now, origin.link, reason, &why);
-        }
+        self.with_connecting(now, |connecting, cx| connecting.handle_dialled(cx, link, outcome));
         self.settle(now);
     }
 
     /// The server sent `payload` on the stream. It has been acknowledged already, or
     /// [answered](Self::answer).
     pub(crate) fn handle_push(&mut self, now: Instant, link: LinkId, payload: &Payload) {
-        self.connect(now, |connecting, cx| connecting.handle_stream_heard(cx, link));
+        self.with_connecting(now, |connecting, cx| connecting.handle_stream_heard(cx, link));
         self.pushed(now, link, payload);
         self.settle(now);
     }
@@ -213,7 +136,7 @@ impl Session {
     /// The server sent something on the stream that is too large or no Nacos message; `head` is as
     /// much as is known of it.
     pub(crate) fn handle_unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
-        self.connect(now, |connecting, cx| connecting.handle_stream_heard(cx, link));
+        self.with_connecting(now, |connecting, cx| connecting.handle_stream_heard(cx, link));
         self.unread(now, link, head, why);
         self.settle(now);
     }
@@ -226,7 +149,7 @@ impl Session {
 
     /// The stream ended, and as far as is known the connection did not.
     pub(crate) fn handle_stream_ended(&mut self, now: Instant, link: LinkId, why: &str) {
-        self.connect(now, |connecting, cx| connecting.handle_stream_ended(cx, link, why));
+        self.with_connecting(now, |connecting, cx| connecting.handle_stream_ended(cx, link, why));
         self.settle(now);
     }
 
@@ -245,7 +168,7 @@ impl Session {
     /// `count` of users' requests were not answered on `link` for as long as one of ours may take.
     pub(crate) fn handle_unanswered(&mut self, now: Instant, link: LinkId, count: u32) {
         if self.serving_link() == Some(link) {
-            self.connect(now, |connecting, cx| {
+            self.with_connecting(now, |connecting, cx| {
                 connecting.handle_requests_unanswered(cx, count);
             });
         }
@@ -277,7 +200,13 @@ impl Session {
         if self.lifetime == Lifetime::Closed {
             return;
         }
-        self.connect(now, |connecting, cx| connecting.handle_login(cx, with, outcome));
+        self.with_connecting(now, |connecting, cx| connecting.handle_login(cx, with, outcome));
+        self.settle(now);
+    }
+
+    /// A user's request was denied with the token in use, or without one if there is none.
+    pub(crate) fn handle_denied(&mut self, now: Instant) {
+        self.connecting.handle_denied(now);
         self.settle(now);
     }
 
@@ -286,7 +215,7 @@ impl Session {
         if self.lifetime != Lifetime::Open {
             return;
         }
-        self.connect(now, |connecting, cx| connecting.handle_servers(cx, outcome));
+        self.with_connecting(now, |connecting, cx| connecting.handle_servers(cx, outcome));
         self.settle(now);
     }
 
@@ -311,12 +240,18 @@ impl Session {
 
     /// How many keys the server still holds or has to be told about, withdrawals included.
     pub(crate) fn remaining(&self) -> usize {
-        self.claims.remaining()
+        self.naming.claims().remaining() + self.configs.claims().remaining()
     }
 
     /// How many claims are not held right now.
     pub(crate) fn unsettled(&self) -> usize {
-        self.claims.unsettled()
+        self.naming.claims().unsettled() + self.configs.claims().unsettled()
+    }
+
+    /// The answer to `payload`, if it asks what this client holds: for each document its size in
+    /// bytes and its digest, nothing for one that is not held, and never any content.
+    pub(crate) fn answer(&self, payload: &Payload) -> Option<Payload> {
+        self.configs.answer(&self.client_id, payload)
     }
 
     /// Whether servers answer health checks and nothing else.
@@ -345,19 +280,14 @@ impl Session {
         self.connecting.waits_for()
     }
 
-    /// Every claimed key, and how much of it the server knows.
-    pub(crate) fn standings(&self) -> impl Iterator<Item = (&ClaimKey, Standing)> {
-        self.claims.standings()
-    }
-
     // Shared by the parts.
 
     /// The end of every input: sends what can be sent, closes what is done, shows what changed.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        self.connect(now, Connecting::ask_admission);
+    fn settle(&mut self, now: Instant) {
+        self.with_connecting(now, Connecting::ask_admission);
         self.send_due(now);
         if matches!(self.lifetime, Lifetime::Closing { .. })
-            && (self.claims.remaining() == 0 || !self.can_send())
+            && (self.remaining() == 0 || !self.connection(now).may_send())
         {
             self.end(now);
         }
@@ -371,14 +301,27 @@ impl Session {
         }
     }
 
-    /// Gives `connecting` an input, and follows what it decides.
-    fn connect<T>(
+    /// Sends what is due over the connection that serves: first what others see of this client,
+    /// then what it wants to know, and last whether the server still has the former.
+    fn send_due(&mut self, now: Instant) {
+        if !self.connection(now).may_send() {
+            return;
+        }
+        let room = MAX_CALLS.saturating_sub(self.output.under_way());
+        self.with_naming(now, |naming, cx| naming.send_claims(cx, room));
+        self.with_configs(now, Configs::send_due);
+        self.with_naming(now, Naming::send_checks);
+    }
+
+    /// Gives *connecting* an input, and follows what it decides.
+    fn with_connecting<T>(
         &mut self,
         now: Instant,
         handle: impl FnOnce(&mut Connecting, &mut Context<'_>) -> T,
     ) -> T {
-        let (lifetime, holdings) = (self.lifetime, Holdings(&self.claims));
-        let mut cx = Context { now, lifetime, holdings, output: &mut self.output };
+        let holdings = Holdings { naming: self.naming.claims(), configs: self.configs.claims() };
+        let (lifetime, output) = (self.lifetime, &mut self.output);
+        let mut cx = Context { now, lifetime, holdings, output };
         let outcome = handle(&mut self.connecting, &mut cx);
         while let Some(change) = self.connecting.poll_change() {
             match change {
@@ -388,41 +331,51 @@ impl Session {
                         // What was withdrawn, and is told to nobody any more, would show there.
                         self.close_retiring();
                     }
-                    self.next_audit = Some(self.audit_after(now));
+                    self.configs.handle_serves(now, &mut self.output);
                 }
                 Change::LetIn => {
-                    self.claims.retry_refused(crate::wire::DENIED);
-                    self.documents.retry_failed();
+                    self.naming.handle_let_in();
+                    self.configs.handle_let_in();
                 }
-                Change::Unreachable(cause) => {
-                    let told = self.documents.unreachable(&cause);
-                    let event = |(key, state)| Event::Document(key, state);
-                    self.output.show_all(told.into_iter().map(event));
+                Change::Unreachable(why) => {
+                    self.configs.handle_unreachable(&mut self.output, &why);
                 }
             }
         }
         outcome
     }
 
+    /// Gives *naming* an input.
+    fn with_naming<T>(
+        &mut self,
+        now: Instant,
+        handle: impl FnOnce(&mut Naming, &mut Exchange<'_>) -> T,
+    ) -> T {
+        let connection = self.connecting.connection(now, self.lifetime);
+        handle(&mut self.naming, &mut Exchange { now, connection, output: &mut self.output })
+    }
+
+    /// Gives *configs* an input.
+    fn with_configs<T>(
+        &mut self,
+        now: Instant,
+        handle: impl FnOnce(&mut Configs, &mut Exchange<'_>) -> T,
+    ) -> T {
+        let connection = self.connecting.connection(now, self.lifetime);
+        handle(&mut self.configs, &mut Exchange { now, connection, output: &mut self.output })
+    }
+
     /// Whoever serves, or will serve, holds nothing of ours. Says whether the withdrawal of an
     /// instance is thereby done.
     fn forgotten(&mut self) -> bool {
-        let withdrawn = self.claims.reconnected();
-        let instances = withdrawn.iter().any(|key| matches!(key, ClaimKey::Instances(_)));
-        self.output.show_all(withdrawn.into_iter().map(Event::Settled));
-        self.documents.reconnected();
-        self.presence.reconnected();
-        self.doubts.reconnected();
-        self.lists.clear();
-        self.listens_under_way = 0;
-        let guards = self.claims.tell_all(&ClaimState::Pending).into_iter();
-        self.output.show_all(guards.map(|guard| Event::Claim(guard, ClaimState::Pending)));
-        instances
+        let withdrawn = self.naming.handle_reconnected(&mut self.output);
+        self.configs.handle_reconnected(&mut self.output);
+        withdrawn
     }
 
     /// A connection is of no use any more, for this `reason`.
     fn lose_link(&mut self, now: Instant, link: LinkId, reason: Reason, why: &str) {
-        self.connect(now, |connecting, cx| connecting.handle_lost(cx, link, reason, why));
+        self.with_connecting(now, |connecting, cx| connecting.handle_lost(cx, link, reason, why));
     }
 
     /// Closes every connection that has been replaced, and with it what its server still holds.
@@ -432,30 +385,23 @@ impl Session {
 
     fn end(&mut self, now: Instant) {
         self.lifetime = Lifetime::Closed;
-        self.connect(now, Connecting::end);
-    }
-
-    fn call(&mut self, link: LinkId, request: Outgoing, pending: Pending) -> CallId {
-        let origin = (link, self.connecting.token());
-        self.output.call(origin, CALL_TIMEOUT, request, pending)
+        self.with_connecting(now, Connecting::end);
     }
 
     fn serving_link(&self) -> Option<LinkId> {
         self.connecting.serving()
     }
 
-    fn can_send(&self) -> bool {
-        let may = self.serving_link().is_some() && self.connecting.is_let_in();
-        may && self.lifetime != Lifetime::Closed
+    fn connection(&self, now: Instant) -> Connection<'_> {
+        self.connecting.connection(now, self.lifetime)
     }
+}
 
-    /// Whoever closes has withdrawn everything, and wants to know nothing any more.
-    fn can_ask(&self) -> bool {
-        self.can_send() && self.lifetime == Lifetime::Open
-    }
-
-    fn audit_after(&mut self, now: Instant) -> Instant {
-        now + give_or_take_a_fifth(AUDIT_EVERY, self.output.jitter())
+/// What only tests look at.
+#[cfg(test)]
+impl Session {
+    fn can_send(&self, now: Instant) -> bool {
+        self.connection(now).may_send()
     }
 }
 
@@ -464,10 +410,10 @@ impl fmt::Debug for Session {
         f.debug_struct("Session")
             .field("state", &self.shown)
             .field("connecting", &self.connecting)
-            .field("claims", &self.claims.remaining())
+            .field("claims", &self.remaining())
             .finish_non_exhaustive()
     }
 }
 
-/// Every listen is confirmed this often, give or take a fifth.
-const AUDIT_EVERY: Duration = Duration::from_secs(180);
+/// Requests of the session's own under way at once.
+const MAX_CALLS: usize = 256;

@@ -8,16 +8,18 @@ use std::{
 
 use super::{
     Action, CallId, Event, Jitter, Lifetime, LinkId,
-    claims::{ClaimKey, Claims},
+    claims::Claims,
+    configs,
+    connecting::Asked,
     ledger::Standing,
-    redo::{Origin, Pending},
+    naming::{self, NamingKey},
 };
 use crate::{
     key::{ConfigKey, ServiceKey},
     wire::Outgoing,
 };
 
-/// What a machine is told of the moment, and where it puts what it wants.
+/// What *connecting* is told of the moment, and where it puts what it wants.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
     pub(super) lifetime: Lifetime,
@@ -27,30 +29,113 @@ pub(super) struct Context<'a> {
 
 /// What servers hold of ours, as far as it matters to whoever chooses a connection.
 #[derive(Clone, Copy)]
-pub(super) struct Holdings<'a>(pub(super) &'a Claims);
+pub(super) struct Holdings<'a> {
+    pub(super) naming: &'a Claims<NamingKey>,
+    pub(super) configs: &'a Claims<ConfigKey>,
+}
 
 impl<'a> Holdings<'a> {
     /// Whether the server of the connection that serves holds anything.
     pub(super) fn are_some(self) -> bool {
-        self.0.holds_anything()
+        self.naming.are_held() || self.configs.are_held()
     }
 
     /// The services of which something is claimed, each with whether the server agreed to it.
     pub(super) fn services(self) -> impl Iterator<Item = (&'a ServiceKey, bool)> {
-        self.0.standings().filter_map(|(key, standing)| match key {
-            ClaimKey::Instances(service) | ClaimKey::Subscription(service) => {
-                Some((service, standing == Standing::Held))
-            }
-            ClaimKey::Listen(_) => None,
-        })
+        let claimed = self.naming.standings();
+        claimed.map(|(key, standing)| (key.service(), standing == Standing::Held))
     }
 
     /// The same of documents.
     pub(super) fn documents(self) -> impl Iterator<Item = (&'a ConfigKey, bool)> {
-        self.0.standings().filter_map(|(key, standing)| match key {
-            ClaimKey::Listen(document) => Some((document, standing == Standing::Held)),
-            ClaimKey::Instances(_) | ClaimKey::Subscription(_) => None,
-        })
+        self.configs.standings().map(|(key, standing)| (key, standing == Standing::Held))
+    }
+}
+
+/// What *naming* and *configs* are told of the moment and of the connection that serves, and where
+/// they put what they want.
+pub(super) struct Exchange<'a> {
+    pub(super) now: Instant,
+    pub(super) connection: Connection<'a>,
+    pub(super) output: &'a mut Output,
+}
+
+impl Exchange<'_> {
+    /// Sends `request` over the connection that serves, which is there.
+    pub(super) fn call(&mut self, request: Outgoing, asked: impl Into<Pending>) {
+        if let Some(link) = self.connection.link {
+            let origin = (link, self.connection.token);
+            self.output.call(origin, CALL_TIMEOUT, request, asked.into());
+        }
+    }
+}
+
+/// The connection that serves, as far as it matters to what goes over it.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts, none of which follows from another")]
+pub(super) struct Connection<'a> {
+    /// Which it is, if one serves.
+    pub(super) link: Option<LinkId>,
+    /// Whether requests are let in, as far as is known.
+    pub(super) is_let_in: bool,
+    pub(super) lifetime: Lifetime,
+    /// Which token requests carry, by number.
+    pub(super) token: u64,
+    /// Whether nobody logs in: there are no credentials.
+    pub(super) is_anonymous: bool,
+    /// Why servers refused the login, if there is no token.
+    pub(super) refused_login: Option<&'a str>,
+    /// Whether something is due or under way that may let in whoever was refused, or there is no
+    /// token because servers are not ready to grant one.
+    pub(super) is_renewing: bool,
+    /// Whether its server may not know its users' rights yet.
+    pub(super) is_fresh: bool,
+}
+
+impl Connection<'_> {
+    /// Whether claims may go out.
+    pub(super) fn may_send(&self) -> bool {
+        self.link.is_some() && self.is_let_in && self.lifetime != Lifetime::Closed
+    }
+
+    /// Whether questions may: a client that closes has withdrawn everything, and asks nothing.
+    pub(super) fn may_ask(&self) -> bool {
+        self.may_send() && self.lifetime == Lifetime::Open
+    }
+
+    /// When something is sent again that is to be after `delay`: whoever closes does not wait for
+    /// what was refused.
+    pub(super) fn later(&self, now: Instant, delay: Option<Duration>) -> Option<Instant> {
+        delay.filter(|_| self.lifetime == Lifetime::Open).map(|delay| now + delay)
+    }
+}
+
+/// A request, and the connection and the token that it went out with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) link: LinkId,
+    /// Which token it was: a refusal of an older one says nothing about the newest.
+    pub(super) token: u64,
+    pub(super) call: CallId,
+}
+
+/// What a request of the session's own is about: which machine takes the answer.
+#[derive(Debug)]
+pub(super) enum Pending {
+    Connecting(Asked),
+    Naming(naming::Asked),
+    Configs(configs::Asked),
+}
+
+impl From<naming::Asked> for Pending {
+    fn from(asked: naming::Asked) -> Self {
+        Self::Naming(asked)
+    }
+}
+
+impl From<configs::Asked> for Pending {
+    fn from(asked: configs::Asked) -> Self {
+        Self::Configs(asked)
     }
 }
 

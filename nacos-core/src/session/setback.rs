@@ -1,7 +1,12 @@
 //! Why a claim or a query was not answered as it was hoped, and when to try again.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{Event, Session, backoff::retry_delay, documents::Cause};
+use super::{
+    backoff::retry_delay,
+    configs::Cause,
+    connecting::admission::{DEMANDED, LOGIN_REFUSED},
+    output::Connection,
+};
 use crate::{
     call_error::CallError,
     disconnect::Reason,
@@ -15,6 +20,15 @@ use crate::{
 pub(super) struct Gone {
     pub(super) reason: Reason,
     pub(super) why: String,
+}
+
+/// What a setback is to a claim that was not agreed to.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    pub(super) code: i32,
+    pub(super) message: Arc<str>,
+    /// It is about a token that has been, or is being, replaced: then it is nobody's business yet.
+    pub(super) is_passing: bool,
 }
 
 /// Why a claim was not agreed to, on a connection that goes on.
@@ -46,6 +60,36 @@ impl Setback {
         Some(retry_delay(tries, jitter))
     }
 
+    /// Whether it is a denial of a token that has been, or is being, replaced.
+    pub(super) fn is_passing(&self, connection: &Connection<'_>, token: u64) -> bool {
+        let is_denial = matches!(self, Self::Refused(refusal) if refusal.code == wire::DENIED);
+        is_denial && (token < connection.token || connection.is_renewing)
+    }
+
+    /// What it is to a claim that was sent with this token; nothing if the claim is to be sent
+    /// again at once: nobody knows whether it was done, or there is another token already.
+    pub(super) fn rejection(&self, connection: &Connection<'_>, token: u64) -> Option<Rejection> {
+        let (code, message): (i32, Arc<str>) = match self {
+            Self::Unanswered => return None,
+            Self::Refused(refusal) if refusal.demands_login() && connection.is_anonymous => {
+                (refusal.code, format!("{}; {DEMANDED}", refusal.message).into())
+            }
+            Self::Refused(refusal)
+                if refusal.demands_login()
+                    && let Some(cause) = connection.refused_login =>
+            {
+                (refusal.code, format!("{}; {LOGIN_REFUSED}: {cause}", refusal.message).into())
+            }
+            Self::Refused(refusal) => (refusal.code, refusal.message.as_str().into()),
+            Self::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),
+        };
+        let is_passing = self.is_passing(connection, token);
+        if is_passing && token < connection.token {
+            return None;
+        }
+        Some(Rejection { code, message, is_passing })
+    }
+
     pub(super) fn cause(&self) -> Cause {
         let (kind, text) = match self {
             Self::Unanswered => (CallError::Timeout.kind(), CallError::Timeout.to_string().into()),
@@ -53,22 +97,6 @@ impl Setback {
             Self::Unreadable { cause, .. } => return cause.clone(),
         };
         Cause { kind, text }
-    }
-}
-
-impl Session {
-    /// Reads an answer; one that came and cannot be read is told of.
-    pub(super) fn read<A: Answer>(
-        &mut self,
-        answer: Result<Payload, CallError>,
-    ) -> Result<Result<A, Setback>, Gone> {
-        let came = answer.is_ok();
-        let outcome = read(answer)?;
-        if came && let Err(Setback::Unreadable { cause, .. }) = &outcome {
-            let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
-            self.output.show(Event::Unread { kind, about: String::new(), why });
-        }
-        Ok(outcome)
     }
 }
 
@@ -96,6 +124,13 @@ pub(super) fn read<A: Answer>(
             Err(Setback::Unreadable { cause, too_large })
         }
     })
+}
+
+impl Rejection {
+    /// What guards are told of it.
+    pub(super) fn told(&self) -> (i32, &Arc<str>) {
+        (self.code, &self.message)
+    }
 }
 
 impl From<Failure> for Setback {

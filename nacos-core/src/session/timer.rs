@@ -1,43 +1,27 @@
 //! The times that the session waits for: one table.
 //!
 //! Each variant of [`Timer`] has to be named by both sides, what happens then and when that is, so
-//! that neither can be forgotten. Keys that wait each for a time of their own stay in queues
-//! ([`Timers`](super::timers::Timers)), of which the next time is one entry here.
+//! that neither can be forgotten; each machine has a table of its own. Keys that wait each for a
+//! time of their own stay in queues ([`Timers`](super::timers::Timers)), of which the next time is
+//! one entry there.
 use std::time::Instant;
 
 use super::{Connecting, Lifetime, Session};
 
-/// What has a time of its own.
+/// What has a time of its own: the end, and each machine.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// Nobody waits for withdrawals any longer.
     Close,
-    /// Whatever *connecting* waits for.
     Connecting,
-    /// Every listen is confirmed.
-    Audit,
-    /// Services that are in doubt are asked for.
-    StaleServices,
-    /// A refused claim is sent again.
-    Claims,
-    /// A document is asked for again.
-    Documents,
-    /// A registered service is looked for.
-    SelfCheck,
+    Naming,
+    Configs,
 }
 
 impl Timer {
     /// In the order in which they are looked after. The end comes first: what begins at that moment
     /// would only be ended.
-    const ALL: [Self; 7] = [
-        Self::Close,
-        Self::Connecting,
-        Self::Audit,
-        Self::StaleServices,
-        Self::Claims,
-        Self::Documents,
-        Self::SelfCheck,
-    ];
+    const ALL: [Self; 4] = [Self::Close, Self::Connecting, Self::Naming, Self::Configs];
 }
 
 impl Session {
@@ -54,11 +38,9 @@ impl Session {
                         break;
                     }
                 }
-                Timer::Connecting => self.connect(now, Connecting::handle_timeout),
-                Timer::Audit => self.audit_if_due(now),
-                Timer::StaleServices => self.resolve_doubts(now),
-                // Whatever is due is sent whenever the session settles.
-                Timer::Claims | Timer::Documents | Timer::SelfCheck => {}
+                Timer::Connecting => self.with_connecting(now, Connecting::handle_timeout),
+                Timer::Naming => self.naming.handle_timeout(now),
+                Timer::Configs => self.configs.handle_timeout(now, &mut self.output),
             }
         }
         self.settle(now);
@@ -80,20 +62,8 @@ impl Session {
                 Lifetime::Open | Lifetime::Closed => None,
             },
             Timer::Connecting => self.connecting.poll_timeout(now, self.lifetime),
-            Timer::Audit => self.next_audit,
-            // Refused claims and failed queries wait for a connection anyway.
-            Timer::Claims => self.claims.next_retry().filter(|_| self.can_send()),
-            Timer::StaleServices => self.doubts.next_timeout().filter(|_| self.can_ask()),
-            Timer::Documents => self.documents.next_retry().filter(|_| self.can_ask()),
-            Timer::SelfCheck => self.presence.next_timeout().filter(|_| self.can_ask()),
-        }
-    }
-
-    fn audit_if_due(&mut self, now: Instant) {
-        if self.next_audit.is_some_and(|at| at <= now) {
-            self.next_audit = Some(self.audit_after(now));
-            self.audited = Some(now);
-            self.claims.audit_listens();
+            Timer::Naming => self.naming.poll_timeout(&self.connection(now)),
+            Timer::Configs => self.configs.poll_timeout(&self.connection(now)),
         }
     }
 }

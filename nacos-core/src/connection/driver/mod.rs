@@ -34,7 +34,7 @@ use crate::{
     credentials::Grant,
     live::LiveWriter,
     server::Server,
-    session::{ClaimKey, Event, GuardId, LinkId, Session},
+    session::{ClaimKey, Commands, Event, GuardId, LinkId, Session},
     state::{ClaimState, SessionState},
     tasks::Task,
     transport::{self, Link},
@@ -189,67 +189,41 @@ impl Driver {
             self.refusals += 1;
             // One that has been replaced meanwhile needs no login.
             if is_same(self.grant.as_ref(), grant.as_ref()) {
-                self.session.token_refused(now());
-                self.session.settle(now());
+                self.session.handle_denied(now());
             }
             self.show_current();
             self.forget(grant);
         }
-        if let Some(until) = knock {
-            self.session.knock(until.into_std());
-        }
         for _ in 0..unread {
             self.meters.unread();
         }
-        for (guard, wish) in wishes {
-            self.take_wish(guard, wish);
+        let Self { session, guards, leaving, serving, .. } = self;
+        let claims = session.handle_commands(now(), |commands| {
+            if let Some(until) = knock {
+                commands.knock(until.into_std());
+            }
+            for (guard, wish) in wishes {
+                // Without a connection nothing is held anywhere: dropping `done` says so.
+                if let Some((key, done)) = take_wish(commands, guards, guard, wish)
+                    && serving.is_some()
+                {
+                    drop(push_awaited(leaving.entry(key).or_default(), done));
+                }
+            }
+            close.as_ref().map_or(0, |close| commands.close(close.deadline.into_std()))
+        });
+        if let Some(Close { waiting, .. }) = close {
+            let since = Instant::now();
+            let begun = Closing { since, waiting: Vec::new(), claims };
+            let closing = self.closing.get_or_insert(begun);
+            for done in waiting {
+                drop(push_awaited(&mut closing.waiting, done));
+            }
         }
         for told in questions {
             // Whoever asked may have stopped waiting.
             let _ = told.send(self.session.waits_for());
         }
-        if let Some(close) = close {
-            self.close(close);
-        }
-        self.session.settle(now());
-    }
-
-    fn take_wish(&mut self, guard: GuardId, Wish { key, wanted, refetch, polls, .. }: Wish) {
-        match wanted {
-            Wanted::Nothing => {}
-            Wanted::Assert { instance, state } => {
-                self.guards.insert(guard, state);
-                self.session.assert(key.clone(), guard, instance);
-            }
-            Wanted::Withdraw { done } => {
-                self.guards.remove(&guard);
-                self.session.withdraw(&key, guard);
-                // Without a connection nothing is held anywhere: dropping `done` says so.
-                if let Some(done) = done.filter(|_| self.serving.is_some()) {
-                    drop(push_awaited(self.leaving.entry(key).or_default(), done));
-                }
-                return;
-            }
-        }
-        let ClaimKey::Listen(document) = &key else { return };
-        if polls {
-            self.session.poll_when_refused(document, guard);
-        }
-        if refetch {
-            self.session.refetch(document);
-        }
-    }
-
-    fn close(&mut self, Close { deadline, waiting }: Close) {
-        if let Some(closing) = &mut self.closing {
-            for done in waiting {
-                drop(push_awaited(&mut closing.waiting, done));
-            }
-            return;
-        }
-        let claims = self.session.standings().count();
-        self.closing = Some(Closing { since: Instant::now(), waiting, claims });
-        self.session.close(deadline.into_std());
     }
 
     /// Does everything that the session asks for, and shows everything that it has to show.
@@ -321,9 +295,11 @@ impl Driver {
     fn end_graces(&mut self) {
         let now = now();
         let Expired { ask, gone } = self.views.handle_timeout(now);
-        for service in ask {
-            self.session.ask_again(now, &service);
-        }
+        self.session.handle_commands(now, |commands| {
+            for service in &ask {
+                commands.ask_again(now, service);
+            }
+        });
         for service in gone {
             self.log.turned(now, &service, Turn::Gone);
         }
@@ -404,6 +380,35 @@ impl Driver {
 }
 
 /// The session's clock: a paused one rules it too.
+/// Gives the session what a guard wants. Returns whom to tell of a withdrawal, if somebody waits.
+fn take_wish(
+    commands: &mut Commands<'_>,
+    guards: &mut HashMap<GuardId, LiveWriter<ClaimState>>,
+    guard: GuardId,
+    Wish { key, wanted, refetch, polls, .. }: Wish,
+) -> Option<(ClaimKey, oneshot::Sender<()>)> {
+    match wanted {
+        Wanted::Nothing => {}
+        Wanted::Assert { instance, state } => {
+            guards.insert(guard, state);
+            commands.assert(key.clone(), guard, instance);
+        }
+        Wanted::Withdraw { done } => {
+            guards.remove(&guard);
+            commands.withdraw(&key, guard);
+            return done.map(|done| (key, done));
+        }
+    }
+    let ClaimKey::Listen(document) = &key else { return None };
+    if polls {
+        commands.poll_when_refused(document, guard);
+    }
+    if refetch {
+        commands.refetch(document);
+    }
+    None
+}
+
 fn now() -> std::time::Instant {
     Instant::now().into_std()
 }

@@ -49,9 +49,8 @@ use self::{
 };
 use super::{
     Action, CallId, Lifetime, Options,
-    documents::Cause,
-    output::{CALL_TIMEOUT, Context, Output},
-    redo::{Origin, Pending},
+    configs::Cause,
+    output::{CALL_TIMEOUT, Connection, Context, Origin, Output, Pending},
     setback::Gone,
 };
 use crate::{
@@ -337,9 +336,19 @@ impl Connecting {
         self.serving.as_ref().map(|serving| serving.link)
     }
 
-    /// Since when it does.
-    pub(super) fn serves_since(&self) -> Option<Instant> {
-        self.serving.as_ref().map(|serving| serving.since)
+    /// The same, as far as it matters to what goes over it.
+    pub(super) fn connection(&self, now: Instant, lifetime: Lifetime) -> Connection<'_> {
+        let is_fresh = |serving: &Serving| now.saturating_duration_since(serving.since) < FRESH;
+        Connection {
+            link: self.serving(),
+            is_let_in: self.is_let_in(),
+            lifetime,
+            token: self.token(),
+            is_anonymous: self.login.is_anonymous(),
+            refused_login: self.login.refusal().map(|(_, why)| why),
+            is_renewing: self.is_renewing() || self.is_not_ready(),
+            is_fresh: self.serving.as_ref().is_some_and(is_fresh),
+        }
     }
 
     /// Whether requests may go out: there is a token, or none is needed as far as is known.
@@ -363,13 +372,8 @@ impl Connecting {
     }
 
     /// Whether there is no token because servers are not ready to grant one, it seems.
-    pub(super) fn is_not_ready(&self) -> bool {
+    fn is_not_ready(&self) -> bool {
         self.denied().is_some_and(|(likely, _)| likely == Denial::NotReady)
-    }
-
-    /// What servers said when they refused the login, if there is no token.
-    pub(super) fn refused_login(&self) -> Option<&str> {
-        self.login.refusal().map(|(_, why)| why)
     }
 
     /// Whether a refused login is tried again within seconds, and may be granted then.
@@ -385,11 +389,6 @@ impl Connecting {
     /// Which token that is, by number.
     pub(super) fn token(&self) -> u64 {
         self.login.grants()
-    }
-
-    /// Whether nobody logs in: there are no credentials.
-    pub(super) fn is_anonymous(&self) -> bool {
-        self.login.is_anonymous()
     }
 
     fn call(&self, cx: &mut Context<'_>, link: LinkId, request: Outgoing, asked: Asked) -> CallId {
@@ -418,6 +417,9 @@ impl fmt::Debug for Connecting {
         f.debug_struct("Connecting").field("links", &self.links).finish_non_exhaustive()
     }
 }
+
+/// Java reads users and their rights within 15 s of its start.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// What only tests look at.
 #[cfg(any(test, fuzzing))]

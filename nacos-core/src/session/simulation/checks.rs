@@ -82,7 +82,7 @@ impl World {
 
     /// Closing withdraws everything, and nothing happens after.
     pub(super) fn assert_closes(&mut self) {
-        self.session.close(self.now + Duration::from_secs(5));
+        self.session.commands().close(self.now + Duration::from_secs(5));
         self.session.settle(self.now);
         self.run(Duration::from_secs(5));
         assert_eq!(self.session.remaining(), 0, "every withdrawal was acknowledged");
@@ -91,7 +91,7 @@ impl World {
 
     /// Closing in the middle of anything ends by its deadline, and nothing happens after.
     pub(super) fn assert_ends_within(&mut self, time: Duration) {
-        self.session.close(self.now + time);
+        self.session.commands().close(self.now + time);
         self.session.settle(self.now);
         self.run(time);
         self.assert_is_over();

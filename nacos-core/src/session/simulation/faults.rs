@@ -1,4 +1,6 @@
 //! How badly things go between a session and its servers.
+use std::time::Duration;
+
 use super::{server::error, world::World, *};
 use crate::wire::{DISCONNECTED, SERVER_ERROR, UNREGISTERED};
 

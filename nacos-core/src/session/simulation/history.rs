@@ -68,7 +68,7 @@ fn history(seed: u64, keep: &impl Fn(&mut World)) -> World {
     world.server.additive = dice.bool();
     world.server.negotiates = dice.bool();
     if dice.bool() {
-        world.session.knock(world.now + Duration::from_secs(5));
+        world.session.commands().knock(world.now + Duration::from_secs(5));
     }
     let mut guards = 0;
     let mut live = Vec::new();

@@ -28,7 +28,14 @@ mod world;
 use std::sync::Arc;
 
 use super::*;
-use crate::{document::DocumentState, instance::Instance, key::ConfigKey, service::Service};
+use crate::{
+    call_error::CallError,
+    document::DocumentState,
+    instance::Instance,
+    key::{ConfigKey, ServiceKey},
+    service::Service,
+    state::ClaimState,
+};
 
 fn service(name: &str, instances: bool) -> ClaimKey {
     let key = ServiceKey::try_from(name).expect("valid").resolve(&"".parse().expect("valid"));

@@ -113,7 +113,7 @@ fn claims_are_back_soon_after_a_restarted_server_has_read_its_users() {
         world.server.users_loaded = false;
         world.server.come_up();
         // Tokens are good no more, and a login is refused.
-        world.session.token_refused(world.now);
+        world.session.handle_denied(world.now);
         world.session.settle(world.now);
         world.run(Duration::from_secs(seconds));
         world.server.users_loaded = true;
@@ -181,7 +181,7 @@ fn closing_withdraws_everything_first_and_then_does_nothing() {
     world.register("orders", GuardId(1), Instance::new("a", 1));
     world.subscribe("stock", GuardId(2));
     world.run(Duration::from_secs(1));
-    world.session.close(world.now + Duration::from_secs(5));
+    world.session.commands().close(world.now + Duration::from_secs(5));
     world.session.settle(world.now);
     world.run(Duration::from_secs(1));
     assert!(world.session.is_closed());
@@ -197,7 +197,7 @@ fn closing_with_a_silent_server_ends_at_its_deadline() {
     world.register("orders", GuardId(1), Instance::new("a", 1));
     world.run(Duration::from_secs(1));
     world.server.paused = true;
-    world.session.close(world.now + Duration::from_secs(2));
+    world.session.commands().close(world.now + Duration::from_secs(2));
     world.session.settle(world.now);
     world.run(Duration::from_millis(1900));
     assert!(!world.session.is_closed());

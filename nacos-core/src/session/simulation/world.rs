@@ -159,18 +159,18 @@ impl World {
 
     pub(super) fn watch_later(&mut self, name: &str, guard: GuardId) {
         self.wanted.insert(guard, (document(name), None));
-        self.session.assert(document(name), guard, None);
+        self.session.commands().assert(document(name), guard, None);
     }
 
     pub(super) fn claim(&mut self, key: ClaimKey, guard: GuardId, instance: Option<Instance>) {
         self.wanted.insert(guard, (key.clone(), instance.clone()));
-        self.session.assert(key, guard, instance.map(Arc::new));
+        self.session.commands().assert(key, guard, instance.map(Arc::new));
         self.session.settle(self.now);
     }
 
     pub(super) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
         self.wanted.remove(&guard);
-        self.session.withdraw(key, guard);
+        self.session.commands().withdraw(key, guard);
         if let ClaimKey::Subscription(service) = key {
             self.views.services.leave(service, grace(guard));
         }
@@ -272,7 +272,7 @@ impl World {
             };
             self.now = self.now.max(next);
             for service in self.views.handle_timeout(self.now).ask {
-                self.session.ask_again(self.now, &service);
+                self.session.commands().ask_again(self.now, &service);
                 self.session.settle(self.now);
             }
             if arrival.is_some_and(|at| at <= self.now) {

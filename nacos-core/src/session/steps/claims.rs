@@ -18,7 +18,7 @@ fn claims_are_pending_while_nobody_serves() {
 fn former_connections_answers_take_no_room() {
     let mut stage = Stage::connected("a,b");
     for n in 0..300 {
-        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+        stage.session.commands().assert(subscription(&format!("s{n}")), GuardId(n), None);
     }
     stage.settle();
     assert!(stage.calls.len() < 300, "as many as may be under way, all of them unanswered");
@@ -33,7 +33,7 @@ fn former_connections_answers_take_no_room() {
 fn registrations_are_sent_before_any_number_of_subscriptions() {
     let mut stage = Stage::connected("a,b");
     for n in 0..2000 {
-        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+        stage.session.commands().assert(subscription(&format!("s{n}")), GuardId(n), None);
     }
     stage.register(GuardId(2000));
     while !stage.calls.is_empty() {
@@ -52,7 +52,7 @@ fn withdrawal_does_not_overtake_the_subscription_that_is_to_see_it() {
     let mut stage = Stage::connected("a");
     stage.register(GuardId(1));
     stage.answer_all(&ok("InstanceResponse"));
-    stage.session.assert(subscription("orders"), GuardId(2), None);
+    stage.session.commands().assert(subscription("orders"), GuardId(2), None);
     stage.withdraw(GuardId(1));
     let sent: Vec<_> = stage.calls.iter().map(|sent| sent.request.kind()).collect();
     assert_eq!(sent, ["SubscribeServiceRequest", "InstanceRequest"]);
@@ -92,10 +92,10 @@ fn unreadable_answer_counts_as_possibly_done() {
 #[test]
 fn second_reader_of_a_refused_claim_is_told() {
     let mut stage = Stage::connected("a");
-    stage.session.assert(subscription("orders"), GuardId(1), None);
+    stage.session.commands().assert(subscription("orders"), GuardId(1), None);
     stage.settle();
     stage.answer_all(&refused(400));
-    stage.session.assert(subscription("orders"), GuardId(2), None);
+    stage.session.commands().assert(subscription("orders"), GuardId(2), None);
     stage.settle();
     assert_eq!(stage.calls.len(), 1, "the second one asks for itself");
     stage.answer_all(&refused(400));

@@ -17,7 +17,7 @@ fn closing_while_denied_ends_at_once() {
 fn closing_does_not_wait_for_a_withdrawal_that_is_refused() {
     for code in [DENIED, SERVER_ERROR, 503] {
         let mut stage = Stage::connected("a");
-        stage.session.assert(subscription("orders"), GuardId(1), None);
+        stage.session.commands().assert(subscription("orders"), GuardId(1), None);
         stage.settle();
         stage.answer_all(&refused(code));
         stage.close();
@@ -72,7 +72,7 @@ fn nothing_begins_at_the_moment_of_the_end() {
 fn documents_are_not_asked_for_while_it_closes() {
     let mut stage = Stage::connected("a");
     stage.register(GuardId(1));
-    stage.session.assert(listen("limits"), GuardId(2), None);
+    stage.session.commands().assert(listen("limits"), GuardId(2), None);
     stage.close();
     let serving = stage.serving();
     let notice = json!({"requestId": "1", "dataId": "limits", "group": "DEFAULT_GROUP"});

@@ -10,7 +10,7 @@ fn listens_of_one_request_are_of_one_namespace_and_none_is_empty() {
     let mut stage = Stage::connected("a");
     for n in 0..6 {
         let key = placed(&format!("d{n}"), ["", "team-a", "team-b"][n % 3]);
-        stage.session.assert(key, GuardId(n as u64), None);
+        stage.session.commands().assert(key, GuardId(n as u64), None);
     }
     stage.settle();
     let mut seen: Vec<_> = stage.calls.iter().map(|sent| names(&sent.body())).collect();
@@ -28,8 +28,8 @@ fn listens_of_one_request_are_of_one_namespace_and_none_is_empty() {
 #[test]
 fn refused_namespace_does_not_hold_back_the_others() {
     let mut stage = Stage::connected("a");
-    stage.session.assert(placed("d", ""), GuardId(1), None);
-    stage.session.assert(placed("d", "theirs"), GuardId(2), None);
+    stage.session.commands().assert(placed("d", ""), GuardId(1), None);
+    stage.session.commands().assert(placed("d", "theirs"), GuardId(2), None);
     stage.settle();
     for sent in std::mem::take(&mut stage.calls) {
         let theirs = names(&sent.body())[0].starts_with("theirs");
@@ -48,7 +48,7 @@ fn refused_namespace_does_not_hold_back_the_others() {
 fn refused_listen_of_what_can_be_read_names_the_missing_right() {
     for (namespace, right) in [("", "`public:*:config/*`"), ("team-a", "`team-a:*:config/*`")] {
         let mut stage = Stage::connected("a");
-        stage.session.assert(placed("d", namespace), GuardId(1), None);
+        stage.session.commands().assert(placed("d", namespace), GuardId(1), None);
         stage.settle();
         stage.answer_all(&refused(DENIED));
         assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Pending), "not known yet");
@@ -84,9 +84,9 @@ fn refused_listen_of_what_can_be_read_names_the_missing_right() {
 fn polled_document_is_asked_for_every_half_minute_until_the_listen_is_granted() {
     let mut stage = Stage::connected("a");
     let (key, guard) = (placed("d", ""), GuardId(1));
-    stage.session.assert(key.clone(), guard, None);
+    stage.session.commands().assert(key.clone(), guard, None);
     let ClaimKey::Listen(name) = &key else { panic!("a listen") };
-    stage.session.poll_when_refused(name, guard);
+    stage.session.commands().poll_when_refused(name, guard);
     stage.settle();
     stage.answer_all(&refused(DENIED));
     stage.answer_all(&document("0"));
@@ -133,13 +133,13 @@ fn polling_ends_with_the_guard_that_asked_for_it() {
     let key = placed("d", "");
     let ClaimKey::Listen(name) = &key else { panic!("a listen") };
     for guard in [GuardId(1), GuardId(2)] {
-        stage.session.assert(key.clone(), guard, None);
+        stage.session.commands().assert(key.clone(), guard, None);
     }
-    stage.session.poll_when_refused(name, GuardId(1));
+    stage.session.commands().poll_when_refused(name, GuardId(1));
     stage.settle();
     stage.answer_all(&refused(DENIED));
     stage.answer_all(&document("0"));
-    stage.session.withdraw(&key, GuardId(1));
+    stage.session.commands().withdraw(&key, GuardId(1));
     stage.settle();
     let answer = |request: &str| match request {
         LISTEN => refused(DENIED),
@@ -152,7 +152,7 @@ fn polling_ends_with_the_guard_that_asked_for_it() {
         document_state(&stage),
         Some(DocumentState::Unreachable { last: Some(_), .. })
     ));
-    stage.session.withdraw(&key, GuardId(2));
+    stage.session.commands().withdraw(&key, GuardId(2));
     stage.settle();
     stage.answer_all(&listening());
     assert!(sent_within(&mut stage, 600 * SECOND, answer).is_empty());
@@ -163,12 +163,12 @@ fn poll_asked_for_after_the_refusal_begins_at_once() {
     let mut stage = Stage::connected("a");
     let (key, guard) = (placed("d", ""), GuardId(1));
     let ClaimKey::Listen(name) = &key else { panic!("a listen") };
-    stage.session.assert(key.clone(), guard, None);
+    stage.session.commands().assert(key.clone(), guard, None);
     stage.settle();
     stage.answer_all(&refused(DENIED));
     stage.answer_all(&document("0"));
     stage.events.clear();
-    stage.session.poll_when_refused(name, guard);
+    stage.session.commands().poll_when_refused(name, guard);
     stage.settle();
     stage.answer_all(&refused(DENIED));
     stage.answer_all(&document("0"));
@@ -186,8 +186,8 @@ fn polled_documents_are_asked_for_a_few_at_once() {
     for n in 0..1000 {
         let key = placed(&format!("d{n}"), "");
         let ClaimKey::Listen(name) = &key else { panic!("a listen") };
-        stage.session.assert(key.clone(), GuardId(n), None);
-        stage.session.poll_when_refused(name, GuardId(n));
+        stage.session.commands().assert(key.clone(), GuardId(n), None);
+        stage.session.commands().poll_when_refused(name, GuardId(n));
     }
     stage.settle();
     stage.answer_all(&refused(DENIED));
@@ -214,7 +214,7 @@ fn polled_documents_are_asked_for_a_few_at_once() {
 fn one_bad_document_of_many_is_found_and_the_others_are_listened_to() {
     let mut stage = Stage::connected("a");
     for n in 0..1000 {
-        stage.session.assert(placed(&format!("d{n}"), ""), GuardId(n), None);
+        stage.session.commands().assert(placed(&format!("d{n}"), ""), GuardId(n), None);
     }
     stage.settle();
     let mut requests = 0;
@@ -234,7 +234,7 @@ fn one_bad_document_of_many_is_found_and_the_others_are_listened_to() {
 fn thousands_of_bad_documents_cause_no_flood() {
     let mut stage = Stage::connected("a");
     for n in 0..1000 {
-        stage.session.assert(placed(&format!("d{n}"), ""), GuardId(n), None);
+        stage.session.commands().assert(placed(&format!("d{n}"), ""), GuardId(n), None);
     }
     stage.settle();
     let mut at_once = 0;
@@ -251,7 +251,7 @@ fn thousands_of_bad_documents_cause_no_flood() {
 fn document_that_a_server_fails_at_does_not_keep_the_others_from_being_listened_to() {
     let mut stage = Stage::connected("a");
     for n in 0..100 {
-        stage.session.assert(placed(&format!("d{n}"), ""), GuardId(n), None);
+        stage.session.commands().assert(placed(&format!("d{n}"), ""), GuardId(n), None);
     }
     stage.settle();
     let end = stage.now + 600 * SECOND;
@@ -341,7 +341,7 @@ const QUERY: &str = ConfigQueryRequest::TYPE;
 #[test]
 fn refused_listen_makes_the_document_unreachable() {
     let mut stage = Stage::connected("a");
-    stage.session.assert(listen("orders"), GuardId(1), None);
+    stage.session.commands().assert(listen("orders"), GuardId(1), None);
     stage.settle();
     stage.answer_all(&refused(DENIED));
     stage.answer_all(&refused(DENIED));

@@ -7,7 +7,7 @@ use super::*;
 fn answer_to_what_was_asked_after_the_view_is_shown_whatever_its_time() {
     for stamp in [99_000, 40_000, 0, i64::MIN, i64::MAX] {
         let mut stage = Lists::subscribed(100_000, 1);
-        stage.0.session.ask_again(stage.0.now, &service("orders"));
+        stage.0.session.commands().ask_again(stage.0.now, &service("orders"));
         stage.0.settle();
         stage.answer(stamp, 2);
         assert_eq!(stage.shown(), [1, 2], "{stamp}");
@@ -20,7 +20,7 @@ fn answer_to_what_was_asked_after_the_view_is_shown_whatever_its_time() {
 fn answer_that_was_overtaken_by_a_push_is_judged_by_its_time() {
     for (stamp, shown) in [(101_000, 3), (100_999, 2), (96_000, 2), (95_999, 3), (i64::MIN, 3)] {
         let mut stage = Lists::subscribed(100_000, 1);
-        stage.0.session.ask_again(stage.0.now, &service("orders"));
+        stage.0.session.commands().ask_again(stage.0.now, &service("orders"));
         stage.0.settle();
         stage.push(101_000, 2);
         stage.answer(stamp, 3);
@@ -56,7 +56,7 @@ fn push_that_was_overtaken_is_dropped_and_asked_for_once_a_minute_at_most() {
 #[test]
 fn doubt_about_one_service_delays_no_other() {
     let mut stage = Lists::subscribed(100_000, 1);
-    stage.0.session.assert(subscription("stock"), GuardId(2), None);
+    stage.0.session.commands().assert(subscription("stock"), GuardId(2), None);
     stage.0.settle();
     stage.answer(100_000, 1);
     stage.push(99_000, 2);
@@ -82,7 +82,7 @@ fn doubt_about_one_service_delays_no_other() {
 fn doubt_that_arose_during_a_question_is_asked_about_after_it() {
     let mut stage = Lists::subscribed(100_000, 1);
     let elsewhere = service("orders").in_namespace("dev".parse().expect("valid"));
-    stage.0.session.assert(ClaimKey::Subscription(elsewhere), GuardId(2), None);
+    stage.0.session.commands().assert(ClaimKey::Subscription(elsewhere), GuardId(2), None);
     stage.0.settle();
     // Nobody knows which of the two it is about, and one is being asked for.
     stage.push(100_001, 2);
@@ -136,7 +136,7 @@ struct Lists(Stage);
 impl Lists {
     fn subscribed(stamp: i64, port: u16) -> Self {
         let mut stage = Self(Stage::connected("a"));
-        stage.0.session.assert(subscription("orders"), GuardId(1), None);
+        stage.0.session.commands().assert(subscription("orders"), GuardId(1), None);
         stage.0.settle();
         stage.answer(stamp, port);
         stage

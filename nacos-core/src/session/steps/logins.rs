@@ -7,7 +7,7 @@ fn refusal_of_a_replaced_token_is_sent_again_at_once() {
     stage.begin();
     stage.log_in();
     for n in 0..2 {
-        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+        stage.session.commands().assert(subscription(&format!("s{n}")), GuardId(n), None);
     }
     stage.settle();
     let (first, late) = (stage.calls.remove(0), stage.calls.remove(0));
@@ -40,7 +40,7 @@ fn login_is_tried_at_once_when_a_server_is_back() {
         }
         stage.session.handle_timeout(stage.now);
         stage.log_in();
-        assert!(stage.session.can_send());
+        assert!(stage.session.can_send(stage.now));
     }
 }
 
@@ -48,7 +48,7 @@ fn login_is_tried_at_once_when_a_server_is_back() {
 fn login_that_ends_after_the_session_shows_nothing() {
     let mut stage = Stage::new("a", true, 0.5);
     stage.begin();
-    stage.session.assert(listen("orders"), GuardId(1), None);
+    stage.session.commands().assert(listen("orders"), GuardId(1), None);
     stage.settle();
     stage.close();
     assert!(stage.session.is_closed());
@@ -63,7 +63,7 @@ fn denied_claims_cause_one_login_together_and_one_a_minute_after() {
     stage.begin();
     stage.log_in();
     for n in 0..50 {
-        stage.session.assert(subscription(&format!("s{n}")), GuardId(n), None);
+        stage.session.commands().assert(subscription(&format!("s{n}")), GuardId(n), None);
     }
     stage.settle();
     stage.answer_all(&refused(DENIED));

@@ -14,7 +14,7 @@ mod search;
 mod servers;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,10 +24,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    call_error::CallError,
     document::DocumentState,
     error::ErrorKind,
     instance::Instance,
-    key::ConfigKey,
+    key::{ConfigKey, ServiceKey},
+    state::ClaimState,
     wire::{DENIED, SERVER_ERROR},
 };
 
@@ -127,7 +129,7 @@ impl Stage {
     fn connected(servers: &str) -> Self {
         let mut stage = Self::new(servers, false, 0.5);
         stage.begin();
-        assert!(stage.session.can_send());
+        assert!(stage.session.can_send(stage.now));
         stage
     }
 
@@ -170,7 +172,7 @@ impl Stage {
     }
 
     fn register(&mut self, guard: GuardId) {
-        self.session.assert(
+        self.session.commands().assert(
             instances("orders"),
             guard,
             Some(Arc::new(Instance::new("10.0.0.1", 80))),
@@ -180,12 +182,12 @@ impl Stage {
 
     fn withdraw(&mut self, guard: GuardId) {
         self.events.clear();
-        self.session.withdraw(&instances("orders"), guard);
+        self.session.commands().withdraw(&instances("orders"), guard);
         self.settle();
     }
 
     fn close(&mut self) {
-        self.session.close(self.now + 25 * SECOND);
+        self.session.commands().close(self.now + 25 * SECOND);
         self.settle();
     }
 

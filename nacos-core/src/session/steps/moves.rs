@@ -4,7 +4,7 @@ use super::*;
 #[test]
 fn server_that_answers_health_checks_only_is_left_and_that_is_said_once() {
     let mut stage = Stage::connected("a,b");
-    stage.session.assert(subscription("stock"), GuardId(1), None);
+    stage.session.commands().assert(subscription("stock"), GuardId(1), None);
     stage.register(GuardId(2));
     let former = stage.serving();
     let mute = stage.dialled.pop().expect("it serves");
@@ -42,7 +42,7 @@ fn only_server_is_not_dialled_anew_where_that_could_lose_what_it_holds() {
     let mut stage = Stage::connected("a");
     stage.register(GuardId(1));
     stage.answer_all(&ok("InstanceResponse"));
-    stage.session.assert(subscription("stock"), GuardId(2), None);
+    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
     stage.settle();
     let serving = stage.serving();
     stage.answer_health_checks_only(600);
@@ -58,7 +58,7 @@ fn unresponsive_server_is_not_left_for_itself_by_who_has_something_there() {
     stage.dialled.clear();
     stage.register(GuardId(1));
     stage.answer_all(&ok("InstanceResponse"));
-    stage.session.assert(subscription("stock"), GuardId(2), None);
+    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
     stage.settle();
     let link = stage.serving();
     stage.answer_health_checks_only(120);
@@ -301,14 +301,14 @@ fn replaced_connection_is_closed_with_the_first_instance_that_is_withdrawn_or_mo
     let withdraw: Change = |stage| stage.withdraw(GuardId(1));
     let moves: Change = |stage| {
         let other = Instance::new("10.0.0.9", 80);
-        stage.session.assert(instances("orders"), GuardId(1), Some(Arc::new(other)));
+        stage.session.commands().assert(instances("orders"), GuardId(1), Some(Arc::new(other)));
         stage.settle();
     };
     for change in [withdraw, moves] {
         let mut stage = Stage::connected("a,b");
         stage.register(GuardId(1));
         let other = Instance::new("10.0.0.2", 80);
-        stage.session.assert(instances("orders"), GuardId(2), Some(Arc::new(other)));
+        stage.session.commands().assert(instances("orders"), GuardId(2), Some(Arc::new(other)));
         stage.settle();
         stage.answer_all(&ok("InstanceResponse"));
         let former = stage.serving();

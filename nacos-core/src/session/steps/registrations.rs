@@ -57,7 +57,7 @@ impl Work {
         }
         work.settled("registered again");
         for port in 1..=2 * count {
-            work.stage.session.withdraw(&instances("orders"), GuardId(port.into()));
+            work.stage.session.commands().withdraw(&instances("orders"), GuardId(port.into()));
             if additive {
                 work.serve();
             }
@@ -69,7 +69,11 @@ impl Work {
 
     fn register(&mut self, port: u16, weight: f64) {
         let instance = Arc::new(Instance::new("10.0.0.1", port).with_weight(weight));
-        self.stage.session.assert(instances("orders"), GuardId(port.into()), Some(instance));
+        self.stage.session.commands().assert(
+            instances("orders"),
+            GuardId(port.into()),
+            Some(instance),
+        );
     }
 
     /// One of many is refused ever again, and taken in the end.
@@ -108,7 +112,10 @@ impl Work {
     fn settled(&mut self, phase: &'static str) {
         while {
             self.serve();
-            self.stage.session.unsettled() > 0 || self.stage.session.claims.next_retry().is_some()
+            {
+                let claims = self.stage.session.naming.claims();
+                claims.unsettled() > 0 || claims.next_retry().is_some()
+            }
         } {
             self.stage.wait();
         }
@@ -157,7 +164,7 @@ fn looks_for_each(count: u16, services: u16) -> [(&'static str, usize); 4] {
     looks();
     for number in 0..count {
         let instance = Arc::new(Instance::new("10.0.0.1", number + 1));
-        stage.session.assert(service(number), GuardId(number.into()), Some(instance));
+        stage.session.commands().assert(service(number), GuardId(number.into()), Some(instance));
         answer_all(&mut stage);
     }
     let registered = each(looks());
@@ -180,7 +187,7 @@ fn looks_for_each(count: u16, services: u16) -> [(&'static str, usize); 4] {
     }
     let again = each(looks());
     for number in 0..count {
-        stage.session.withdraw(&service(number), GuardId(number.into()));
+        stage.session.commands().withdraw(&service(number), GuardId(number.into()));
         answer_all(&mut stage);
     }
     let withdrawn = each(looks());

@@ -16,16 +16,17 @@ use std::{
     time::Instant,
 };
 
-use super::{claims::GuardId, listens::missing_right, queue::Queue, timers::Timers};
+use super::listens::missing_right;
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
     key::ConfigKey,
+    session::{GuardId, queue::Queue, timers::Timers},
 };
 
 /// The watched documents.
 #[derive(Debug)]
-pub(crate) struct Documents {
+pub(super) struct Documents {
     entries: HashMap<ConfigKey, Entry>,
     /// Documents in the order in which they became dirty; some are not any more.
     dirty: Queue<ConfigKey>,
@@ -37,13 +38,13 @@ pub(crate) struct Documents {
 
 /// Names one query. Never used twice, so that an answer to an older one is recognised.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Ticket(u64);
+pub(in crate::session) struct Ticket(u64);
 
 /// Why a document cannot be asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Cause {
-    pub(crate) kind: ErrorKind,
-    pub(crate) text: Arc<str>,
+pub(in crate::session) struct Cause {
+    pub(in crate::session) kind: ErrorKind,
+    pub(in crate::session) text: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -85,7 +86,7 @@ enum Standing {
 }
 
 impl Documents {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             entries: HashMap::new(),
             dirty: Queue::new(),
@@ -97,7 +98,7 @@ impl Documents {
     }
 
     /// Begins to watch `key`.
-    pub(crate) fn watch(&mut self, key: ConfigKey) {
+    pub(super) fn watch(&mut self, key: ConfigKey) {
         self.watched += 1;
         self.entries.entry(key).or_insert(Entry {
             place: self.watched,
@@ -110,14 +111,14 @@ impl Documents {
     }
 
     /// `guard` wants `key` to be asked for regularly while nobody may listen to it.
-    pub(crate) fn poll(&mut self, key: &ConfigKey, guard: GuardId) {
+    pub(super) fn poll(&mut self, key: &ConfigKey, guard: GuardId) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.pollers.insert(guard);
         }
     }
 
     /// `guard` wants nothing any more.
-    pub(crate) fn poll_no_more(&mut self, key: &ConfigKey, guard: GuardId) {
+    pub(super) fn poll_no_more(&mut self, key: &ConfigKey, guard: GuardId) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.pollers.remove(&guard);
         }
@@ -125,7 +126,7 @@ impl Documents {
 
     /// The server does not let us listen to `key`. Whether it can be read is asked first; see
     /// [`denial`](Self::denial).
-    pub(crate) fn listen_denied(&mut self, key: &ConfigKey, why: &Cause, message: Arc<str>) {
+    pub(super) fn listen_denied(&mut self, key: &ConfigKey, why: &Cause, message: Arc<str>) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let polls = !entry.pollers.is_empty();
         let shown = matches!(entry.state, DocumentState::Present(_) | DocumentState::Absent);
@@ -140,7 +141,7 @@ impl Documents {
     }
 
     /// The server lets us listen to `key`: it is not polled any more.
-    pub(crate) fn listen_granted(&mut self, key: &ConfigKey) {
+    pub(super) fn listen_granted(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.get_mut(key)
             && entry.refused_listen.take().is_some()
             && matches!(entry.standing, Standing::Dirty { not_before: Some(_) })
@@ -151,7 +152,7 @@ impl Documents {
     }
 
     /// Why nobody may listen to `key`, once it is known whether it can be read.
-    pub(crate) fn denial(&self, key: &ConfigKey) -> Option<Arc<str>> {
+    pub(super) fn denial(&self, key: &ConfigKey) -> Option<Arc<str>> {
         let entry = self.entries.get(key)?;
         let RefusedListen { message, readable, .. } = entry.refused_listen.as_ref()?;
         let polled = !entry.pollers.is_empty();
@@ -159,12 +160,12 @@ impl Documents {
     }
 
     /// Whether the server does not let us listen to `key`.
-    pub(crate) fn is_denied(&self, key: &ConfigKey) -> bool {
+    pub(super) fn is_denied(&self, key: &ConfigKey) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.refused_listen.is_some())
     }
 
     /// Ends it.
-    pub(crate) fn unwatch(&mut self, key: &ConfigKey) {
+    pub(super) fn unwatch(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.remove(key) {
             self.asking -= usize::from(matches!(entry.standing, Standing::Asking { .. }));
             self.dirty.remove(key);
@@ -173,22 +174,22 @@ impl Documents {
     }
 
     /// How many documents are watched.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// What was last received under `key`, if it is watched and there is something.
-    pub(crate) fn held(&self, key: &ConfigKey) -> Option<&Document> {
+    pub(super) fn held(&self, key: &ConfigKey) -> Option<&Document> {
         self.entries.get(key)?.state.document()
     }
 
     /// The digest to listen with: `""` for "I have nothing".
-    pub(crate) fn md5(&self, key: &ConfigKey) -> Arc<str> {
+    pub(super) fn md5(&self, key: &ConfigKey) -> Arc<str> {
         self.held(key).map_or_else(|| "".into(), |document| Arc::clone(&document.md5))
     }
 
     /// The server says, or may mean, that `key` has changed. Says whether anybody watches it.
-    pub(crate) fn hint(&mut self, key: &ConfigKey) -> bool {
+    pub(super) fn hint(&mut self, key: &ConfigKey) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         entry.standing = match entry.standing {
             Standing::Asking { ticket, .. } => Standing::Asking { ticket, hinted: true },
@@ -207,7 +208,7 @@ impl Documents {
     /// A listen was answered, and `key` was not among the differences: what we hold is right.
     ///
     /// Returns the state if it became known by that.
-    pub(crate) fn unchanged(&mut self, key: &ConfigKey) -> Option<DocumentState> {
+    pub(super) fn unchanged(&mut self, key: &ConfigKey) -> Option<DocumentState> {
         let entry = self.entries.get_mut(key)?;
         if entry.standing == Standing::Unsure {
             entry.standing = Standing::Clean;
@@ -231,7 +232,7 @@ impl Documents {
 
     /// At most `limit` documents to query now, counting those that are being queried.
     #[must_use = "what is taken counts as asked for"]
-    pub(crate) fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<(ConfigKey, Ticket)> {
+    pub(super) fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<(ConfigKey, Ticket)> {
         while let Some(key) = self.retries.pop(now) {
             self.dirty.push(key);
         }
@@ -256,7 +257,7 @@ impl Documents {
     ///
     /// If nobody may listen to it, it is asked for again at `poll_at`, as far as somebody wants
     /// that.
-    pub(crate) fn answered(
+    pub(super) fn answered(
         &mut self,
         key: &ConfigKey,
         ticket: Ticket,
@@ -290,7 +291,7 @@ impl Documents {
     }
 
     /// A query failed; `retry_at` is given how many times in a row. Returns the new state.
-    pub(crate) fn failed(
+    pub(super) fn failed(
         &mut self,
         key: &ConfigKey,
         ticket: Ticket,
@@ -313,7 +314,7 @@ impl Documents {
     }
 
     /// A query was never answered, or may be asked again at once: dirty, without a new state.
-    pub(crate) fn again(
+    pub(super) fn again(
         &mut self,
         key: &ConfigKey,
         ticket: Ticket,
@@ -328,7 +329,7 @@ impl Documents {
     }
 
     /// A new connection: no query is under way, and every listen will be answered anew.
-    pub(crate) fn reconnected(&mut self) {
+    pub(super) fn reconnected(&mut self) {
         self.asking = 0;
         self.dirty.clear();
         self.retries.clear();
@@ -340,7 +341,7 @@ impl Documents {
     }
 
     /// No server could be reached: whoever waits for a first answer is told so.
-    pub(crate) fn unreachable(&mut self, why: &Cause) -> Vec<(ConfigKey, DocumentState)> {
+    pub(super) fn unreachable(&mut self, why: &Cause) -> Vec<(ConfigKey, DocumentState)> {
         let waiting = self.in_order(|entry| entry.state == DocumentState::Pending);
         let told = waiting.into_iter().filter_map(|key| {
             let state = self.entries.get_mut(&key)?.unreachable(why)?;
@@ -350,19 +351,19 @@ impl Documents {
     }
 
     /// A new token: what failed may work now.
-    pub(crate) fn retry_failed(&mut self) {
+    pub(super) fn retry_failed(&mut self) {
         for key in self.in_order(Entry::has_failed) {
             self.rest(&key, Standing::Dirty { not_before: None });
         }
     }
 
     /// The server refused to let us listen to `key`. Returns the state if it is a new one.
-    pub(crate) fn refused(&mut self, key: &ConfigKey, why: &Cause) -> Option<DocumentState> {
+    pub(super) fn refused(&mut self, key: &ConfigKey, why: &Cause) -> Option<DocumentState> {
         self.entries.get_mut(key)?.unreachable(why)
     }
 
     /// When to look for failed queries that are to be tried again.
-    pub(crate) fn next_retry(&self) -> Option<Instant> {
+    pub(super) fn next_retry(&self) -> Option<Instant> {
         self.retries.next()
     }
 

@@ -1,14 +1,14 @@
 //! What the session tells a server about the documents that it holds.
-use super::Session;
+use super::Configs;
 use crate::wire::{
     Payload,
     metrics::{self, Metrics},
 };
 
-impl Session {
+impl Configs {
     /// The answer to `payload`, if it asks what this client holds: for each document its size in
     /// bytes and its digest, nothing for one that is not held, and never any content.
-    pub(crate) fn answer(&self, payload: &Payload) -> Option<Payload> {
+    pub(in crate::session) fn answer(&self, client: &str, payload: &Payload) -> Option<Payload> {
         let query = metrics::query(payload)?;
         let values = query.keys().map(|key| {
             let held = key.document().and_then(|document| self.documents.held(&document));
@@ -16,7 +16,7 @@ impl Session {
             (key.spelled(), value.unwrap_or_default())
         });
         let metrics = Metrics {
-            client: self.client_id.clone(),
+            client: client.to_owned(),
             watched: self.documents.len(),
             values: values.collect(),
         };

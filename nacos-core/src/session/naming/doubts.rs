@@ -1,13 +1,12 @@
 //! Which services are in doubt, after a push that could not be read or a list that seems to be
 //! older than the one before it, and when to ask for them: at once, and once a minute at most, each
 //! service for itself.
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Instant};
 
-use super::timers::Timers;
-use crate::key::ServiceKey;
+use crate::{
+    key::ServiceKey,
+    session::{backoff::ASKED_EVERY, timers::Timers},
+};
 
 /// The services in doubt.
 #[derive(Debug)]
@@ -82,10 +81,6 @@ impl Doubts {
 fn not_again_before(now: Instant, last: Option<Instant>) -> Instant {
     last.map_or(now, |last| now.max(last + ASKED_EVERY))
 }
-
-/// A server that sends nothing but what cannot be read is asked no more often, be it about a
-/// service or about documents.
-pub(super) const ASKED_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

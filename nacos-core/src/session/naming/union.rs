@@ -8,12 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use super::claims::GuardId;
-use crate::instance::Instance;
+use crate::{instance::Instance, session::GuardId};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(crate) struct Union {
+pub(super) struct Union {
     /// What each guard registers.
     guards: HashMap<GuardId, Arc<Instance>>,
     /// The same by identity: each has one guard at least.
@@ -23,14 +22,14 @@ pub(crate) struct Union {
 
 /// An instance, compared by what makes it the same across changes: [`Instance::identity`].
 #[derive(Clone, Debug)]
-pub(crate) struct Identity(Arc<Instance>);
+pub(super) struct Identity(Arc<Instance>);
 
 /// One instance of a union. Of several guards with one identity the latest says what it is, and
 /// the earliest where it stands among the others.
 #[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) place: GuardId,
-    pub(crate) instance: Arc<Instance>,
+pub(super) struct Member {
+    pub(super) place: GuardId,
+    pub(super) instance: Arc<Instance>,
 }
 
 /// What has changed since the changes were last taken.
@@ -43,7 +42,7 @@ enum Changes {
 
 /// What has changed in a union, and how it is now.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(super) enum News {
     /// All there is: what is not among it is gone.
     Whole(Vec<Member>),
     /// By identity; gone where there is no member.
@@ -51,12 +50,12 @@ pub(crate) enum News {
 }
 
 impl Union {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { guards: HashMap::new(), members: HashMap::new(), changes: Changes::Whole }
     }
 
     /// `guard` registers `instance`, in place of what it did.
-    pub(crate) fn insert(&mut self, guard: GuardId, instance: Arc<Instance>) {
+    pub(super) fn insert(&mut self, guard: GuardId, instance: Arc<Instance>) {
         let identity = Identity::of(&instance);
         let former = self.guards.insert(guard, Arc::clone(&instance));
         if let Some(former) = former.map(|former| Identity::of(&former))
@@ -69,29 +68,29 @@ impl Union {
     }
 
     /// `guard` registers nothing any more.
-    pub(crate) fn remove(&mut self, guard: GuardId) {
+    pub(super) fn remove(&mut self, guard: GuardId) {
         if let Some(former) = self.guards.remove(&guard) {
             self.leave(guard, Identity::of(&former));
         }
     }
 
     /// What `guard` registers.
-    pub(crate) fn of(&self, guard: GuardId) -> Option<&Instance> {
+    pub(super) fn of(&self, guard: GuardId) -> Option<&Instance> {
         self.guards.get(&guard).map(Arc::as_ref)
     }
 
     /// The instances, in no particular order.
-    pub(crate) fn instances(&self) -> impl Iterator<Item = &Instance> {
+    pub(super) fn instances(&self) -> impl Iterator<Item = &Instance> {
         self.members.values().filter_map(|guards| guards.values().next_back()).map(Arc::as_ref)
     }
 
     /// What was taken is of no use any more: the next time, all of it is news.
-    pub(crate) fn renew(&mut self) {
+    pub(super) fn renew(&mut self) {
         self.changes = Changes::Whole;
     }
 
     /// What has changed since this was last called.
-    pub(crate) fn take_news(&mut self) -> News {
+    pub(super) fn take_news(&mut self) -> News {
         match std::mem::replace(&mut self.changes, Changes::Of(HashSet::new())) {
             Changes::Whole => News::Whole(self.members.values().filter_map(member).collect()),
             Changes::Of(identities) => {
@@ -130,7 +129,7 @@ fn member(guards: &BTreeMap<GuardId, Arc<Instance>>) -> Option<Member> {
 }
 
 impl Identity {
-    pub(crate) fn of(instance: &Arc<Instance>) -> Self {
+    pub(super) fn of(instance: &Arc<Instance>) -> Self {
         Self(Arc::clone(instance))
     }
 }

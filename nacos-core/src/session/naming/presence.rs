@@ -22,12 +22,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ledger::Revision, queue::Queue, timers::Timers};
-use crate::{key::ServiceKey, time::give_or_take_a_fifth};
+use crate::{
+    key::ServiceKey,
+    session::{ledger::Revision, queue::Queue, timers::Timers},
+    time::give_or_take_a_fifth,
+};
 
 /// The services whose instances we claim and the server holds.
 #[derive(Debug)]
-pub(crate) struct Presence {
+pub(super) struct Presence {
     entries: HashMap<ServiceKey, Entry>,
     timers: Timers<ServiceKey>,
     /// Due, and waiting for one of those under way to end.
@@ -61,7 +64,7 @@ enum Standing {
 
 /// What to make of instances that are not there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Absence {
+pub(super) enum Absence {
     /// The publication is to be asserted again; `first` if it was seen, or new, before.
     Lost { first: bool },
     /// They were asserted again already: somebody hides them.
@@ -69,7 +72,7 @@ pub(crate) enum Absence {
 }
 
 impl Presence {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             entries: HashMap::new(),
             timers: Timers::new(),
@@ -83,7 +86,7 @@ impl Presence {
     ///
     /// The first check comes at a random point of the interval, so that what was registered
     /// together is not asked for together; soon, if a former server held the service.
-    pub(crate) fn held(
+    pub(super) fn held(
         &mut self,
         now: Instant,
         service: &ServiceKey,
@@ -113,7 +116,7 @@ impl Presence {
     }
 
     /// Nothing is claimed of `service` any more.
-    pub(crate) fn forget(&mut self, service: &ServiceKey) {
+    pub(super) fn forget(&mut self, service: &ServiceKey) {
         self.lost.remove(service);
         if let Some(entry) = self.entries.remove(service) {
             self.under_way -= usize::from(entry.standing == Standing::Asking);
@@ -123,7 +126,7 @@ impl Presence {
     }
 
     /// A new connection: nothing is held, and nothing is under way.
-    pub(crate) fn reconnected(&mut self) {
+    pub(super) fn reconnected(&mut self) {
         let mut lost = std::mem::take(&mut self.lost);
         lost.extend(std::mem::take(&mut self.entries).into_keys());
         *self = Self { lost, ..Self::new() };
@@ -131,7 +134,7 @@ impl Presence {
 
     /// The services to ask for now, each with the claim that the answer is to be compared with.
     #[must_use = "what is taken counts as asked for"]
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<(ServiceKey, Revision)> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(ServiceKey, Revision)> {
         while let Some(service) = self.timers.pop(now) {
             // A time that was given up stays in the queue.
             if let Some(entry) = self.entries.get_mut(&service)
@@ -157,7 +160,7 @@ impl Presence {
     }
 
     /// Every instance is there.
-    pub(crate) fn seen(
+    pub(super) fn seen(
         &mut self,
         now: Instant,
         service: &ServiceKey,
@@ -171,7 +174,7 @@ impl Presence {
     }
 
     /// The answer says nothing: it could not be read, was refused, or never came.
-    pub(crate) fn unknown(
+    pub(super) fn unknown(
         &mut self,
         now: Instant,
         service: &ServiceKey,
@@ -184,7 +187,7 @@ impl Presence {
     }
 
     /// An instance is not there. Nothing, if the answer is to an older claim.
-    pub(crate) fn absent(
+    pub(super) fn absent(
         &mut self,
         now: Instant,
         service: &ServiceKey,
@@ -206,7 +209,7 @@ impl Presence {
     }
 
     /// When to take what is due.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         // Whoever waits for room is sent when an answer makes it.
         self.timers.next()
     }

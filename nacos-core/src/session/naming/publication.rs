@@ -13,15 +13,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    claims::GuardId,
-    union::{Identity, Member, News},
-};
-use crate::instance::Instance;
+use super::union::{Identity, Member, News};
+use crate::{instance::Instance, session::GuardId};
 
 /// What the server holds of one service for this connection, and what it is to hold.
 #[derive(Debug, Default)]
-pub(crate) struct Publication {
+pub(super) struct Publication {
     slots: HashMap<Identity, Slot>,
     /// What the requests under way lead to, in the order of its guards.
     wanted: BTreeMap<GuardId, Arc<Instance>>,
@@ -52,18 +49,18 @@ struct Slot {
 
 /// One request about a publication.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Step {
+pub(in crate::session) enum Step {
     Register(Arc<Instance>),
     Batch(Vec<Arc<Instance>>),
     Deregister(Arc<Instance>),
 }
 
 /// Whether a server adds to a publication instead of replacing it; `None` until it has shown.
-pub(crate) type Additive = Option<bool>;
+pub(in crate::session) type Additive = Option<bool>;
 
 impl Publication {
     /// What is wanted has changed.
-    pub(crate) fn aim(&mut self, news: News) {
+    pub(super) fn aim(&mut self, news: News) {
         match news {
             News::Whole(members) => {
                 self.aim_at_nothing();
@@ -84,14 +81,14 @@ impl Publication {
     }
 
     /// Nothing is wanted any more.
-    pub(crate) fn aim_at_nothing(&mut self) {
+    pub(super) fn aim_at_nothing(&mut self) {
         for instance in std::mem::take(&mut self.wanted).into_values() {
             self.want(&Identity::of(&instance), None);
         }
     }
 
     /// The next request on the way to what is wanted; `None` once the server holds exactly that.
-    pub(crate) fn next_step(&self, additive: Additive) -> Option<Step> {
+    pub(super) fn next_step(&self, additive: Additive) -> Option<Step> {
         let nothing = self.held.is_empty() && self.wanted.is_empty();
         if nothing || (!self.unsure && self.differing == 0) {
             return None;
@@ -125,7 +122,7 @@ impl Publication {
     }
 
     /// The server did `step`.
-    pub(crate) fn done(&mut self, step: &Step, additive: Additive) {
+    pub(super) fn done(&mut self, step: &Step, additive: Additive) {
         match (additive, step) {
             (Some(true), _) => {}
             // A server that has not shown of which kind it is holds less of the rest, or all of it.
@@ -149,12 +146,12 @@ impl Publication {
     }
 
     /// The server may hold less than it was told.
-    pub(crate) fn doubt(&mut self) {
+    pub(super) fn doubt(&mut self) {
         self.unsure = true;
     }
 
     /// `step` was sent, and nobody knows whether the server did it.
-    pub(crate) fn unanswered(&mut self, step: &Step) {
+    pub(super) fn unanswered(&mut self, step: &Step) {
         self.unsure = true;
         let sent = match step {
             Step::Register(instance) => std::slice::from_ref(instance),

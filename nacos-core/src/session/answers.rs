@@ -1,0 +1,160 @@
+//! Answers to the session's own requests: read once, and given to the machine that asked.
+//!
+//! Here alone it is told apart whether an answer is one, whether the connection is gone, and
+//! whether a denial is about the token in use.
+use std::time::Instant;
+
+use super::{
+    CallId, Event, Session, configs,
+    naming::{self, publication::Step},
+    output::{Call, Origin, Pending},
+    setback::{self, Gone, Setback},
+};
+use crate::{
+    call_error::CallError,
+    wire::{
+        self, Answer, Payload,
+        naming::{
+            BatchInstanceResponse, InstanceResponse, QueryServiceResponse, SubscribeServiceResponse,
+        },
+    },
+};
+
+impl Session {
+    /// A request of the session's own was answered, or will not be.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        answer: Result<Payload, CallError>,
+    ) {
+        let Some(Call { origin, pending }) = self.output.answered(id) else { return };
+        if answer.is_ok() {
+            self.handle_heard(origin.link, now);
+        }
+        let outcome = match pending {
+            Pending::Connecting(asked) => self.with_connecting(now, |connecting, cx| {
+                connecting.handle_answer(cx, origin, asked, answer)
+            }),
+            // What the session has sent over another connection counts no more.
+            _ if self.serving_link() != Some(origin.link) => Ok(()),
+            Pending::Naming(asked) => {
+                self.note_responsiveness(now, &answer);
+                self.naming_answered(now, origin, asked, answer)
+            }
+            Pending::Configs(asked) => {
+                self.note_responsiveness(now, &answer);
+                self.configs_answered(now, origin, asked, answer)
+            }
+        };
+        if let Err(Gone { reason, why }) = outcome {
+            self.lose_link(now, origin.link, reason, &why);
+        }
+        self.settle(now);
+    }
+
+    /// A server that answers health checks and nothing else shows by that.
+    fn note_responsiveness(&mut self, now: Instant, answer: &Result<Payload, CallError>) {
+        match answer {
+            Err(CallError::Timeout) => self.with_connecting(now, |connecting, cx| {
+                connecting.handle_requests_unanswered(cx, 1);
+            }),
+            Err(CallError::NotSent(_) | CallError::Lost(_) | CallError::Unsigned(_)) => {}
+            _ => self.connecting.handle_request_answered(&mut self.output),
+        }
+    }
+
+    fn naming_answered(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        asked: naming::Asked,
+        answer: Result<Payload, CallError>,
+    ) -> Result<(), Gone> {
+        match asked {
+            naming::Asked::Step { claim, step } => {
+                let additive = if matches!(step, Step::Batch(_)) {
+                    let answer = self.read::<BatchInstanceResponse>(now, origin, answer)?;
+                    answer.map(|answer| Some(answer.is_additive()))
+                } else {
+                    self.read::<InstanceResponse>(now, origin, answer)?.map(|_| None)
+                };
+                self.with_naming(now, |naming, cx| {
+                    naming.handle_step(cx, origin, claim, &step, additive);
+                });
+            }
+            naming::Asked::Subscription { claim, subscribe } => {
+                let answer = self.read::<SubscribeServiceResponse>(now, origin, answer)?;
+                let list = answer.map(|answer| subscribe.then_some(answer.service_info));
+                self.with_naming(now, |naming, cx| {
+                    naming.handle_subscription(cx, origin, claim, list);
+                });
+            }
+            naming::Asked::Presence(service, revision) => {
+                // Whoever may register need not be allowed to ask: that is no reason to log in.
+                let answer = self.look_at::<QueryServiceResponse>(answer)?;
+                let list = answer.ok().map(|answer| answer.service_info);
+                self.with_naming(now, |naming, cx| {
+                    naming.handle_presence(cx, service, revision, list);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn configs_answered(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        asked: configs::Asked,
+        answer: Result<Payload, CallError>,
+    ) -> Result<(), Gone> {
+        match asked {
+            configs::Asked::Listen { claims, listen } => {
+                let answer = self.read(now, origin, answer)?;
+                self.with_configs(now, |configs, cx| {
+                    configs.handle_listen(cx, origin, &claims, listen, answer);
+                });
+            }
+            configs::Asked::Query(key, ticket) => {
+                let answer = self.read(now, origin, answer)?;
+                self.with_configs(now, |configs, cx| {
+                    configs.handle_document(cx, origin, &key, ticket, answer);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads an answer. *Connecting* learns of a denial of the token in use first, so that whoever
+    /// takes the answer knows whether that is about to pass.
+    fn read<A: Answer>(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        answer: Result<Payload, CallError>,
+    ) -> Result<Result<A, Setback>, Gone> {
+        let answer = self.look_at(answer)?;
+        if let Err(Setback::Refused(refusal)) = &answer
+            && refusal.code == wire::DENIED
+            && origin.token == self.connecting.token()
+        {
+            self.connecting.handle_denied(now);
+        }
+        Ok(answer)
+    }
+
+    /// Reads an answer; one that came and cannot be read is told of.
+    fn look_at<A: Answer>(
+        &mut self,
+        answer: Result<Payload, CallError>,
+    ) -> Result<Result<A, Setback>, Gone> {
+        let came = answer.is_ok();
+        let outcome = setback::read(answer)?;
+        if came && let Err(Setback::Unreadable { cause, .. }) = &outcome {
+            let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
+            self.output.show(Event::Unread { kind, about: String::new(), why });
+        }
+        Ok(outcome)
+    }
+}

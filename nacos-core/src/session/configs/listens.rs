@@ -1,0 +1,242 @@
+//! Listens: which go together, and what it means that one is refused.
+//!
+//! Servers authorise a listen request as a whole, for the namespace of its first entry, and a
+//! request that is refused is refused for all of its documents. So each request names one
+//! namespace, and one bad document of many is found by halving.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{Asked, Configs};
+use crate::{
+    error::ErrorKind,
+    key::ConfigKey,
+    session::{
+        Event,
+        backoff::retry_delay,
+        claims::Claimed,
+        output::{Exchange, Origin, Output},
+        setback::Setback,
+    },
+    wire::{
+        self, Request,
+        config::{ConfigBatchListenRequest, ConfigChangeBatchListenResponse, DocumentName},
+    },
+};
+
+/// The requests to listen that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Listens {
+    under_way: usize,
+    /// How often refused ones may still be halved.
+    splits: usize,
+}
+
+impl Listens {
+    /// None is under way any more.
+    pub(super) fn reconnected(&mut self) {
+        self.under_way = 0;
+    }
+}
+
+impl Configs {
+    /// Sends every listen that is due, and every end of one.
+    pub(super) fn send_listens(&mut self, cx: &mut Exchange<'_>) {
+        // One batch at a time: what becomes due meanwhile goes together with the next.
+        if self.listens.under_way > 0 {
+            return;
+        }
+        self.listens.splits = SPLITS;
+        // By namespace, in the order in which each became due.
+        let mut batches: BTreeMap<(bool, String), Vec<Claimed<ConfigKey>>> = BTreeMap::new();
+        for due in self.claims.take_due(usize::MAX) {
+            // New listens first.
+            let batch = (!due.claimed, due.key.tenant().to_owned());
+            let claim = Claimed { key: due.key, revision: due.revision };
+            batches.entry(batch).or_default().push(claim);
+        }
+        for ((unlisten, _), claims) in batches {
+            for claims in claims.chunks(LISTEN_BATCH) {
+                self.send_listen(cx, claims.to_vec(), !unlisten);
+            }
+        }
+    }
+
+    /// Sends one request about `claims`, which are of one namespace, and are some.
+    fn send_listen(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        claims: Vec<Claimed<ConfigKey>>,
+        listen: bool,
+    ) {
+        let keys = claims.iter().map(|claim| &claim.key);
+        let request = if listen {
+            let held: Vec<_> = keys.map(|key| (key, self.documents.md5(key))).collect();
+            let held = held.iter().map(|(key, md5)| (*key, md5.as_ref()));
+            ConfigBatchListenRequest::listen(held).outgoing()
+        } else {
+            ConfigBatchListenRequest::unlisten(keys).outgoing()
+        };
+        self.listens.under_way += 1;
+        cx.call(request, Asked::Listen { claims, listen });
+    }
+
+    /// A request to `listen`, or to stop, was answered.
+    pub(in crate::session) fn handle_listen(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        claims: &[Claimed<ConfigKey>],
+        listen: bool,
+        answer: Result<ConfigChangeBatchListenResponse, Setback>,
+    ) {
+        self.listens.under_way = self.listens.under_way.saturating_sub(1);
+        match answer {
+            Ok(answer) if listen => self.listening(cx.output, claims, &answer),
+            Ok(_) => {
+                for claim in claims {
+                    self.claims.agreed(cx.output, claim);
+                }
+            }
+            Err(setback) => self.listen_refused(cx, origin, claims, listen, &setback),
+        }
+    }
+
+    /// Listens are known to the server: what differs is dirty, the rest is confirmed.
+    fn listening(
+        &mut self,
+        output: &mut Output,
+        claims: &[Claimed<ConfigKey>],
+        answer: &ConfigChangeBatchListenResponse,
+    ) {
+        for differing in answer.changed_configs.iter().filter_map(DocumentName::key) {
+            // Servers repeat keys that we have given up meanwhile; those are nobody's.
+            self.documents.hint(&differing);
+        }
+        for claim in claims {
+            self.claims.agreed(output, claim);
+            self.documents.listen_granted(&claim.key);
+            let state = self.documents.unchanged(&claim.key);
+            output.show_all(state.map(|state| Event::Document(claim.key.clone(), state)));
+        }
+    }
+
+    /// The server has not agreed to let us listen to `claims`, or to stop.
+    fn listen_refused(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        claims: &[Claimed<ConfigKey>],
+        listen: bool,
+        setback: &Setback,
+    ) {
+        let middle = claims.len().div_ceil(2);
+        let halves = || claims.chunks(middle.max(1));
+        match setback {
+            _ if claims.len() < 2 => self.set_back(cx, origin, claims, setback),
+            // The right to listen is one for all of them.
+            Setback::Unanswered => self.set_back(cx, origin, claims, setback),
+            Setback::Refused(refusal) if refusal.code == wire::DENIED => {
+                self.set_back(cx, origin, claims, setback);
+            }
+            Setback::Refused(refusal) if refusal.kind() == ErrorKind::Refused => {
+                if self.listens.splits > 0 && cx.connection.may_send() {
+                    self.listens.splits -= 1;
+                    for half in halves() {
+                        self.send_listen(cx, half.to_vec(), listen);
+                    }
+                } else {
+                    // Not refused by itself: whoever is left gets another chance.
+                    let jitter = cx.output.jitter();
+                    let delay = |tries| Some(retry_delay(tries, jitter));
+                    self.set_back_after(cx, origin, claims, setback, delay);
+                }
+            }
+            // It may be one of them that the server fails at: the halves are not asked for
+            // together.
+            Setback::Refused(_) | Setback::Unreadable { .. } => {
+                let (jitter, is_fresh) = (cx.output.jitter(), cx.connection.is_fresh);
+                for (later, half) in (0..).zip(halves()) {
+                    let delay = |tries: u32| {
+                        setback.retry_after(tries.saturating_add(later), is_fresh, jitter)
+                    };
+                    self.set_back_after(cx, origin, half, setback, delay);
+                }
+            }
+        }
+    }
+
+    /// The server has not agreed to `claims`.
+    fn set_back(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        claims: &[Claimed<ConfigKey>],
+        setback: &Setback,
+    ) {
+        let (jitter, is_fresh) = (cx.output.jitter(), cx.connection.is_fresh);
+        let delay = |tries| setback.retry_after(tries, is_fresh, jitter);
+        self.set_back_after(cx, origin, claims, setback, delay);
+    }
+
+    /// The same, with a delay before the next try of one's own; none if there is to be none.
+    fn set_back_after(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        claims: &[Claimed<ConfigKey>],
+        setback: &Setback,
+        delay: impl Fn(u32) -> Option<Duration>,
+    ) {
+        let Some(rejection) = setback.rejection(&cx.connection, origin.token) else {
+            return self.claims.release(claims);
+        };
+        let (now, connection) = (cx.now, cx.connection);
+        let retry_at = |tries| connection.later(now, delay(tries));
+        let retrying = retry_at(0).is_some();
+        let cause = setback.cause();
+        for claim in claims {
+            let key = &claim.key;
+            if !self.claims.refused(cx.output, claim, &rejection, retry_at) {
+                continue;
+            }
+            if rejection.code == wire::DENIED {
+                // What that means is decided by whether it can be read, which is asked first.
+                self.documents.listen_denied(key, &cause, Arc::clone(&rejection.message));
+                self.tell_denied(cx.output, key);
+                continue;
+            }
+            self.claims.tell_refused(cx.output, key, rejection.told(), retrying);
+            let state = self.documents.refused(key, &cause);
+            cx.output.show_all(state.map(|state| Event::Document(key.clone(), state)));
+        }
+    }
+
+    /// Tells the guards of `document` why nobody may listen to it, once that is known.
+    pub(super) fn tell_denied(&mut self, output: &mut Output, document: &ConfigKey) {
+        let Some(message) = self.documents.denial(document) else { return };
+        self.claims.tell_refused(output, document, (wire::DENIED, &message), true);
+    }
+}
+
+/// What a user lacks who may read a document, but not listen to it.
+pub(super) fn missing_right(key: &ConfigKey, cause: &str, polled: bool) -> Arc<str> {
+    let namespace = match key.tenant() {
+        "" => "public",
+        namespace => namespace,
+    };
+    let meanwhile = if polled {
+        "until it is granted, the document is asked for every 30 s"
+    } else {
+        "grant it, or let the watch poll with `poll_when_refused`"
+    };
+    format!(
+        "{cause}; the document can be read, but whoever listens needs the right to read \
+         `{namespace}:*:config/*`: {meanwhile}"
+    )
+    .into()
+}
+
+/// Keys in one listen request: what Java clients send at most, some 450 KB.
+const LISTEN_BATCH: usize = 3000;
+/// How often refused requests are halved before the rest has to wait: enough to find five bad
+/// documents of thousands, and no flood where all of them are bad.
+const SPLITS: usize = 64;

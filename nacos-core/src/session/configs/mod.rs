@@ -1,0 +1,194 @@
+//! Watched documents: the machine that listens to them, and asks for those that have changed.
+//!
+//! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
+//! happened, `poll_*` says when to look again, and what follows goes to the
+//! [output](super::output). Of the connection it knows what an [`Exchange`] says.
+//!
+//! [`documents`] says which may have changed, [`queries`] asks for those; [`listens`] puts listens
+//! together, and knows what it means that one is refused; [`audit`] confirms all of them now and
+//! then; [`metrics`] answers a server that asks what is held.
+mod audit;
+mod documents;
+mod listens;
+mod metrics;
+mod queries;
+
+use std::time::Instant;
+
+pub(super) use self::documents::Cause;
+use self::{
+    audit::Audit,
+    documents::{Documents, Ticket},
+    listens::Listens,
+};
+use super::{
+    ClaimKey, Event, GuardId,
+    claims::{Claimed, Claims, Left},
+    ledger::Ledger,
+    output::{Connection, Exchange, Output},
+};
+use crate::{key::ConfigKey, wire};
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub(super) struct Configs {
+    /// The documents listened to: any number of them is one request.
+    claims: Claims<ConfigKey>,
+    listens: Listens,
+    documents: Documents,
+    audit: Audit,
+}
+
+/// What a request about documents is about.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// The end of listens, unless it is to `listen`.
+    Listen {
+        claims: Vec<Claimed<ConfigKey>>,
+        listen: bool,
+    },
+    Query(ConfigKey, Ticket),
+}
+
+/// What has a time of its own.
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// Every listen is confirmed.
+    Audit,
+    /// A refused claim is sent again.
+    Claims,
+    /// A document is asked for again.
+    Documents,
+}
+
+impl Timer {
+    const ALL: [Self; 3] = [Self::Audit, Self::Claims, Self::Documents];
+}
+
+impl Configs {
+    pub(super) fn new() -> Self {
+        Self {
+            claims: Claims::new(Ledger::new()),
+            listens: Listens::default(),
+            documents: Documents::new(),
+            audit: Audit::default(),
+        }
+    }
+
+    // Commands.
+
+    /// `guard` watches `document`.
+    pub(super) fn watch(&mut self, output: &mut Output, document: ConfigKey, guard: GuardId) {
+        self.documents.watch(document.clone());
+        self.claims.assert(output, document, guard, false);
+    }
+
+    /// `guard`, which watches `document`, wants it to be asked for regularly while the server lets
+    /// nobody listen to it.
+    pub(super) fn poll_when_refused(
+        &mut self,
+        output: &mut Output,
+        document: &ConfigKey,
+        guard: GuardId,
+    ) {
+        self.documents.poll(document, guard);
+        // A listen that stands refused is asked for again, and what becomes of it told anew.
+        self.watch(output, document.clone(), guard);
+    }
+
+    /// `guard` watches `document` no more.
+    pub(super) fn unwatch(&mut self, output: &mut Output, document: &ConfigKey, guard: GuardId) {
+        self.documents.poll_no_more(document, guard);
+        if self.claims.withdraw(document, guard) == Some(Left::Nobody) {
+            self.documents.unwatch(document);
+            if !self.claims.is_known(document) {
+                // The server of this connection has never heard of it.
+                output.show(Event::Settled(document.clone().into()));
+            }
+        }
+    }
+
+    /// Everything is withdrawn. Says how many keys were claimed.
+    pub(super) fn withdraw_all(&mut self) -> usize {
+        self.claims.withdraw_all()
+    }
+
+    // Inputs.
+
+    /// Another connection serves.
+    pub(super) fn handle_serves(&mut self, now: Instant, output: &mut Output) {
+        self.audit.begin(now, output);
+    }
+
+    /// Whoever serves, or will serve, holds nothing of ours.
+    pub(super) fn handle_reconnected(&mut self, output: &mut Output) {
+        self.claims.reconnected(output);
+        self.documents.reconnected();
+        self.listens.reconnected();
+    }
+
+    /// What was refused for want of a right may be granted now.
+    pub(super) fn handle_let_in(&mut self) {
+        self.claims.retry_refused(wire::DENIED);
+        self.documents.retry_failed();
+    }
+
+    /// No server can be reached: whoever waits for a first answer is told so.
+    pub(super) fn handle_unreachable(&mut self, output: &mut Output, why: &Cause) {
+        let told = self.documents.unreachable(why).into_iter();
+        output.show_all(told.map(|(key, state)| Event::Document(key, state)));
+    }
+
+    /// The server says, or may mean, that `document` has changed.
+    pub(super) fn handle_hint(&mut self, document: &ConfigKey) {
+        self.documents.hint(document);
+    }
+
+    /// A push about a document cannot be read. It is not repeated, because it has been
+    /// acknowledged; and the namespace may be in the part that is missing, so all are compared.
+    pub(super) fn handle_unread(&mut self, now: Instant) {
+        self.audit.hurry(now);
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. What is due is
+    /// [sent](Self::send_due) at the end of every input.
+    pub(super) fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
+        if self.audit.take_due(now, output) {
+            // Pushes may have been lost.
+            self.claims.reassert_all(|_| true);
+        }
+    }
+
+    // Outputs.
+
+    /// Sends every listen that is due, and asks for every document that may have changed.
+    pub(super) fn send_due(&mut self, cx: &mut Exchange<'_>) {
+        self.claims.wake(cx.now);
+        self.send_listens(cx);
+        self.send_queries(cx);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(super) fn poll_timeout(&self, connection: &Connection<'_>) -> Option<Instant> {
+        let at = |timer| match timer {
+            Timer::Audit => self.audit.next_timeout(),
+            // Whatever else waits for its time waits for a connection anyway.
+            Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
+            Timer::Documents => self.documents.next_retry().filter(|_| connection.may_ask()),
+        };
+        Timer::ALL.into_iter().filter_map(at).min()
+    }
+
+    // Getters.
+
+    /// Its claims, to be counted.
+    pub(super) fn claims(&self) -> &Claims<ConfigKey> {
+        &self.claims
+    }
+}
+
+impl From<ConfigKey> for ClaimKey {
+    fn from(key: ConfigKey) -> Self {
+        Self::Listen(key)
+    }
+}

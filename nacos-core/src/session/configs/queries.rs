@@ -1,0 +1,100 @@
+//! Documents, asked for over the connection that serves; and the answers.
+use super::{Asked, Configs, documents::Ticket};
+use crate::{
+    document::DocumentState,
+    error::ErrorKind,
+    key::ConfigKey,
+    session::{
+        Event,
+        backoff::{conflict_delay, poll_delay, retry_delay},
+        output::{Exchange, Origin},
+        setback::Setback,
+    },
+    wire::{
+        Request,
+        config::{ConfigQueryRequest, ConfigQueryResponse},
+    },
+};
+
+impl Configs {
+    /// Asks for the documents that may have changed.
+    pub(super) fn send_queries(&mut self, cx: &mut Exchange<'_>) {
+        if !cx.connection.may_ask() {
+            return;
+        }
+        for (key, ticket) in self.documents.take_dirty(cx.now, MAX_QUERIES) {
+            let request = ConfigQueryRequest::new(&key).outgoing();
+            cx.call(request, Asked::Query(key, ticket));
+        }
+    }
+
+    /// A document was asked for, and this is the answer.
+    pub(in crate::session) fn handle_document(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        key: &ConfigKey,
+        ticket: Ticket,
+        answer: Result<ConfigQueryResponse, Setback>,
+    ) {
+        let (now, jitter) = (cx.now, cx.output.jitter());
+        let poll_at = now + poll_delay(jitter);
+        let documents = &mut self.documents;
+        let state = match answer.and_then(|answer| Ok(answer.into_document(key)?)) {
+            Ok(document) => documents.answered(key, ticket, Some(document), poll_at),
+            Err(Setback::Refused(refusal)) if refusal.says_absent() => {
+                documents.answered(key, ticket, None, poll_at)
+            }
+            Err(Setback::Refused(refusal)) if refusal.says_being_modified() => {
+                documents.again(key, ticket, |tries| now + conflict_delay(tries, jitter));
+                None
+            }
+            Err(setback) if setback.is_passing(&cx.connection, origin.token) => {
+                documents.again(key, ticket, |tries| now + retry_delay(tries, jitter));
+                None
+            }
+            Err(setback) => self.unanswered(cx, key, ticket, &setback, jitter),
+        };
+        if state == Some(DocumentState::Absent) {
+            // r-nacos forgets who listens to a document when it is removed (seen): whoever does
+            // not listen again misses that it comes back.
+            self.claims.reassert(key);
+        }
+        let shows = |state: &DocumentState| !matches!(state, DocumentState::Unreachable { .. });
+        let (first, last) =
+            if state.as_ref().is_some_and(shows) { (state, None) } else { (None, state) };
+        let event = |state| Event::Document(key.clone(), state);
+        // Who polls has all that was asked for, before a refusal is told; who does not learns the
+        // reason first.
+        cx.output.show_all(first.map(event));
+        self.tell_denied(cx.output, key);
+        cx.output.show_all(last.map(event));
+    }
+
+    /// A query came to nothing. Returns the document's new state, if it is one.
+    fn unanswered(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        key: &ConfigKey,
+        ticket: Ticket,
+        setback: &Setback,
+        jitter: f64,
+    ) -> Option<DocumentState> {
+        let (now, is_fresh) = (cx.now, cx.connection.is_fresh);
+        let cause = setback.cause();
+        // Nobody may read or listen: that is not asked of thousands of documents every minute.
+        let is_denied = cause.kind == ErrorKind::Denied && self.documents.is_denied(key);
+        let retry_at = |tries: u32| {
+            let delay = setback.retry_after(tries, is_fresh, jitter)?;
+            Some(now + if is_denied { delay * (1 + tries.min(9)) } else { delay })
+        };
+        let state = self.documents.failed(key, ticket, &cause, retry_at);
+        if state.is_some() && !cause.kind.is_retryable() {
+            cx.output.show(Event::Withheld { key: key.clone(), cause: cause.text });
+        }
+        state
+    }
+}
+
+/// Queries under way at once: a change of thousands of documents does not starve everything else.
+const MAX_QUERIES: usize = 64;

@@ -1,0 +1,211 @@
+//! Registrations and subscriptions: the machine that keeps the server told of them, and reads what
+//! it says of services.
+//!
+//! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
+//! happened, `poll_*` says when to look again, and what follows goes to the
+//! [output](super::output). Of the connection it knows what an
+//! [`Exchange`](super::output::Exchange) says.
+//!
+//! [`steps`] sends what is claimed and takes the answers, on the way to what [`registrations`] puts
+//! together; [`lists`] reads services, from answers and from pushes; [`self_check`] looks whether
+//! the server still has what it agreed to. The other files decide one thing each.
+mod doubts;
+mod freshness;
+mod lists;
+mod presence;
+pub(super) mod publication;
+mod registrations;
+mod self_check;
+mod steps;
+mod union;
+
+use std::{sync::Arc, time::Instant};
+
+use self::{lists::Lists, presence::Presence, publication::Step, registrations::Registrations};
+use super::{
+    ClaimKey, GuardId,
+    claims::{Claimed, Claims, Left},
+    ledger::{Ledger, Revision},
+    output::{Connection, Output},
+};
+use crate::{instance::Instance, key::ServiceKey, wire};
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub(super) struct Naming {
+    /// Each a request of its own. One after the other they stay in their order, so that whoever
+    /// subscribes and then withdraws sees the withdrawal.
+    claims: Claims<NamingKey>,
+    registrations: Registrations,
+    presence: Presence,
+    lists: Lists,
+}
+
+/// What is claimed of a service.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) enum NamingKey {
+    Instances(ServiceKey),
+    Subscription(ServiceKey),
+}
+
+/// What a request about services is about.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Towards what a service's guards want to have registered.
+    Step { claim: Claimed<NamingKey>, step: Step },
+    /// The end of a subscription, unless it is to `subscribe`.
+    Subscription { claim: Claimed<NamingKey>, subscribe: bool },
+    /// Whether what we hold of a service is still there.
+    Presence(ServiceKey, Revision),
+}
+
+/// What has a time of its own.
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// A refused claim is sent again.
+    Claims,
+    /// Services that are in doubt are asked for.
+    StaleServices,
+    /// A registered service is looked for.
+    SelfCheck,
+}
+
+impl Timer {
+    const ALL: [Self; 3] = [Self::Claims, Self::StaleServices, Self::SelfCheck];
+}
+
+impl Naming {
+    pub(super) fn new() -> Self {
+        // Instances first: who subscribes has its last view meanwhile, who is not registered has
+        // no callers.
+        let ledger = Ledger::new().favouring(|key| matches!(key, NamingKey::Instances(_)));
+        Self {
+            claims: Claims::new(ledger),
+            registrations: Registrations::default(),
+            presence: Presence::new(),
+            lists: Lists::new(),
+        }
+    }
+
+    // Commands.
+
+    /// `guard` registers `instance`, in place of what it did.
+    pub(super) fn register(
+        &mut self,
+        output: &mut Output,
+        service: ServiceKey,
+        guard: GuardId,
+        instance: Arc<Instance>,
+    ) {
+        self.registrations.insert(&service, guard, instance);
+        self.claims.assert(output, NamingKey::Instances(service), guard, true);
+    }
+
+    /// `guard` registers nothing any more.
+    pub(super) fn deregister(&mut self, output: &mut Output, service: &ServiceKey, guard: GuardId) {
+        let key = NamingKey::Instances(service.clone());
+        match self.claims.withdraw(&key, guard) {
+            None => {}
+            Some(Left::Others) => {
+                self.registrations.remove(service, guard);
+                self.claims.change(key);
+            }
+            Some(Left::Nobody) => {
+                self.registrations.remove_service(service);
+                self.presence.forget(service);
+                self.withdrawn(output, key);
+            }
+        }
+    }
+
+    /// `guard` subscribes.
+    pub(super) fn subscribe(&mut self, output: &mut Output, service: ServiceKey, guard: GuardId) {
+        self.lists.expect(&service);
+        self.claims.assert(output, NamingKey::Subscription(service), guard, false);
+    }
+
+    /// `guard` subscribes no more.
+    pub(super) fn unsubscribe(
+        &mut self,
+        output: &mut Output,
+        service: &ServiceKey,
+        guard: GuardId,
+    ) {
+        let key = NamingKey::Subscription(service.clone());
+        if self.claims.withdraw(&key, guard) == Some(Left::Nobody) {
+            self.lists.forget(service);
+            self.withdrawn(output, key);
+        }
+    }
+
+    /// Everything is withdrawn. Says how many keys were claimed.
+    pub(super) fn withdraw_all(&mut self) -> usize {
+        self.registrations.remove_all();
+        self.claims.withdraw_all()
+    }
+
+    // Inputs.
+
+    /// Whoever serves, or will serve, holds nothing of ours. Says whether the withdrawal of an
+    /// instance is thereby done.
+    pub(super) fn handle_reconnected(&mut self, output: &mut Output) -> bool {
+        let withdrawn = self.claims.reconnected(output);
+        self.registrations.reconnected();
+        self.presence.reconnected();
+        self.lists.reconnected();
+        withdrawn.iter().any(|key| matches!(key, NamingKey::Instances(_)))
+    }
+
+    /// What was refused for want of a right may be granted now.
+    pub(super) fn handle_let_in(&mut self) {
+        self.claims.retry_refused(wire::DENIED);
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. What is due is
+    /// [sent](Self::send_claims) at the end of every input.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.ask_doubted(now);
+    }
+
+    // Outputs.
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(super) fn poll_timeout(&self, connection: &Connection<'_>) -> Option<Instant> {
+        // Whatever waits for its time waits for a connection anyway.
+        let at = |timer| match timer {
+            Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
+            Timer::StaleServices => self.lists.next_timeout().filter(|_| connection.may_ask()),
+            Timer::SelfCheck => self.presence.next_timeout().filter(|_| connection.may_ask()),
+        };
+        Timer::ALL.into_iter().filter_map(at).min()
+    }
+
+    // Getters.
+
+    /// Its claims, to be counted.
+    pub(super) fn claims(&self) -> &Claims<NamingKey> {
+        &self.claims
+    }
+
+    /// Whether `guard` registers another address than `instance` is.
+    pub(super) fn moves(&self, service: &ServiceKey, guard: GuardId, instance: &Instance) -> bool {
+        self.registrations.moves(service, guard, instance)
+    }
+}
+
+impl NamingKey {
+    pub(super) fn service(&self) -> &ServiceKey {
+        match self {
+            Self::Instances(service) | Self::Subscription(service) => service,
+        }
+    }
+}
+
+impl From<NamingKey> for ClaimKey {
+    fn from(key: NamingKey) -> Self {
+        match key {
+            NamingKey::Instances(service) => Self::Instances(service),
+            NamingKey::Subscription(service) => Self::Subscription(service),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is claimed of services, sent over the connection that serves; and the answers.
+use std::sync::Arc;
+
+use super::{
+    Asked, Naming, NamingKey,
+    publication::{Additive, Step},
+};
+use crate::{
+    session::{
+        Event,
+        claims::Claimed,
+        ledger::Due,
+        output::{Exchange, Origin, Output},
+        setback::Setback,
+    },
+    wire::{
+        Request,
+        naming::{BatchInstanceRequest, InstanceRequest, ServiceInfo, SubscribeServiceRequest},
+    },
+};
+
+impl Naming {
+    /// Sends at most `room` of the claims that are due.
+    pub(in crate::session) fn send_claims(&mut self, cx: &mut Exchange<'_>, room: usize) {
+        self.claims.wake(cx.now);
+        for Due { key, claimed, revision } in self.claims.take_due(room) {
+            let claim = Claimed { key, revision };
+            match &claim.key {
+                NamingKey::Instances(service) => {
+                    self.registrations.aim(service);
+                    self.step(cx, claim);
+                }
+                NamingKey::Subscription(service) => {
+                    let request = SubscribeServiceRequest::new(service, claimed).outgoing();
+                    cx.call(request, Asked::Subscription { claim, subscribe: claimed });
+                }
+            }
+        }
+    }
+
+    /// Sends the next request towards what is claimed, or counts the claim as held.
+    fn step(&mut self, cx: &mut Exchange<'_>, claim: Claimed<NamingKey>) {
+        let service = claim.key.service();
+        let Some(step) = self.registrations.next_step(service) else {
+            let held = self.agreed(cx.output, &claim);
+            if held {
+                let jitter = cx.output.jitter();
+                self.presence.held(cx.now, service, claim.revision, jitter);
+            }
+            return;
+        };
+        let request = match &step {
+            Step::Register(instance) => InstanceRequest::register(service, instance).outgoing(),
+            Step::Deregister(instance) => InstanceRequest::deregister(service, instance).outgoing(),
+            Step::Batch(instances) => {
+                let instances = instances.iter().map(Arc::as_ref);
+                BatchInstanceRequest::new(service, instances).outgoing()
+            }
+        };
+        cx.call(request, Asked::Step { claim, step });
+    }
+
+    /// A request towards what is claimed was answered: by a server that has shown by that whether
+    /// it is additive, if it has.
+    pub(in crate::session) fn handle_step(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        claim: Claimed<NamingKey>,
+        step: &Step,
+        answer: Result<Additive, Setback>,
+    ) {
+        let service = claim.key.service();
+        match answer {
+            Ok(additive) => {
+                self.registrations.done(service, step, additive);
+                self.step(cx, claim);
+            }
+            Err(setback) => {
+                if matches!(setback, Setback::Unanswered | Setback::Unreadable { .. }) {
+                    self.registrations.unanswered(service, step);
+                }
+                self.set_back(cx, origin, &claim, &setback);
+            }
+        }
+    }
+
+    /// A subscription was answered, with a list, or its end was.
+    pub(in crate::session) fn handle_subscription(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        claim: Claimed<NamingKey>,
+        answer: Result<Option<ServiceInfo>, Setback>,
+    ) {
+        match answer {
+            Ok(list) => {
+                self.agreed(cx.output, &claim);
+                if let (NamingKey::Subscription(service), Some(list)) = (claim.key, list) {
+                    self.seen(cx, service, list, Some(origin.call));
+                }
+            }
+            Err(setback) => self.set_back(cx, origin, &claim, &setback),
+        }
+    }
+
+    fn agreed(&mut self, output: &mut Output, claim: &Claimed<NamingKey>) -> bool {
+        let held = self.claims.agreed(output, claim);
+        self.forget_unclaimed(&claim.key);
+        held
+    }
+
+    /// The server has not agreed to `claim`.
+    fn set_back(
+        &mut self,
+        cx: &mut Exchange<'_>,
+        origin: Origin,
+        claim: &Claimed<NamingKey>,
+        setback: &Setback,
+    ) {
+        let jitter = cx.output.jitter();
+        let Some(rejection) = setback.rejection(&cx.connection, origin.token) else {
+            return self.claims.release(std::slice::from_ref(claim));
+        };
+        let connection = cx.connection;
+        let now = cx.now;
+        let retry_at =
+            |tries| connection.later(now, setback.retry_after(tries, connection.is_fresh, jitter));
+        if self.claims.refused(cx.output, claim, &rejection, retry_at) {
+            let retrying = retry_at(0).is_some();
+            self.claims.tell_refused(cx.output, &claim.key, rejection.told(), retrying);
+        }
+        self.forget_unclaimed(&claim.key);
+    }
+
+    /// The server of this connection has never heard of what is withdrawn here: that is done.
+    pub(super) fn withdrawn(&mut self, output: &mut Output, key: NamingKey) {
+        self.forget_unclaimed(&key);
+        if !self.claims.is_known(&key) {
+            output.show(Event::Settled(key.into()));
+        }
+    }
+
+    /// What was published under a key that is not claimed any more matters no more.
+    fn forget_unclaimed(&mut self, key: &NamingKey) {
+        if let NamingKey::Instances(service) = key
+            && !self.claims.is_known(key)
+        {
+            self.registrations.forget(service);
+        }
+    }
+}

@@ -125,7 +125,7 @@ fn kind_of(behaviour: Behaviour) -> Kind {
 }
 
 /// Connects, however long that takes: the first connections of a server that was just started may
-/// take longer than the second that a server has in [`ClientBuilder::connect`].
+/// take longer than [`ClientBuilder::connect`] has for all of its passes.
 pub(crate) async fn connected(builder: ClientBuilder) -> Client {
     let client = builder.connect_lazy().expect("valid options");
     let mut state = client.state();

@@ -21,6 +21,10 @@ const CHECKS: &[Check] = &[
     check!("login with a wrong password", wrong_password).needs(Needs::Login),
     check!("login of an unknown user", unknown_user).needs(Needs::Login),
     check!("login at the path of 3.x", third_generation).needs(Needs::Login),
+    check!("login at the path of 2.x", older).needs(Needs::Login),
+    check!("login at the path of 2.x with a wrong password", older_wrong_password)
+        .needs(Needs::Login),
+    check!("login at the path of 2.x of an unknown user", older_unknown_user).needs(Needs::Login),
     check!("login by GET", by_get).needs(Needs::Login),
     check!("query without a token", query)
         .needs(Needs::Login)
@@ -48,10 +52,9 @@ const NO_TOKEN: &str = "no token";
 /// Twenty seconds of asking.
 const SLOWLY: Duration = Duration::from_millis(250);
 
-/// The path of v1, where there is one.
+/// The path of v3 where there is one.
 fn login_path(subject: &Subject) -> &'static str {
-    let older = Kind::Nacos2_3.login_path();
-    if subject.kind == Kind::Nacos3_3 { subject.kind.login_path() } else { older }
+    subject.kind.login_path()
 }
 
 async fn login(subject: Rc<Subject>) -> Observation {
@@ -71,6 +74,21 @@ async fn wrong_password(subject: Rc<Subject>) -> Observation {
 
 async fn unknown_user(subject: Rc<Subject>) -> Observation {
     said(&log_in(&subject.guarded, "POST", login_path(&subject), NOBODY, "wrong").await)
+}
+
+/// At the path that clients of 2.x use, whatever the server.
+async fn older_wrong_password(subject: Rc<Subject>) -> Observation {
+    let (user, _) = subject.user();
+    said(&log_in(&subject.guarded, "POST", Kind::Nacos2_3.login_path(), user, "wrong").await)
+}
+
+async fn older_unknown_user(subject: Rc<Subject>) -> Observation {
+    said(&log_in(&subject.guarded, "POST", Kind::Nacos2_3.login_path(), NOBODY, "wrong").await)
+}
+
+async fn older(subject: Rc<Subject>) -> Observation {
+    let path = Kind::Nacos2_3.login_path();
+    format!("{}", log_in_rightly(&subject, "POST", path).await.status)
 }
 
 async fn third_generation(subject: Rc<Subject>) -> Observation {
@@ -128,8 +146,8 @@ async fn bad_token(subject: Rc<Subject>) -> Observation {
 
 async fn over_http(subject: Rc<Subject>) -> Observation {
     let parameters = [("dataId", "x"), ("group", "g"), ("groupName", "g")];
-    let is_newest = subject.kind == Kind::Nacos3_3;
-    let path = if is_newest { "/nacos/v3/client/cs/config" } else { "/nacos/v1/cs/configs" };
+    let has_v3 = subject.kind.has_v3();
+    let path = if has_v3 { "/nacos/v3/client/cs/config" } else { "/nacos/v1/cs/configs" };
     said(&http::ask(subject.guarded.addr(), "GET", path, &parameters).await)
 }
 

@@ -4,6 +4,7 @@
 //! Runs where `NACOS_REAL=1` asks for it (`bash .ci/run real`); says what it skips, and why. Time
 //! is real here, so everything is waited for, nothing is measured. Servers that are well are
 //! checked in `tests/conformance`.
+mod being_written;
 mod blocked;
 mod cancelled;
 mod cluster;

@@ -147,15 +147,15 @@ async fn wait_for(
     client: Option<&Client>,
 ) -> Result<(), Error> {
     let failed = timeout(longest, inputs.all_known()).await;
-    // The client's error for a document that is not known, if it has one.
-    let of_document = inputs.unknown().find_map(WatchedDocument::error);
     match failed {
         Ok(Ok(())) => Ok(()),
         Ok(Err(LoadError::Closed)) => Err(Error::new(ErrorKind::Closed, doing)),
         Ok(Err(LoadError::Unreachable(document, StaleReason { why, cause }))) => {
             let doing = format!("{doing}: {document}: {why}");
             let error = Error::new(ErrorKind::Unreachable, doing);
-            Err(match of_document {
+            // The client's error for this very document, if it has one.
+            let mut named = inputs.unknown().filter(|it| it.name() == &*document);
+            Err(match named.find_map(WatchedDocument::error) {
                 Some(source) => error.because(source),
                 None => error.because(cause.to_string()),
             })
@@ -164,6 +164,7 @@ async fn wait_for(
             let unknown = inputs.unknown().map(WatchedDocument::name).collect::<Vec<_>>();
             let doing = format!("{doing}: {}", unknown.join(", "));
             let error = Error::new(ErrorKind::Timeout, doing);
+            let of_document = inputs.unknown().find_map(WatchedDocument::error);
             let of_session = || client.and_then(|client| client.state().get().error());
             Err(match of_document.or_else(of_session) {
                 Some(source) => error.because(source),

@@ -173,6 +173,40 @@ async fn document_that_can_be_read_but_not_followed_ends_the_start_with_the_reas
     assert!(causes(&error).ends_with(": the right to read is missing"), "{}", causes(&error));
 }
 
+/// One document of several ends the start: it is its reason that counts, not a neighbour's.
+#[tokio::test(start_paused = true)]
+async fn start_that_fails_names_the_reason_of_the_document_that_it_names() {
+    let mut cipher = Document::new("n: 7", "yaml");
+    cipher.encrypted_data_key = Some("hunter2".into());
+    let denied: CoreErrorKind = CoreErrorKind::Denied;
+    let missing = DocumentState::Unreachable { last: None, why: denied, cause: "no right".into() };
+    for (state, reason) in [(DocumentState::Present(cipher), "encrypted"), (missing, "no right")] {
+        let (documents, watched) = Documents::new(&[("a.yaml", None), ("b.yaml", None)]);
+        let (why, cause) = (CoreErrorKind::Overloaded, "busy".into());
+        documents.set(0, DocumentState::Unreachable { last: None, why, cause });
+        documents.set(1, state);
+        let error = spec().start(watched, None).await.map(|_| ()).expect_err("unreachable");
+        assert!(error.to_string().contains("nacos://G/b.yaml"), "{error}");
+        let causes = causes(&error);
+        assert!(causes.contains(reason) && !causes.contains("busy"), "{causes}");
+    }
+}
+
+/// What passes by itself does not hide what does not.
+#[tokio::test(start_paused = true)]
+async fn of_several_stale_documents_the_one_that_needs_help_is_told() {
+    let given = &[("a.yaml", Some("n: 1")), ("b.yaml", Some("db: x"))];
+    let (documents, config) = start(spec(), given).await.expect("valid");
+    let mut cipher = Document::new("n: 7", "yaml");
+    cipher.encrypted_data_key = Some("hunter2".into());
+    documents.set(0, DocumentState::Present(cipher));
+    let (why, cause) = (CoreErrorKind::Disconnected, "lost".into());
+    documents.set(1, DocumentState::Unreachable { last: None, why, cause });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stale = config.status().get();
+    assert_eq!(stale.freshness, Freshness::Stale { why: CoreErrorKind::Protocol });
+}
+
 /// Why it is so, down to the last reason.
 fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());

@@ -32,6 +32,7 @@ fn hot() -> (Hot<Pair>, RootWriter) {
 
 #[test]
 fn nothing_is_torn_between_lenses_and_resources_under_commits() {
+    let _limit = nacos_testkit::TimeLimit::start();
     let (whole, writer) = hot();
     let resource: Hot<u64> = Hot::resource(&whole, 0);
     let done = AtomicBool::new(false);

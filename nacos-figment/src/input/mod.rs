@@ -134,10 +134,21 @@ impl Inputs {
         alive
     }
 
-    /// Takes over the newest states. Returns why one may not be what the server has, if so.
+    /// Takes over the newest states. Returns why one may not be what the server has, if so: of
+    /// several the first that does not pass by itself, else the last.
     fn update(&mut self) -> Option<StaleReason> {
         let now = Instant::now();
-        self.documents.iter_mut().filter_map(|document| document.update(now)).last()
+        let (mut helpless, mut passing) = (None, None);
+        for document in &mut self.documents {
+            if let Some(reason) = document.update(now) {
+                if document.needs_help(&reason) {
+                    helpless = helpless.or(Some(reason));
+                } else {
+                    passing = Some(reason);
+                }
+            }
+        }
+        helpless.or(passing)
     }
 
     pub(crate) fn collect(&mut self) -> Collected {

@@ -33,7 +33,7 @@ impl<'a> Address<'a> {
 }
 
 /// The mistake that a text shows before it is read as an address.
-fn odd(text: &str) -> Option<String> {
+pub(crate) fn odd(text: &str) -> Option<String> {
     if text.contains(char::is_whitespace) {
         return Some("it has a blank in it".to_owned());
     }
@@ -114,7 +114,7 @@ fn split(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
     }
 }
 
-fn check_host(host: &str) -> Result<(), String> {
+pub(crate) fn check_host(host: &str) -> Result<(), String> {
     let refuse = |why: &str| Err(why.to_owned());
     if host.is_empty() {
         return refuse("it names no host");

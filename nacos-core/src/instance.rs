@@ -2,6 +2,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
+    address,
     error::{Error, ErrorKind},
     key::ClusterName,
 };
@@ -117,7 +118,7 @@ impl Instance {
             Err(Error::new(ErrorKind::InvalidOption, doing).because(why))
         };
         if let Err(why) = check_ip(&self.ip) {
-            return refuse(why.to_owned());
+            return refuse(why);
         }
         if self.port == 0 {
             return refuse("the port is 0, and nobody could call it".to_owned());
@@ -140,45 +141,51 @@ impl Instance {
 }
 
 /// Checks that `ip`, an address or the name of a host, is something that others could call.
-pub(crate) fn check_ip(ip: &str) -> Result<(), &'static str> {
+pub(crate) fn check_ip(ip: &str) -> Result<(), String> {
+    let refuse = |why: &str| Err(why.to_owned());
     if ip.trim().is_empty() {
-        return Err("the ip is empty, and nobody could call it");
+        return refuse("the ip is empty, and nobody could call it");
     }
     if ip.trim() != ip {
-        return Err("the ip has a blank at one of its ends");
+        return refuse("the ip has a blank at one of its ends");
     }
     if ip.contains("://") {
-        return Err(
+        return refuse(
             "the ip has a scheme in front of it: only the address or the host's name counts",
         );
     }
     if ip.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#,;".contains(c)) {
-        return Err("this is neither an ip nor the name of a host");
+        return refuse("this is neither an ip nor the name of a host");
+    }
+    if let Some(why) = address::odd(ip) {
+        return Err(why);
     }
     // Some write one in brackets, for consumers that put a port behind it.
     let bare = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
     let without_zone = |ip: &str| ip.split('%').next().unwrap_or_default().to_owned();
+    let v6 = |ip: &str| without_zone(ip).parse().ok().map(IpAddr::V6);
     let address = match bare {
-        Some(bare) => match without_zone(bare).parse() {
-            Ok(address) => Some(IpAddr::V6(address)),
-            Err(_) => return Err("what stands in the brackets is no IPv6 address"),
+        Some(bare) => match v6(bare) {
+            Some(address) => Some(address),
+            None => return refuse("what stands in the brackets is no IPv6 address"),
         },
-        None => without_zone(ip).parse().ok(),
+        None => v6(ip).or_else(|| ip.parse().ok()),
     };
     match address.map(|address: IpAddr| address.to_canonical()) {
         None if ip.contains([':', '[', ']']) => {
-            Err("the ip has a port in it, which is a value of its own, or is no IPv6 address")
+            refuse("the ip has a port in it, which is a value of its own, or is no IPv6 address")
         }
+        None => address::check_host(ip),
         Some(address) if address.is_unspecified() => {
-            Err("this is the address of no host, and nobody could call it")
+            refuse("this is the address of no host, and nobody could call it")
         }
         Some(address) if address.is_multicast() => {
-            Err("this is a multicast address, and nobody could call it")
+            refuse("this is a multicast address, and nobody could call it")
         }
         Some(IpAddr::V4(address)) if address.is_broadcast() => {
-            Err("this is the broadcast address, and nobody could call it")
+            refuse("this is the broadcast address, and nobody could call it")
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
     }
 }
 
@@ -238,6 +245,17 @@ mod tests {
             ("10.0.0.1,10.0.0.2", "neither"),
             ("10.0.0.1/24", "neither"),
             ("nacos@orders", "neither"),
+            ("$(POD_IP)", "placeholder"),
+            ("${POD_IP}", "placeholder"),
+            ("<ip>", "placeholder"),
+            ("\"10.0.0.7\"", "the quote"),
+            ("10\u{3002}0.0.1", "full-width"),
+            ("*", "no host name"),
+            ("10.0.0.256", "no IPv4 address"),
+            ("010.0.0.1", "no IPv4 address"),
+            ("10.0.0.1%x", "no host name"),
+            ("a..b", "between two dots"),
+            ("0", "only a number"),
         ] {
             let why = check_ip(ip).expect_err(ip);
             assert!(why.contains(rule), "{ip:?}: {why}");

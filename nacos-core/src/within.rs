@@ -10,6 +10,7 @@ pub(crate) struct Within {
     pub(crate) all: Duration,
 }
 
+#[cfg(test)]
 impl Within {
     pub(crate) const DEFAULT: Self =
         Self { each: Duration::from_secs(1), all: Duration::from_secs(5) };

@@ -182,8 +182,8 @@ impl Look {
             if let Some(listed) = parse(&body).filter(|_| status.is_success()) {
                 return Said::List(listed);
             }
-            // A proxy's, in front of a server that is starting or gone.
-            if matches!(status.as_u16(), 429 | 502..=504) {
+            // A server that is starting, or a proxy in front of one that is, or is gone.
+            if status.as_u16() == 429 || status.is_server_error() {
                 said = Said::Failed(status.to_string());
             }
         }

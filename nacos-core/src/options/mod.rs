@@ -249,6 +249,22 @@ mod tests {
 
     #[test]
     fn unknown_key_suggests_the_nearest() {
+        for (key, meant) in [
+            ("addr", "`server_addr`"),
+            ("url", "`server_addr`"),
+            ("host", "`server_addr`"),
+            ("server_list", "`server_addr`"),
+            ("user", "`username`"),
+            ("pass", "`password`"),
+            ("tenant", "`namespace`"),
+        ] {
+            let error = read(&format!(r#"{{"{key}": "a"}}"#)).expect_err("unknown");
+            assert!(error.contains(meant), "{key}: {error}");
+        }
+        for key in ["ip", "ops", "ssl"] {
+            let error = read(&format!(r#"{{"{key}": "a"}}"#)).expect_err("unknown");
+            assert!(!error.contains("did you mean `app`"), "{key}: {error}");
+        }
         let error = read(r#"{"sever_adr": "a"}"#).expect_err("unknown");
         assert!(error.contains("did you mean `server_addr`?"), "{error}");
         let error = read(r#"{"something_else_entirely": "a"}"#).expect_err("unknown");

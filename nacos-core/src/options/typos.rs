@@ -4,8 +4,15 @@ use super::{OPTIONS, Row, plain};
 /// The option whose name comes nearest to `unknown`, as files spell it.
 pub(super) fn option(unknown: &str) -> Option<&'static str> {
     let unknown = plain(unknown);
+    let tried = TRIED.iter().chain(NUMBERS).find(|(name, _)| *name == unknown);
+    let ours = tried.and_then(|(_, ours)| OPTIONS.iter().find(|row| row.variable() == *ours));
+    if let Some(row) = ours {
+        return Some(row.name);
+    }
+    // Any three letters are three letters away from any others.
+    let most = MOST_TYPOS.min(unknown.len() / 2);
     let names = OPTIONS.iter().map(|row| row.name);
-    nearest(names.map(|name| (distance(&plain(name), &unknown), name)), MOST_TYPOS)
+    nearest(names.map(|name| (distance(&plain(name), &unknown), name)), most)
 }
 
 /// The variable that comes nearest to `name`, if `name` looks like one of ours and is none.

@@ -226,9 +226,9 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         self.ledger.standings()
     }
 
-    /// Whether the server holds any of them.
+    /// Whether the server holds any of them, be it not the newest.
     pub(super) fn are_held(&self) -> bool {
-        self.standings().any(|(_, standing)| standing == Standing::Held)
+        self.ledger.holds_any()
     }
 
     /// Whether anybody claims `key`.

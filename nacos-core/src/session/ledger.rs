@@ -80,6 +80,8 @@ struct Entry {
     standing: Standing,
     /// Whether the server of this connection may have heard of it.
     told: bool,
+    /// Whether it has agreed to something under this key, be it older than what is claimed now.
+    agreed: bool,
     /// Refusals in a row.
     refusals: u32,
 }
@@ -112,7 +114,14 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
             self.stand(&key, standing);
         } else {
             let standing = Standing::Due;
-            let entry = Entry { claimed: true, revision, standing, told: false, refusals: 0 };
+            let entry = Entry {
+                claimed: true,
+                revision,
+                standing,
+                told: false,
+                agreed: false,
+                refusals: 0,
+            };
             self.entries.insert(key.clone(), entry);
             self.queue.push(key);
         }
@@ -154,6 +163,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
             entry.revision = revision;
             entry.standing = Standing::Due;
             entry.told = false;
+            entry.agreed = false;
             entry.refusals = 0;
             self.queue.push(key);
         }
@@ -215,6 +225,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
     pub(crate) fn confirm(&mut self, key: &K, revision: Revision) -> bool {
         let Some(entry) = self.sent(key, revision) else { return false };
         entry.refusals = 0;
+        entry.agreed = true;
         if entry.revision != revision {
             self.stand(key, Standing::Due);
             false
@@ -285,6 +296,11 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
     pub(crate) fn standings(&self) -> impl Iterator<Item = (&K, Standing)> {
         let claimed = self.entries.iter().filter(|(_, entry)| entry.claimed);
         claimed.map(|(key, entry)| (key, entry.standing))
+    }
+
+    /// Whether the server holds something of what is claimed, be it not the newest.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.entries.iter().any(|(_, entry)| entry.claimed && entry.agreed)
     }
 
     /// How many keys there are, withdrawals under way included.

@@ -62,6 +62,7 @@ mod tests {
 
     #[test]
     fn key_is_there_once_and_keeps_its_place_until_it_is_taken() {
+        let _limit = nacos_testkit::TimeLimit::start();
         let mut queue = Queue::new();
         for key in ["a", "b", "c", "a"] {
             queue.push(key);

@@ -140,8 +140,8 @@ impl Dialer {
     ) -> io::Result<T> {
         let exchange = &exchange;
         dial(addresses, WITH_ANSWER, BESIDE_ANSWER, |address, time| async move {
-            let soon = time.at_most(Within::DEFAULT.each);
-            let socket = self.open(address, soon, at, name, alpn).await?;
+            // TLS may take its time, as the answer may: another address is tried beside it.
+            let socket = self.open(address, time, at, name, alpn).await?;
             time.give(exchange(socket), "accepted, and did not answer").await?
         })
         .await
@@ -344,6 +344,22 @@ mod tests {
             () = answering => {}
             () = reset(&resets) => {}
         }
+    }
+
+    /// A busy server takes as long for its part of TLS as for its answer.
+    #[cfg(feature = "tls")]
+    #[tokio::test(start_paused = true)]
+    async fn handshake_of_tls_over_http_may_take_as_long_as_the_caller_waits() {
+        let (_silent, frozen) = listening().await;
+        let at = ("nacos", 8848);
+        let dialer = Dialer::plain();
+        let began = Instant::now();
+        let answer =
+            dialer
+                .ask(async { Ok(vec![frozen]) }, at, at.0, Some(Alpn::Http1), |_| async { Ok(()) });
+        let error = answer.await.expect_err("it says nothing").to_string();
+        assert!(error.contains("did not answer over TLS in time"), "{error}");
+        assert_eq!((Instant::now() - began).as_secs(), WITH_ANSWER.each.as_secs());
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn resets_stay_below_the_limits_of_every_server() {
+        nacos_testkit::TimeLimit::for_test();
         let (mut pace, began) = (Pace::default(), Instant::now());
         let turns = (0..1000).map(|_| {
             let mut now = began;

@@ -108,6 +108,7 @@ mod tests {
 
     #[test]
     fn places_follow_what_the_peer_says_also_while_they_are_taken() {
+        let _limit = nacos_testkit::TimeLimit::start();
         let all = Places::new();
         let mut taken = Vec::new();
         let take = |taken: &mut Vec<_>| taken.extend(std::iter::from_fn(|| all.free()));

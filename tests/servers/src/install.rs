@@ -166,10 +166,14 @@ fn run(product: Product, mut command: Command, home: &Path) -> Result<(), Error>
     };
     let status = until(Instant::now() + PATIENCE, || child.try_wait().ok().flatten());
     if status.is_none() {
-        end(&mut child);
+        // The guard ends the tool, and what the tool has begun.
+        drop(guard.stdin.take());
+        let _ = guard.wait();
+        let _ = child.wait();
+    } else {
+        // After the tool: the guard's number to kill must not be another process by then.
+        end(&mut guard);
     }
-    // After the tool: the guard's number to kill must not be another process by then.
-    end(&mut guard);
     let log = || fs::read_to_string(&log).unwrap_or_default();
     match status {
         Some(status) if status.success() => Ok(()),

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         backoff::denied_delay,
+        output::CALL_TIMEOUT,
         setback::{Gone, Setback, read},
     },
     Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime,
@@ -230,6 +231,8 @@ impl Connecting {
     fn ask(&mut self, cx: &mut Context<'_>, question: Question) {
         let Some(link) = self.serving() else { return };
         let asked = Asked::Admission(question);
+        // Without credentials nothing waits for the answer but what `connect` says.
+        let within = if self.login.is_anonymous() { ANSWERED_WITHIN } else { CALL_TIMEOUT };
         let call = match question {
             Question::Service => {
                 let claimed = self.admission.service.next(cx.holdings.services());
@@ -241,7 +244,7 @@ impl Connecting {
                 };
                 // Of however many instances: nobody wants them.
                 let request = ServiceQueryRequest::new(&service).of_cluster(NO_CLUSTER).outgoing();
-                self.call_within(cx, ANSWERED_WITHIN, link, request, asked)
+                self.call_within(cx, within, link, request, asked)
             }
             Question::Document => {
                 let claimed = self.admission.document.next(cx.holdings.documents());
@@ -252,7 +255,7 @@ impl Connecting {
                     nothing.resolve(&self.options.config_namespace)
                 };
                 let request = ConfigQueryRequest::new(&document).outgoing();
-                self.call_within(cx, ANSWERED_WITHIN, link, request, asked)
+                self.call_within(cx, within, link, request, asked)
             }
         };
         self.admission.asking = Asking::UnderWay(call);

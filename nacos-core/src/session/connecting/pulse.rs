@@ -107,6 +107,10 @@ impl Connecting {
         let others = |server| self.servers.list().iter().any(|other| other != server);
         let alone = !self.links.get(&server).is_some_and(|link| others(&link.server));
         let leaves = !(alone && cx.holdings.are_some());
+        // It is kept for what it holds and for want of another, until either changes.
+        if !self.serving.as_mut().is_some_and(|serving| serving.responsiveness.tell(leaves)) {
+            return;
+        }
         let first = !self.moves.is_unresponsive();
         let delay = self.moves.unresponsive(cx.output.jitter());
         cx.output.show(Event::Unresponsive { server: name, leaves, first });

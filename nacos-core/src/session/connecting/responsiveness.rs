@@ -15,7 +15,8 @@ pub(super) struct Responsiveness {
 struct Row {
     began: Instant,
     unanswered: u32,
-    is_told: bool,
+    /// Whether the server is to be left for that, once it is told.
+    told: Option<bool>,
 }
 
 impl Responsiveness {
@@ -24,14 +25,23 @@ impl Responsiveness {
         self.row = None;
     }
 
-    /// `count` requests were not answered in time. Says, once, that the server is unresponsive.
+    /// `count` requests were not answered in time. Says whether the server is unresponsive.
     pub(super) fn unanswered(&mut self, now: Instant, count: u32) -> bool {
-        let row = self.row.get_or_insert(Row { began: now, unanswered: 0, is_told: false });
+        let row = self.row.get_or_insert(Row { began: now, unanswered: 0, told: None });
         row.unanswered = row.unanswered.saturating_add(count);
         // Many may end at the same moment, after a pause that all of them met.
-        let tells = !row.is_told && row.unanswered >= IN_A_ROW && now >= row.began + AT_LEAST;
-        row.is_told |= tells;
-        tells
+        row.unanswered >= IN_A_ROW && now >= row.began + AT_LEAST
+    }
+
+    /// The server is unresponsive, and is left for that, or is not. Says whether that is to be
+    /// told: once, and once more if it is left after all.
+    pub(super) fn tell(&mut self, leaves: bool) -> bool {
+        let Some(row) = &mut self.row else { return false };
+        let news = row.told.is_none_or(|left| leaves && !left);
+        if news {
+            row.told = Some(leaves);
+        }
+        news
     }
 }
 
@@ -45,16 +55,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_tries_in_a_row_without_any_answer_are_told_once() {
+    fn three_tries_in_a_row_without_any_answer_are_told_once_and_when_the_server_is_left() {
         let (mut responsiveness, now) = (Responsiveness::default(), Instant::now());
         let mut told = Vec::new();
         for second in (0..60).step_by(3) {
             let at = now + Duration::from_secs(second);
-            if responsiveness.unanswered(at, 1) {
+            if responsiveness.unanswered(at, 1) && responsiveness.tell(second >= 30) {
                 told.push(second);
             }
         }
-        assert_eq!(told, [6]);
+        assert_eq!(told, [6, 30]);
         responsiveness.answered();
         assert!(!responsiveness.unanswered(now + 100 * AT_LEAST, 1), "from the beginning");
     }

@@ -2,8 +2,8 @@
 use std::time::Instant;
 
 use super::{
-    super::backoff::reconnect_delay, Action, Campaign, Connecting, Context, Link, LinkId, Output,
-    Serving, moves::MoveReason, succession::STABLE,
+    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Campaign, Connecting, Context, Link,
+    LinkId, Output, Serving, moves::MoveReason, succession::STABLE,
 };
 use crate::error::ErrorKind;
 
@@ -60,8 +60,8 @@ impl Connecting {
             return Some(campaign.causes(self.missing()));
         }
         let list = || (!self.locate.is_known()).then_some("the list of servers has not come yet");
-        let login = || (!self.is_let_in()).then_some("the login has not ended yet");
-        list().or_else(login).map(str::to_owned)
+        let login = || (!self.is_let_in()).then(|| format!("{ABOUT_LOGIN}it has not ended yet"));
+        list().map(str::to_owned).or_else(login)
     }
 
     /// What the servers under way to have not done yet.

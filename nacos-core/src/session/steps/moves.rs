@@ -51,6 +51,57 @@ fn only_server_is_not_dialled_anew_where_that_could_lose_what_it_holds() {
 }
 
 #[test]
+fn update_that_nobody_answers_is_no_reason_to_dial_the_only_server_anew() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    let heavier = Instance::new("10.0.0.1", 80).with_weight(2.0);
+    let heavier = Some(Arc::new(heavier));
+    stage.session.commands().assert(instances("orders"), GuardId(1), heavier);
+    stage.settle();
+    let serving = stage.serving();
+    stage.answer_health_checks_only(600);
+    assert_eq!(stage.unresponsive(), [(false, true)], "it may hold what came before");
+    assert_eq!(stage.serving(), serving);
+}
+
+#[test]
+fn only_server_is_dialled_anew_once_nothing_can_be_lost_by_that() {
+    let mut stage = Stage::connected("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
+    stage.settle();
+    let serving = stage.serving();
+    stage.answer_health_checks_only(60);
+    assert_eq!((stage.unresponsive(), stage.serving()), (vec![(false, true)], serving));
+    stage.withdraw(GuardId(1));
+    stage.answer_health_checks_only(60);
+    assert_ne!(stage.serving(), serving);
+    assert_eq!(stage.unresponsive().first(), Some(&(true, false)));
+}
+
+#[test]
+fn server_that_is_listed_later_is_tried_in_place_of_an_unresponsive_one() {
+    let mut stage = Stage::locating(false);
+    stage.begin();
+    stage.list("a");
+    stage.register(GuardId(1));
+    stage.answer_all(&ok("InstanceResponse"));
+    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
+    stage.settle();
+    let serving = stage.serving();
+    stage.answer_health_checks_only(20);
+    assert_eq!((stage.unresponsive(), stage.serving()), (vec![(false, true)], serving));
+    let list = Server::parse_list("a,b", 1000).expect("valid");
+    stage.session.handle_servers(stage.now, Ok(list));
+    stage.dialled.clear();
+    stage.answer_health_checks_only(60);
+    assert!(stage.dialled.contains(&"b".to_owned()), "{:?}", stage.dialled);
+    assert_ne!(stage.serving(), serving);
+}
+
+#[test]
 fn unresponsive_server_is_not_left_for_itself_by_who_has_something_there() {
     let mut stage = Stage::connected("a,b");
     let serving = stage.dialled.pop().expect("it serves");

@@ -214,8 +214,8 @@ impl Login {
             | LoginFailure::UnknownUser(why)
             | LoginFailure::Unreachable(why) => (Denial::Wrong, why),
         };
-        // While the server is likely to be starting, the token that it granted before is good.
-        self.has_token &= proven && likely == Denial::NotReady && !self.refused;
+        // The token that was granted before is good until a server refuses it, or it ends.
+        self.has_token &= proven && !self.refused;
         self.failures = 0;
         let count = count.saturating_add(1);
         self.refusals = Some(Refusals { with, since, count, likely, soon: hopeful, why });

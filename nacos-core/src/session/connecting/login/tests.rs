@@ -145,6 +145,7 @@ fn server_that_is_back_is_given_its_minute_again_by_a_credential_that_it_knew() 
 
 #[test]
 fn each_restart_begins_the_minute_anew_also_the_second_within_one() {
+    let _limit = nacos_testkit::TimeLimit::start();
     for (restart, jitter) in (1..60).flat_map(|at| [(at, 0.0), (at, 1.0)]) {
         let began = Instant::now();
         let mut login = Login::new(true, began);
@@ -176,6 +177,7 @@ fn logins_a_minute(
     mut happens: impl FnMut(&mut Login, Instant),
     mut with: impl FnMut() -> Tried,
 ) -> Vec<u32> {
+    let _limit = nacos_testkit::TimeLimit::start();
     let began = Instant::now();
     let (mut now, mut next) = (began, began);
     let mut logins = vec![0; usize::try_from(minutes).expect("few")];
@@ -317,6 +319,26 @@ fn token_serves_on_while_a_server_that_granted_it_refuses_to_renew_it() {
     // Until it is refused itself.
     login.token_refused(now);
     assert_eq!(login.denial(), Some((Denial::NotReady, "403")));
+}
+
+#[test]
+fn token_serves_on_while_its_renewal_is_refused_for_however_long() {
+    let _limit = nacos_testkit::TimeLimit::start();
+    let began = Instant::now();
+    let mut now = began;
+    let mut login = Login::new(true, now);
+    login.granted(now, Tried::named(1), lease(18_000), 0.0);
+    for _ in 0..30 {
+        now = login.next_timeout().expect("a time");
+        assert!(login.begin(now));
+        login.failed(now, Tried::named(1), not_ready(), 0.5);
+        assert!(login.has_token(), "no server has refused it");
+        assert_eq!(login.denial(), None);
+    }
+    assert!(now - began > Duration::from_secs(16_200) + PROVEN_FOR);
+    login.token_refused(now);
+    assert!(!login.has_token());
+    assert!(login.denial().is_some());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     transport::Headers,
 };
 
-/// Who asks for access, and where.
+/// The credentials of a client, and where they are used.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) credentials: Option<Arc<dyn Credentials>>,

@@ -91,7 +91,7 @@ impl Session {
                 });
             }
             naming::Asked::Presence(service, revision) => {
-                // Whoever may register need not be allowed to ask: that is no reason to log in.
+                // A user that may register need not have the right to ask: no reason to log in.
                 let answer = self.look_at::<QueryServiceResponse>(answer)?;
                 let list = answer.ok().map(|answer| answer.service_info);
                 self.with_naming(now, |naming, cx| {
@@ -126,8 +126,8 @@ impl Session {
         Ok(())
     }
 
-    /// Reads an answer. *Connecting* learns of a denial of the token in use first, so that whoever
-    /// takes the answer knows whether that is about to pass.
+    /// Reads an answer. *Connecting* learns of a denial of the token in use first, so that the
+    /// machine that asked knows whether that is about to pass.
     fn read<A: Answer>(
         &mut self,
         now: Instant,

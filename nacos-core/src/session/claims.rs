@@ -57,7 +57,7 @@ pub(super) struct Claims<K> {
     guards: HashMap<K, Told>,
 }
 
-/// Who still claims a key that a guard has withdrawn from.
+/// The guards that are left at a key from which one has withdrawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Left {
     Nobody,

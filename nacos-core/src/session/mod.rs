@@ -365,7 +365,7 @@ impl Session {
         handle(&mut self.configs, &mut Exchange { now, connection, output: &mut self.output })
     }
 
-    /// Whoever serves, or will serve, holds nothing of ours. Says whether the withdrawal of an
+    /// The server of the next connection holds nothing of ours. Says whether the withdrawal of an
     /// instance is thereby done.
     fn forgotten(&mut self) -> bool {
         let withdrawn = self.naming.handle_reconnected(&mut self.output);

@@ -1,4 +1,4 @@
-//! Who claims a key, and what each of them was last told of it.
+//! The guards that claim a key, and what each of them was last told of it.
 //!
 //! Thousands of guards may claim one key, and mostly all of them have been told the same. So that
 //! is kept once, with those who were told something else: to tell all of them costs as much as

@@ -57,7 +57,7 @@ pub(super) struct Driver {
     readers: Readers,
     views: Arc<Views>,
     guards: HashMap<GuardId, LiveWriter<ClaimState>>,
-    /// Who waits for a withdrawal; dropping a sender is the message.
+    /// Callers that wait for a withdrawal; dropping a sender tells them.
     leaving: HashMap<ClaimKey, Vec<oneshot::Sender<()>>>,
     links: HashMap<LinkId, Open>,
     jobs: FuturesUnordered<Job>,
@@ -79,7 +79,7 @@ pub(super) struct Driver {
 
 /// A connection of the session's, from the moment it is dialled.
 enum Open {
-    /// Whoever dials gives up when this is dropped.
+    /// Dialling ends when this is dropped.
     Dialling { _owner: oneshot::Sender<()> },
     /// The task does the connection's work, and ends with this.
     Up {
@@ -221,7 +221,7 @@ impl Driver {
             }
         }
         for told in questions {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = told.send(self.session.waits_for());
         }
     }
@@ -373,7 +373,7 @@ impl Driver {
             closing: Instant::now() - withdrawn,
         };
         for done in waiting {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = done.send(report.clone());
         }
     }

@@ -57,7 +57,7 @@ struct Entry {
     failures: u32,
     /// Set if the server of this connection does not let us listen, for want of a right.
     refused_listen: Option<RefusedListen>,
-    /// Who wants it to be asked for regularly as long as that is so.
+    /// Guards that want it to be asked for regularly as long as that is so.
     pollers: BTreeSet<GuardId>,
 }
 
@@ -131,7 +131,7 @@ impl Documents {
         let polls = !entry.pollers.is_empty();
         let shown = matches!(entry.state, DocumentState::Present(_) | DocumentState::Absent);
         let known = entry.refused_listen.as_ref().and_then(|refused| refused.readable);
-        // Who has just begun to poll is told nothing before there is something to show.
+        // A guard that has just begun to poll is told nothing before there is a document.
         let readable = known.filter(|readable| !(polls && *readable && !shown));
         entry.refused_listen = Some(RefusedListen { why: why.clone(), message, readable });
         let idle = matches!(entry.standing, Standing::Unsure | Standing::Clean);

@@ -120,7 +120,7 @@ impl Configs {
         self.audit.begin(now, output);
     }
 
-    /// Whoever serves, or will serve, holds nothing of ours.
+    /// The server of the next connection holds nothing of ours.
     pub(super) fn handle_reconnected(&mut self, output: &mut Output) {
         self.claims.reconnected(output);
         self.documents.reconnected();

@@ -64,8 +64,8 @@ impl Configs {
         let (first, last) =
             if state.as_ref().is_some_and(shows) { (state, None) } else { (None, state) };
         let event = |state| Event::Document(key.clone(), state);
-        // Who polls has all that was asked for, before a refusal is told; who does not learns the
-        // reason first.
+        // A guard that polls has its document before it is told of the refusal; one that does not
+        // learns the reason first.
         cx.output.show_all(first.map(event));
         self.tell_denied(cx.output, key);
         cx.output.show_all(last.map(event));

@@ -281,7 +281,7 @@ impl Connecting {
         let verdict = match outcome {
             Ok(()) => Verdict::Open,
             Err(Setback::Refused(refusal)) if refusal.says_absent() => Verdict::Open,
-            // Whoever lacks a right is known: no login is missing.
+            // A user that lacks a right is known: no login is missing.
             Err(Setback::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
             Err(Setback::Refused(refusal)) if refusal.demands_login() => match question {
                 Question::Service if cx.lifetime == Lifetime::Open => {

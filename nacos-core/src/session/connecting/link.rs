@@ -30,7 +30,7 @@ pub(crate) struct Link {
 /// How far a connection has come. What is only known in one phase lives in that phase.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// Whoever dials reports how that ended, in any case.
+    /// The driver reports how dialling ended, in any case.
     Dialling {
         /// What fails after this may have had too little time.
         late: Instant,

@@ -95,7 +95,7 @@ pub(super) enum Change {
     ServesNoMore,
     /// What was refused for want of a right may be granted now.
     LetIn,
-    /// Whoever waits for a first answer gets none for now.
+    /// Watches that wait for a first answer get none for now.
     Unreachable(Cause),
 }
 

@@ -146,7 +146,7 @@ impl Naming {
 
     // Inputs.
 
-    /// Whoever serves, or will serve, holds nothing of ours. Says whether the withdrawal of an
+    /// The server of the next connection holds nothing of ours. Says whether the withdrawal of an
     /// instance is thereby done.
     pub(super) fn handle_reconnected(&mut self, output: &mut Output) -> bool {
         let withdrawn = self.claims.reconnected(output);

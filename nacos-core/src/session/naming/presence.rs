@@ -210,7 +210,7 @@ impl Presence {
 
     /// When to take what is due.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        // Whoever waits for room is sent when an answer makes it.
+        // Queries that wait for room are sent when an answer makes it.
         self.timers.next()
     }
 

@@ -129,7 +129,7 @@ fn history(seed: u64, keep: &impl Fn(&mut World)) -> World {
         return world;
     }
     world.server.heal();
-    // Whoever can log in needs to, or not; nobody else does.
+    // Servers demand a login, or do not, of a client that can log in; of others they do not.
     world.server.knows_user = dice.bool();
     world.server.guards = world.has_credentials && world.server.knows_user && dice.bool();
     world.faults = Faults::none();

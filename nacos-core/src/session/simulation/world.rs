@@ -204,7 +204,7 @@ impl World {
         self.later(after, Input::Push(link, payload));
     }
 
-    /// Whoever subscribes to a service that has changed is sent the list, but not in any order.
+    /// Subscribers to a service that has changed are sent the list, in no particular order.
     fn notify(&mut self) {
         for name in std::mem::take(&mut self.server.changed) {
             let info = self.server.list(&name);

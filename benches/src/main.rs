@@ -24,6 +24,7 @@ macro_rules! product {
     )*};
 }
 product! {
+    "../../nacos-core/src/address.rs" address,
     "../../nacos-core/src/document.rs" document,
     "../../nacos-core/src/error.rs" error,
     "../../nacos-core/src/given.rs" given,

@@ -1,7 +1,14 @@
 //! The parts of an address, of a server as of an address server: `[scheme://]host[:port]`.
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::{error::clip, server::Scheme};
+use crate::error::clip;
+
+/// The scheme in front of an address.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
 
 /// An address, taken apart.
 pub(crate) struct Address<'a> {

@@ -1,5 +1,5 @@
 //! The origin of an answer over HTTP that is no Nacos server.
-use crate::server::Scheme;
+use crate::address::Scheme;
 
 /// A host and a port, and whether HTTP is spoken there over TLS.
 #[derive(Clone, Debug)]

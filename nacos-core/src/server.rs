@@ -1,7 +1,7 @@
 //! The address of one Nacos server.
 use std::fmt;
 
-use crate::address::Address;
+use crate::address::{Address, Scheme};
 
 /// A Nacos server: its host and its two ports.
 ///
@@ -14,13 +14,6 @@ pub(crate) struct Server {
     port: u16,
     grpc_port: u16,
     scheme: Option<Scheme>,
-}
-
-/// The scheme in front of an address.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Scheme {
-    Http,
-    Https,
 }
 
 impl Server {

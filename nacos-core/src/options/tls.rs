@@ -4,9 +4,10 @@ use tracing::warn;
 use super::{ClientOptions, invalid};
 use crate::{
     TlsVersion,
+    address::Scheme,
     error::Error,
     given::Given,
-    server::{Scheme, Server},
+    server::Server,
     server_list::{ServerList, Source},
     transport::{ClientFiles, Dialer, Tls, TlsSettings},
 };

@@ -3,7 +3,11 @@ use std::fmt;
 
 use http::Uri;
 
-use crate::{address::Address, origin::Origin, secret::Secret, server::Scheme};
+use crate::{
+    address::{Address, Scheme},
+    origin::Origin,
+    secret::Secret,
+};
 
 /// The address server. `Debug` and `Display` leave out the query, which may hold a secret.
 #[derive(Clone)]

@@ -116,7 +116,7 @@ const MOST_UNREADABLE: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Scheme;
+    use crate::address::Scheme;
 
     #[test]
     fn lists_have_one_server_a_line() {

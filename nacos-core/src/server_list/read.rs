@@ -6,7 +6,8 @@ use tokio::{
 
 use super::{AddressServer, Listing, ServerList, Source};
 use crate::{
-    server::{Scheme, Server},
+    address::Scheme,
+    server::Server,
     transport::{Dialer, HttpError, get_list},
 };
 

@@ -14,10 +14,7 @@ use super::{
     tls::{Alpn, Tls, TlsProblem},
     unproven::Unproven,
 };
-use crate::{
-    origin::Origin,
-    server::{Scheme, Server},
-};
+use crate::{address::Scheme, origin::Origin, server::Server};
 
 /// Opens every socket of a client. Cheap to clone.
 #[derive(Clone, Debug)]

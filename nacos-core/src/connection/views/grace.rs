@@ -1,8 +1,8 @@
 //! When a reader keeps its last view of a service though the server lists no instance any more.
 //!
 //! A client that subscribes again before the providers have come back is sent an empty list,
-//! though they have lived all the time. So for a while after a lost connection an empty list is not taken
-//! at its word.
+//! though they have lived all the time. So for a while after a lost connection an empty list is
+//! not taken at its word.
 use std::time::{Duration, Instant};
 
 /// Whether lists can be taken at their word.

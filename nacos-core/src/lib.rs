@@ -108,6 +108,7 @@ mod live;
 mod naming;
 mod options;
 mod origin;
+mod pace;
 mod resource;
 mod secret;
 mod server;

@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 6] = [
         "link_variable",
         "live",
         "origin",
+        "pace",
         "resource",
         "secret",
         "server",

@@ -27,11 +27,12 @@ use super::{
     CallError,
     answer::{not_sent, told},
     exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
-    pace::Pace,
+    pace::resets,
     places::{Place, Places},
     pulse::{Limit, Pulse},
     stream::Reading,
 };
+use crate::pace::Pace;
 
 /// The origin of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -140,7 +141,7 @@ impl Calls {
             places: Places::new(),
             room: Arc::new(Semaphore::new(ROOM.max(receive_limit).div_ceil(SMALL))),
             receive_limit,
-            pace: Mutex::default(),
+            pace: Mutex::new(resets()),
             queued: Arc::new(Semaphore::new(QUEUED)),
             queue,
         };
@@ -283,10 +284,10 @@ impl Calls {
             exchange.drain(&self.pulse, SMALL, Instant::now() + IN_BACKGROUND).await;
         }
         while !exchange.has_ended() {
-            let turn = self.pace().next(Instant::now());
+            let turn = Instant::from_std(self.pace().next(Instant::now().into_std()));
             exchange.drain(&self.pulse, usize::MAX, turn).await;
             // A stream that has ended by then leaves its turn to another.
-            if !exchange.has_ended() && self.pace().take(Instant::now()) {
+            if !exchange.has_ended() && self.pace().try_take(Instant::now().into_std()) {
                 // Dropping it resets the stream.
                 return;
             }

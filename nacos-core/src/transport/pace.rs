@@ -1,37 +1,14 @@
 //! When streams may be reset, so that no server takes the client for an attacker.
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::pace::Pace;
 
 /// Spreads the resets of one connection.
 ///
 /// Servers end a connection that resets many streams: those on the `h2` crate, such as r-nacos,
 /// after 20 that they have not looked at yet; servers and proxies on Netty after 200 within 30 s.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    /// When the next one would be due, were all of them spread evenly.
-    due: Option<Instant>,
-}
-
-impl Pace {
-    /// When the next stream may be reset, as it looks now.
-    pub(super) fn next(&self, now: Instant) -> Instant {
-        let due = self.due(now);
-        due.checked_sub(EVERY * (AT_ONCE - 1)).unwrap_or(due).max(now)
-    }
-
-    /// Whether a stream may be reset now, which then has to be done.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        let may = self.next(now) <= now;
-        if may {
-            self.due = Some(self.due(now) + EVERY);
-        }
-        may
-    }
-
-    fn due(&self, now: Instant) -> Instant {
-        self.due.map_or(now, |due| due.max(now))
-    }
+pub(super) fn resets() -> Pace {
+    Pace::new(EVERY, AT_ONCE)
 }
 
 /// In the long run: 120 within 30 s.
@@ -41,15 +18,17 @@ const AT_ONCE: u32 = 10;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn resets_stay_below_the_limits_of_every_server() {
         nacos_testkit::TimeLimit::for_test();
-        let (mut pace, began) = (Pace::default(), Instant::now());
+        let (mut pace, began) = (resets(), Instant::now());
         let turns = (0..1000).map(|_| {
             let mut now = began;
-            while !pace.take(now) {
+            while !pace.try_take(now) {
                 now = pace.next(now);
             }
             now - began
@@ -68,11 +47,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn few_resets_wait_for_nothing() {
-        let (mut pace, began) = (Pace::default(), Instant::now());
+        let (mut pace, began) = (resets(), Instant::now());
         for second in 0..100 {
             let now = began + Duration::from_secs(4 * second);
             for _ in 0..AT_ONCE {
-                assert!(pace.take(now));
+                assert!(pace.try_take(now));
             }
         }
     }

@@ -58,11 +58,14 @@ impl Lists {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.doubts.next_timeout()
     }
+}
 
-    /// The subscribed services of this group and name.
-    fn namesakes(&self, unplaced: &ServiceKey) -> &[ServiceKey] {
-        self.namesakes.get(unplaced).map_or(&[], Vec::as_slice)
-    }
+/// The subscribed services of this group and name.
+fn of_name<'a>(
+    namesakes: &'a HashMap<ServiceKey, Vec<ServiceKey>>,
+    unplaced: &ServiceKey,
+) -> &'a [ServiceKey] {
+    namesakes.get(unplaced).map_or(&[], Vec::as_slice)
 }
 
 impl Naming {
@@ -78,7 +81,7 @@ impl Naming {
         if let Some(namespace) = namespace {
             return self.seen(cx, unplaced.in_namespace(namespace), info, None);
         }
-        match self.lists.namesakes(&unplaced) {
+        match of_name(&self.lists.namesakes, &unplaced) {
             [] => {}
             [one] => self.seen(cx, one.clone(), info, None),
             // The same name in two namespaces: the push is a hint to ask for both.
@@ -96,8 +99,8 @@ impl Naming {
     pub(in crate::session) fn handle_unread(&mut self, now: Instant, service: Option<&ServiceKey>) {
         match service {
             Some(service) => {
-                let namesakes = self.lists.namesakes.get(&service.unplaced());
-                self.lists.doubts.these(now, namesakes.map_or(&[][..], Vec::as_slice));
+                let Lists { namesakes, doubts, .. } = &mut self.lists;
+                doubts.these(now, of_name(namesakes, &service.unplaced()));
             }
             None => self.lists.doubts.all(now),
         }

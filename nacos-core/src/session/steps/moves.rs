@@ -40,10 +40,7 @@ fn only_server_is_dialled_anew_ever_more_rarely_while_it_holds_nothing() {
 #[test]
 fn only_server_is_not_dialled_anew_where_that_could_lose_what_it_holds() {
     let mut stage = Stage::connected("a");
-    stage.register(GuardId(1));
-    stage.answer_all(&ok("InstanceResponse"));
-    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
-    stage.settle();
+    stage.hold_one_and_ask_for_another();
     let serving = stage.serving();
     stage.answer_health_checks_only(600);
     assert_eq!(stage.unresponsive(), [(false, true)], "and that is said once");
@@ -68,10 +65,7 @@ fn update_that_nobody_answers_is_no_reason_to_dial_the_only_server_anew() {
 #[test]
 fn only_server_is_dialled_anew_once_nothing_can_be_lost_by_that() {
     let mut stage = Stage::connected("a");
-    stage.register(GuardId(1));
-    stage.answer_all(&ok("InstanceResponse"));
-    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
-    stage.settle();
+    stage.hold_one_and_ask_for_another();
     let serving = stage.serving();
     stage.answer_health_checks_only(60);
     assert_eq!((stage.unresponsive(), stage.serving()), (vec![(false, true)], serving));
@@ -86,10 +80,7 @@ fn server_that_is_listed_later_is_tried_in_place_of_an_unresponsive_one() {
     let mut stage = Stage::locating(false);
     stage.begin();
     stage.list("a");
-    stage.register(GuardId(1));
-    stage.answer_all(&ok("InstanceResponse"));
-    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
-    stage.settle();
+    stage.hold_one_and_ask_for_another();
     let serving = stage.serving();
     stage.answer_health_checks_only(20);
     assert_eq!((stage.unresponsive(), stage.serving()), (vec![(false, true)], serving));
@@ -107,10 +98,7 @@ fn unresponsive_server_is_not_left_for_itself_by_who_has_something_there() {
     let serving = stage.dialled.pop().expect("it serves");
     stage.down = if serving == "a" { "b" } else { "a" };
     stage.dialled.clear();
-    stage.register(GuardId(1));
-    stage.answer_all(&ok("InstanceResponse"));
-    stage.session.commands().assert(subscription("stock"), GuardId(2), None);
-    stage.settle();
+    stage.hold_one_and_ask_for_another();
     let link = stage.serving();
     stage.answer_health_checks_only(120);
     assert_eq!(stage.serving(), link);
@@ -201,6 +189,14 @@ fn dead_server_is_left_at_once_also_where_a_move_is_put_off() {
 }
 
 impl Stage {
+    /// The server holds an instance, and does not answer a subscription yet.
+    fn hold_one_and_ask_for_another(&mut self) {
+        self.register(GuardId(1));
+        self.answer_all(&ok("InstanceResponse"));
+        self.session.commands().assert(subscription("stock"), GuardId(2), None);
+        self.settle();
+    }
+
     /// Lets so many seconds pass, in which nothing but health checks is answered; what else is
     /// asked for, nobody waits for longer than three seconds for.
     fn answer_health_checks_only(&mut self, seconds: u32) {

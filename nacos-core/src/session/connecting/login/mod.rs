@@ -14,9 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::pace::Pace;
+use self::pace::logins;
 use super::super::backoff::{denied_delay, refused_delay, retry_delay};
-use crate::{state::Denial, time::LONGEST};
+use crate::{pace::Pace, state::Denial, time::LONGEST};
 
 /// The client's standing with the servers' authentication.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Login {
             failures: 0,
             refusals: None,
             proven: Vec::new(),
-            pace: Pace::default(),
+            pace: logins(),
             is_relaxed: false,
             grants: 0,
             forced: None,

@@ -16,9 +16,9 @@ use crate::{
     key::Namespace,
     live::Live,
     naming::Naming,
+    session_stats::SessionStats,
     state::SessionState,
     time::LONGEST,
-    vitals::Vitals,
 };
 
 /// A Nacos client: one connection to one server at a time, for configuration and naming alike.
@@ -89,8 +89,8 @@ impl Client {
 
     /// How the session is doing, in numbers.
     #[must_use]
-    pub fn vitals(&self) -> Live<Vitals> {
-        self.shared.connection.vitals()
+    pub fn stats(&self) -> Live<SessionStats> {
+        self.shared.connection.stats()
     }
 
     /// The namespace of documents whose key names none.

@@ -31,7 +31,7 @@ pub struct Disconnect {
     /// one.
     pub round_trip: Option<Duration>,
     /// The longest that the session had been kept waiting within the minute before: see
-    /// [`lag`](crate::Vitals::lag).
+    /// [`lag`](crate::SessionStats::lag).
     pub stall: Duration,
 }
 

@@ -16,8 +16,8 @@ use crate::{
     disconnect::Disconnect,
     error::{Error, ErrorKind},
     live::Live,
+    session_stats::SessionStats,
     state::{Access, Denial, SessionState},
-    vitals::Vitals,
 };
 
 /// A part that can be looked into, and perhaps acted upon.
@@ -233,7 +233,7 @@ impl Inspect for SessionInspect {
     fn report(&self) -> Tree {
         let Some(connection) = self.connection.upgrade() else { return Tree::Nothing };
         let state = connection.state().get();
-        let vitals = connection.vitals().get();
+        let counts = connection.stats().get();
         let options = &connection.options;
         let servers = connection.servers().get();
         let servers = servers.iter().map(|server| Tree::Text(server.to_string()));
@@ -245,7 +245,7 @@ impl Inspect for SessionInspect {
             ("naming_namespace", options.session.naming_namespace.as_str().into()),
             ("logs_in", options.access.credentials.is_some().into()),
             ("held_services", Tree::List(held.collect())),
-            ("vitals", vitals_tree(&vitals)),
+            ("stats", stats_tree(&counts)),
         ])
     }
 }
@@ -291,22 +291,22 @@ fn state_tree(state: &SessionState) -> Tree {
     Tree::Branch(parts)
 }
 
-fn vitals_tree(vitals: &Vitals) -> Tree {
+fn stats_tree(stats: &SessionStats) -> Tree {
     Tree::branch([
-        ("connects", vitals.connects.into()),
-        ("losses", vitals.losses.into()),
-        ("pushes", vitals.pushes.into()),
-        ("unreadable", vitals.unreadable.into()),
-        ("overtaken", vitals.overtaken.into()),
-        ("clock_steps", vitals.clock_steps.into()),
-        ("reasserted", vitals.reasserted.into()),
-        ("held", vitals.held.into()),
-        ("unresponsive", vitals.unresponsive.into()),
-        ("claims", vitals.claims.into()),
-        ("unsettled", vitals.unsettled.into()),
-        ("proxy", vitals.proxy.as_deref().map_or(Tree::Nothing, Tree::from)),
-        ("disconnects", Tree::List(vitals.disconnects.iter().map(disconnect_tree).collect())),
-        ("lag_ms", u64::try_from(vitals.lag.as_millis()).unwrap_or(u64::MAX).into()),
+        ("connects", stats.connects.into()),
+        ("losses", stats.losses.into()),
+        ("pushes", stats.pushes.into()),
+        ("unreadable", stats.unreadable.into()),
+        ("overtaken", stats.overtaken.into()),
+        ("clock_steps", stats.clock_steps.into()),
+        ("reasserted", stats.reasserted.into()),
+        ("held", stats.held.into()),
+        ("unresponsive", stats.unresponsive.into()),
+        ("claims", stats.claims.into()),
+        ("unsettled", stats.unsettled.into()),
+        ("proxy", stats.proxy.as_deref().map_or(Tree::Nothing, Tree::from)),
+        ("disconnects", Tree::List(stats.disconnects.iter().map(disconnect_tree).collect())),
+        ("lag_ms", u64::try_from(stats.lag.as_millis()).unwrap_or(u64::MAX).into()),
     ])
 }
 

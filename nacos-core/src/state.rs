@@ -7,11 +7,11 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SessionState {
-    /// On the way to a server; also after a pass in which one was only too slow for the time that
-    /// it was given, of which the next pass gives more.
+    /// On the way to a server; also after a search in which one was only too slow for the time that
+    /// it was given, of which the next search gives more.
     Connecting {
-        /// How many passes over the servers have failed in a row.
-        attempt: u32,
+        /// How many searches for a connection have failed in a row.
+        failed_searches: u32,
         /// Why the last one failed, or the last connection ended: every address and its cause.
         last_error: Option<Arc<str>>,
     },
@@ -26,7 +26,7 @@ pub enum SessionState {
         /// How the server lets the client in.
         access: Access,
     },
-    /// Between two attempts, the last of which has failed.
+    /// Between two searches, the last of which has failed.
     Backoff {
         /// When the next one begins.
         until: Instant,

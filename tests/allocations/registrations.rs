@@ -1,7 +1,7 @@
 //! A registration must not allocate more where there are many of them.
 use std::{sync::mpsc, thread};
 
-use nacos_core::{ClaimState, Client, Instance, Vitals};
+use nacos_core::{ClaimState, Client, Instance, SessionStats};
 use nacos_testkit::{Server, TimeLimit};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -48,7 +48,7 @@ async fn register_and_withdraw(client: &Client, count: u16) {
         assert!(held.is_some());
     }
     drop(guards);
-    let nothing = client.vitals().wait_for(|vitals: &Vitals| vitals.claims == 0).await;
+    let nothing = client.stats().wait_for(|stats: &SessionStats| stats.claims == 0).await;
     assert!(nothing.is_some());
 }
 

@@ -32,7 +32,7 @@ fn garbage() -> Vec<RawAnswer> {
 async fn healthy(server: &Server, client: &nacos_core::Client) {
     client.configs().publish(Publish::new("ok", "1").expect("valid")).await.expect("published");
     assert_eq!(server.connects(), 1, "the session is intact");
-    assert_eq!(client.vitals().get().connects, 1);
+    assert_eq!(client.stats().get().connects, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +46,7 @@ async fn garbage_costs_its_own_request_only() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{shown}: {error:?}");
     }
     healthy(&server, &client).await;
-    assert_eq!(client.vitals().get().unreadable, garbage().len() as u64);
+    assert_eq!(client.stats().get().unreadable, garbage().len() as u64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ async fn oversized_push_is_skipped_and_the_stream_goes_on() {
     );
     server.publish("", "DEFAULT_GROUP", "d", "1");
     soon(watch.changed()).await.expect("a state");
-    assert_eq!(client.vitals().get().unreadable, 1);
+    assert_eq!(client.stats().get().unreadable, 1);
     soon(server.until(|server| server.acks("NotifySubscriberResponse") == 1)).await;
     assert_eq!(server.unacknowledged_pushes(), 0, "it is not sent again");
     healthy(&server, &client).await;
@@ -198,7 +198,7 @@ async fn service_of_a_push_that_cannot_be_read_is_asked_for_once_a_minute_at_mos
         assert!(Instant::now() - began <= Duration::from_secs(61 * round as u64 + 1));
         assert_eq!(server.requests("SubscribeServiceRequest"), asked + 1, "only what is in doubt");
     }
-    assert_eq!(client.vitals().get().unreadable, 20);
+    assert_eq!(client.stats().get().unreadable, 20);
     assert_eq!(server.unacknowledged_pushes(), 0);
     healthy(&server, &client).await;
 }
@@ -215,7 +215,7 @@ async fn notice_that_cannot_be_read_makes_documents_be_compared_soon() {
     let state = soon(watch.changed()).await.expect("a state");
     assert_eq!(state.document().map(|document| &*document.content), Some("1"));
     assert!(Instant::now() - began < Duration::from_secs(1), "the audit did it");
-    assert_eq!(client.vitals().get().unreadable, 1);
+    assert_eq!(client.stats().get().unreadable, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +265,7 @@ async fn odd_pushes_change_nothing() {
     soon(server.until(|server| server.acks("NotifySubscriberResponse") >= count)).await;
     assert!(orders.service().known);
     // The number in place of a service; the others are odd, and can be read.
-    assert_eq!(client.vitals().get().unreadable, 1);
+    assert_eq!(client.stats().get().unreadable, 1);
     server
         .push_raw("ConfigChangeNotifyRequest", serde_json::json!({"dataId": "a b", "group": null}));
     soon(server.until(|server| server.acks("ConfigChangeNotifyResponse") == 1)).await;

@@ -1,5 +1,5 @@
 //! Claims that come and go leave nothing behind, with a connection or without.
-use nacos_core::{Client, Instance, Registration, Vitals};
+use nacos_core::{Client, Instance, Registration, SessionStats};
 use nacos_testkit::Server;
 
 use crate::support::{becomes, builder, connected, server, soon};
@@ -37,11 +37,11 @@ async fn claims_that_come_and_go_without_a_connection_are_forgotten() {
             drop(watch);
         }
     }
-    let forgotten = |vitals: &Vitals| vitals.claims == 1 && vitals.unsettled == 1;
-    becomes(&mut client.vitals(), forgotten).await;
+    let forgotten = |stats: &SessionStats| stats.claims == 1 && stats.unsettled == 1;
+    becomes(&mut client.stats(), forgotten).await;
 
     soon(server.resume()).await.expect("the ports are free");
-    becomes(&mut client.vitals(), |vitals| vitals.claims == 1 && vitals.unsettled == 0).await;
+    becomes(&mut client.stats(), |stats| stats.claims == 1 && stats.unsettled == 0).await;
     assert_eq!(requests(&server), 1, "of all those claims one is left");
 }
 

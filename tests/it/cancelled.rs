@@ -44,8 +44,8 @@ async fn registered(client: &Client) -> Registration {
 /// Everything is as it was when the client came.
 async fn is_untouched(client: &Client, server: &Server) {
     client.configs().get("other").await.expect("the connection serves");
-    let vitals = client.vitals().get();
-    assert_eq!((vitals.connects, vitals.losses), (1, 0));
+    let stats = client.stats().get();
+    assert_eq!((stats.connects, stats.losses), (1, 0));
     assert_eq!(server.connects(), 1);
     assert_eq!(server.instances("", "DEFAULT_GROUP", "orders").len(), 1);
 }
@@ -143,7 +143,7 @@ async fn server_that_answers_no_query_keeps_its_connection_and_takes_no_more_mem
     assert!(sent <= 300, "{sent} requests were sent to a server that answers none");
     assert_eq!(server.connects(), 1);
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(client.vitals().get().losses, 0, "health checks were answered all the time");
+    assert_eq!(client.stats().get().losses, 0, "health checks were answered all the time");
 }
 
 #[tokio::test(start_paused = true)]

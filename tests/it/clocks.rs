@@ -49,8 +49,8 @@ async fn clock_that_steps_back_hides_no_change_and_costs_one_query() {
         grows(&server, &orders, 3, AT_ONCE).await;
         sleep(Duration::from_secs(600)).await;
         assert_eq!(server.requests("SubscribeServiceRequest"), asked + 1);
-        assert_eq!(client.vitals().get().clock_steps, 1);
-        assert_eq!(client.vitals().get().connects, 1);
+        assert_eq!(client.stats().get().clock_steps, 1);
+        assert_eq!(client.stats().get().connects, 1);
         let said = log.at(Level::WARN);
         let said: Vec<_> = said.iter().filter(|line| line.contains("stepped back")).collect();
         assert_eq!(said.len(), 1, "{said:?}");
@@ -68,8 +68,8 @@ async fn clock_that_steps_back_a_little_hides_no_change_for_good() {
         server.step_clock(-4000);
         // Its push looks as if it was overtaken, and is asked for.
         grows(&server, &orders, 1, AT_ONCE).await;
-        assert_eq!(client.vitals().get().overtaken, 1);
-        assert_eq!(client.vitals().get().clock_steps, 0);
+        assert_eq!(client.stats().get().overtaken, 1);
+        assert_eq!(client.stats().get().clock_steps, 0);
         grows(&server, &orders, 2, AT_ONCE).await;
     }
 }
@@ -90,7 +90,7 @@ async fn clock_that_jumps_to_and_fro_hides_nothing_and_causes_no_loop() {
         let minutes = (Instant::now() - began).as_secs() / 60;
         let asked = server.requests("SubscribeServiceRequest") - asked;
         assert!(asked <= minutes && asked < 5, "{asked} queries in {minutes} minutes");
-        assert_eq!(client.vitals().get().connects, 1);
+        assert_eq!(client.stats().get().connects, 1);
     }
 }
 

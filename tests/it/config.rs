@@ -161,7 +161,7 @@ async fn change_during_an_outage_is_seen_after_it_and_nothing_is_fetched_twice()
         client.configs().watch("other").expect("valid").ready().await.expect("an answer");
     let queries = server.requests("ConfigQueryRequest");
 
-    let before = client.vitals().get().connects;
+    let before = client.stats().get().connects;
     server.stop().await;
     server.publish("", "DEFAULT_GROUP", "other", "2");
     server.resume().await.expect("the same ports");

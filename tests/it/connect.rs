@@ -233,6 +233,6 @@ async fn session_can_be_looked_into() {
     assert_eq!(parts[0].name(), "session");
     let state = report.get("state").and_then(|state| state.get("name"));
     assert_eq!(state, Some(&nacos_core::inspect::Tree::from("connected")));
-    let claims = report.get("vitals").and_then(|vitals| vitals.get("claims"));
+    let claims = report.get("stats").and_then(|stats| stats.get("claims"));
     assert_eq!(claims, Some(&nacos_core::inspect::Tree::Count(1)));
 }

@@ -1,4 +1,4 @@
-//! The traces of each end of a connection: in the vitals, in reports, in the log.
+//! The traces of each end of a connection: in the stats, in reports, in the log.
 use std::time::Duration;
 
 use nacos_core::inspect::Tree;
@@ -21,8 +21,8 @@ async fn silence_that_ends_a_connection_is_on_record_with_its_length_and_the_las
     server.black_hole(true);
     becomes(&mut client.state(), |state| !state.is_connected()).await;
 
-    let vitals = client.vitals().get();
-    let [record] = &*vitals.disconnects else { panic!("{vitals:?}") };
+    let stats = client.stats().get();
+    let [record] = &*stats.disconnects else { panic!("{stats:?}") };
     assert_eq!(record.reason, "health_check");
     assert_eq!(*record.server, server.addr().to_string());
     assert!(record.silent >= Duration::from_secs(13), "{record}");
@@ -41,8 +41,8 @@ async fn silence_that_ends_a_connection_is_on_record_with_its_length_and_the_las
     assert_eq!(ends.count(), 1, "{details:?}");
 
     let session = client.inspected().remove(0).report();
-    let vitals = session.get("vitals").expect("they are reported");
-    let Some(Tree::List(records)) = vitals.get("disconnects") else { panic!("{session:?}") };
+    let stats = session.get("stats").expect("they are reported");
+    let Some(Tree::List(records)) = stats.get("disconnects") else { panic!("{session:?}") };
     let [report] = &records[..] else { panic!("{records:?}") };
     assert_eq!(report.get("reason"), Some(&Tree::from("health_check")));
     assert_eq!(report.get("round_trip_ms"), Some(&Tree::Count(70)));
@@ -55,12 +55,12 @@ async fn runtime_that_did_not_run_is_on_record_beside_what_it_cost() {
     let client = connected(&server).await;
     // No task runs while the clock goes on, and then the server has had enough.
     tokio::time::advance(Duration::from_secs(20)).await;
-    becomes(&mut client.vitals(), |vitals| vitals.lag >= Duration::from_secs(10)).await;
-    let connects = client.vitals().get().connects;
+    becomes(&mut client.stats(), |stats| stats.lag >= Duration::from_secs(10)).await;
+    let connects = client.stats().get().connects;
     server.drop_connections();
     reconnected(&client, connects).await;
-    let vitals = client.vitals().get();
-    let record = vitals.disconnects.last().expect("it was lost");
+    let stats = client.stats().get();
+    let record = stats.disconnects.last().expect("it was lost");
     assert!(record.stall >= Duration::from_secs(10), "{record}");
     assert_eq!(record.reason, "connection");
     assert!(!record.cause.is_empty());
@@ -75,10 +75,10 @@ async fn each_loss_is_on_record_in_the_log_and_in_reports() {
         server.drop_connections();
         reconnected(&client, connects).await;
     }
-    let vitals = client.vitals().get();
+    let stats = client.stats().get();
     let lines = [log.at(Level::WARN), log.at(Level::INFO)].concat().join("\n");
-    assert_eq!(vitals.disconnects.len(), 8);
-    for record in &*vitals.disconnects {
+    assert_eq!(stats.disconnects.len(), 8);
+    for record in &*stats.disconnects {
         assert!(lines.contains(&record.to_string()), "no {record}: {lines}");
     }
     // A session that flaps fills no disk, and says what it has left out.
@@ -107,15 +107,15 @@ async fn the_last_eight_ends_are_kept() {
         server.drop_connections();
         reconnected(&client, connects).await;
     }
-    let vitals = client.vitals().get();
-    assert_eq!(vitals.disconnects.len(), 8);
-    assert!(vitals.disconnects.is_sorted_by_key(|record| record.at));
-    let planned = vitals.connects;
+    let stats = client.stats().get();
+    assert_eq!(stats.disconnects.len(), 8);
+    assert!(stats.disconnects.is_sorted_by_key(|record| record.at));
+    let planned = stats.connects;
     server.reset_connections(None);
     reconnected(&client, planned).await;
-    let vitals = client.vitals().get();
-    assert_eq!(vitals.disconnects.len(), 8);
-    assert_eq!(vitals.disconnects.last().map(|record| record.reason), Some("reset"));
+    let stats = client.stats().get();
+    assert_eq!(stats.disconnects.len(), 8);
+    assert_eq!(stats.disconnects.last().map(|record| record.reason), Some("reset"));
     // Each of them had only the handshake to be timed by.
-    assert!(vitals.disconnects.iter().all(|record| record.round_trip.is_some()));
+    assert!(stats.disconnects.iter().all(|record| record.round_trip.is_some()));
 }

@@ -51,7 +51,7 @@ async fn consumer(server: &Server) -> (Client, Subscription) {
 
 /// The server restarts; its providers have not come back when the consumer has.
 async fn restart(server: &Server, client: &Client) {
-    let connects = client.vitals().get().connects;
+    let connects = client.stats().get().connects;
     server.stop().await;
     leave(server, 1..=2);
     sleep(SECOND).await;
@@ -229,8 +229,8 @@ async fn what_is_held_is_said_once_shown_and_ends_with_its_subscription() {
         server.deregister("", "DEFAULT_GROUP", &format!("stock{n}"), &provider(1));
     }
     restart(&server, &client).await;
-    let mut vitals = client.vitals();
-    becomes(&mut vitals, |vitals| vitals.held == 51).await;
+    let mut stats = client.stats();
+    becomes(&mut stats, |stats| stats.held == 51).await;
     let said = log.at(Level::WARN);
     let said: Vec<_> = said.iter().filter(|line| line.contains("last instances stay")).collect();
     assert_eq!(said.len(), 1, "{said:?}");
@@ -240,10 +240,10 @@ async fn what_is_held_is_said_once_shown_and_ends_with_its_subscription() {
     assert!(held.contains(&Tree::Text("public/DEFAULT_GROUP@@orders".to_owned())), "{held:?}");
 
     drop(others);
-    becomes(&mut vitals, |vitals| vitals.held == 1).await;
+    becomes(&mut stats, |stats| stats.held == 1).await;
     let mut view = orders.live();
     becomes(&mut view, |service| service.held).await;
     drop(orders);
-    becomes(&mut vitals, |vitals| vitals.held == 0).await;
+    becomes(&mut stats, |stats| stats.held == 0).await;
     assert_eq!(soon(view.changed()).await.map(|view| ports(&view)), None);
 }

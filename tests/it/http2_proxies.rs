@@ -26,7 +26,7 @@ fn lazy(proxy: &HttpProxy) -> Client {
 
 fn proxy_of(client: &Client) -> Option<Tree> {
     let report = client.inspected().remove(0).report();
-    report.get("vitals").and_then(|vitals| vitals.get("proxy")).cloned()
+    report.get("stats").and_then(|stats| stats.get("proxy")).cloned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,9 +38,9 @@ async fn proxy_that_splits_calls_is_recognised_and_named_in_state_log_and_report
         let client = lazy(&proxy);
         let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
         let guard = guard.expect("valid");
-        becomes(&mut client.vitals(), |vitals| vitals.proxy.is_some()).await;
-        let vitals = client.vitals().get();
-        let words = vitals.proxy.as_deref().unwrap_or_default();
+        becomes(&mut client.stats(), |stats| stats.proxy.is_some()).await;
+        let stats = client.stats().get();
+        let words = stats.proxy.as_deref().unwrap_or_default();
         assert!(words.contains("splits") && words.contains("nginx `stream`"), "{words}");
         assert_eq!(proxy_of(&client), Some(Tree::from(words)));
         // The state says so, too, while there is no connection.
@@ -66,7 +66,7 @@ async fn proxy_that_pools_is_recognised_and_named_when_a_second_connection_has_t
         let client = lazy(&proxy);
         let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
         let guard = guard.expect("valid").ready().await.expect("registered");
-        assert_eq!(client.vitals().get().proxy, None);
+        assert_eq!(client.stats().get().proxy, None);
         let telling = {
             let mut state = client.state();
             let said = |state: &SessionState| format!("{state:?}").contains("carries several");
@@ -74,8 +74,8 @@ async fn proxy_that_pools_is_recognised_and_named_when_a_second_connection_has_t
         };
         let telling = tokio::spawn(telling);
         server.reset_connections(None);
-        becomes(&mut client.vitals(), |vitals| vitals.proxy.is_some()).await;
-        let words = client.vitals().get().proxy.clone().unwrap_or_default();
+        becomes(&mut client.stats(), |stats| stats.proxy.is_some()).await;
+        let words = client.stats().get().proxy.clone().unwrap_or_default();
         assert!(words.contains("carries several connections over one"), "{words}");
         assert_eq!(proxy.upstreams(), 1);
         let warnings = log.at(Level::WARN).join("\n");
@@ -100,17 +100,17 @@ async fn stream_that_a_proxy_resets_when_it_is_silent_is_back_at_once_and_its_li
         let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
         let guard = guard.expect("valid").ready().await.expect("registered");
         for connects in 1..=3 {
-            becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+            becomes(&mut client.stats(), |stats| stats.connects > connects).await;
             becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
             soon(server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1))
                 .await;
         }
-        let vitals = client.vitals().get();
-        for record in &*vitals.disconnects {
+        let stats = client.stats().get();
+        for record in &*stats.disconnects {
             assert_eq!(record.reason, "stream", "{record}");
             assert!((58..63).contains(&record.served.as_secs()), "{record}");
         }
-        let words = vitals.proxy.as_deref().unwrap_or_default();
+        let words = stats.proxy.as_deref().unwrap_or_default();
         assert!(words.contains("60s") && words.contains("grpc_read_timeout"), "{words}");
         let warnings = log.at(Level::WARN).join("\n");
         assert!(warnings.contains("a proxy is in the way"), "{warnings}");
@@ -131,14 +131,14 @@ async fn limit_on_silence_is_recognised_also_where_something_is_pushed() {
         for (connects, after) in [(1, 5), (2, 50), (3, 21), (4, 0)] {
             sleep(Duration::from_secs(after)).await;
             server.publish("", "DEFAULT_GROUP", "d", format!("{after}"));
-            becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+            becomes(&mut client.stats(), |stats| stats.connects > connects).await;
         }
     };
     let (told, ()) = soon(async { tokio::join!(telling, pushing) }).await;
     assert!(told.is_some(), "the state says so");
-    let words = client.vitals().get().proxy.clone().unwrap_or_default();
+    let words = client.stats().get().proxy.clone().unwrap_or_default();
     assert!(words.contains("60s after the last message"), "{words}");
-    let ages: Vec<_> = client.vitals().get().disconnects.iter().map(|it| it.served).collect();
+    let ages: Vec<_> = client.stats().get().disconnects.iter().map(|it| it.served).collect();
     assert!(ages.iter().any(|age| age.as_secs() > 100), "{ages:?}");
     drop(watch);
 }
@@ -161,7 +161,7 @@ async fn connection_that_a_proxy_takes_nothing_new_on_is_replaced_within_six_sec
                 let took = Instant::now() - began;
                 assert!(took < Duration::from_secs(1), "{took:?}");
             }
-            becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+            becomes(&mut client.stats(), |stats| stats.connects > connects).await;
             becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
             let took = Instant::now() - began;
             assert!(took < Duration::from_secs(6), "{took:?}");
@@ -172,10 +172,10 @@ async fn connection_that_a_proxy_takes_nothing_new_on_is_replaced_within_six_sec
         let is_new =
             |state: &DocumentState| state.document().is_some_and(|it| &*it.content == "new");
         becomes(&mut watch.live(), is_new).await;
-        let vitals = client.vitals().get();
-        assert_eq!((vitals.connects, vitals.proxy.as_deref()), (3, None), "{vitals:?}");
+        let stats = client.stats().get();
+        assert_eq!((stats.connects, stats.proxy.as_deref()), (3, None), "{stats:?}");
         let named = |record: &Disconnect| record.cause.contains("GOAWAY");
-        assert!(vitals.disconnects.iter().all(named), "{vitals:?}");
+        assert!(stats.disconnects.iter().all(named), "{stats:?}");
     }
 }
 
@@ -190,13 +190,13 @@ async fn server_without_a_proxy_before_it_is_never_taken_for_one() {
             for (connects, after) in [(1, 15), (2, 22), (3, 31), (4, 15)] {
                 sleep(Duration::from_secs(after)).await;
                 server.drop_connections();
-                becomes(&mut client.vitals(), |vitals| vitals.connects > connects).await;
+                becomes(&mut client.stats(), |stats| stats.connects > connects).await;
             }
             server.answer_next("HealthCheckRequest", 301);
-            becomes(&mut client.vitals(), |vitals| vitals.connects > 5).await;
+            becomes(&mut client.stats(), |stats| stats.connects > 5).await;
             sleep(Duration::from_secs(20)).await;
-            assert_eq!(client.vitals().get().proxy, None, "{behaviour:?}");
-            assert_eq!(client.vitals().get().connects, 6);
+            assert_eq!(client.stats().get().proxy, None, "{behaviour:?}");
+            assert_eq!(client.stats().get().connects, 6);
         }
     }
 }

@@ -42,16 +42,16 @@ async fn half_a_large_push_delays_neither_health_checks_nor_requests_nor_acknowl
     assert!(Instant::now() - began < Duration::from_secs(1));
     sleep_until(Instant::now() + Duration::from_secs(60)).await;
     assert!(peer.health_checks.load(Ordering::Relaxed) >= 8, "every five seconds of silence");
-    assert_eq!(client.vitals().get().connects, 1, "nobody was suspected");
-    assert_eq!(client.vitals().get().losses, 0);
+    assert_eq!(client.stats().get().connects, 1, "nobody was suspected");
+    assert_eq!(client.stats().get().losses, 0);
     let acknowledged = |count| move |acks: &usize| *acks == count;
     soon(peer.acks.subscribe().wait_for(acknowledged(1))).await.expect("the small one");
 
     peer.may_send.send_replace(usize::MAX);
     soon(peer.acks.subscribe().wait_for(acknowledged(2))).await.expect("the large one");
-    becomes(&mut client.vitals(), |vitals| vitals.pushes == 3).await;
-    assert_eq!(client.vitals().get().unreadable, 0);
-    assert_eq!(client.vitals().get().connects, 1);
+    becomes(&mut client.stats(), |stats| stats.pushes == 3).await;
+    assert_eq!(client.stats().get().unreadable, 0);
+    assert_eq!(client.stats().get().connects, 1);
 }
 
 /// A server that sends one large push piece by piece, as far as it may.

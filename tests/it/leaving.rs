@@ -35,7 +35,7 @@ async fn requests_go_on_while_a_server_leaves_and_keeps_its_stream_open() {
     for _ in 0..100 {
         client.configs().get("d").await.expect("the one or the other answers");
     }
-    assert_eq!((client.vitals().get().connects, leaving.connects()), (2, 2));
+    assert_eq!((client.stats().get().connects, leaving.connects()), (2, 2));
     assert!(Instant::now() - began < Duration::from_secs(1));
 }
 

@@ -105,7 +105,7 @@ async fn connection_lost_during_a_new_login_does_not_make_a_request_denied() {
     };
     let (document, (), ()) = soon(async { tokio::join!(query, fault, slow) }).await;
     assert!(document.expect("the new token is good").is_some());
-    assert!(client.vitals().get().losses >= 1, "the connection was lost meanwhile");
+    assert!(client.stats().get().losses >= 1, "the connection was lost meanwhile");
 }
 
 #[tokio::test(start_paused = true)]

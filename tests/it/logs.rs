@@ -181,8 +181,8 @@ async fn thousands_of_refusals_and_unreadable_pushes_are_a_line_a_minute() {
         let body = serde_json::json!({"x": "x".repeat(20_000)});
         server.push_raw("NoveltyRequest", body);
     }
-    let mut vitals = client.vitals();
-    support::becomes(&mut vitals, |vitals| vitals.unreadable == 200).await;
+    let mut stats = client.stats();
+    support::becomes(&mut stats, |stats| stats.unreadable == 200).await;
     let warnings = log.at(Level::WARN);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings.iter().any(|line| line.contains("public")), "no name: {warnings:?}");

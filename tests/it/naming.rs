@@ -155,7 +155,7 @@ async fn everything_is_back_after_a_restart_and_the_difference_is_reported() {
         let guard = guard.ready().await.expect("registered");
         let mut stock =
             client.naming().subscribe("stock").expect("valid").ready().await.expect("an answer");
-        let before = client.vitals().get().connects;
+        let before = client.stats().get().connects;
 
         server.restart().await.expect("the same ports");
         server.register("", "DEFAULT_GROUP", "stock", Held::new("10.0.0.1", 80));
@@ -183,7 +183,7 @@ async fn push_that_was_overtaken_does_not_bring_the_past_back() {
     server.push_raw("ClientDetectionRequest", serde_json::json!({}));
     soon(server.until(|server| server.acks("ClientDetectionResponse") == 1)).await;
     assert_eq!(seen(&orders.service()), ["10.0.0.1:80"]);
-    assert_eq!(client.vitals().get().overtaken, 1);
+    assert_eq!(client.stats().get().overtaken, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +292,7 @@ async fn refused_registration_is_an_error_and_leaves_the_session_alone() {
     let error = guard.ready().await.expect_err("refused");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Refused, Some(400)));
     assert!(matches!(*client.state().get(), SessionState::Connected { .. }));
-    assert_eq!(client.vitals().get().connects, 1);
+    assert_eq!(client.stats().get().connects, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +304,7 @@ async fn overloaded_server_is_asked_again_later() {
     let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
     becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
     assert_eq!(server.requests("InstanceRequest"), 3);
-    assert_eq!(client.vitals().get().connects, 1);
+    assert_eq!(client.stats().get().connects, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ async fn client_that_ends_takes_nothing_of_its_neighbour_with_it() {
         becomes(&mut watched.live(), |state| holds(state, "2")).await;
         assert_eq!(*kept.claim().get(), ClaimState::Held);
         assert!(other.state().get().is_connected());
-        assert_eq!(other.vitals().get().connects, 1);
+        assert_eq!(other.stats().get().connects, 1);
     }
 }
 

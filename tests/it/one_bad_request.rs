@@ -72,7 +72,7 @@ async fn unmoved(server: &Server, client: &Client, what: &str, bad: impl Future<
         () = bad => {}
     }
     assert_eq!(*states.get(), before, "{what}");
-    assert_eq!((server.connects(), client.vitals().get().connects), (1, 1), "{what}");
+    assert_eq!((server.connects(), client.stats().get().connects), (1, 1), "{what}");
     // Once no fault is planned any more, everything works.
     client.configs().publish(Publish::new("ok", "1").expect("valid")).await.expect(what);
 }
@@ -164,7 +164,7 @@ async fn names_that_are_refused_leave_the_session_alone() {
 
 /// Waits until nothing is claimed any more and no answer is planned.
 async fn clear(client: &Client) {
-    let mut vitals = client.vitals();
-    soon(vitals.wait_for(|vitals| vitals.claims == 0)).await.expect("every guard is gone");
+    let mut stats = client.stats();
+    soon(stats.wait_for(|stats| stats.claims == 0)).await.expect("every guard is gone");
     soon(async { while client.configs().get("d").await.is_err() {} }).await;
 }

@@ -89,7 +89,7 @@ async fn short_black_hole_costs_neither_the_connection_nor_a_change() {
     assert_eq!(text(&behind.watch.state()), Some("first"));
     behind.apply(Command::pass());
     behind.converges("second").await;
-    assert_eq!(behind.client.vitals().get().connects, 1);
+    assert_eq!(behind.client.stats().get().connects, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,7 +251,7 @@ impl LargePush {
     }
 
     fn connects(&self) -> u64 {
-        self.behind.client.vitals().get().connects
+        self.behind.client.stats().get().connects
     }
 }
 
@@ -265,7 +265,7 @@ async fn slow_network_with_jitter_is_no_outage() {
         behind.converges(&content).await;
         sleep(Duration::from_secs(6)).await;
     }
-    assert_eq!(behind.client.vitals().get().connects, 1);
+    assert_eq!(behind.client.stats().get().connects, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +285,7 @@ async fn client_converges_after_any_faults_of_the_network() {
         let (played, ()) = tokio::join!(behind.proxy.play(&script), changes);
         played.expect("the ports are reserved");
         let healed = timeout(Duration::from_secs(30), behind.converges("last")).await;
-        let state = (behind.client.state().get(), behind.client.vitals().get());
+        let state = (behind.client.state().get(), behind.client.stats().get());
         assert!(healed.is_ok(), "{behaviour:?}, {state:?}\n{script}");
     }
 }

@@ -76,7 +76,7 @@ async fn unregistered_connection_is_replaced_and_the_request_done_there() {
     server.answer_next("ConfigPublishRequest", 301);
     client.configs().publish(Publish::new("d", "1").expect("valid")).await.expect("published");
     assert_eq!(server.requests("ConfigPublishRequest"), 2);
-    assert_eq!(client.vitals().get().connects, 2);
+    assert_eq!(client.stats().get().connects, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,7 +147,7 @@ async fn short_pause_of_the_server_costs_no_registration() {
     tokio::time::advance(Duration::from_secs(3)).await;
     server.black_hole(false);
     client.configs().get("d").await.expect("an answer");
-    assert_eq!(client.vitals().get().connects, 1);
+    assert_eq!(client.stats().get().connects, 1);
     assert_eq!(server.instances("", "DEFAULT_GROUP", "orders").len(), 1);
 }
 
@@ -236,7 +236,7 @@ async fn silent_client_keeps_its_connection_by_health_checks() {
     let client = connected(&server).await;
     tokio::time::sleep_until(Instant::now() + Duration::from_secs(60)).await;
     assert!(server.requests("HealthCheckRequest") >= 10);
-    assert_eq!((server.connects(), client.vitals().get().connects), (1, 1));
+    assert_eq!((server.connects(), client.stats().get().connects), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ fn held(server: &Server) -> Vec<String> {
 /// A real write at the end shows that the session is what it was.
 async fn intact(server: &Server, client: &Client) {
     client.configs().publish(Publish::new("ok", "1").expect("valid")).await.expect("published");
-    assert_eq!((server.connects(), client.vitals().get().connects), (1, 1));
+    assert_eq!((server.connects(), client.stats().get().connects), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,14 +31,14 @@ async fn lost_registration_is_back_within_two_checks_on_every_server() {
         let one = register(1).ready().await.expect("registered");
         let _two = register(2).ready().await.expect("registered");
         tokio::time::sleep(TWO_CHECKS).await;
-        assert_eq!(client.vitals().get().reasserted, 0, "what is there is left alone");
+        assert_eq!(client.stats().get().reasserted, 0, "what is there is left alone");
 
         assert_eq!(server.forget_instances("", "DEFAULT_GROUP", "orders"), 2);
         assert!(held(&server).is_empty());
         let back = server.until(|server| held(server) == ["10.0.0.1:1", "10.0.0.1:2"]);
         tokio::time::timeout(TWO_CHECKS, back).await.expect("within two checks");
-        let mut vitals = client.vitals();
-        becomes(&mut vitals, |vitals| vitals.reasserted == 1 && vitals.unsettled == 0).await;
+        let mut stats = client.stats();
+        becomes(&mut stats, |stats| stats.reasserted == 1 && stats.unsettled == 0).await;
         assert_eq!(*one.claim().get(), ClaimState::Held);
         intact(&server, &client).await;
     }
@@ -59,8 +59,8 @@ async fn what_a_restarted_server_loses_right_after_the_redo_is_back_within_secon
             becomes(&mut claim.claim(), |state| *state == ClaimState::Held).await;
         }
         server.restart().await.expect("the same ports");
-        let mut vitals = client.vitals();
-        becomes(&mut vitals, |vitals| vitals.connects == 2 && vitals.unsettled == 0).await;
+        let mut stats = client.stats();
+        becomes(&mut stats, |stats| stats.connects == 2 && stats.unsettled == 0).await;
         // The others' older data comes in last, and all of this is gone.
         for n in 0..20 {
             let name = format!("orders{n}");
@@ -72,8 +72,8 @@ async fn what_a_restarted_server_loses_right_after_the_redo_is_back_within_secon
         };
         let soon = Duration::from_secs(3);
         tokio::time::timeout(soon, server.until(all)).await.expect("looked for after 2 s");
-        becomes(&mut vitals, |vitals| vitals.reasserted == 20 && vitals.unsettled == 0).await;
-        assert_eq!(vitals.get().connects, 2);
+        becomes(&mut stats, |stats| stats.reasserted == 20 && stats.unsettled == 0).await;
+        assert_eq!(stats.get().connects, 2);
     }
 }
 
@@ -100,9 +100,9 @@ async fn instance_disabled_by_an_operator_stays_disabled_and_is_not_registered_i
         server.edit("", "DEFAULT_GROUP", "orders", edited);
         let view = client.naming().query("orders").await.expect("an answer");
         assert_eq!(view.instances[0].weight.to_string(), "7");
-        let reasserted = client.vitals().get().reasserted;
+        let reasserted = client.stats().get().reasserted;
         tokio::time::sleep(TWO_CHECKS).await;
-        assert_eq!(client.vitals().get().reasserted, reasserted);
+        assert_eq!(client.stats().get().reasserted, reasserted);
         intact(&server, &client).await;
     }
 }
@@ -122,7 +122,7 @@ async fn edited_weight_and_metadata_are_left_to_the_operator() {
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(server.requests("InstanceRequest"), 1);
         assert!(server.requests("ServiceQueryRequest") >= 50, "it was looked for");
-        assert_eq!(client.vitals().get().reasserted, 0);
+        assert_eq!(client.stats().get().reasserted, 0);
     }
 }
 

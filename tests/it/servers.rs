@@ -34,7 +34,7 @@ async fn client_leaves_a_server_that_left_the_list_and_loses_no_registration() {
     becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
     assert_eq!(held(new), 1);
     soon(old.until(|old| old.connections() == 0)).await;
-    assert_eq!(client.vitals().get().losses, 0);
+    assert_eq!(client.stats().get().losses, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn one_flapping_answer_moves_nobody() {
         addresses.answer(list);
         addresses.until_asked(asked + 1).await;
     }
-    assert_eq!((client.vitals().get().connects, two.connects()), (1, 0));
+    assert_eq!((client.stats().get().connects, two.connects()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,7 +104,7 @@ async fn garbage_never_replaces_a_list() {
     addresses.until_asked(addresses.asked() + 3).await;
     addresses.answer_raw(&format!("HTTP/1.1 200 OK\r\n\r\n{}", "127.0.0.1:1\n".repeat(100_000)));
     addresses.until_asked(addresses.asked() + 3).await;
-    assert_eq!((client.vitals().get().connects, server.connects()), (1, 1));
+    assert_eq!((client.stats().get().connects, server.connects()), (1, 1));
     server.drop_connections();
     reconnected(&client, 1).await;
 }

@@ -60,8 +60,8 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 /// Waits until the client has been connected anew.
 pub(crate) async fn reconnected(client: &Client, before: u64) {
-    let mut vitals = client.vitals();
-    let again = soon(vitals.wait_for(|vitals| vitals.connects > before)).await;
+    let mut counts = client.stats();
+    let again = soon(counts.wait_for(|stats| stats.connects > before)).await;
     assert!(again.is_some(), "the client was shut down");
     let mut state = client.state();
     soon(state.wait_for(SessionState::is_connected)).await.expect("connected");

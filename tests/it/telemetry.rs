@@ -55,14 +55,14 @@ async fn everything_documented_is_measured_and_a_client_takes_its_share_along() 
     // One that is not acknowledged while this looks.
     server.delay(Duration::from_secs(1));
     let slow = client.naming().register("slow", Instance::new("10.0.0.1", 80)).expect("valid");
-    becomes(&mut client.vitals(), |vitals| vitals.unsettled == 1).await;
+    becomes(&mut client.stats(), |stats| stats.unsettled == 1).await;
     let early = recorded(&snapshotter);
     assert_eq!(early.get("nacos_claims_unsettled{}"), Some(&1.0), "{early:#?}");
     server.delay(Duration::ZERO);
     let slow = slow.ready().await.expect("registered");
     // Long enough for a health check.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    let connects = client.vitals().get().connects;
+    let connects = client.stats().get().connects;
     server.drop_connections();
     reconnected(&client, connects).await;
 
@@ -352,7 +352,7 @@ async fn session_that_was_kept_waiting_shows_for_a_minute() {
     assert_eq!(starved(), None);
     // No task runs while the clock goes on.
     tokio::time::advance(Duration::from_secs(20)).await;
-    becomes(&mut client.vitals(), |vitals| vitals.lag >= Duration::from_secs(10)).await;
+    becomes(&mut client.stats(), |stats| stats.lag >= Duration::from_secs(10)).await;
     assert_eq!(starved(), Some(1.0));
     tokio::time::sleep(Duration::from_secs(70)).await;
     assert_eq!(starved(), Some(-1.0));

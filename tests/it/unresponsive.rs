@@ -47,7 +47,7 @@ async fn server_that_answers_health_checks_only_is_left_for_one_that_works() {
     within(Duration::from_secs(60), works.until(|server| held(server) == 1)).await;
     let took = Instant::now() - began;
     assert!(took < Duration::from_secs(15), "{took:?}");
-    becomes(&mut client.vitals(), |vitals| !vitals.unresponsive).await;
+    becomes(&mut client.stats(), |stats| !stats.unresponsive).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,8 +93,8 @@ async fn callers_that_do_not_wait_for_a_slow_server_say_nothing_against_it() {
         }
     };
     assert!(timeout(Duration::from_secs(120), asked).await.is_err());
-    let vitals = client.vitals().get();
-    assert_eq!((vitals.connects, vitals.unresponsive), (1, false));
+    let stats = client.stats().get();
+    assert_eq!((stats.connects, stats.unresponsive), (1, false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn only_server_that_answers_nothing_is_named_as_such_and_not_dialled_in_a_
     let client = connected(&server).await;
     server.answer_health_checks_only(true);
     let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80)).expect("valid");
-    becomes(&mut client.vitals(), |vitals| vitals.unresponsive).await;
+    becomes(&mut client.stats(), |stats| stats.unresponsive).await;
     let error = client.configs().get("d").await.expect_err("nobody answers");
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let other = client.naming().register("stock", Instance::new("10.0.0.1", 80)).expect("valid");
@@ -152,25 +152,25 @@ async fn only_server_that_answers_nothing_is_named_as_such_and_not_dialled_in_a_
 
     server.answer_health_checks_only(false);
     soon(guard.ready()).await.map(drop).expect("done as soon as somebody works again");
-    assert!(!client.vitals().get().unresponsive);
+    assert!(!client.stats().get().unresponsive);
 }
 
 #[tokio::test(start_paused = true)]
 async fn servers_that_send_each_other_whoever_comes_are_not_followed_in_a_loop() {
     let (one, other) = (server().await, server().await);
     let client = among([&one, &other]).await;
-    let mut vitals = client.vitals();
+    let mut stats = client.stats();
     let send_away = async {
         loop {
             for (from, to) in [(&one, &other), (&other, &one)] {
                 from.reset_connections(Some(to.addr()));
             }
-            let served = client.vitals().get().connects;
-            becomes(&mut vitals, |vitals| vitals.connects > served).await;
+            let served = client.stats().get().connects;
+            becomes(&mut stats, |stats| stats.connects > served).await;
         }
     };
     assert!(timeout(Duration::from_secs(1800), send_away).await.is_err());
-    let connects = client.vitals().get().connects;
+    let connects = client.stats().get().connects;
     assert!((10..70).contains(&connects), "{connects} connections in half an hour");
     assert!(client.state().get().is_connected());
 }
@@ -182,5 +182,5 @@ async fn health_checks_alone_are_all_that_an_idle_client_wants() {
     server.answer_health_checks_only(true);
     let more = server.until(|server| server.connects() > 1);
     assert!(timeout(Duration::from_secs(600), more).await.is_err());
-    assert!(!client.vitals().get().unresponsive);
+    assert!(!client.stats().get().unresponsive);
 }

@@ -125,5 +125,5 @@ async fn report_of_a_session_is_an_outline_and_json() {
     assert!(outline.contains("\n  connects: 1\n"), "{outline}");
     let json = serde_json::to_value(&report).expect("plain values");
     assert_eq!(json["state"]["name"], "connected");
-    assert_eq!(json["vitals"]["connects"], 1);
+    assert_eq!(json["stats"]["connects"], 1);
 }

@@ -7,11 +7,11 @@ use std::{
 
 use futures_util::future::join_all;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use nacos_core::{Client, Publish, telemetry::REQUEST_SECONDS};
+use nacos_core::{Client, DocumentState, Publish, telemetry::REQUEST_SECONDS};
 use nacos_testkit::TimeLimit;
 use servers::Product;
 
-use crate::common::{connect, covered, shared};
+use crate::common::{connect, covered, shared, soon};
 
 #[test]
 fn whoever_reads_a_document_while_it_is_written_is_refused_by_nobody() {
@@ -28,6 +28,7 @@ fn whoever_reads_a_document_while_it_is_written_is_refused_by_nobody() {
     runtime.expect("a runtime").block_on(async {
         let nacos = connect(&shared(Product::JavaNacos).builder()).await;
         publish(&nacos, 0).await;
+        readable(&nacos).await;
         let (began, refused, is_over) = (Instant::now(), Cell::new(0), Cell::new(false));
         let write = async {
             for turn in 1.. {
@@ -57,6 +58,14 @@ async fn publish(nacos: &Client, turn: u32) {
     // A large one takes longer to be written.
     let content = format!("{turn}{}", "x".repeat(100_000));
     nacos.configs().publish(Publish::new(NAME, content).expect("valid")).await.expect("published");
+}
+
+/// Returns when the server hands the document out. Java Nacos confirms a first publish before that:
+/// it reads documents from a file that another thread of it writes.
+async fn readable(nacos: &Client) {
+    let watch = nacos.configs().watch(NAME).expect("valid");
+    let is_there = |state: &DocumentState| matches!(state, DocumentState::Present(_));
+    soon("the document", watch.live().wait_for(is_there)).await.expect("the client lives");
 }
 
 /// How many queries the server has refused for that since this was last asked.

@@ -51,8 +51,8 @@ fn registration_outlives_a_runtime_that_is_blocked_for_30_seconds() {
         }
         blocked.wait();
         assert!(seen > 0 && missing == 0, "{product:?}: seen {seen}, gone {missing}");
-        let vitals = client.vitals().get();
-        assert_eq!((vitals.connects, vitals.losses), (1, 0), "{product:?}");
+        let stats = client.stats().get();
+        assert_eq!((stats.connects, stats.losses), (1, 0), "{product:?}");
     });
 }
 

@@ -54,8 +54,8 @@ fn gets_that_are_dropped_cost_neither_the_connection_nor_a_registration() {
             }
             nacos.configs().get("small").await.expect("an answer");
             assert!(listed().await, "{product} has forgotten the instance");
-            let vitals = nacos.vitals().get();
-            assert_eq!((vitals.connects, vitals.losses), (1, 0), "{product}");
+            let stats = nacos.stats().get();
+            assert_eq!((stats.connects, stats.losses), (1, 0), "{product}");
         });
     });
 }

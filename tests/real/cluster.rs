@@ -143,7 +143,7 @@ fn client_that_an_operator_sends_away_loses_no_call() {
             () = moves => {}
         }
         println!("{}: {} calls, none failed", fleet.product(), calls.load(Ordering::Relaxed));
-        assert_eq!(traveller.nacos.vitals().get().losses, 0);
+        assert_eq!(traveller.nacos.stats().get().losses, 0);
         fleet.quiet(traveller.name).await;
         fleet.list(&ALL, traveller.name, 1).await;
     });

@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt;
 use nacos_core::{
     ClaimState, Client, DocumentState, ErrorKind, Instance, Live, Publish, Service, SessionState,
-    Vitals,
+    SessionStats,
 };
 use servers::{Product, Running};
 use tokio::{
@@ -62,8 +62,8 @@ fn killed_and_restarted_server_has_everything_back() {
             running.kill().expect("killed");
             running.restart().expect("it comes back");
         });
-        let mut vitals = nacos.vitals();
-        let back = vitals.wait_for(|vitals| vitals.connects == 2);
+        let mut stats = nacos.stats();
+        let back = stats.wait_for(|stats| stats.connects == 2);
         soon("another connection", back).await.expect("the client lives");
         let mut claim = guard.claim();
         let held = claim.wait_for(|state| *state == ClaimState::Held);
@@ -105,9 +105,9 @@ fn consumers_lose_no_call_while_the_only_server_is_killed_and_comes_back() {
                 running.restart().expect("it comes back");
             });
             for client in providers.iter().map(|(client, ..)| client).chain([&nacos]) {
-                let mut vitals = client.vitals();
-                let is_back = |vitals: &Vitals| vitals.connects > round && vitals.unsettled == 0;
-                soon("every claim", vitals.wait_for(is_back)).await.expect("the client lives");
+                let mut stats = client.stats();
+                let is_back = |stats: &SessionStats| stats.connects > round && stats.unsettled == 0;
+                soon("every claim", stats.wait_for(is_back)).await.expect("the client lives");
             }
             soon("both providers", orders.raw().wait_for(is_whole)).await.expect("it lives");
             soon("both providers", orders.live().wait_for(is_whole)).await.expect("it lives");

@@ -116,7 +116,7 @@ fn no_call_fails_while_three_tokens_expire(product: Product) {
             tokens = relay.tokens(4) => tokens,
         };
         println!("{product}: {calls} calls, {} tokens in {:?}", tokens.len(), began.elapsed());
-        assert_eq!(nacos.vitals().get().connects, 1, "a new token needs no new connection");
+        assert_eq!(nacos.stats().get().connects, 1, "a new token needs no new connection");
         nacos.configs().publish(Publish::new("renewed", "last").expect("valid")).await.expect("ok");
         document_becomes(&watch, Some("last")).await;
         guard.deregister().await.expect("agreed");
@@ -175,8 +175,8 @@ fn client_whose_node_dies_is_let_in_by_the_others() {
             let home = fleet.home_of(&nacos);
             let began = Instant::now();
             fleet.disturb(home, Running::kill);
-            let mut vitals = nacos.vitals();
-            let back = vitals.wait_for(|vitals| vitals.connects >= 2 && vitals.unsettled == 0);
+            let mut stats = nacos.stats();
+            let back = stats.wait_for(|stats| stats.connects >= 2 && stats.unsettled == 0);
             soon("every claim held elsewhere", back).await.expect("the client lives");
             println!("{product}: every claim held elsewhere after {:?}", began.elapsed());
             assert_eq!(guard.claim().get().as_ref(), &ClaimState::Held);
@@ -220,7 +220,7 @@ fn user_without_a_right_is_denied_and_stays_connected() {
         let error = nacos.configs().publish(publish).await.expect_err("denied");
         assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
         assert!(nacos.state().get().is_connected());
-        assert_eq!(nacos.vitals().get().connects, 1);
+        assert_eq!(nacos.stats().get().connects, 1);
     });
 }
 

@@ -42,8 +42,8 @@ impl Behind {
 
     /// Waits until that many connections were made, and the last one holds every claim.
     async fn arrives(&self, connects: u64) {
-        let mut vitals = self.nacos.vitals();
-        let there = vitals.wait_for(|vitals| vitals.connects >= connects && vitals.unsettled == 0);
+        let mut stats = self.nacos.stats();
+        let there = stats.wait_for(|stats| stats.connects >= connects && stats.unsettled == 0);
         soon("every claim held anew", there).await.expect("the client lives");
     }
 
@@ -153,7 +153,7 @@ fn large_document_over_a_slow_link_costs_no_connection() {
             let publish = Publish::new("slow", large.as_str()).expect("valid");
             behind.nacos.configs().publish(publish).await.expect("published");
             soon("the document", document_becomes(&behind.watch, Some(&large))).await;
-            assert_eq!(behind.nacos.vitals().get().connects, 1);
+            assert_eq!(behind.nacos.stats().get().connects, 1);
             let there = behind.proxy.delivered(Direction::ToServer);
             let back = behind.proxy.delivered(Direction::ToClient);
             assert!(there > LARGE as u64 && back > LARGE as u64, "{there} there, {back} back");
@@ -174,10 +174,10 @@ fn client_converges_after_any_faults_of_the_network() {
                 behind.proxy.play(&script).await.expect("the ports are reserved");
                 behind.apply(Command::pass());
                 behind.apply(Command::accept());
-                let mut vitals = behind.nacos.vitals();
+                let mut stats = behind.nacos.stats();
                 let held = async {
                     behind.nacos.state().wait_for(nacos_core::SessionState::is_connected).await;
-                    vitals.wait_for(|vitals| vitals.unsettled == 0).await
+                    stats.wait_for(|stats| stats.unsettled == 0).await
                 };
                 soon("every claim held", held).await.expect("the client lives");
                 behind.converges(&seed.to_string()).await;

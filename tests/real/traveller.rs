@@ -50,16 +50,16 @@ impl Traveller {
 
     /// Whether a connection serves that holds every claim.
     pub(crate) fn is_held(&self) -> bool {
-        self.nacos.state().get().is_connected() && self.nacos.vitals().get().unsettled == 0
+        self.nacos.state().get().is_connected() && self.nacos.stats().get().unsettled == 0
     }
 
     /// Waits until that many connections were made, and the last one holds every claim.
     pub(crate) async fn arrive(&self, connects: u64, began: Instant) {
-        let mut vitals = self.nacos.vitals();
-        let connected = vitals.wait_for(|vitals| vitals.connects >= connects);
+        let mut stats = self.nacos.stats();
+        let connected = stats.wait_for(|stats| stats.connects >= connects);
         soon("a connection", connected).await.expect("the client lives");
         self.say("connected", began);
-        let held = vitals.wait_for(|vitals| vitals.unsettled == 0);
+        let held = stats.wait_for(|stats| stats.unsettled == 0);
         soon("every claim held", held).await.expect("the client lives");
         self.say("every claim held", began);
     }

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use nacos_core::{Client, Instance, Registration, Vitals};
+use nacos_core::{Client, Instance, Registration, SessionStats};
 
 use super::{Group, compare};
 use crate::{
@@ -74,7 +74,7 @@ async fn register(
 /// Registers an instance of a service, and waits until so many services wait to be sent.
 async fn claimed(client: &Client, service: &str, claims: usize) -> Result<Registration, Failure> {
     let guard = client.naming().register(service, Instance::new("10.0.0.1", 1))?;
-    let waiting = client.vitals().wait_for(|vitals: &Vitals| vitals.claims == claims).await;
+    let waiting = client.stats().wait_for(|stats: &SessionStats| stats.claims == claims).await;
     waiting.ok_or("the client has ended")?;
     Ok(guard)
 }

@@ -1,6 +1,6 @@
 //! How what was said in several places becomes the options of one client.
 use super::*;
-use crate::{credentials::StaticToken, server_list::Source};
+use crate::{credentials::StaticToken, server_list::ListSource};
 
 /// A builder made from an environment of exactly these.
 fn in_environment(variables: &[(&str, &str)]) -> ClientBuilder {
@@ -21,9 +21,12 @@ fn servers_named_in_code_beat_those_of_the_environment() {
     let options = checked(environment.clone().server_addr("a:1"));
     assert_eq!((options.server_names().as_str(), options.server_list.is_none()), ("a:1", true));
     let options = checked(environment.clone().server_dns("nacos"));
-    assert!(matches!(options.server_list.expect("a name").source, Source::Name(_)));
+    assert!(matches!(options.server_list.expect("a name").source, ListSource::Name(_)));
     let options = checked(environment);
-    assert!(matches!(options.server_list.expect("an endpoint").source, Source::AddressServer(_)));
+    assert!(matches!(
+        options.server_list.expect("an endpoint").source,
+        ListSource::AddressServer(_)
+    ));
     let options = checked(in_environment(&[("NACOS_SERVER_ADDR", "b:1")]).server_addr("a:1"));
     assert_eq!(options.server_names(), "a:1");
 }

@@ -64,7 +64,7 @@ impl Configs {
         let request = ConfigQueryRequest::new(&key);
         match self.connection.call(Doing("get", &key), &request, Repeat::Freely).await? {
             Ok(answer) => answer.into_document(&key).map(Some).map_err(|failure| {
-                self.connection.unread();
+                self.connection.unreadable();
                 Error::new(ErrorKind::Protocol, Doing("get", &key)).because(failure)
             }),
             Err(refusal) if refusal.says_absent() => Ok(None),

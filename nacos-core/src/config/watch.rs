@@ -2,7 +2,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    connection::Claimed,
+    connection::ClaimGuard,
     document::DocumentState,
     error::{Error, ErrorKind},
     key::ConfigKey,
@@ -33,13 +33,13 @@ use crate::{
 #[must_use = "the watch ends as soon as this is dropped"]
 pub struct Watch {
     key: ConfigKey,
-    claim: Claimed,
+    claim: ClaimGuard,
     state: Live<DocumentState>,
     polls: bool,
 }
 
 impl Watch {
-    pub(super) fn new(key: ConfigKey, claim: Claimed, state: Live<DocumentState>) -> Self {
+    pub(super) fn new(key: ConfigKey, claim: ClaimGuard, state: Live<DocumentState>) -> Self {
         Self { key, claim, state, polls: false }
     }
 

@@ -8,7 +8,7 @@ use tokio::{
 
 use crate::{
     call_error::CallError,
-    credentials::{Cause, Credentials, Grant, GrantContext, GrantError},
+    credentials::{Credentials, Grant, GrantContext, GrantError, GrantFailure},
     resource::Resource,
     session::{LoginFailure, Tried},
     state::Denial,
@@ -54,11 +54,11 @@ pub(super) async fn log_in(
     };
     outcome.map_err(|GrantError { cause, why, tried }| {
         let failure = match cause {
-            Cause::Denied => LoginFailure::Denied(why),
-            Cause::Refused => LoginFailure::Refused { likely: Denial::NotReady, why },
-            Cause::Failed => LoginFailure::Refused { likely: Denial::Wrong, why },
-            Cause::Unknown => LoginFailure::UnknownUser(why),
-            Cause::Unavailable => LoginFailure::Unreachable(why),
+            GrantFailure::Denied => LoginFailure::Denied(why),
+            GrantFailure::Refused => LoginFailure::Refused { likely: Denial::NotReady, why },
+            GrantFailure::Failed => LoginFailure::Refused { likely: Denial::Wrong, why },
+            GrantFailure::Unknown => LoginFailure::UnknownUser(why),
+            GrantFailure::Unavailable => LoginFailure::Unreachable(why),
         };
         (tried, failure)
     })

@@ -10,7 +10,7 @@ use tracing::{Instrument, debug_span};
 use super::{
     Connection,
     access::headers_now,
-    current::{Current, Serving},
+    current::{Current, CurrentLink},
     inbox::{Loss, is_same},
 };
 use crate::{
@@ -116,14 +116,14 @@ impl Connection {
                     _ => return Ok(Err(refusal)),
                 },
                 Ok(Err(failure @ Failure::Unreadable(_))) => {
-                    self.unread();
+                    self.unreadable();
                     return Err(Error::new(ErrorKind::Protocol, doing).because(failure));
                 }
                 Err(error) => error,
             };
             let kind = error.kind();
             if kind == ErrorKind::Protocol {
-                self.unread();
+                self.unreadable();
             }
             let passes = matches!(kind, ErrorKind::Disconnected | ErrorKind::Timeout);
             let unsent =
@@ -152,7 +152,7 @@ impl Connection {
     }
 
     /// Says whether the server is at work, as far as a request shows that was sent when it `began`.
-    fn heard(&self, serving: &Serving, began: Instant, error: Option<&CallError>) {
+    fn heard(&self, serving: &CurrentLink, began: Instant, error: Option<&CallError>) {
         match error {
             // What was left of the time for one try may say nothing about the server.
             Some(CallError::Timeout) if Instant::now() >= began + self.whole_try() => {
@@ -180,7 +180,7 @@ impl Connection {
     async fn moved_on(
         &self,
         current: &mut watch::Receiver<Current>,
-        gone: &Serving,
+        gone: &CurrentLink,
         deadline: Instant,
     ) {
         let other = |current: &Current| {
@@ -222,7 +222,7 @@ fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
 }
 
 /// The connection that serves, as soon as there is one.
-async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unserved> {
+async fn serving(current: &mut watch::Receiver<Current>) -> Result<CurrentLink, Unserved> {
     loop {
         // What was shown last stays there when the session's task has ended with its runtime.
         if current.has_changed().is_err() {
@@ -248,8 +248,8 @@ async fn serving(current: &mut watch::Receiver<Current>) -> Result<Serving, Unse
 
 /// Waits for the login that a refused token caused. Says whether to go on: there is another token
 /// now, or no session any more.
-async fn renewed(current: &mut watch::Receiver<Current>, with: &Serving) -> bool {
-    let has_another = |now: &Serving| !is_same(now.grant.as_ref(), with.grant.as_ref());
+async fn renewed(current: &mut watch::Receiver<Current>, with: &CurrentLink) -> bool {
+    let has_another = |now: &CurrentLink| !is_same(now.grant.as_ref(), with.grant.as_ref());
     let decided = |current: &Current| match (&current.serving, &current.state) {
         (Some(serving), _) => {
             !current.renewing && current.refusals > with.refusals || has_another(serving)

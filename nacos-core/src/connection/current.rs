@@ -8,12 +8,12 @@ use std::{
     },
 };
 
-use crate::{credentials::Grant, session::LinkId, state::SessionState, transport::Link};
+use crate::{credentials::Grant, session::LinkId, state::SessionState, transport::Http2Link};
 
 /// What users' requests go over.
 #[derive(Clone)]
 pub(super) struct Current {
-    pub(super) serving: Option<Serving>,
+    pub(super) serving: Option<CurrentLink>,
     pub(super) state: SessionState,
     /// Something is due or under way that may let in who was refused.
     pub(super) renewing: bool,
@@ -46,9 +46,9 @@ impl Users {
 
 /// The connection that serves.
 #[derive(Clone)]
-pub(super) struct Serving {
+pub(super) struct CurrentLink {
     pub(super) id: LinkId,
-    pub(super) link: Link,
+    pub(super) link: Http2Link,
     /// Keeps the connection, for as long as it is held, when another serves.
     pub(super) users: Arc<Users>,
     /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.

@@ -64,7 +64,7 @@ pub(super) struct Notices {
     /// Until when `connect` waits to learn whether a login is needed.
     pub(super) knock: Option<Instant>,
     /// Answers to users' requests that could not be read.
-    pub(super) unread: u64,
+    pub(super) unreadable: u64,
     /// What keeps it from being connected right now?
     pub(super) questions: Vec<oneshot::Sender<Option<String>>>,
     pub(super) close: Option<Close>,
@@ -216,9 +216,9 @@ impl Outbox {
     }
 
     /// An answer to a user's request could not be read.
-    pub(super) fn unread(&self) {
+    pub(super) fn unreadable(&self) {
         // Once the driver has ended nobody counts.
-        let _ = self.put((), |waiting, ()| waiting.notices.unread += 1);
+        let _ = self.put((), |waiting, ()| waiting.notices.unreadable += 1);
     }
 
     /// Something that the driver looks at beside this may be due sooner than it thinks.
@@ -437,14 +437,14 @@ mod tests {
         let (outbox, inbox) = inbox();
         for n in 0..1000 {
             outbox.lost(LinkId(n % 3), Loss::Ended("gone".to_owned()));
-            outbox.unread();
+            outbox.unreadable();
             outbox.ask(oneshot::channel().0);
             outbox.close(Instant::now(), oneshot::channel().0);
         }
         let (told, answer) = oneshot::channel();
         outbox.ask(told);
         let (notices, _) = inbox.take(0);
-        assert_eq!((notices.losses.len(), notices.unread), (3, 1000));
+        assert_eq!((notices.losses.len(), notices.unreadable), (3, 1000));
         let close = notices.close.expect("asked for");
         assert!(close.waiting.len() <= 4 && notices.questions.len() <= 4, "they wait no more");
         assert!(notices.questions.iter().any(|told| !told.is_closed()));

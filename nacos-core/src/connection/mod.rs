@@ -1,7 +1,7 @@
 //! What all handles of a client share: requests go out here, claims are handed to the driver.
 pub(crate) mod access;
 mod call;
-mod claimed;
+mod claim_guard;
 mod current;
 mod driver;
 mod inbox;
@@ -20,7 +20,7 @@ use tokio::{
 };
 
 pub use self::shutdown::ShutdownReport;
-pub(crate) use self::{call::Repeat, claimed::Claimed, views::GRACE};
+pub(crate) use self::{call::Repeat, claim_guard::ClaimGuard, views::GRACE};
 use self::{
     current::Current,
     driver::Driver,
@@ -38,10 +38,10 @@ use crate::{
     server_list::ServerList,
     service::Service,
     session::{self, ClaimKey, GuardId},
+    session_stats::SessionStats,
     state::{ClaimState, SessionState},
     tasks::{self, Task},
     transport,
-    vitals::Vitals,
 };
 
 /// What a connection is made of, by the part that uses it.
@@ -78,7 +78,7 @@ pub(crate) struct Connection {
     outbox: Outbox,
     current: watch::Receiver<Current>,
     state: Live<SessionState>,
-    vitals: Live<Vitals>,
+    stats: Live<SessionStats>,
     servers: Live<Vec<Server>>,
     views: Arc<Views>,
     /// None if nobody wants to know whether servers list the namespaces of keys.
@@ -95,10 +95,10 @@ impl Connection {
     /// There is no thread to be had.
     pub(crate) fn start(options: Options) -> Result<Arc<Self>, Error> {
         let (outbox, inbox) = inbox();
-        let connecting = SessionState::Connecting { attempt: 0, last_error: None };
+        let connecting = SessionState::Connecting { failed_searches: 0, last_error: None };
         let (current, readers) = watch::channel(Current::new(connecting.clone()));
         let (state_writer, state) = live(connecting);
-        let (vitals_writer, vitals) = live(Vitals::default());
+        let (counts_writer, counts) = live(SessionStats::default());
         let (servers_writer, servers) = live(options.servers.clone());
         let views = Arc::new(Views::new());
         let driver = Driver::new(
@@ -107,7 +107,7 @@ impl Connection {
             driver::Readers {
                 current,
                 state: state_writer,
-                vitals: vitals_writer,
+                stats: counts_writer,
                 servers: servers_writer,
             },
             Arc::clone(&views),
@@ -133,7 +133,7 @@ impl Connection {
             outbox,
             current: readers,
             state,
-            vitals,
+            stats: counts,
             servers,
             views,
             mentioned,
@@ -146,8 +146,8 @@ impl Connection {
         self.state.clone()
     }
 
-    pub(crate) fn vitals(&self) -> Live<Vitals> {
-        self.vitals.clone()
+    pub(crate) fn stats(&self) -> Live<SessionStats> {
+        self.stats.clone()
     }
 
     /// The servers as they are known now.
@@ -164,7 +164,7 @@ impl Connection {
     }
 
     /// Watches a document until the guard returned is dropped.
-    pub(crate) fn watch(self: &Arc<Self>, key: &ConfigKey) -> (Claimed, Live<DocumentState>) {
+    pub(crate) fn watch(self: &Arc<Self>, key: &ConfigKey) -> (ClaimGuard, Live<DocumentState>) {
         let state = self.views.documents.enter(key);
         (self.claim(ClaimKey::Listen(key.clone()), None), state)
     }
@@ -174,7 +174,7 @@ impl Connection {
     pub(crate) fn subscribe(
         self: &Arc<Self>,
         key: ServiceKey,
-    ) -> (Claimed, Live<Service>, Live<Service>) {
+    ) -> (ClaimGuard, Live<Service>, Live<Service>) {
         let (raw, view) = self.views.services.enter(&key, GRACE);
         let claim = self.claim(ClaimKey::Subscription(key), None).with_grace(GRACE);
         (claim, raw, view)
@@ -186,15 +186,19 @@ impl Connection {
     }
 
     /// Registers an instance until the guard returned is dropped.
-    pub(crate) fn register(self: &Arc<Self>, key: ServiceKey, instance: Arc<Instance>) -> Claimed {
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        key: ServiceKey,
+        instance: Arc<Instance>,
+    ) -> ClaimGuard {
         self.claim(ClaimKey::Instances(key), Some(instance))
     }
 
-    fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Arc<Instance>>) -> Claimed {
+    fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Arc<Instance>>) -> ClaimGuard {
         let guard = GuardId(self.guards.fetch_add(1, Ordering::Relaxed));
         let (writer, state) = live(ClaimState::Pending);
         self.outbox.claim(guard, key.clone(), instance, writer);
-        Claimed::new(Arc::clone(self), key, guard, state)
+        ClaimGuard::new(Arc::clone(self), key, guard, state)
     }
 
     /// Lets the session find out, before it counts as connected, whether it needs a login; until
@@ -227,8 +231,8 @@ impl Connection {
     }
 
     /// An answer to a user's request could not be read.
-    pub(crate) fn unread(&self) {
-        self.outbox.unread();
+    pub(crate) fn unreadable(&self) {
+        self.outbox.unreadable();
     }
 
     /// Withdraws everything and ends the session.
@@ -246,7 +250,7 @@ impl Connection {
         match &*self.state.get() {
             SessionState::Connected { server, .. } => {
                 let mute = "it answers health checks, and none of the last requests";
-                let mute = Some(mute).filter(|_| self.vitals.get().unresponsive);
+                let mute = Some(mute).filter(|_| self.stats.get().unresponsive);
                 let why = format!("{server} has not answered");
                 let why = mute.map_or_else(|| why.clone(), |mute| format!("{why}: {mute}"));
                 Error::new(ErrorKind::Timeout, doing).because(why)

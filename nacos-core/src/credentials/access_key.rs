@@ -2,7 +2,8 @@
 use std::{fmt, path::PathBuf};
 
 use super::{
-    Credentials, Grant, GrantContext, GrantError, GrantFuture, Source, fixed::READ_AGAIN, sign::Key,
+    Credentials, Grant, GrantContext, GrantError, GrantFuture, SecretSource, fixed::READ_AGAIN,
+    sign::Key,
 };
 use crate::secret::Secret;
 
@@ -45,39 +46,39 @@ use crate::secret::Secret;
 /// ```
 #[derive(Clone)]
 pub struct AccessKey {
-    id: Source,
-    secret: Source,
-    token: Option<Source>,
+    id: SecretSource,
+    secret: SecretSource,
+    token: Option<SecretSource>,
     region: Option<String>,
 }
 
 impl AccessKey {
     /// This access key with this secret.
     pub fn new(id: impl Into<Secret>, secret: impl Into<Secret>) -> Self {
-        Self::from_sources(Source::Given(id.into()), Source::Given(secret.into()))
+        Self::from_sources(SecretSource::Given(id.into()), SecretSource::Given(secret.into()))
     }
 
     /// The access key and the secret that stand in two files, read again every 30 s and when a
     /// server refuses a request.
     pub fn from_files(id: impl Into<PathBuf>, secret: impl Into<PathBuf>) -> Self {
-        Self::from_sources(Source::File(id.into()), Source::File(secret.into()))
+        Self::from_sources(SecretSource::File(id.into()), SecretSource::File(secret.into()))
     }
 
-    pub(crate) fn from_sources(id: Source, secret: Source) -> Self {
+    pub(crate) fn from_sources(id: SecretSource, secret: SecretSource) -> Self {
         Self { id, secret, token: None, region: None }
     }
 
     /// The token of a temporary key (STS).
     #[must_use]
     pub fn security_token(mut self, token: impl Into<Secret>) -> Self {
-        self.token = Some(Source::Given(token.into()));
+        self.token = Some(SecretSource::Given(token.into()));
         self
     }
 
     /// The token of a temporary key (STS) that stands in a file, read again with the key.
     #[must_use]
     pub fn security_token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.token = Some(Source::File(path.into()));
+        self.token = Some(SecretSource::File(path.into()));
         self
     }
 
@@ -88,7 +89,7 @@ impl AccessKey {
         self
     }
 
-    pub(crate) fn with_security_token(mut self, token: Option<Source>) -> Self {
+    pub(crate) fn with_security_token(mut self, token: Option<SecretSource>) -> Self {
         self.token = token;
         self
     }
@@ -105,7 +106,7 @@ impl AccessKey {
             region: self.region.clone(),
         };
         let sources = [&self.id, &self.secret].into_iter().chain(&self.token);
-        let rotates = sources.into_iter().any(Source::is_file);
+        let rotates = sources.into_iter().any(SecretSource::is_file);
         let grant = Grant::new().signed_with(key);
         Ok(if rotates { grant.lifetime(READ_AGAIN) } else { grant })
     }

@@ -1,7 +1,7 @@
 //! Headers that stay as they are, or as a file says: tokens from elsewhere, and the servers' own.
 use std::{path::PathBuf, time::Duration};
 
-use super::{Credentials, Grant, GrantContext, GrantFuture, Source};
+use super::{Credentials, Grant, GrantContext, GrantFuture, SecretSource};
 use crate::secret::Secret;
 
 /// A token that another program has obtained, given or in a file.
@@ -13,21 +13,21 @@ use crate::secret::Secret;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StaticToken {
-    token: Source,
+    token: SecretSource,
 }
 
 impl StaticToken {
     /// This token, for as long as the client lives.
     pub fn new(token: impl Into<Secret>) -> Self {
-        Self { token: Source::Given(token.into()) }
+        Self { token: SecretSource::Given(token.into()) }
     }
 
     /// The token that stands in a file, read again every 30 s and when a server refuses it.
     pub fn from_file(path: impl Into<PathBuf>) -> Self {
-        Self { token: Source::File(path.into()) }
+        Self { token: SecretSource::File(path.into()) }
     }
 
-    pub(crate) fn from_source(token: Source) -> Self {
+    pub(crate) fn from_source(token: SecretSource) -> Self {
         Self { token }
     }
 }

@@ -189,7 +189,7 @@ impl fmt::Debug for RequestHeaders<'_> {
 /// Why nothing was granted. Shown in logs and errors.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct GrantError {
-    pub(crate) cause: Cause,
+    pub(crate) cause: GrantFailure,
     pub(crate) why: String,
     /// The credential that it is about.
     pub(crate) tried: Tried,
@@ -197,7 +197,7 @@ pub struct GrantError {
 
 /// The cause of a [`GrantError`], by what helps against it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Cause {
+pub(crate) enum GrantFailure {
     /// Nothing, until an operator changes something.
     Denied,
     /// Perhaps nothing: servers say the same until they have read their users.
@@ -213,21 +213,21 @@ pub(crate) enum Cause {
 impl GrantError {
     /// The secret is wrong, or the user may not log in: asking again would change nothing.
     pub fn denied(why: impl fmt::Display) -> Self {
-        Self::with(Cause::Denied, why)
+        Self::with(GrantFailure::Denied, why)
     }
 
     /// The secret is wrong, or the server does not know it yet, because it is starting: asking
     /// again soon may help.
     pub fn refused(why: impl fmt::Display) -> Self {
-        Self::with(Cause::Refused, why)
+        Self::with(GrantFailure::Refused, why)
     }
 
     /// No server could be asked: it may be granted later.
     pub fn unavailable(why: impl fmt::Display) -> Self {
-        Self::with(Cause::Unavailable, why)
+        Self::with(GrantFailure::Unavailable, why)
     }
 
-    pub(super) fn with(cause: Cause, why: impl fmt::Display) -> Self {
+    pub(super) fn with(cause: GrantFailure, why: impl fmt::Display) -> Self {
         Self { cause, why: why.to_string(), tried: Tried::default() }
     }
 

@@ -54,7 +54,7 @@ pub use self::{
     grant::{Grant, GrantError, RequestHeaders},
     password::UserPassword,
 };
-pub(crate) use self::{grant::Cause, source::Source};
+pub(crate) use self::{grant::GrantFailure, source::SecretSource};
 pub use crate::resource::Resource;
 use crate::{server::Server, transport::Dialer};
 

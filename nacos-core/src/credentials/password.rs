@@ -8,7 +8,9 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
 use tokio::time::{sleep, timeout};
 
-use super::{Credentials, Grant, GrantContext, GrantError, GrantFuture, Source, grant::Cause};
+use super::{
+    Credentials, Grant, GrantContext, GrantError, GrantFuture, SecretSource, grant::GrantFailure,
+};
 use crate::{
     secret::Secret,
     server::Server,
@@ -33,7 +35,7 @@ use crate::{
 #[derive(Clone)]
 pub struct UserPassword {
     username: String,
-    password: Source,
+    password: SecretSource,
     /// By which a password is told from another one.
     hasher: RandomState,
 }
@@ -41,15 +43,15 @@ pub struct UserPassword {
 impl UserPassword {
     /// This user with this password.
     pub fn new(username: impl Into<String>, password: impl Into<Secret>) -> Self {
-        Self::from_source(username.into(), Source::Given(password.into()))
+        Self::from_source(username.into(), SecretSource::Given(password.into()))
     }
 
     /// This user with the password that stands in a file, read again at each login.
     pub fn with_password_file(username: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        Self::from_source(username.into(), Source::File(path.into()))
+        Self::from_source(username.into(), SecretSource::File(path.into()))
     }
 
-    pub(crate) fn from_source(username: String, password: Source) -> Self {
+    pub(crate) fn from_source(username: String, password: SecretSource) -> Self {
         Self { username, password, hasher: RandomState::new() }
     }
 
@@ -81,9 +83,9 @@ async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Gr
         };
         tokio::select! {
             answer = asked.next() => match answer {
-                Some(Err(error)) if error.cause == Cause::Unavailable => causes.push(error.why),
+                Some(Err(error)) if error.cause == GrantFailure::Unavailable => causes.push(error.why),
                 // Every server means the same by that.
-                Some(Err(error)) if error.cause == Cause::Denied => return Err(explained(error)),
+                Some(Err(error)) if error.cause == GrantFailure::Denied => return Err(explained(error)),
                 Some(Err(error)) => refusals.push(error),
                 Some(Ok(grant)) => return Ok(grant),
                 None => break,
@@ -92,7 +94,7 @@ async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Gr
         }
     }
     // One that may be starting gives hope, whatever the others say.
-    refusals.sort_by_key(|error| error.cause != Cause::Refused);
+    refusals.sort_by_key(|error| error.cause != GrantFailure::Refused);
     let Some(first) = refusals.first() else {
         return Err(GrantError::unavailable(causes.join("; ")));
     };
@@ -104,11 +106,11 @@ async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Gr
 /// With what it may mean, and what helps.
 fn explained(error: GrantError) -> GrantError {
     let meaning = match error.cause {
-        Cause::Denied => PASSWORD_IS_WRONG,
-        Cause::Refused => NOT_READY_OR_WRONG,
-        Cause::Failed => WRONG_OR_FAILING,
-        Cause::Unknown => NOT_KNOWN_YET,
-        Cause::Unavailable => return error,
+        GrantFailure::Denied => PASSWORD_IS_WRONG,
+        GrantFailure::Refused => NOT_READY_OR_WRONG,
+        GrantFailure::Failed => WRONG_OR_FAILING,
+        GrantFailure::Unknown => NOT_KNOWN_YET,
+        GrantFailure::Unavailable => return error,
     };
     GrantError { why: format!("{}: {meaning}", error.why), ..error }
 }
@@ -164,11 +166,12 @@ async fn ask(
         elsewhere.push(error);
     }
     // No host there is known to be a Nacos server; a wall that lets neither through may be one.
-    let cause = elsewhere.iter().map(|error| error.cause).find(|cause| *cause == Cause::Refused);
+    let cause =
+        elsewhere.iter().map(|error| error.cause).find(|cause| *cause == GrantFailure::Refused);
     let mut said: Vec<_> = elsewhere.into_iter().map(|error| error.why).collect();
     said.dedup();
     let why = format!("no login path is known there: {}", said.join(", and then "));
-    Err(GrantError::with(cause.unwrap_or(Cause::Unavailable), why))
+    Err(GrantError::with(cause.unwrap_or(GrantFailure::Unavailable), why))
 }
 
 fn granted(status: StatusCode, body: &[u8]) -> Result<Grant, GrantError> {
@@ -202,27 +205,27 @@ fn is_final(status: StatusCode, body: &[u8]) -> bool {
 }
 
 /// The meaning of an answer other than 200.
-fn meaning(status: StatusCode, body: &[u8]) -> Cause {
+fn meaning(status: StatusCode, body: &[u8]) -> GrantFailure {
     match status {
         // Of a wrong password, of an unknown user, and of both of one that is right, for as long as
         // the server has not read its users: 3.x does that after its port has opened (seen: 0.4 to
         // 15 s).
-        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Cause::Refused,
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => GrantFailure::Refused,
         // The answer of 2.3 for a user that it does not know, or not yet: it reads them every 15 s
         // (seen).
-        StatusCode::INTERNAL_SERVER_ERROR if mentions_user(body) => Cause::Unknown,
+        StatusCode::INTERNAL_SERVER_ERROR if mentions_user(body) => GrantFailure::Unknown,
         // The answer of 3.0 and 3.1 to a wrong password (seen), and for any other exception that
         // has no text.
         StatusCode::INTERNAL_SERVER_ERROR if contains(body, "No message available") => {
-            Cause::Failed
+            GrantFailure::Failed
         }
         // Their answer at the older path for any exception, be it for a wrong password or for a
         // user that they do not know yet.
         StatusCode::INTERNAL_SERVER_ERROR if contains(body, "Handle API Compatibility failed") => {
-            Cause::Refused
+            GrantFailure::Refused
         }
         // Any other one is an authentication plugin that fails.
-        _ => Cause::Unavailable,
+        _ => GrantFailure::Unavailable,
     }
 }
 
@@ -272,18 +275,18 @@ mod tests {
     fn only_what_can_mean_nothing_else_is_taken_for_it() {
         let page = |message: &str| format!(r#"{{"status":500,"message":"{message}"}}"#);
         for (status, body, cause) in [
-            (403, "Access Denied".to_owned(), Cause::Refused),
-            (403, "user not found!".to_owned(), Cause::Refused),
-            (403, r#"{"code":10001,"message":"access denied"}"#.to_owned(), Cause::Refused),
-            (401, String::new(), Cause::Refused),
-            (500, page("No message available"), Cause::Failed),
-            (500, "caused: Handle API Compatibility failed;".to_owned(), Cause::Refused),
-            (500, "caused: User ann not found;".to_owned(), Cause::Unknown),
-            (500, page("plugin crashed"), Cause::Unavailable),
-            (500, String::new(), Cause::Unavailable),
-            (502, "<html>".to_owned(), Cause::Unavailable),
-            (503, "User ann not found".to_owned(), Cause::Unavailable),
-            (302, String::new(), Cause::Unavailable),
+            (403, "Access Denied".to_owned(), GrantFailure::Refused),
+            (403, "user not found!".to_owned(), GrantFailure::Refused),
+            (403, r#"{"code":10001,"message":"access denied"}"#.to_owned(), GrantFailure::Refused),
+            (401, String::new(), GrantFailure::Refused),
+            (500, page("No message available"), GrantFailure::Failed),
+            (500, "caused: Handle API Compatibility failed;".to_owned(), GrantFailure::Refused),
+            (500, "caused: User ann not found;".to_owned(), GrantFailure::Unknown),
+            (500, page("plugin crashed"), GrantFailure::Unavailable),
+            (500, String::new(), GrantFailure::Unavailable),
+            (502, "<html>".to_owned(), GrantFailure::Unavailable),
+            (503, "User ann not found".to_owned(), GrantFailure::Unavailable),
+            (302, String::new(), GrantFailure::Unavailable),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
             assert_eq!(meaning(status, body.as_bytes()), cause, "{status} {body}");
@@ -332,9 +335,18 @@ mod tests {
     #[test]
     fn both_causes_and_both_remedies_are_named_where_there_are_two() {
         for (cause, named) in [
-            (Cause::Refused, ["started", "passes by itself", "NACOS_USERNAME", "NACOS_PASSWORD"]),
-            (Cause::Failed, ["password is wrong", "NACOS_PASSWORD", "inside the server", "log"]),
-            (Cause::Unknown, ["not read it yet", "every 15 s", "`username`", "NACOS_USERNAME"]),
+            (
+                GrantFailure::Refused,
+                ["started", "passes by itself", "NACOS_USERNAME", "NACOS_PASSWORD"],
+            ),
+            (
+                GrantFailure::Failed,
+                ["password is wrong", "NACOS_PASSWORD", "inside the server", "log"],
+            ),
+            (
+                GrantFailure::Unknown,
+                ["not read it yet", "every 15 s", "`username`", "NACOS_USERNAME"],
+            ),
         ] {
             let error = explained(GrantError::with(cause, "a:8848: no"));
             assert!(error.why.starts_with("a:8848: no: "), "{error}");

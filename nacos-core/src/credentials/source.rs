@@ -9,12 +9,12 @@ use crate::{file, secret::Secret, tasks};
 
 /// Where a secret stands. `Debug` shows a file's path, never what is in it.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
+pub(crate) enum SecretSource {
     Given(Secret),
     File(PathBuf),
 }
 
-impl Source {
+impl SecretSource {
     /// The secret as it is now.
     pub(super) async fn read(&self) -> Result<Secret, GrantError> {
         let path = match self {
@@ -87,7 +87,7 @@ mod tests {
     #[tokio::test]
     async fn missing_file_is_named() {
         TimeLimit::for_test();
-        let source = Source::File("/nowhere/secret".into());
+        let source = SecretSource::File("/nowhere/secret".into());
         let error = source.read().await.expect_err("missing");
         assert!(error.to_string().contains("/nowhere/secret"), "{error}");
     }

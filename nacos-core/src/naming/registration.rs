@@ -2,7 +2,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    connection::Claimed,
+    connection::ClaimGuard,
     error::{Error, ErrorKind},
     instance::Instance,
     key::ServiceKey,
@@ -17,12 +17,12 @@ use crate::{
 #[must_use = "the instance is deregistered as soon as this is dropped"]
 pub struct Registration {
     key: ServiceKey,
-    claim: Claimed,
+    claim: ClaimGuard,
     instance: Arc<Instance>,
 }
 
 impl Registration {
-    pub(super) fn new(key: ServiceKey, claim: Claimed, instance: Arc<Instance>) -> Self {
+    pub(super) fn new(key: ServiceKey, claim: ClaimGuard, instance: Arc<Instance>) -> Self {
         Self { key, claim, instance }
     }
 

@@ -2,7 +2,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    connection::Claimed,
+    connection::ClaimGuard,
     error::Error,
     key::ServiceKey,
     live::Live,
@@ -32,7 +32,7 @@ use crate::{
 /// ```
 #[must_use = "the subscription ends as soon as this is dropped"]
 pub struct Subscription {
-    claim: Claimed,
+    claim: ClaimGuard,
     /// The service as the server lists it.
     raw: Live<Service>,
     view: Live<Service>,
@@ -41,7 +41,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(claim: Claimed, raw: Live<Service>, view: Live<Service>) -> Self {
+    pub(super) fn new(claim: ClaimGuard, raw: Live<Service>, view: Live<Service>) -> Self {
         let seen = view.get();
         Self { claim, raw, view, seen }
     }

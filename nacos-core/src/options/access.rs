@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::{ClientOptions, invalid};
 use crate::{
-    credentials::{Credentials, IdentityHeader, Source, StaticToken, UserPassword},
+    credentials::{Credentials, IdentityHeader, SecretSource, StaticToken, UserPassword},
     error::Error,
     secret::Secret,
 };
@@ -167,14 +167,14 @@ fn source(
     secret: Option<&Secret>,
     file: Option<&String>,
     name: &str,
-) -> Result<Option<Source>, Error> {
+) -> Result<Option<SecretSource>, Error> {
     let secret = secret.filter(|secret| !secret.is_empty());
     match (secret, given(file)) {
         (Some(_), Some(_)) => {
             Err(invalid(name, format!("it contradicts `{name}_file`: one of them is enough")))
         }
-        (Some(secret), None) => Ok(Some(Source::Given(secret.clone()))),
-        (None, Some(path)) => Ok(Some(Source::File(path.into()))),
+        (Some(secret), None) => Ok(Some(SecretSource::Given(secret.clone()))),
+        (None, Some(path)) => Ok(Some(SecretSource::File(path.into()))),
         (None, None) => Ok(None),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     key::Namespace,
     secret::Secret,
     server::Server,
-    server_list::{AddressServer, Details, ServerList, Source},
+    server_list::{AddressServer, Details, ListSource, ServerList},
     time::LONGEST,
 };
 
@@ -35,13 +35,15 @@ pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<
                 let (servers, path) = named(options, "server_addr", addresses, grpc_offset)?;
                 return Ok(Place { servers, list: None, path });
             }
-            (None, Some(text), None) => Source::AddressServer(endpoint(text, options, namespace)?),
+            (None, Some(text), None) => {
+                ListSource::AddressServer(endpoint(text, options, namespace)?)
+            }
             (None, None, Some(text)) => {
                 without_details(options, "server_dns")?;
                 let (given, behind) = named(options, "server_dns", text, grpc_offset)?;
                 path = behind;
                 match given.as_slice() {
-                    [name] => Source::Name(name.clone()),
+                    [name] => ListSource::Name(name.clone()),
                     _ => return Err(refused(options, "server_dns", "it is more than one name")),
                 }
             }
@@ -147,7 +149,7 @@ mod tests {
             check(&[("endpoint", "jmenv"), ("grpc_port_offset", "7")]).expect("valid");
         let list = list.expect("an endpoint");
         assert_eq!((servers.len(), list.grpc_offset, list.refresh), (0, 7, REFRESH));
-        let Source::AddressServer(server) = list.source else { panic!("an endpoint") };
+        let ListSource::AddressServer(server) = list.source else { panic!("an endpoint") };
         assert_eq!(server.target(), "/nacos/serverlist?namespace=staging");
         let (_, list) = check(&[("server_dns", "nacos-headless")]).expect("valid");
         let source = list.expect("a name").source;

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     given::Given,
     server::Server,
-    server_list::{ServerList, Source},
+    server_list::{ListSource, ServerList},
     transport::{ClientFiles, Dialer, Tls, TlsSettings},
 };
 
@@ -42,8 +42,10 @@ pub(super) fn dialer(
 ) -> Result<(Dialer, Option<Certificates>), Error> {
     let named = |server: &Server| server.scheme() == Some(Scheme::Https);
     let (by, https) = match list.map(|list| &list.source) {
-        Some(Source::AddressServer(server)) => ("endpoint", server.origin.scheme == Scheme::Https),
-        Some(Source::Name(name)) => ("server_dns", named(name)),
+        Some(ListSource::AddressServer(server)) => {
+            ("endpoint", server.origin.scheme == Scheme::Https)
+        }
+        Some(ListSource::Name(name)) => ("server_dns", named(name)),
         None => ("server_addr", servers.iter().any(named)),
     };
     let plain = servers.iter().any(|server| !named(server));
@@ -91,7 +93,7 @@ fn settings(options: &ClientOptions, list: Option<&ServerList>) -> Result<TlsSet
     };
     // The addresses of a name show the certificate of that name.
     let name = match list.map(|list| &list.source) {
-        Some(Source::Name(name)) => Some(name.host().to_owned()),
+        Some(ListSource::Name(name)) => Some(name.host().to_owned()),
         _ => None,
     };
     Ok(TlsSettings {

@@ -132,7 +132,7 @@ const DEFAULT_PORT: u16 = 8080;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server_list::Source;
+    use crate::server_list::ListSource;
 
     fn url(text: &str, details: Details<'_>) -> Result<String, String> {
         let server = AddressServer::parse(text, details)?;
@@ -228,7 +228,8 @@ mod tests {
         assert!(server.target().contains("hunter2"));
         assert_eq!(server.to_string(), "http://jmenv:8080/nacos/serverlist");
         assert!(
-            !format!("{server:?} {:?}", Source::AddressServer(server.clone())).contains("hunter2")
+            !format!("{server:?} {:?}", ListSource::AddressServer(server.clone()))
+                .contains("hunter2")
         );
     }
 }

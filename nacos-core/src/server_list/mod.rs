@@ -19,7 +19,7 @@ use crate::server::Server;
 /// Where the list of servers is read, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerList {
-    pub(crate) source: Source,
+    pub(crate) source: ListSource,
     pub(crate) refresh: Duration,
     /// How far the gRPC port of each server lies above its main port.
     pub(crate) grpc_offset: u16,
@@ -27,14 +27,14 @@ pub(crate) struct ServerList {
 
 /// The source of a list of servers.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
+pub(crate) enum ListSource {
     /// An address server, which answers with one server a line.
     AddressServer(AddressServer),
     /// A name, each address of which is a server.
     Name(Server),
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ListSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddressServer(server) => write!(f, "the servers that {server} lists"),

@@ -4,7 +4,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::{AddressServer, Listing, ServerList, Source};
+use super::{AddressServer, ListSource, Listing, ServerList};
 use crate::{
     address::Scheme,
     server::Server,
@@ -22,10 +22,10 @@ pub(crate) async fn read(
     context_path: &str,
 ) -> Result<Listing, String> {
     let listing = match &list.source {
-        Source::AddressServer(server) => {
+        ListSource::AddressServer(server) => {
             fetch(dialer, server, list.grpc_offset, context_path).await
         }
-        Source::Name(name) => resolve(name).await,
+        ListSource::Name(name) => resolve(name).await,
     };
     listing.map_err(|why| format!("{}: {why}", list.source))
 }

@@ -36,7 +36,7 @@ pub(crate) enum Action {
     Login { refused: bool },
     /// Read the list of servers; report with
     /// [`Session::handle_servers`](super::Session::handle_servers).
-    Locate,
+    FetchServerList,
 }
 
 /// What the client's users see of it.
@@ -67,7 +67,7 @@ pub(crate) enum Event {
     /// The server refused what is claimed under this key.
     Refused { key: ClaimKey, code: i32, message: Arc<str> },
     /// A message of the server's could not be read.
-    Unread { kind: String, about: String, why: String },
+    Unreadable { kind: String, about: String, why: String },
     /// A list of a service is older than the one before it, by its server's clock: it was
     /// overtaken, and dropped, or is applied because the clock has stepped back.
     Older { service: ServiceKey, by: Duration, is_applied: bool },

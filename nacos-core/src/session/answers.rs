@@ -8,7 +8,7 @@ use super::{
     CallId, Event, Session, configs,
     naming::{self, publication::Step},
     output::{Call, Origin, Pending},
-    setback::{self, Gone, Setback},
+    request_failure::{self, Gone, RequestFailure},
 };
 use crate::{
     call_error::CallError,
@@ -90,12 +90,12 @@ impl Session {
                     naming.handle_subscription(cx, origin, claim, list);
                 });
             }
-            naming::Asked::Presence(service, revision) => {
+            naming::Asked::SelfCheck(service, revision) => {
                 // A user that may register need not have the right to ask: no reason to log in.
                 let answer = self.look_at::<QueryServiceResponse>(answer)?;
                 let list = answer.ok().map(|answer| answer.service_info);
                 self.with_naming(now, |naming, cx| {
-                    naming.handle_presence(cx, service, revision, list);
+                    naming.handle_self_check(cx, service, revision, list);
                 });
             }
         }
@@ -133,9 +133,9 @@ impl Session {
         now: Instant,
         origin: Origin,
         answer: Result<Payload, CallError>,
-    ) -> Result<Result<A, Setback>, Gone> {
+    ) -> Result<Result<A, RequestFailure>, Gone> {
         let answer = self.look_at(answer)?;
-        if let Err(Setback::Refused(refusal)) = &answer
+        if let Err(RequestFailure::Refused(refusal)) = &answer
             && refusal.code == wire::DENIED
             && origin.token == self.connecting.token()
         {
@@ -148,12 +148,12 @@ impl Session {
     fn look_at<A: Answer>(
         &mut self,
         answer: Result<Payload, CallError>,
-    ) -> Result<Result<A, Setback>, Gone> {
+    ) -> Result<Result<A, RequestFailure>, Gone> {
         let came = answer.is_ok();
-        let outcome = setback::read(answer)?;
-        if came && let Err(Setback::Unreadable { cause, .. }) = &outcome {
+        let outcome = request_failure::read(answer)?;
+        if came && let Err(RequestFailure::Unreadable { cause, .. }) = &outcome {
             let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
-            self.output.show(Event::Unread { kind, about: String::new(), why });
+            self.output.show(Event::Unreadable { kind, about: String::new(), why });
         }
         Ok(outcome)
     }

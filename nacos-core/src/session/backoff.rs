@@ -64,8 +64,8 @@ pub(crate) fn refused_delay(attempt: u32, jitter: f64) -> Duration {
 /// number `attempt` (from 0): 1 s × 2ⁿ up to `every`.
 ///
 /// The address server is the same for all clients, and mostly has no news for them.
-pub(crate) fn locate_delay(attempt: u32, every: Duration) -> Duration {
-    doubled(LOCATE_FIRST, attempt, every)
+pub(crate) fn list_refresh_delay(attempt: u32, every: Duration) -> Duration {
+    doubled(LIST_REFRESH_FIRST, attempt, every)
 }
 
 fn at_least_half(delay: Duration, jitter: f64) -> Duration {
@@ -79,7 +79,7 @@ const EAGER_CAP: Duration = Duration::from_millis(250);
 const FIRST: Duration = Duration::from_millis(50);
 const MOVE_CAP: Duration = Duration::from_secs(60);
 const MOVE_WITHIN: Duration = Duration::from_secs(1);
-const LOCATE_FIRST: Duration = Duration::from_secs(1);
+const LIST_REFRESH_FIRST: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_secs(30);
 const REFUSED_CAP: Duration = Duration::from_secs(5);
 const REFUSED_FIRST: Duration = Duration::from_secs(1);

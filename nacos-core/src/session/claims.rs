@@ -9,7 +9,7 @@ use super::{
     Event,
     ledger::{Due, Ledger, Revision, Standing},
     output::Output,
-    setback::Rejection,
+    request_failure::Rejection,
     told::Told,
 };
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) struct GuardId(pub(crate) u64);
 
 /// The claim that a request is about.
 #[derive(Clone, Debug)]
-pub(super) struct Claimed<K> {
+pub(super) struct SentClaim<K> {
     pub(super) key: K,
     pub(super) revision: Revision,
 }
@@ -136,7 +136,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     }
 
     /// The server has agreed to `claim`. Says whether it now holds the newest.
-    pub(super) fn agreed(&mut self, output: &mut Output, claim: &Claimed<K>) -> bool {
+    pub(super) fn agreed(&mut self, output: &mut Output, claim: &SentClaim<K>) -> bool {
         let held = self.ledger.confirm(&claim.key, claim.revision);
         if held {
             self.tell(output, &claim.key, &ClaimState::Held);
@@ -152,11 +152,11 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     pub(super) fn refused(
         &mut self,
         output: &mut Output,
-        claim: &Claimed<K>,
+        claim: &SentClaim<K>,
         rejection: &Rejection,
         retry_at: impl FnOnce(u32) -> Option<Instant>,
     ) -> bool {
-        let Claimed { key, revision } = claim;
+        let SentClaim { key, revision } = claim;
         let stands = self.ledger.refuse(key, *revision, rejection.code, retry_at);
         if !self.is_known(key) {
             output.show(Event::Settled(key.clone().into()));
@@ -165,7 +165,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     }
 
     /// Nobody knows whether the server did what `claims` are about: they are due again.
-    pub(super) fn release(&mut self, claims: &[Claimed<K>]) {
+    pub(super) fn release(&mut self, claims: &[SentClaim<K>]) {
         for claim in claims {
             self.ledger.release(&claim.key, claim.revision);
         }
@@ -256,7 +256,7 @@ mod tests {
         let (mut claims, mut output) = (documents(), Output::new(Box::new(|| 0.5)));
         claims.assert(&mut output, limits(), GuardId(1), false);
         let first = claims.take_due(9).remove(0);
-        let claim = Claimed { key: first.key, revision: first.revision };
+        let claim = SentClaim { key: first.key, revision: first.revision };
         assert!(claims.agreed(&mut output, &claim));
         while output.poll_event().is_some() {}
         claims.assert(&mut output, limits(), GuardId(2), false);

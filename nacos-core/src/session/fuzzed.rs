@@ -54,8 +54,8 @@ struct Life {
 }
 
 /// A new token for so many seconds.
-fn lease(seconds: u64) -> Lease {
-    Lease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
+fn lease(seconds: u64) -> TokenLease {
+    TokenLease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
 }
 
 impl Life {
@@ -121,7 +121,7 @@ impl Life {
                 let link = self.any_link(input);
                 let payload = self.captures.payload(input);
                 if input.byte() < 30 {
-                    self.session.handle_unread(now, link, &payload, "too large");
+                    self.session.handle_unreadable(now, link, &payload, "too large");
                 } else {
                     self.session.handle_push(now, link, &payload);
                 }
@@ -144,8 +144,8 @@ impl Life {
                     0 => Err(LoginFailure::Denied("no".to_owned())),
                     1 => Err(LoginFailure::UnknownUser("no".to_owned())),
                     2 => Err(LoginFailure::Unreachable("no".to_owned())),
-                    3 => Ok(Lease { lifetime: None, changed: false }),
-                    _ => Ok(Lease { lifetime: Some(ttl), changed: true }),
+                    3 => Ok(TokenLease { lifetime: None, changed: false }),
+                    _ => Ok(TokenLease { lifetime: Some(ttl), changed: true }),
                 };
                 if self.logins > 0 {
                     self.logins -= 1;
@@ -222,7 +222,7 @@ impl Life {
                     self.calls.retain(|_, (on, _)| *on != link);
                 }
                 Action::Login { .. } => self.logins += 1,
-                Action::Locate => self.locates += 1,
+                Action::FetchServerList => self.locates += 1,
             }
         }
         assert!(self.logins <= 1, "two logins at once");

@@ -27,7 +27,7 @@ mod options;
 mod output;
 mod pushes;
 mod queue;
-mod setback;
+mod request_failure;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -48,7 +48,7 @@ pub(crate) use self::{
         admission::{DEMANDED, LOGIN_REFUSED},
         link::LinkId,
         liveness::Patience,
-        login::{Lease, LoginFailure, Tried},
+        login::{LoginFailure, TokenLease, Tried},
     },
     options::Options,
     queue::Queue,
@@ -107,7 +107,7 @@ impl Session {
             naming: Naming::new(),
             configs: Configs::new(),
             lifetime: Lifetime::Open,
-            shown: SessionState::Connecting { attempt: 0, last_error: None },
+            shown: SessionState::Connecting { failed_searches: 0, last_error: None },
             output: Output::new(jitter),
         }
     }
@@ -135,9 +135,15 @@ impl Session {
 
     /// The server sent something on the stream that is too large or no Nacos message; `head` is as
     /// much as is known of it.
-    pub(crate) fn handle_unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
+    pub(crate) fn handle_unreadable(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        head: &Payload,
+        why: &str,
+    ) {
         self.with_connecting(now, |connecting, cx| connecting.handle_stream_heard(cx, link));
-        self.unread(now, link, head, why);
+        self.unreadable(now, link, head, why);
         self.settle(now);
     }
 
@@ -195,7 +201,7 @@ impl Session {
         &mut self,
         now: Instant,
         with: Tried,
-        outcome: Result<Lease, LoginFailure>,
+        outcome: Result<TokenLease, LoginFailure>,
     ) {
         if self.lifetime == Lifetime::Closed {
             return;

@@ -15,7 +15,7 @@ impl Session {
     pub(super) fn pushed(&mut self, now: Instant, link: LinkId, payload: &Payload) {
         let push = match push::read(payload) {
             Ok(push) => push,
-            Err(failure) => return self.unread(now, link, payload, &failure.to_string()),
+            Err(failure) => return self.unreadable(now, link, payload, &failure.to_string()),
         };
         match push {
             Push::SetupAck(abilities) => self.with_connecting(now, |connecting, cx| {
@@ -39,7 +39,7 @@ impl Session {
 
     /// A push that cannot be read, of which `head` is as much as there is. It changes nothing, and
     /// is not repeated, because it has been acknowledged: what it is about is asked for.
-    pub(super) fn unread(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
+    pub(super) fn unreadable(&mut self, now: Instant, link: LinkId, head: &Payload, why: &str) {
         if self.lifetime == Lifetime::Closed {
             return;
         }
@@ -50,16 +50,16 @@ impl Session {
             _ => String::new(),
         };
         let kind = clip(head.kind(), MAX_KIND).to_owned();
-        self.output.show(Event::Unread { kind, about, why: why.to_owned() });
+        self.output.show(Event::Unreadable { kind, about, why: why.to_owned() });
         if self.serving_link() != Some(link) {
             return;
         }
         match subject {
-            Subject::Service(service) => self.naming.handle_unread(now, service.as_ref()),
-            Subject::Document(_) => self.configs.handle_unread(now),
+            Subject::Service(service) => self.naming.handle_unreadable(now, service.as_ref()),
+            Subject::Document(_) => self.configs.handle_unreadable(now),
             Subject::Anything => {
-                self.naming.handle_unread(now, None);
-                self.configs.handle_unread(now);
+                self.naming.handle_unreadable(now, None);
+                self.configs.handle_unreadable(now);
             }
             Subject::Nothing => {}
         }

@@ -25,11 +25,11 @@ use tokio::{
 
 use super::{
     CallError,
+    activity::{Activity, Limit},
     answer::{not_sent, told},
     exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
     pace::resets,
     places::{Place, Places},
-    pulse::{Limit, Pulse},
     stream::Reading,
 };
 use crate::pace::Pace;
@@ -117,7 +117,7 @@ pub(super) enum Job {
 
 /// The state that the calls of one connection share.
 pub(super) struct Calls {
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) activity: Arc<Activity>,
     pub(super) abandoned: Abandoned,
     places: Places,
     /// For users' large answers, in units of [`SMALL`].
@@ -136,7 +136,7 @@ impl Calls {
         // Bounded by what the session asks for at once, and by the places for users' calls.
         let (queue, inbox) = mpsc::unbounded_channel();
         let calls = Self {
-            pulse: Arc::new(Pulse::new()),
+            activity: Arc::new(Activity::new()),
             abandoned: Abandoned::default(),
             places: Places::new(),
             room: Arc::new(Semaphore::new(ROOM.max(receive_limit).div_ceil(SMALL))),
@@ -181,7 +181,7 @@ impl Calls {
             return Ok(queued);
         }
         let queued = Arc::clone(&self.queued).acquire_owned();
-        match self.pulse.next(limit, queued).await {
+        match self.activity.next(limit, queued).await {
             Ok(Ok(queued)) => Ok(queued),
             Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
             Err(_) => Err(CallError::Busy),
@@ -232,7 +232,7 @@ impl Calls {
         let sent = exchange.is_small().then(Instant::now);
         let answer = tokio::select! {
             biased;
-            answer = exchange.answer(&self.pulse, limit, room) => Some(answer),
+            answer = exchange.answer(&self.activity, limit, room) => Some(answer),
             () = outcome.closed() => None,
         };
         if let Some(answer) = answer {
@@ -255,7 +255,7 @@ impl Calls {
         tokio::select! {
             biased;
             () = waiting.closed() => Ok(None),
-            place = self.pulse.next(limit, self.places.next()) => match place {
+            place = self.activity.next(limit, self.places.next()) => match place {
                 Ok(Ok(place)) => Ok(Some(place)),
                 Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
                 Err(_) => Err(CallError::Busy),
@@ -270,7 +270,7 @@ impl Calls {
         let limit =
             Limit { idle: by.saturating_duration_since(now), deadline: now + IN_BACKGROUND };
         let head = poll_fn(|cx| exchange.poll_head(cx));
-        if self.pulse.next(limit, head).await.is_err() {
+        if self.activity.next(limit, head).await.is_err() {
             self.abandoned.unanswered.fetch_add(1, Ordering::Relaxed);
         } else if exchange.is_answered() {
             self.abandoned.answered.store(true, Ordering::Relaxed);
@@ -281,11 +281,11 @@ impl Calls {
     async fn end(&self, mut exchange: Exchange) {
         exchange.give_up();
         if exchange.is_small() {
-            exchange.drain(&self.pulse, SMALL, Instant::now() + IN_BACKGROUND).await;
+            exchange.drain(&self.activity, SMALL, Instant::now() + IN_BACKGROUND).await;
         }
         while !exchange.has_ended() {
             let turn = Instant::from_std(self.pace().next(Instant::now().into_std()));
-            exchange.drain(&self.pulse, usize::MAX, turn).await;
+            exchange.drain(&self.activity, usize::MAX, turn).await;
             // A stream that has ended by then leaves its turn to another.
             if !exchange.has_ended() && self.pace().try_take(Instant::now().into_std()) {
                 // Dropping it resets the stream.

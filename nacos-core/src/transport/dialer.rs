@@ -9,7 +9,7 @@ use tokio::{
 use super::{
     CallError, Within,
     dial::{BESIDE, Time, dial, in_turn},
-    link::Link,
+    link::Http2Link,
     socket::Socket,
     tls::{Alpn, Tls, TlsProblem},
     unproven::Unproven,
@@ -71,7 +71,7 @@ impl Dialer {
         server: &Server,
         within: Within,
         receive_limit: usize,
-    ) -> io::Result<(Link, Work)> {
+    ) -> io::Result<(Http2Link, Work)> {
         let addresses = resolve((server.host(), server.grpc_port()));
         self.grpc_at(addresses, server, within, receive_limit).await
     }
@@ -82,7 +82,7 @@ impl Dialer {
         server: &Server,
         within: Within,
         receive_limit: usize,
-    ) -> io::Result<(Link, Work)> {
+    ) -> io::Result<(Http2Link, Work)> {
         let at = (server.host(), server.grpc_port());
         let name = self.name_of(server);
         let alpn = self.secures_grpc(server).then_some(Alpn::H2);
@@ -90,7 +90,7 @@ impl Dialer {
         dial(addresses, within, BESIDE, |address, time| async move {
             let socket = self.open(address, time, at, name, alpn).await?;
             let opening = async {
-                let (link, work) = Link::open(socket, server, receive_limit).await?;
+                let (link, work) = Http2Link::open(socket, server, receive_limit).await?;
                 let mut work: Work = Box::pin(work);
                 link.greeted(&mut work).await?;
                 Ok::<_, CallError>((link, work))

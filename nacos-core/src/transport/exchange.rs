@@ -20,9 +20,9 @@ use tokio::{
 
 use super::{
     CallError,
+    activity::{Activity, Limit},
     answer::{check_head, check_status, lost},
     frame::{Frame, FrameReader},
-    pulse::{Limit, Pulse},
 };
 use crate::telemetry;
 
@@ -86,7 +86,7 @@ impl Exchange {
     /// Sends what is left of the request, and reads the answer; a large one once there is `room`.
     pub(super) async fn answer(
         &mut self,
-        pulse: &Pulse,
+        activity: &Activity,
         limit: Limit,
         room: Option<&Arc<Semaphore>>,
     ) -> Result<Answer, CallError> {
@@ -99,8 +99,8 @@ impl Exchange {
                 Step::Room => limit.patient(),
                 Step::Rest | Step::Head | Step::Data => limit,
             };
-            let next = poll_fn(|cx| self.poll_step(cx, step, pulse, room));
-            match pulse.next(patience, next).await {
+            let next = poll_fn(|cx| self.poll_step(cx, step, activity, room));
+            match activity.next(patience, next).await {
                 Ok(Ok(false)) => {}
                 Ok(Ok(true)) => break,
                 // Its server has answered, and others are in the way.
@@ -135,14 +135,14 @@ impl Exchange {
         &mut self,
         cx: &mut Context<'_>,
         step: Step,
-        pulse: &Pulse,
+        activity: &Activity,
         room: Option<&Arc<Semaphore>>,
     ) -> Poll<Result<bool, CallError>> {
         match step {
             Step::Rest => ready!(self.poll_rest(cx))?,
             Step::Head => ready!(self.poll_head(cx))?,
             Step::Room => ready!(self.poll_room(cx, room)),
-            Step::Data => return self.poll_data(cx, pulse),
+            Step::Data => return self.poll_data(cx, activity),
         }
         Poll::Ready(Ok(false))
     }
@@ -189,7 +189,11 @@ impl Exchange {
     }
 
     /// A piece of one message, or the trailers.
-    fn poll_data(&mut self, cx: &mut Context<'_>, pulse: &Pulse) -> Poll<Result<bool, CallError>> {
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        activity: &Activity,
+    ) -> Poll<Result<bool, CallError>> {
         let Some(body) = &mut self.body else { return Poll::Ready(Ok(true)) };
         let Some(data) = ready!(body.poll_data(cx)) else {
             let trailers = ready!(body.poll_trailers(cx));
@@ -199,14 +203,14 @@ impl Exchange {
             return Poll::Ready(Ok(true));
         };
         let mut data = data.map_err(|error| self.ended(&error))?;
-        self.take_in(data.len());
+        self.count_received(data.len());
         while let Some(frame) = self.reader.next(&mut data) {
             if self.answer.replace(frame).is_some() {
                 let why = "more than one message in an answer".to_owned();
                 return Poll::Ready(Err(CallError::Unreadable(why)));
             }
         }
-        pulse.beat(self.reader.is_between_messages());
+        activity.beat(self.reader.is_between_messages());
         // It grows no smaller: the rest of it is not waited for.
         Poll::Ready(self.reader.over_limit().map_or(Ok(false), Err))
     }
@@ -235,7 +239,7 @@ impl Exchange {
 
     /// Reads on and throws away, until the stream has [ended](Self::has_ended), more than `at_most`
     /// bytes have come, or the time has.
-    pub(super) async fn drain(&mut self, pulse: &Pulse, at_most: usize, until: Instant) {
+    pub(super) async fn drain(&mut self, activity: &Activity, at_most: usize, until: Instant) {
         let drained = timeout_at(until, async {
             // An error in the head is of no interest.
             let _ = poll_fn(|cx| self.poll_head(cx)).await;
@@ -243,9 +247,9 @@ impl Exchange {
                 let Some(body) = &mut self.body else { return };
                 match body.data().await {
                     Some(Ok(mut data)) => {
-                        self.take_in(data.len());
+                        self.count_received(data.len());
                         while self.reader.next(&mut data).is_some() {}
-                        pulse.beat(self.reader.is_between_messages());
+                        activity.beat(self.reader.is_between_messages());
                     }
                     Some(Err(error)) => drop(self.ended(&error)),
                     None => {
@@ -264,7 +268,7 @@ impl Exchange {
     }
 
     /// Data came, and its room is free again.
-    fn take_in(&mut self, length: usize) {
+    fn count_received(&mut self, length: usize) {
         telemetry::received(length);
         self.received = self.received.saturating_add(length);
         if let Some(body) = &mut self.body {

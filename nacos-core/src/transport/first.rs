@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::socket::Socket;
 
 /// A socket whose first bytes are kept.
-pub(super) struct Overheard {
+pub(super) struct Recorded {
     socket: Socket,
     first: First,
 }
@@ -20,7 +20,7 @@ pub(super) struct Overheard {
 #[derive(Clone, Default)]
 pub(super) struct First(Arc<Mutex<Vec<u8>>>);
 
-impl Overheard {
+impl Recorded {
     pub(super) fn new(socket: Socket) -> (Self, First) {
         let first = First::default();
         (Self { socket, first: first.clone() }, first)
@@ -43,7 +43,7 @@ impl First {
     }
 }
 
-impl AsyncRead for Overheard {
+impl AsyncRead for Recorded {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -56,7 +56,7 @@ impl AsyncRead for Overheard {
     }
 }
 
-impl AsyncWrite for Overheard {
+impl AsyncWrite for Recorded {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

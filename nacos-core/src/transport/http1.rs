@@ -10,7 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Dialer,
-    first::{First, Overheard},
+    first::{First, Recorded},
     socket::Socket,
 };
 use crate::{origin::Origin, server::Server, wire::connection::CLIENT_VERSION};
@@ -165,7 +165,7 @@ async fn exchange(
     socket: Socket,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Body), HttpError> {
-    let (socket, first) = Overheard::new(socket);
+    let (socket, first) = Recorded::new(socket);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
         .await
         .map_err(|error| failed(&error))?;

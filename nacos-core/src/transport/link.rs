@@ -19,11 +19,11 @@ use tokio::time::Instant;
 
 use super::{
     CallError,
+    activity::Limit,
     answer::{decode, lost, not_sent},
     calls::{self, Abandoned, Caller, Calls, Job, NONE_YET},
     frame::{self, FrameReader},
     places::USERS,
-    pulse::Limit,
     socket::Socket,
     stream::{Pushes, Reading},
 };
@@ -34,9 +34,9 @@ pub(crate) type Headers = HashMap<String, String>;
 
 /// One connection. Cheap to clone; every clone is the same connection.
 ///
-/// It ends when the future that [`Link::open`] returns beside it is dropped.
+/// It ends when the future that [`Http2Link::open`] returns beside it is dropped.
 #[derive(Clone)]
-pub(crate) struct Link {
+pub(crate) struct Http2Link {
     shared: Arc<Shared>,
 }
 
@@ -55,7 +55,7 @@ struct Shared {
     end: OnceLock<String>,
 }
 
-impl Link {
+impl Http2Link {
     /// Makes a connection of `socket`. The future returned beside it does its work, and ends with
     /// the reason for which the connection did; it has to be polled by a task of its own.
     ///
@@ -181,8 +181,8 @@ impl Link {
         telemetry::sent(body.len());
         send.send_data(body, false).map_err(|error| lost(&error))?;
         let reader = FrameReader::new(self.shared.receive_limit);
-        let pulse = Arc::clone(&self.shared.calls.pulse);
-        let (reading, pushes) = Reading::new(response, send, reader, pulse);
+        let activity = Arc::clone(&self.shared.calls.activity);
+        let (reading, pushes) = Reading::new(response, send, reader, activity);
         if !self.shared.calls.hand_over(Job::Reading(reading)) {
             return Err(CallError::NotSent(self.why_ended()));
         }
@@ -206,7 +206,7 @@ impl Link {
 
     /// When something was last heard, on a call or on the stream.
     pub(crate) fn last_heard(&self) -> Instant {
-        self.shared.calls.pulse.last()
+        self.shared.calls.activity.last()
     }
 
     fn addressed(&self, mut payload: Payload, headers: Headers) -> Payload {
@@ -226,9 +226,11 @@ impl Link {
     }
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for Http2Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("to", &self.shared.unary.authority()).finish_non_exhaustive()
+        f.debug_struct("Http2Link")
+            .field("to", &self.shared.unary.authority())
+            .finish_non_exhaustive()
     }
 }
 
@@ -275,13 +277,13 @@ mod tests {
     use crate::call_error::status;
 
     /// A connection, and the peer's end of its socket.
-    async fn linked() -> (Link, impl Future<Output = String>, TcpStream) {
+    async fn linked() -> (Http2Link, impl Future<Output = String>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connects");
         let (peer, _) = listener.accept().await.expect("a client");
         let server = Server::parse_list(&format!("127.0.0.1:{port}"), 0).expect("valid").remove(0);
-        let link = Link::open(Socket::Plain(socket), &server, 1024).await;
+        let link = Http2Link::open(Socket::Plain(socket), &server, 1024).await;
         let (link, work) = link.expect("nothing is waited for");
         (link, work, peer)
     }
@@ -348,7 +350,8 @@ mod tests {
         let handle = socket.try_clone().expect("a second handle");
         let socket = Socket::Plain(TcpStream::from_std(socket).expect("a socket"));
         let server = Server::parse_list(&format!("127.0.0.1:{port}"), 0).expect("valid").remove(0);
-        let (link, work) = Link::open(socket, &server, 1024).await.expect("nothing is waited for");
+        let (link, work) =
+            Http2Link::open(socket, &server, 1024).await.expect("nothing is waited for");
         // Writing fails, and there is nothing to be read.
         handle.shutdown(Shutdown::Write).expect("open");
         let (answer, why) = tokio::join!(

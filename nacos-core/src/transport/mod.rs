@@ -1,9 +1,10 @@
 //! Bytes to messages and back: TCP, TLS, HTTP/2, gRPC frames, and HTTP/1 for the few requests that
 //! need it.
 //!
-//! One [`Link`] is one TCP connection, because a server takes the connection for the client: it is
-//! never re-opened silently, and it ends when its socket does. The HTTP/2 layer is the `h2` crate
-//! itself; nothing above this module may notice.
+//! One [`Http2Link`] is one TCP connection, because a server takes the connection for the client: it
+//! is never re-opened silently, and it ends when its socket does. The HTTP/2 layer is the `h2`
+//! crate itself; nothing above this module may notice.
+mod activity;
 mod answer;
 mod calls;
 mod dial;
@@ -19,7 +20,6 @@ mod pace;
 #[cfg(test)]
 mod peers;
 mod places;
-mod pulse;
 mod socket;
 mod stream;
 mod tls;
@@ -29,11 +29,11 @@ use std::time::Duration;
 
 pub use self::tls::TlsVersion;
 pub(crate) use self::{
+    activity::Limit,
     calls::Caller,
     dialer::{Dialer, Work},
     http1::{Form, HttpError, get, get_list, post_form},
-    link::{Headers, Link},
-    pulse::Limit,
+    link::{Headers, Http2Link},
     stream::{Push, Pushes},
     tls::{ClientFiles, Tls, TlsSettings},
 };

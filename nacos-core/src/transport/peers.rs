@@ -17,12 +17,14 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{CallError, Caller, Headers, Limit, Link, dialer::Work, frame::encode, socket::Socket};
+use super::{
+    CallError, Caller, Headers, Http2Link, Limit, dialer::Work, frame::encode, socket::Socket,
+};
 use crate::{server::Server, tasks, wire::Payload};
 
 /// A connection, its work, and the peer's end of its socket, in a test that has a time limit from
 /// here on.
-async fn linked(receive_limit: usize) -> (Link, Work, TcpStream) {
+async fn linked(receive_limit: usize) -> (Http2Link, Work, TcpStream) {
     TimeLimit::for_test();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
@@ -33,7 +35,7 @@ async fn linked(receive_limit: usize) -> (Link, Work, TcpStream) {
         socket.set_nodelay(true).expect("open");
     }
     let server = Server::parse_list(&address, 0).expect("valid").remove(0);
-    let link = Link::open(Socket::Plain(socket), &server, receive_limit).await;
+    let link = Http2Link::open(Socket::Plain(socket), &server, receive_limit).await;
     let (link, work) = link.expect("nothing is waited for");
     (link, Box::pin(work), peer)
 }
@@ -42,7 +44,7 @@ async fn linked(receive_limit: usize) -> (Link, Work, TcpStream) {
 async fn linked_to<F: Future<Output = Option<()>> + Send + 'static>(
     receive_limit: usize,
     each: impl Fn(usize, SendStream<Bytes>) -> F + Send + 'static,
-) -> (Link, tasks::Task<String>, tasks::Task<()>) {
+) -> (Http2Link, tasks::Task<String>, tasks::Task<()>) {
     let (link, work, peer) = linked(receive_limit).await;
     let serving = tasks::spawn(async move {
         let mut peer = h2::server::handshake(peer).await.expect("HTTP/2");
@@ -87,7 +89,7 @@ fn within(seconds: u64) -> Limit {
     Limit { idle, deadline: Instant::now() + idle }
 }
 
-async fn call(link: &Link, caller: Caller, limit: Limit) -> Result<Payload, CallError> {
+async fn call(link: &Http2Link, caller: Caller, limit: Limit) -> Result<Payload, CallError> {
     // Far longer than anything may take, so that a failure has a place.
     let call = link.call(caller, Payload::default(), Headers::new(), limit);
     timeout(Duration::from_secs(600), call).await.expect("it has a deadline of its own")
@@ -354,7 +356,7 @@ async fn answers_to_streams_long_forgotten_are_ignored_however_many_there_are() 
     assert_eq!(link.end(), None, "its answers are late, and no more");
 }
 
-async fn call_alone(link: Link, limit: Limit) -> Result<Payload, CallError> {
+async fn call_alone(link: Http2Link, limit: Limit) -> Result<Payload, CallError> {
     call(&link, Caller::User, limit).await
 }
 

@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 
 use super::{
     CallError,
+    activity::Activity,
     answer::{check_head, check_status, decode, lost},
     frame::{self, Frame, FrameReader},
-    pulse::Pulse,
 };
 use crate::{
     telemetry,
@@ -26,7 +26,7 @@ pub(crate) enum Push {
     Whole(Payload),
     /// One that is too large, or is no Nacos message: as much of it as is known, which may be
     /// nothing, and what is wrong with it.
-    Unread {
+    Unreadable {
         head: Payload,
         why: CallError,
     },
@@ -77,12 +77,12 @@ impl Reading {
         response: ResponseFuture,
         send: SendStream<Bytes>,
         reader: FrameReader,
-        pulse: Arc<Pulse>,
+        activity: Arc<Activity>,
     ) -> (Self, Pushes) {
         let (pushes, received) = mpsc::channel(PUSHES_AT_ONCE);
         // At most one for each push that was received.
         let (answering, answers) = mpsc::unbounded_channel();
-        let stream = Stream::new(response, send, reader, pulse);
+        let stream = Stream::new(response, send, reader, activity);
         let handle = Pushes { pushes: received, answers: answering };
         (Self { stream, pushes, answers }, handle)
     }
@@ -118,7 +118,7 @@ struct Stream {
     queue: BytesMut,
     reader: FrameReader,
     data: Bytes,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
 }
 
 impl Stream {
@@ -126,7 +126,7 @@ impl Stream {
         response: ResponseFuture,
         send: SendStream<Bytes>,
         reader: FrameReader,
-        pulse: Arc<Pulse>,
+        activity: Arc<Activity>,
     ) -> Self {
         Self {
             response: Some(response),
@@ -135,7 +135,7 @@ impl Stream {
             queue: BytesMut::new(),
             reader,
             data: Bytes::new(),
-            pulse,
+            activity,
         }
     }
 
@@ -167,7 +167,7 @@ impl Stream {
                     let _ = body.flow_control().release_capacity(data.len());
                     self.data = data;
                     let frame = self.reader.next(&mut self.data);
-                    self.pulse.beat(self.reader.is_between_messages());
+                    self.activity.beat(self.reader.is_between_messages());
                     if let Some(frame) = frame {
                         return Poll::Ready(self.received(cx, frame));
                     }
@@ -209,9 +209,9 @@ impl Stream {
         };
         let push = match (decode(frame), head) {
             (Ok(payload), _) => Push::Whole(payload),
-            (Err(why), head) => Push::Unread { head: head.unwrap_or_default(), why },
+            (Err(why), head) => Push::Unreadable { head: head.unwrap_or_default(), why },
         };
-        let (Push::Whole(payload) | Push::Unread { head: payload, .. }) = &push;
+        let (Push::Whole(payload) | Push::Unreadable { head: payload, .. }) = &push;
         if let Some(ack) = push::acknowledge(payload) {
             self.answer(&ack);
             if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
     use crate::{
         server::Server,
-        transport::{link::Link, socket::Socket},
+        transport::{link::Http2Link, socket::Socket},
     };
 
     /// Their acknowledgements are more bytes than may wait.
@@ -284,7 +284,7 @@ mod tests {
         let socket = TcpStream::connect(&address).await.expect("connects");
         let (peer, _) = listener.accept().await.expect("a client");
         let server = Server::parse_list(&address, 0).expect("valid").remove(0);
-        let link = Link::open(Socket::Plain(socket), &server, 1024 * 1024).await;
+        let link = Http2Link::open(Socket::Plain(socket), &server, 1024 * 1024).await;
         let (link, work) = link.expect("nothing is waited for");
         let pushing = async {
             let mut settings = h2::server::Builder::new();
@@ -333,7 +333,7 @@ mod tests {
         let socket = TcpStream::connect(&address).await.expect("connects");
         let (peer, _) = listener.accept().await.expect("a client");
         let server = Server::parse_list(&address, 0).expect("valid").remove(0);
-        let link = Link::open(Socket::Plain(socket), &server, 1024 * 1024).await;
+        let link = Http2Link::open(Socket::Plain(socket), &server, 1024 * 1024).await;
         let (link, work) = link.expect("nothing is waited for");
         let (all, come) = oneshot::channel();
         let pushing = async {

@@ -20,13 +20,13 @@ use crate::{
 /// The body of a gRPC response.
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
-    source: Source,
+    source: BodySource,
     /// Let happen when the body has been sent, or will never be.
     _afterwards: Option<Afterwards>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum BodySource {
     /// These frames.
     Ready(VecDeque<Frame<Bytes>>),
     /// A reset of the stream.
@@ -38,27 +38,27 @@ enum Source {
 impl AnswerBody {
     /// Nothing at all.
     pub(crate) fn empty() -> Self {
-        Self { source: Source::Ready(VecDeque::new()), _afterwards: None }
+        Self { source: BodySource::Ready(VecDeque::new()), _afterwards: None }
     }
 
     /// One frame and a success.
     pub(crate) fn message(frame: Bytes, afterwards: Option<Afterwards>) -> Self {
         let frames = VecDeque::from([Frame::data(frame), trailers(0, "")]);
-        Self { source: Source::Ready(frames), _afterwards: afterwards }
+        Self { source: BodySource::Ready(frames), _afterwards: afterwards }
     }
 
     /// These bytes and nothing else.
     pub(crate) fn bare(bytes: Bytes) -> Self {
         let frames = VecDeque::from([Frame::data(bytes)]);
-        Self { source: Source::Ready(frames), _afterwards: None }
+        Self { source: BodySource::Ready(frames), _afterwards: None }
     }
 
     pub(crate) fn reset() -> Self {
-        Self { source: Source::Reset, _afterwards: None }
+        Self { source: BodySource::Reset, _afterwards: None }
     }
 
     pub(crate) fn stream(items: mpsc::Receiver<StreamItem>) -> Self {
-        Self { source: Source::Stream(items), _afterwards: None }
+        Self { source: BodySource::Stream(items), _afterwards: None }
     }
 }
 
@@ -72,12 +72,12 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = self.get_mut();
         match &mut this.source {
-            Source::Ready(frames) => Poll::Ready(frames.pop_front().map(Ok)),
-            Source::Reset => Poll::Ready(Some(Err(cancelled()))),
-            Source::Stream(items) => items.poll_recv(context).map(|item| match item? {
+            BodySource::Ready(frames) => Poll::Ready(frames.pop_front().map(Ok)),
+            BodySource::Reset => Poll::Ready(Some(Err(cancelled()))),
+            BodySource::Stream(items) => items.poll_recv(context).map(|item| match item? {
                 StreamItem::Push(frame) => Some(Ok(Frame::data(frame))),
                 StreamItem::End { code, message } => {
-                    this.source = Source::Ready(VecDeque::new());
+                    this.source = BodySource::Ready(VecDeque::new());
                     Some(Ok(trailers(code, message)))
                 }
             }),

@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Changes its links; says whether it is over by that.
-    pub(super) fn obey(&self, command: Command) -> bool {
+    pub(super) fn handle_command(&self, command: Command) -> bool {
         for direction in DIRECTIONS.into_iter().filter(|it| command.concerns(*it)) {
             self.links.of(direction).send_modify(|link| link.change(command.what));
         }

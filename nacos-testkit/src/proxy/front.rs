@@ -20,11 +20,11 @@ use super::shared::Shared;
 pub(super) struct Front {
     addr: SocketAddr,
     upstream: SocketAddr,
-    standing: Mutex<Standing>,
+    state: Mutex<FrontState>,
 }
 
 #[derive(Debug)]
-enum Standing {
+enum FrontState {
     Accepting {
         gate: Arc<Gate>,
         _task: Task,
@@ -42,8 +42,8 @@ impl Front {
         tasks: &Spawner,
     ) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let standing = Mutex::new(accepting(listener, upstream, shared, tasks));
-        Ok(Self { addr, upstream, standing })
+        let state = Mutex::new(accepting(listener, upstream, shared, tasks));
+        Ok(Self { addr, upstream, state })
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
@@ -51,19 +51,19 @@ impl Front {
     }
 
     pub(super) fn refuse(&self) {
-        let mut standing = self.standing();
-        if let Standing::Accepting { gate, .. } = &*standing {
+        let mut state = self.state();
+        if let FrontState::Accepting { gate, .. } = &*state {
             gate.close(); // the port must be free before it can be bound again
-            *standing = Standing::Refusing(self.reserve());
+            *state = FrontState::Refusing(self.reserve());
         }
     }
 
     pub(super) fn accept(&self, shared: &Arc<Shared>, tasks: &Spawner) -> io::Result<()> {
-        let mut standing = self.standing();
-        let Standing::Refusing(reserved) = &mut *standing else { return Ok(()) };
+        let mut state = self.state();
+        let FrontState::Refusing(reserved) = &mut *state else { return Ok(()) };
         let socket = reserved.take().map_or_else(|| bound(self.addr), Ok)?;
         let listening = socket.set_reuseaddr(true).and_then(|()| socket.listen(BACKLOG));
-        *standing = match listening {
+        *state = match listening {
             Ok(listener) => accepting(listener, self.upstream, shared, tasks),
             Err(error) => {
                 *reserved = self.reserve();
@@ -88,14 +88,14 @@ impl Front {
         }
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, FrontState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
-        if let Standing::Accepting { gate, .. } = &*self.standing() {
+        if let FrontState::Accepting { gate, .. } = &*self.state() {
             gate.close();
         }
     }
@@ -106,10 +106,10 @@ fn accepting(
     upstream: SocketAddr,
     shared: &Arc<Shared>,
     tasks: &Spawner,
-) -> Standing {
+) -> FrontState {
     let gate = Gate::new(listener);
     let admitting = admit(Arc::clone(&gate), upstream, Arc::clone(shared), tasks.clone());
-    Standing::Accepting { gate, _task: Task::spawn(admitting) }
+    FrontState::Accepting { gate, _task: Task::spawn(admitting) }
 }
 
 /// Accepts connections until the gate is closed. They do not end with it.

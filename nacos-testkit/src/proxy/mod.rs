@@ -192,7 +192,7 @@ impl FaultProxy {
                 return opened.fold(Ok(()), Result::and);
             }
             What::Refuse => fronts.for_each(Front::refuse),
-            _ => self.shared.obey(command),
+            _ => self.shared.handle_command(command),
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Pump {
         loop {
             let link = *self.link.borrow_and_update();
             let now = Instant::now();
-            self.obey(&link, now);
+            self.handle_command(&link, now);
             let next = self.next(&link, now);
             let due = next.as_ref().is_some_and(|(at, _)| *at <= now);
             let later = next.as_ref().map(|(at, _)| *at).filter(|_| !due);
@@ -98,7 +98,7 @@ impl Pump {
         }
     }
 
-    fn obey(&mut self, link: &Link, now: Instant) {
+    fn handle_command(&mut self, link: &Link, now: Instant) {
         self.pace.set(link.bytes_per_second);
         if link.half_closed && !self.ended {
             self.ended = true;

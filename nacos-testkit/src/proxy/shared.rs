@@ -47,7 +47,7 @@ impl Shared {
     }
 
     /// Changes links, or ends connections.
-    pub(super) fn obey(&self, command: Command) {
+    pub(super) fn handle_command(&self, command: Command) {
         self.change(|state| {
             if command.scope != Scope::Existing {
                 for direction in DIRECTIONS.into_iter().filter(|it| command.concerns(*it)) {
@@ -55,7 +55,7 @@ impl Shared {
                 }
             }
             if command.scope != Scope::Fresh {
-                state.open.retain(|_, connection| !connection.obey(command));
+                state.open.retain(|_, connection| !connection.handle_command(command));
             }
         });
     }

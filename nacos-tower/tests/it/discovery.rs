@@ -75,8 +75,8 @@ async fn restart_of_the_only_server_loses_no_call() {
     sleep(Duration::from_secs(2)).await;
     server.resume().await.expect("the same ports");
     // The consumer is the first that is back, and the providers follow, one after the other.
-    let mut vitals = nacos.vitals();
-    vitals.wait_for(|vitals| vitals.connects == 2).await.expect("the client lives");
+    let mut stats = nacos.stats();
+    stats.wait_for(|stats| stats.connects == 2).await.expect("the client lives");
     sleep(Duration::from_millis(500)).await;
     for provider in &providers {
         come(provider);

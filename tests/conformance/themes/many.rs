@@ -55,7 +55,7 @@ async fn watched(subject: Rc<Subject>) -> Observation {
         };
         watches[n].live().wait_for(is_there).await.expect("the client lives");
     }
-    assert_eq!(nacos.vitals().get().connects, 1, "one connection carries them all");
+    assert_eq!(nacos.stats().get().connects, 1, "one connection carries them all");
     "each change is seen".to_owned()
 }
 
@@ -97,7 +97,7 @@ async fn ours_watched(subject: Rc<Subject>) -> Observation {
         };
         watch.live().wait_for(whole).await.expect("the client lives");
     }
-    assert_eq!(reader.vitals().get().connects, 1, "the session lives");
+    assert_eq!(reader.stats().get().connects, 1, "the session lives");
     "each version is seen whole".to_owned()
 }
 
@@ -116,6 +116,6 @@ async fn ours(subject: Rc<Subject>) -> Observation {
         }
         Err(error) => format!("`ErrorKind::{:?}`", error.kind()),
     };
-    assert_eq!(nacos.vitals().get().connects, 1, "the session lives");
+    assert_eq!(nacos.stats().get().connects, 1, "the session lives");
     observed
 }

@@ -35,8 +35,8 @@ async fn restart(subject: Rc<Subject>) -> Observation {
 
     subject.open.restart().await;
 
-    let mut vitals = nacos.vitals();
-    vitals.wait_for(|vitals| vitals.connects >= 2).await.expect("connected again");
+    let mut stats = nacos.stats();
+    stats.wait_for(|stats| stats.connects >= 2).await.expect("connected again");
     guard.claim().wait_for(|state| *state == ClaimState::Held).await.expect("registered again");
     let number = async |service: &str| match naming.query(service).await {
         Ok(service) => service.instances.len(),

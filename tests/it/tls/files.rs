@@ -108,7 +108,7 @@ fn shown(terminator: &Terminator) -> Vec<u8> {
 }
 
 async fn reconnect(client: &Client, server: &Server) {
-    let before = client.vitals().get().connects;
+    let before = client.stats().get().connects;
     server.drop_connections();
     reconnected(client, before).await;
 }

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match obey(order) {
+    match handle_command(order) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn obey(order: Order) -> Result<(), Error> {
+fn handle_command(order: Order) -> Result<(), Error> {
     match order {
         Order::Install(product) => {
             install(product)?;

@@ -16,7 +16,7 @@ use crate::{
     session::{Action, LinkId},
     tasks, telemetry,
     time::doubled,
-    transport::{Caller, Limit, Link, Pushes, Work},
+    transport::{Caller, Http2Link, Limit, Pushes, Work},
     wire::label,
 };
 
@@ -81,7 +81,7 @@ impl Driver {
             // Dropping it ends whoever dials, or the task that does its work, and closes the
             // socket.
             Action::Close { link } => drop(self.links.remove(&link)),
-            Action::Locate => self.locate(),
+            Action::FetchServerList => self.fetch_server_list(),
             Action::Login { refused } => {
                 let (dialer, credentials) =
                     (self.transport.dialer.clone(), self.access.credentials.clone());
@@ -117,7 +117,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<(Link, Work), String>) {
+    pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<(Http2Link, Work), String>) {
         if !self.links.contains_key(&id) {
             // Closed meanwhile: dropping the outcome closes the socket.
             return;

@@ -6,14 +6,14 @@ use tracing::warn;
 use crate::{
     disconnect::Disconnect,
     session::Event,
+    session_stats::SessionStats,
     telemetry::{self, Share},
-    vitals::Vitals,
 };
 
 /// See the [module documentation](self).
 pub(super) struct Meters {
     pub(super) share: Share,
-    pub(super) vitals: Vitals,
+    pub(super) stats: SessionStats,
     logged_in: Option<Instant>,
     pub(super) dedicated_thread: bool,
     warned: bool,
@@ -27,7 +27,7 @@ impl Meters {
     pub(super) fn new(dedicated_thread: bool) -> Self {
         Self {
             share: Share::default(),
-            vitals: Vitals::default(),
+            stats: SessionStats::default(),
             logged_in: None,
             dedicated_thread,
             warned: false,
@@ -39,28 +39,28 @@ impl Meters {
     /// Counts `event`; a connection that ends is no loss where the session `is_closing`. Notes in
     /// the record of an end how late the session ran, which it does not know itself.
     pub(super) fn observe(&mut self, now: Instant, event: &mut Event, is_closing: bool) {
-        let vitals = &mut self.vitals;
+        let counts = &mut self.stats;
         match event {
             Event::Serving(Some(_)) => {
-                vitals.connects += 1;
+                counts.connects += 1;
                 telemetry::connected();
             }
-            Event::Serving(None) => vitals.losses += u64::from(!is_closing),
+            Event::Serving(None) => counts.losses += u64::from(!is_closing),
             Event::Ended { reason, record } => {
                 telemetry::disconnected(*reason);
                 record.stall = self.stall(now);
                 self.ended(record);
             }
             Event::State(state) => self.share.state(state),
-            Event::Lost { .. } => vitals.reasserted += 1,
-            Event::Proxied { finding, .. } => vitals.proxy = Some(finding.to_string().into()),
-            Event::Unread { .. } => self.unread(),
+            Event::Lost { .. } => counts.reasserted += 1,
+            Event::Proxied { finding, .. } => counts.proxy = Some(finding.to_string().into()),
+            Event::Unreadable { .. } => self.unreadable(),
             Event::Older { is_applied, .. } => {
                 telemetry::older_list(*is_applied);
                 if *is_applied {
-                    vitals.clock_steps += 1;
+                    counts.clock_steps += 1;
                 } else {
-                    vitals.overtaken += 1;
+                    counts.overtaken += 1;
                 }
             }
             Event::Document(..)
@@ -75,20 +75,20 @@ impl Meters {
 
     /// A push has come.
     pub(super) fn pushed(&mut self, kind: &'static str) {
-        self.vitals.pushes += 1;
+        self.stats.pushes += 1;
         telemetry::pushed(kind);
     }
 
     /// A message could not be read.
-    pub(super) fn unread(&mut self) {
-        self.vitals.unreadable += 1;
+    pub(super) fn unreadable(&mut self) {
+        self.stats.unreadable += 1;
         telemetry::unreadable();
     }
 
     fn ended(&mut self, record: &Disconnect) {
-        let former = self.vitals.disconnects.iter();
-        let kept = former.skip((self.vitals.disconnects.len() + 1).saturating_sub(RECORDS));
-        self.vitals.disconnects = kept.cloned().chain([record.clone()]).collect();
+        let former = self.stats.disconnects.iter();
+        let kept = former.skip((self.stats.disconnects.len() + 1).saturating_sub(RECORDS));
+        self.stats.disconnects = kept.cloned().chain([record.clone()]).collect();
     }
 
     pub(super) fn logged_in(&mut self, now: Instant) {
@@ -111,9 +111,9 @@ impl Meters {
         }
         let starved = self.is_starved(lag, now);
         self.share.starved(starved);
-        // In steps, so that who watches the vitals is not woken by nothing.
+        // In steps, so that who watches the stats is not woken by nothing.
         let shown = lag.as_millis() / 10 * 10;
-        self.vitals.lag = Duration::from_millis(u64::try_from(shown).unwrap_or(u64::MAX));
+        self.stats.lag = Duration::from_millis(u64::try_from(shown).unwrap_or(u64::MAX));
     }
 
     /// The longest that the session was kept waiting within the last minute.
@@ -198,8 +198,8 @@ mod tests {
         let (mut meters, now) = (Meters::new(false), Instant::now());
         let late = |ms| now + Duration::from_millis(ms);
         meters.late(now, late(1239));
-        assert_eq!(meters.vitals.lag, Duration::from_millis(1230));
+        assert_eq!(meters.stats.lag, Duration::from_millis(1230));
         meters.late(late(5), now);
-        assert_eq!(meters.vitals.lag, Duration::ZERO);
+        assert_eq!(meters.stats.lag, Duration::ZERO);
     }
 }

@@ -26,7 +26,7 @@ use self::server_list::Located;
 use super::{
     Options, ShutdownReport,
     access::Options as AccessOptions,
-    current::{Current, Serving, Users},
+    current::{Current, CurrentLink, Users},
     inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, is_same, push_awaited},
     views::{Expired, Turn, Views},
 };
@@ -35,17 +35,17 @@ use crate::{
     live::LiveWriter,
     server::Server,
     session::{ClaimKey, Commands, Event, GuardId, LinkId, Session},
+    session_stats::SessionStats,
     state::{ClaimState, SessionState},
     tasks::Task,
-    transport::{self, Link},
-    vitals::Vitals,
+    transport::{self, Http2Link},
 };
 
 /// Where the driver shows what it knows of the session itself.
 pub(super) struct Readers {
     pub(super) current: watch::Sender<Current>,
     pub(super) state: LiveWriter<SessionState>,
-    pub(super) vitals: LiveWriter<Vitals>,
+    pub(super) stats: LiveWriter<SessionStats>,
     pub(super) servers: LiveWriter<Vec<Server>>,
 }
 
@@ -83,7 +83,7 @@ enum Open {
     Dialling { _owner: oneshot::Sender<()> },
     /// The task does the connection's work, and ends with this.
     Up {
-        link: Link,
+        link: Http2Link,
         work: Task<()>,
         /// Held by each of users' requests on it, and by what they begin with while it serves.
         users: Arc<Users>,
@@ -168,7 +168,7 @@ impl Driver {
     /// Takes in what handles want: many at once, so that claims made together are sent together.
     fn handle_commands(&mut self) {
         let (notices, wishes) = self.inbox.take(WISHES_AT_ONCE);
-        let Notices { losses, unanswered, refused, knock, unread, questions, close } = notices;
+        let Notices { losses, unanswered, refused, knock, unreadable, questions, close } = notices;
         // An answer that came before counts before.
         self.sync_activity();
         for (link, count) in unanswered {
@@ -194,8 +194,8 @@ impl Driver {
             self.show_current();
             self.forget(grant);
         }
-        for _ in 0..unread {
-            self.meters.unread();
+        for _ in 0..unreadable {
+            self.meters.unreadable();
         }
         let Self { session, guards, leaving, serving, .. } = self;
         let claims = session.handle_commands(now(), |commands| {
@@ -251,20 +251,20 @@ impl Driver {
         while let Some(action) = self.session.poll_action() {
             self.act(action);
         }
-        let Meters { vitals, share, .. } = &mut self.meters;
-        vitals.claims = self.session.remaining();
-        vitals.unsettled = self.session.unsettled();
-        vitals.unresponsive = self.session.is_unresponsive();
-        vitals.held = self.views.held();
-        share.counts(vitals.claims, vitals.unsettled, vitals.held);
-        self.readers.vitals.publish_if_changed(vitals.clone());
+        let Meters { stats, share, .. } = &mut self.meters;
+        stats.claims = self.session.remaining();
+        stats.unsettled = self.session.unsettled();
+        stats.unresponsive = self.session.is_unresponsive();
+        stats.held = self.views.held();
+        share.counts(stats.claims, stats.unsettled, stats.held);
+        self.readers.stats.publish_if_changed(stats.clone());
     }
 
     /// Shows an event to those who observe the session: the meters, the log, the readers.
     fn show(&mut self, mut event: Event) {
         let now = now();
         self.meters.observe(now, &mut event, self.closing.is_some());
-        self.log.observe(now, &event, &self.meters.vitals);
+        self.log.observe(now, &event, &self.meters.stats);
         self.follow(&event);
         for (service, turn) in self.views.apply(now, event) {
             self.log.turned(now, &service, turn);
@@ -311,7 +311,7 @@ impl Driver {
         let serving = match (&state, self.serving) {
             (SessionState::Connected { server, abilities, .. }, Some(id)) => {
                 match self.links.get(&id) {
-                    Some(Open::Up { link, users, .. }) => Some(Serving {
+                    Some(Open::Up { link, users, .. }) => Some(CurrentLink {
                         id,
                         link: link.clone(),
                         users: Arc::clone(users),

@@ -6,14 +6,14 @@ use crate::{
     call_error::CallError,
     credentials::Grant,
     server_list::Listing,
-    session::{CallId, Lease, LinkId, LoginFailure, Tried},
-    transport::{Link, Push, Pushes, Work},
+    session::{CallId, LinkId, LoginFailure, TokenLease, Tried},
+    transport::{Http2Link, Push, Pushes, Work},
     wire::{Payload, label},
 };
 
 /// How a job ended.
 pub(super) enum Report {
-    Dialled(LinkId, Result<(Link, Work), String>),
+    Dialled(LinkId, Result<(Http2Link, Work), String>),
     Answered(CallId, Result<Payload, CallError>),
     StreamOpened(LinkId, Result<Pushes, CallError>),
     Pushed(LinkId, Pushes, Result<Push, CallError>),
@@ -55,7 +55,7 @@ impl Driver {
                         self.forget(former);
                         self.meters.logged_in(now);
                     }
-                    Lease { lifetime, changed }
+                    TokenLease { lifetime, changed }
                 });
                 let outcome = outcome.map_err(|(_, failure)| failure);
                 self.session.handle_login(now, tried, outcome);
@@ -66,7 +66,7 @@ impl Driver {
 
     fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Push, CallError>) {
         let now = now();
-        if let Ok(Push::Whole(payload) | Push::Unread { head: payload, .. }) = &outcome {
+        if let Ok(Push::Whole(payload) | Push::Unreadable { head: payload, .. }) = &outcome {
             self.meters.pushed(label::push_kind(payload));
         }
         match outcome {
@@ -77,9 +77,9 @@ impl Driver {
                 self.read_on(id, pushes);
                 self.session.handle_push(now, id, &payload);
             }
-            Ok(Push::Unread { head, why }) => {
+            Ok(Push::Unreadable { head, why }) => {
                 self.read_on(id, pushes);
-                self.session.handle_unread(now, id, &head, &why.to_string());
+                self.session.handle_unreadable(now, id, &head, &why.to_string());
             }
             Err(error) => self.stream_ended(id, &error),
         }
@@ -100,7 +100,7 @@ impl Driver {
     /// Counts what could not be read.
     fn read(&mut self, message: &Result<Payload, CallError>) {
         if matches!(message, Err(CallError::Unreadable(_) | CallError::Oversized { .. })) {
-            self.meters.unread();
+            self.meters.unreadable();
         }
     }
 }

@@ -55,7 +55,7 @@ impl Located {
 }
 
 impl Driver {
-    pub(super) fn locate(&mut self) {
+    pub(super) fn fetch_server_list(&mut self) {
         let Some(list) = self.located.list.clone() else { return };
         let dialer = self.transport.dialer.clone();
         let context_path = Arc::clone(&self.access.context_path);

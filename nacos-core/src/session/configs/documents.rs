@@ -53,7 +53,7 @@ struct Entry {
     place: u64,
     /// What was last received, and so what the next listen compares with.
     state: DocumentState,
-    standing: Standing,
+    standing: SyncState,
     failures: u32,
     /// Set if the server of this connection does not let us listen, for want of a right.
     refused_listen: Option<RefusedListen>,
@@ -72,7 +72,7 @@ struct RefusedListen {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Standing {
+enum SyncState {
     /// No listen of this connection has been answered yet.
     Unsure,
     Clean,
@@ -103,7 +103,7 @@ impl Documents {
         self.entries.entry(key).or_insert(Entry {
             place: self.watched,
             state: DocumentState::Pending,
-            standing: Standing::Unsure,
+            standing: SyncState::Unsure,
             failures: 0,
             refused_listen: None,
             pollers: BTreeSet::new(),
@@ -134,9 +134,9 @@ impl Documents {
         // A guard that has just begun to poll is told nothing before there is a document.
         let readable = known.filter(|readable| !(polls && *readable && !shown));
         entry.refused_listen = Some(RefusedListen { why: why.clone(), message, readable });
-        let idle = matches!(entry.standing, Standing::Unsure | Standing::Clean);
+        let idle = matches!(entry.standing, SyncState::Unsure | SyncState::Clean);
         if idle && (readable != Some(true) || polls) {
-            self.rest(key, Standing::Dirty { not_before: None });
+            self.rest(key, SyncState::Dirty { not_before: None });
         }
     }
 
@@ -144,10 +144,10 @@ impl Documents {
     pub(super) fn listen_granted(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.get_mut(key)
             && entry.refused_listen.take().is_some()
-            && matches!(entry.standing, Standing::Dirty { not_before: Some(_) })
+            && matches!(entry.standing, SyncState::Dirty { not_before: Some(_) })
         {
             // The listen's answer says whether it has to be asked for.
-            entry.standing = Standing::Unsure;
+            entry.standing = SyncState::Unsure;
         }
     }
 
@@ -167,7 +167,7 @@ impl Documents {
     /// Ends it.
     pub(super) fn unwatch(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.remove(key) {
-            self.asking -= usize::from(matches!(entry.standing, Standing::Asking { .. }));
+            self.asking -= usize::from(matches!(entry.standing, SyncState::Asking { .. }));
             self.dirty.remove(key);
             self.retries.remove(key);
         }
@@ -192,13 +192,13 @@ impl Documents {
     pub(super) fn hint(&mut self, key: &ConfigKey) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         entry.standing = match entry.standing {
-            Standing::Asking { ticket, .. } => Standing::Asking { ticket, hinted: true },
-            Standing::Dirty { not_before: None } => return true,
+            SyncState::Asking { ticket, .. } => SyncState::Asking { ticket, hinted: true },
+            SyncState::Dirty { not_before: None } => return true,
             // News is worth a try even if the last one failed a moment ago.
             _ => {
                 self.retries.remove(key);
                 self.dirty.push(key.clone());
-                Standing::Dirty { not_before: None }
+                SyncState::Dirty { not_before: None }
             }
         };
         entry.failures = 0;
@@ -210,8 +210,8 @@ impl Documents {
     /// Returns the state if it became known by that.
     pub(super) fn unchanged(&mut self, key: &ConfigKey) -> Option<DocumentState> {
         let entry = self.entries.get_mut(key)?;
-        if entry.standing == Standing::Unsure {
-            entry.standing = Standing::Clean;
+        if entry.standing == SyncState::Unsure {
+            entry.standing = SyncState::Clean;
         }
         // A hint during the listen has made it dirty already, and stays.
         let confirmed = match &entry.state {
@@ -223,7 +223,7 @@ impl Documents {
             }
             DocumentState::Present(_) | DocumentState::Absent => return None,
         };
-        if entry.standing != Standing::Clean {
+        if entry.standing != SyncState::Clean {
             return None;
         }
         entry.state = confirmed;
@@ -245,7 +245,7 @@ impl Documents {
             {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
-                entry.standing = Standing::Asking { ticket, hinted: false };
+                entry.standing = SyncState::Asking { ticket, hinted: false };
                 self.asking += 1;
                 taken.push((key, ticket));
             }
@@ -274,11 +274,11 @@ impl Documents {
             // Nobody would tell that it has changed: it is known, but not watched.
             Some(RefusedListen { why, .. }) if !polled => {
                 let cause = missing_right(key, &why.text, false);
-                (Standing::Clean, DocumentState::Unreachable { last: found, why: why.kind, cause })
+                (SyncState::Clean, DocumentState::Unreachable { last: found, why: why.kind, cause })
             }
             refused => {
-                let again = Standing::Dirty { not_before: Some(poll_at) };
-                let rest = if refused.is_some() { again } else { Standing::Clean };
+                let again = SyncState::Dirty { not_before: Some(poll_at) };
+                let rest = if refused.is_some() { again } else { SyncState::Clean };
                 (rest, found.map_or(DocumentState::Absent, DocumentState::Present))
             }
         };
@@ -303,7 +303,7 @@ impl Documents {
         entry.failures = entry.failures.saturating_add(1);
         // Without a time to retry, the next hint, listen or token makes it dirty again.
         let rest =
-            not_before.map_or(Standing::Unsure, |at| Standing::Dirty { not_before: Some(at) });
+            not_before.map_or(SyncState::Unsure, |at| SyncState::Dirty { not_before: Some(at) });
         let rest = entry.standing.answered(rest);
         if let Some(refused) = &mut entry.refused_listen {
             refused.readable = Some(false);
@@ -323,7 +323,7 @@ impl Documents {
         if let Some(entry) = self.asked(key, ticket) {
             let not_before = Some(retry_at(entry.failures));
             entry.failures = entry.failures.saturating_add(1);
-            let rest = entry.standing.answered(Standing::Dirty { not_before });
+            let rest = entry.standing.answered(SyncState::Dirty { not_before });
             self.rest(key, rest);
         }
     }
@@ -334,7 +334,7 @@ impl Documents {
         self.dirty.clear();
         self.retries.clear();
         for entry in self.entries.values_mut() {
-            entry.standing = Standing::Unsure;
+            entry.standing = SyncState::Unsure;
             entry.failures = 0;
             entry.refused_listen = None;
         }
@@ -353,7 +353,7 @@ impl Documents {
     /// A new token: what failed may work now.
     pub(super) fn retry_failed(&mut self) {
         for key in self.in_order(Entry::has_failed) {
-            self.rest(&key, Standing::Dirty { not_before: None });
+            self.rest(&key, SyncState::Dirty { not_before: None });
         }
     }
 
@@ -376,11 +376,11 @@ impl Documents {
     }
 
     /// What becomes of `key` now.
-    fn rest(&mut self, key: &ConfigKey, standing: Standing) {
+    fn rest(&mut self, key: &ConfigKey, standing: SyncState) {
         match standing {
-            Standing::Dirty { not_before: None } => self.dirty.push(key.clone()),
-            Standing::Dirty { not_before: Some(at) } => self.retries.push(at, key.clone()),
-            Standing::Unsure | Standing::Clean | Standing::Asking { .. } => {}
+            SyncState::Dirty { not_before: None } => self.dirty.push(key.clone()),
+            SyncState::Dirty { not_before: Some(at) } => self.retries.push(at, key.clone()),
+            SyncState::Unsure | SyncState::Clean | SyncState::Asking { .. } => {}
         }
         if let Some(entry) = self.entries.get_mut(key) {
             entry.standing = standing;
@@ -390,7 +390,7 @@ impl Documents {
     /// The entry under `key`, if this very query of it is under way.
     fn asked(&mut self, key: &ConfigKey, ticket: Ticket) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(key)?;
-        if !matches!(entry.standing, Standing::Asking { ticket: asked, .. } if asked == ticket) {
+        if !matches!(entry.standing, SyncState::Asking { ticket: asked, .. } if asked == ticket) {
             return None;
         }
         self.asking -= 1;
@@ -402,9 +402,9 @@ impl Entry {
     /// Whether the last query, or the listen, was refused or came to nothing.
     fn has_failed(&self) -> bool {
         match self.standing {
-            Standing::Asking { .. } | Standing::Dirty { not_before: None } => false,
-            Standing::Dirty { not_before: Some(_) } => true,
-            Standing::Unsure | Standing::Clean => {
+            SyncState::Asking { .. } | SyncState::Dirty { not_before: None } => false,
+            SyncState::Dirty { not_before: Some(_) } => true,
+            SyncState::Unsure | SyncState::Clean => {
                 matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. })
             }
         }
@@ -422,7 +422,7 @@ impl Entry {
     }
 }
 
-impl Standing {
+impl SyncState {
     fn is_dirty(self, now: Instant) -> bool {
         matches!(self, Self::Dirty { not_before } if not_before.is_none_or(|at| at <= now))
     }

@@ -12,9 +12,9 @@ use crate::{
     session::{
         Event,
         backoff::retry_delay,
-        claims::Claimed,
+        claims::SentClaim,
         output::{Exchange, Origin, Output},
-        setback::Setback,
+        request_failure::RequestFailure,
     },
     wire::{
         self, Request,
@@ -46,11 +46,11 @@ impl Configs {
         }
         self.listens.splits = SPLITS;
         // By namespace, in the order in which each became due.
-        let mut batches: BTreeMap<(bool, String), Vec<Claimed<ConfigKey>>> = BTreeMap::new();
+        let mut batches: BTreeMap<(bool, String), Vec<SentClaim<ConfigKey>>> = BTreeMap::new();
         for due in self.claims.take_due(usize::MAX) {
             // New listens first.
             let batch = (!due.claimed, due.key.tenant().to_owned());
-            let claim = Claimed { key: due.key, revision: due.revision };
+            let claim = SentClaim { key: due.key, revision: due.revision };
             batches.entry(batch).or_default().push(claim);
         }
         for ((unlisten, _), claims) in batches {
@@ -64,7 +64,7 @@ impl Configs {
     fn send_listen(
         &mut self,
         cx: &mut Exchange<'_>,
-        claims: Vec<Claimed<ConfigKey>>,
+        claims: Vec<SentClaim<ConfigKey>>,
         listen: bool,
     ) {
         let keys = claims.iter().map(|claim| &claim.key);
@@ -84,9 +84,9 @@ impl Configs {
         &mut self,
         cx: &mut Exchange<'_>,
         origin: Origin,
-        claims: &[Claimed<ConfigKey>],
+        claims: &[SentClaim<ConfigKey>],
         listen: bool,
-        answer: Result<ConfigChangeBatchListenResponse, Setback>,
+        answer: Result<ConfigChangeBatchListenResponse, RequestFailure>,
     ) {
         self.listens.under_way = self.listens.under_way.saturating_sub(1);
         match answer {
@@ -96,7 +96,7 @@ impl Configs {
                     self.claims.agreed(cx.output, claim);
                 }
             }
-            Err(setback) => self.listen_refused(cx, origin, claims, listen, &setback),
+            Err(failure) => self.listen_refused(cx, origin, claims, listen, &failure),
         }
     }
 
@@ -104,7 +104,7 @@ impl Configs {
     fn listening(
         &mut self,
         output: &mut Output,
-        claims: &[Claimed<ConfigKey>],
+        claims: &[SentClaim<ConfigKey>],
         answer: &ConfigChangeBatchListenResponse,
     ) {
         for differing in answer.changed_configs.iter().filter_map(DocumentName::key) {
@@ -124,20 +124,20 @@ impl Configs {
         &mut self,
         cx: &mut Exchange<'_>,
         origin: Origin,
-        claims: &[Claimed<ConfigKey>],
+        claims: &[SentClaim<ConfigKey>],
         listen: bool,
-        setback: &Setback,
+        failure: &RequestFailure,
     ) {
         let middle = claims.len().div_ceil(2);
         let halves = || claims.chunks(middle.max(1));
-        match setback {
-            _ if claims.len() < 2 => self.set_back(cx, origin, claims, setback),
+        match failure {
+            _ if claims.len() < 2 => self.set_back(cx, origin, claims, failure),
             // The right to listen is one for all of them.
-            Setback::Unanswered => self.set_back(cx, origin, claims, setback),
-            Setback::Refused(refusal) if refusal.code == wire::DENIED => {
-                self.set_back(cx, origin, claims, setback);
+            RequestFailure::Unanswered => self.set_back(cx, origin, claims, failure),
+            RequestFailure::Refused(refusal) if refusal.code == wire::DENIED => {
+                self.set_back(cx, origin, claims, failure);
             }
-            Setback::Refused(refusal) if refusal.kind() == ErrorKind::Refused => {
+            RequestFailure::Refused(refusal) if refusal.kind() == ErrorKind::Refused => {
                 if self.listens.splits > 0 && cx.connection.may_send() {
                     self.listens.splits -= 1;
                     for half in halves() {
@@ -147,18 +147,18 @@ impl Configs {
                     // Not refused by itself: whoever is left gets another chance.
                     let jitter = cx.output.jitter();
                     let delay = |tries| Some(retry_delay(tries, jitter));
-                    self.set_back_after(cx, origin, claims, setback, delay);
+                    self.set_back_after(cx, origin, claims, failure, delay);
                 }
             }
             // It may be one of them that the server fails at: the halves are not asked for
             // together.
-            Setback::Refused(_) | Setback::Unreadable { .. } => {
+            RequestFailure::Refused(_) | RequestFailure::Unreadable { .. } => {
                 let (jitter, is_fresh) = (cx.output.jitter(), cx.connection.is_fresh);
                 for (later, half) in (0..).zip(halves()) {
                     let delay = |tries: u32| {
-                        setback.retry_after(tries.saturating_add(later), is_fresh, jitter)
+                        failure.retry_after(tries.saturating_add(later), is_fresh, jitter)
                     };
-                    self.set_back_after(cx, origin, half, setback, delay);
+                    self.set_back_after(cx, origin, half, failure, delay);
                 }
             }
         }
@@ -169,12 +169,12 @@ impl Configs {
         &mut self,
         cx: &mut Exchange<'_>,
         origin: Origin,
-        claims: &[Claimed<ConfigKey>],
-        setback: &Setback,
+        claims: &[SentClaim<ConfigKey>],
+        failure: &RequestFailure,
     ) {
         let (jitter, is_fresh) = (cx.output.jitter(), cx.connection.is_fresh);
-        let delay = |tries| setback.retry_after(tries, is_fresh, jitter);
-        self.set_back_after(cx, origin, claims, setback, delay);
+        let delay = |tries| failure.retry_after(tries, is_fresh, jitter);
+        self.set_back_after(cx, origin, claims, failure, delay);
     }
 
     /// The same, with a delay before the next try of one's own; none if there is to be none.
@@ -182,17 +182,17 @@ impl Configs {
         &mut self,
         cx: &mut Exchange<'_>,
         origin: Origin,
-        claims: &[Claimed<ConfigKey>],
-        setback: &Setback,
+        claims: &[SentClaim<ConfigKey>],
+        failure: &RequestFailure,
         delay: impl Fn(u32) -> Option<Duration>,
     ) {
-        let Some(rejection) = setback.rejection(&cx.connection, origin.token) else {
+        let Some(rejection) = failure.rejection(&cx.connection, origin.token) else {
             return self.claims.release(claims);
         };
         let (now, connection) = (cx.now, cx.connection);
         let retry_at = |tries| connection.later(now, delay(tries));
         let retrying = retry_at(0).is_some();
-        let cause = setback.cause();
+        let cause = failure.cause();
         for claim in claims {
             let key = &claim.key;
             if !self.claims.refused(cx.output, claim, &rejection, retry_at) {

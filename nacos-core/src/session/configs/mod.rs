@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     ClaimKey, Event, GuardId,
-    claims::{Claimed, Claims, Left},
+    claims::{Claims, Left, SentClaim},
     ledger::Ledger,
     output::{Connection, Exchange, Output},
 };
@@ -44,7 +44,7 @@ pub(super) struct Configs {
 pub(super) enum Asked {
     /// The end of listens, unless it is to `listen`.
     Listen {
-        claims: Vec<Claimed<ConfigKey>>,
+        claims: Vec<SentClaim<ConfigKey>>,
         listen: bool,
     },
     Query(ConfigKey, Ticket),
@@ -146,7 +146,7 @@ impl Configs {
 
     /// A push about a document cannot be read. It is not repeated, because it has been
     /// acknowledged; and the namespace may be in the part that is missing, so all are compared.
-    pub(super) fn handle_unread(&mut self, now: Instant) {
+    pub(super) fn handle_unreadable(&mut self, now: Instant) {
         self.audit.hurry(now);
     }
 

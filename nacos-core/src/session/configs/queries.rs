@@ -8,7 +8,7 @@ use crate::{
         Event,
         backoff::{conflict_delay, poll_delay, retry_delay},
         output::{Exchange, Origin},
-        setback::Setback,
+        request_failure::RequestFailure,
     },
     wire::{
         Request,
@@ -35,25 +35,25 @@ impl Configs {
         origin: Origin,
         key: &ConfigKey,
         ticket: Ticket,
-        answer: Result<ConfigQueryResponse, Setback>,
+        answer: Result<ConfigQueryResponse, RequestFailure>,
     ) {
         let (now, jitter) = (cx.now, cx.output.jitter());
         let poll_at = now + poll_delay(jitter);
         let documents = &mut self.documents;
         let state = match answer.and_then(|answer| Ok(answer.into_document(key)?)) {
             Ok(document) => documents.answered(key, ticket, Some(document), poll_at),
-            Err(Setback::Refused(refusal)) if refusal.says_absent() => {
+            Err(RequestFailure::Refused(refusal)) if refusal.says_absent() => {
                 documents.answered(key, ticket, None, poll_at)
             }
-            Err(Setback::Refused(refusal)) if refusal.says_being_modified() => {
+            Err(RequestFailure::Refused(refusal)) if refusal.says_being_modified() => {
                 documents.again(key, ticket, |tries| now + conflict_delay(tries, jitter));
                 None
             }
-            Err(setback) if setback.is_passing(&cx.connection, origin.token) => {
+            Err(failure) if failure.is_passing(&cx.connection, origin.token) => {
                 documents.again(key, ticket, |tries| now + retry_delay(tries, jitter));
                 None
             }
-            Err(setback) => self.unanswered(cx, key, ticket, &setback, jitter),
+            Err(failure) => self.unanswered(cx, key, ticket, &failure, jitter),
         };
         if state == Some(DocumentState::Absent) {
             // r-nacos forgets who listens to a document when it is removed (seen): whoever does
@@ -77,15 +77,15 @@ impl Configs {
         cx: &mut Exchange<'_>,
         key: &ConfigKey,
         ticket: Ticket,
-        setback: &Setback,
+        failure: &RequestFailure,
         jitter: f64,
     ) -> Option<DocumentState> {
         let (now, is_fresh) = (cx.now, cx.connection.is_fresh);
-        let cause = setback.cause();
+        let cause = failure.cause();
         // Nobody may read or listen: that is not asked of thousands of documents every minute.
         let is_denied = cause.kind == ErrorKind::Denied && self.documents.is_denied(key);
         let retry_at = |tries: u32| {
-            let delay = setback.retry_after(tries, is_fresh, jitter)?;
+            let delay = failure.retry_after(tries, is_fresh, jitter)?;
             Some(now + if is_denied { delay * (1 + tries.min(9)) } else { delay })
         };
         let state = self.documents.failed(key, ticket, &cause, retry_at);

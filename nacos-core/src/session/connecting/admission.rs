@@ -16,7 +16,7 @@ use super::{
     super::{
         backoff::denied_delay,
         output::CALL_TIMEOUT,
-        setback::{Gone, Setback, read},
+        request_failure::{Gone, RequestFailure, read},
     },
     Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime,
 };
@@ -280,10 +280,10 @@ impl Connecting {
         };
         let verdict = match outcome {
             Ok(()) => Verdict::Open,
-            Err(Setback::Refused(refusal)) if refusal.says_absent() => Verdict::Open,
+            Err(RequestFailure::Refused(refusal)) if refusal.says_absent() => Verdict::Open,
             // A user that lacks a right is known: no login is missing.
-            Err(Setback::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
-            Err(Setback::Refused(refusal)) if refusal.demands_login() => match question {
+            Err(RequestFailure::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
+            Err(RequestFailure::Refused(refusal)) if refusal.demands_login() => match question {
                 Question::Service if cx.lifetime == Lifetime::Open => {
                     self.ask(cx, Question::Document);
                     return Ok(());

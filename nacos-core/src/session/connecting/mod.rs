@@ -5,20 +5,19 @@
 //! whether the server holds anything ([`Holdings`](super::output::Holdings)), and of what it
 //! decides the rest learns a [`Change`].
 //!
-//! [`search`] looks for a connection, [`handshake`] brings one up, [`pulse`] watches the one that
-//! serves, [`succession`] is how it begins and ends to serve, [`admission`] and [`login`] are
+//! [`search`] looks for a connection, [`handshake`] brings one up, [`health_check`] watches the one
+//! that serves, [`succession`] is how it begins and ends to serve, [`admission`] and [`login`] are
 //! whether requests are let in, [`standing`] what users are told of all that. The other files
 //! decide one thing each.
 pub(super) mod admission;
-mod campaign;
 mod endings;
 mod handshake;
+mod health_check;
 pub(super) mod link;
 pub(super) mod liveness;
 pub(super) mod login;
 mod moves;
 pub(super) mod proxied;
-mod pulse;
 mod responsiveness;
 mod search;
 mod server_list;
@@ -36,22 +35,22 @@ use std::{
 pub(crate) use self::standing::ABOUT_LOGIN;
 use self::{
     admission::{Admission, Question},
-    campaign::Campaign,
     endings::Endings,
     link::{BUSY_PAUSE, Link, LinkId, Phase},
     liveness::Liveness,
-    login::{Lease, Login, LoginFailure, Tried},
+    login::{Login, LoginFailure, TokenLease, Tried},
     moves::{Moves, PlannedMove},
     proxied::Names,
     responsiveness::Responsiveness,
-    server_list::Locate,
+    search::Search,
+    server_list::ListRefresh,
     servers::Servers,
 };
 use super::{
     Action, CallId, Lifetime, Options,
     configs::Cause,
     output::{CALL_TIMEOUT, Connection, Context, Origin, Output, Pending},
-    setback::Gone,
+    request_failure::Gone,
 };
 use crate::{
     call_error::CallError,
@@ -66,17 +65,17 @@ use crate::{
 pub(super) struct Connecting {
     options: Options,
     servers: Servers,
-    locate: Locate,
+    list_refresh: ListRefresh,
     login: Login,
     admission: Admission,
 
     links: BTreeMap<LinkId, Link>,
     /// The connection that serves.
-    serving: Option<Serving>,
+    serving: Option<ServingLink>,
     /// The search for a connection, if one is on.
-    campaign: Option<Campaign>,
+    search: Option<Search>,
     /// When the next search begins.
-    next_campaign: Option<Instant>,
+    next_search: Option<Instant>,
     /// The server asked us to move: the next search is for another than the one that serves.
     planned_move: Option<PlannedMove>,
     moves: Moves,
@@ -115,7 +114,7 @@ pub(super) enum Asked {
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// The list of servers is asked for.
-    Locate,
+    ListRefresh,
     Login,
     /// Whether a login is needed is asked again, or not waited for any longer.
     Admission,
@@ -124,18 +123,24 @@ enum Timer {
     /// A step of a handshake is given up or repeated, a replaced connection closed.
     Links,
     /// A health check is due, or the server becomes suspect.
-    Pulse,
+    HealthCheck,
 }
 
 impl Timer {
     /// In the order in which they are looked after.
-    const ALL: [Self; 6] =
-        [Self::Locate, Self::Login, Self::Admission, Self::Search, Self::Links, Self::Pulse];
+    const ALL: [Self; 6] = [
+        Self::ListRefresh,
+        Self::Login,
+        Self::Admission,
+        Self::Search,
+        Self::Links,
+        Self::HealthCheck,
+    ];
 }
 
 /// The connection that serves, and what is known on it.
 #[derive(Debug)]
-struct Serving {
+struct ServingLink {
     link: LinkId,
     /// As it was named in the options, or in the list.
     server: Arc<str>,
@@ -151,9 +156,10 @@ struct Serving {
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    attempts: u32,
+    /// Searches that failed.
+    searches: u32,
     last_error: Option<Arc<str>>,
-    /// The last pass failed because it gave too little time, and the next one gives more.
+    /// The last search failed because it gave too little time, and the next one gives more.
     is_hasty: bool,
 }
 
@@ -164,21 +170,21 @@ impl Connecting {
         options: Options,
         jitter: &mut dyn FnMut() -> f64,
     ) -> Self {
-        let locate = Locate::new(options.refresh, now);
+        let list_refresh = ListRefresh::new(options.refresh, now);
         Self {
             servers: Servers::new(servers, jitter),
             login: Login::new(options.has_credentials, now),
             admission: Admission::new(),
             // Without a list there is nothing to search.
-            next_campaign: locate.is_known().then_some(now),
-            locate,
+            next_search: list_refresh.is_known().then_some(now),
+            list_refresh,
             options,
             links: BTreeMap::new(),
             serving: None,
-            campaign: None,
+            search: None,
             planned_move: None,
             moves: Moves::default(),
-            outage: Outage { since: now, attempts: 0, last_error: None, is_hasty: false },
+            outage: Outage { since: now, searches: 0, last_error: None, is_hasty: false },
             names: Names::default(),
             endings: Endings::default(),
             changes: VecDeque::new(),
@@ -194,17 +200,19 @@ impl Connecting {
     pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         for timer in Timer::ALL {
             match timer {
-                Timer::Locate if cx.lifetime == Lifetime::Open && self.locate.begin(cx.now) => {
-                    cx.output.act(Action::Locate);
+                Timer::ListRefresh
+                    if cx.lifetime == Lifetime::Open && self.list_refresh.begin(cx.now) =>
+                {
+                    cx.output.act(Action::FetchServerList);
                 }
-                Timer::Login if self.locate.is_known() && self.login.begin(cx.now) => {
+                Timer::Login if self.list_refresh.is_known() && self.login.begin(cx.now) => {
                     cx.output.act(Action::Login { refused: self.login.is_refused() });
                 }
-                Timer::Locate | Timer::Login => {}
+                Timer::ListRefresh | Timer::Login => {}
                 Timer::Admission => self.admission_due(cx.now),
                 Timer::Search => self.search(cx),
                 Timer::Links => self.advance_links(cx),
-                Timer::Pulse => self.check_pulse(cx),
+                Timer::HealthCheck => self.check_health(cx),
             }
         }
     }
@@ -273,7 +281,7 @@ impl Connecting {
         &mut self,
         cx: &mut Context<'_>,
         with: Tried,
-        outcome: Result<Lease, LoginFailure>,
+        outcome: Result<TokenLease, LoginFailure>,
     ) {
         let jitter = cx.output.jitter();
         match outcome {
@@ -316,15 +324,17 @@ impl Connecting {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub(super) fn poll_timeout(&self, now: Instant, lifetime: Lifetime) -> Option<Instant> {
         let at = |timer| match timer {
-            Timer::Locate => self.locate.next_timeout().filter(|_| lifetime == Lifetime::Open),
-            Timer::Login => self.login.next_timeout().filter(|_| self.locate.is_known()),
+            Timer::ListRefresh => {
+                self.list_refresh.next_timeout().filter(|_| lifetime == Lifetime::Open)
+            }
+            Timer::Login => self.login.next_timeout().filter(|_| self.list_refresh.is_known()),
             Timer::Admission => self.admission.next_timeout().filter(|_| self.serving.is_some()),
             Timer::Search => {
-                let under_way = self.campaign.as_ref().map(|campaign| campaign.next_timeout(now));
-                self.next_campaign.into_iter().chain(under_way).min()
+                let under_way = self.search.as_ref().map(|search| search.next_timeout(now));
+                self.next_search.into_iter().chain(under_way).min()
             }
             Timer::Links => self.links.values().filter_map(Link::next_timeout).min(),
-            Timer::Pulse => self.serving.as_ref()?.liveness.next_timeout(now),
+            Timer::HealthCheck => self.serving.as_ref()?.liveness.next_timeout(now),
         };
         Timer::ALL.into_iter().filter_map(at).min()
     }
@@ -338,7 +348,7 @@ impl Connecting {
 
     /// The same, as far as it matters to what goes over it.
     pub(super) fn connection(&self, now: Instant, lifetime: Lifetime) -> Connection<'_> {
-        let is_fresh = |serving: &Serving| now.saturating_duration_since(serving.since) < FRESH;
+        let is_fresh = |serving: &ServingLink| now.saturating_duration_since(serving.since) < FRESH;
         Connection {
             link: self.serving(),
             is_let_in: self.is_let_in(),

@@ -1,54 +1,156 @@
 //! Looking for a connection: when a search begins, whom it dials, and when it has failed.
-use std::time::Instant;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::{
-    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Campaign, Connecting, Context, Link,
-    LinkId, Output, Serving, moves::MoveReason, succession::STABLE,
+    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Connecting, Context, Link, LinkId,
+    Output, ServingLink, moves::MoveReason, succession::STABLE,
 };
-use crate::error::ErrorKind;
+use crate::{error::ErrorKind, server::Server, time::doubled, within::Within};
+
+/// One search: every server once, the next beside a slow one, until the first connection is up.
+#[derive(Debug)]
+pub(crate) struct Search {
+    waiting: VecDeque<Server>,
+    tried: Vec<Server>,
+    /// When the next server is tried beside those under way.
+    next_at: Instant,
+    /// What has not been dialled by then would not be connected in time, and whoever dials is to
+    /// say what it knows before the end.
+    dials_until: Instant,
+    deadline: Instant,
+    /// How long each step towards a connection may take.
+    patience: Duration,
+    /// A server may have had too little time.
+    is_late: bool,
+    failures: Vec<String>,
+}
+
+impl Search {
+    /// A search after `failed` ones.
+    ///
+    /// The first one is short, so that servers that are gone cost little; whoever is only slow is
+    /// reached by a later one.
+    pub(crate) fn new(now: Instant, servers: Vec<Server>, failed: u32) -> Self {
+        let patience = doubled(STEP, failed, LONGEST_STEP);
+        let all = DEADLINE.max(2 * patience);
+        Self {
+            waiting: servers.into(),
+            tried: Vec::new(),
+            next_at: now,
+            dials_until: now + all.saturating_sub(LAST_STEPS),
+            deadline: now + all,
+            patience,
+            is_late: false,
+            failures: Vec::new(),
+        }
+    }
+
+    /// The next server to dial, if it is time to, and how long that may take.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<(Server, Within)> {
+        let left = self.dials_until.saturating_duration_since(now);
+        if self.next_at > now || left.is_zero() {
+            return None;
+        }
+        let server = self.waiting.pop_front()?;
+        self.next_at = now + BESIDE;
+        self.tried.push(server.clone());
+        Some((server, Within { each: self.patience, all: left }))
+    }
+
+    /// The cluster has changed: who left it is not tried any more, who joined it still is.
+    pub(crate) fn relist(&mut self, list: &[Server]) {
+        self.waiting.retain(|server| list.contains(server));
+        for server in list {
+            if !self.tried.contains(server) && !self.waiting.contains(server) {
+                self.waiting.push_back(server.clone());
+            }
+        }
+    }
+
+    /// An attempt failed, perhaps because it was too `late`: the next server need not wait for it
+    /// any longer.
+    pub(crate) fn failed(&mut self, now: Instant, server: &Server, why: &str, late: bool) {
+        self.failures.push(format!("{server}: {why}"));
+        self.is_late |= late;
+        self.next_at = now;
+    }
+
+    /// Whether nothing is left to try; `under_way` attempts may still succeed.
+    pub(crate) fn is_over(&self, now: Instant, under_way: usize) -> bool {
+        let nothing_left = self.waiting.is_empty() || self.dials_until <= now;
+        self.deadline <= now || (nothing_left && under_way == 0)
+    }
+
+    /// Whether a search that gives more time may find whom this one has not; `under_way` attempts
+    /// have not ended.
+    pub(crate) fn is_hasty(&self, under_way: usize) -> bool {
+        (self.is_late || under_way > 0) && self.patience < LONGEST_STEP
+    }
+
+    /// Every server that was tried, and why it failed; of those `under_way`, what they have not
+    /// done yet.
+    pub(crate) fn causes(&self, under_way: impl Iterator<Item = String>) -> String {
+        let causes: Vec<String> = self.failures.iter().cloned().chain(under_way).collect();
+        if causes.is_empty() {
+            return "no server answered".to_owned();
+        }
+        causes.join("; ")
+    }
+
+    pub(crate) fn next_timeout(&self, now: Instant) -> Instant {
+        if self.waiting.is_empty() || self.dials_until <= self.next_at.max(now) {
+            self.deadline
+        } else {
+            self.next_at
+        }
+    }
+}
 
 impl Connecting {
     /// Begins a search for a connection if one is due, and dials what is due in it.
     pub(super) fn search(&mut self, cx: &mut Context<'_>) {
-        if self.campaign.is_none() && self.next_campaign.is_some_and(|at| at <= cx.now) {
-            self.next_campaign = None;
+        if self.search.is_none() && self.next_search.is_some_and(|at| at <= cx.now) {
+            self.next_search = None;
             let redirect = self.planned_move.as_mut().and_then(|planned| planned.redirect.take());
-            let mut round = self.servers.round(redirect.as_ref());
+            let mut order = self.servers.next_order(redirect.as_ref());
             let stays = self.must_not_be_dialled_anew(cx);
             if let Some(planned) = &mut self.planned_move {
                 planned.has_begun = true;
                 let serving = self.serving.as_ref();
                 if let Some(link) = serving.and_then(|serving| self.links.get(&serving.link)) {
-                    // Also after a pass that failed, and where it is the one that was recommended.
-                    round.sort_by_key(|server| *server == link.server);
-                    round.retain(|server| !stays || *server != link.server);
+                    // Also after a search that failed, and where it is the recommended one.
+                    order.sort_by_key(|server| *server == link.server);
+                    order.retain(|server| !stays || *server != link.server);
                 }
             }
-            self.campaign = Some(Campaign::new(cx.now, round, self.outage.attempts));
+            self.search = Some(Search::new(cx.now, order, self.outage.searches));
         }
         while let Some((server, within)) =
-            self.campaign.as_mut().and_then(|campaign| campaign.next(cx.now))
+            self.search.as_mut().and_then(|search| search.next(cx.now))
         {
             let link = LinkId(cx.output.next_id());
             self.links.insert(link, Link::dialling(server.clone(), cx.now, within.each));
             cx.output.act(Action::Dial { link, server, within });
         }
         let under_way = self.links.values().filter(|link| link.is_candidate()).count();
-        if self.campaign.as_ref().is_some_and(|campaign| campaign.is_over(cx.now, under_way)) {
+        if self.search.as_ref().is_some_and(|search| search.is_over(cx.now, under_way)) {
             self.search_failed(cx);
         }
     }
 
     /// Every server was tried, and none took us.
     fn search_failed(&mut self, cx: &mut Context<'_>) {
-        let Some(campaign) = self.campaign.take() else { return };
-        self.outage.last_error = Some(campaign.causes(self.missing()).into());
-        self.outage.is_hasty = campaign.is_hasty(self.missing().count());
+        let Some(search) = self.search.take() else { return };
+        self.outage.last_error = Some(search.causes(self.missing()).into());
+        self.outage.is_hasty = search.is_hasty(self.missing().count());
         self.abandon_candidates(cx.output);
-        self.outage.attempts = self.outage.attempts.saturating_add(1);
+        self.outage.searches = self.outage.searches.saturating_add(1);
         self.search_later(cx);
         let jitter = cx.output.jitter();
-        self.locate.hurry(cx.now, jitter);
+        self.list_refresh.hurry(cx.now, jitter);
         if self.serving.is_none() {
             self.tell_waiting(ErrorKind::Disconnected);
         }
@@ -56,10 +158,11 @@ impl Connecting {
 
     /// What keeps it from being connected right now.
     pub(in super::super) fn waits_for(&self) -> Option<String> {
-        if let Some(campaign) = &self.campaign {
-            return Some(campaign.causes(self.missing()));
+        if let Some(search) = &self.search {
+            return Some(search.causes(self.missing()));
         }
-        let list = || (!self.locate.is_known()).then_some("the list of servers has not come yet");
+        let list =
+            || (!self.list_refresh.is_known()).then_some("the list of servers has not come yet");
         let login = || (!self.is_let_in()).then(|| format!("{ABOUT_LOGIN}it has not ended yet"));
         list().map(str::to_owned).or_else(login)
     }
@@ -74,15 +177,15 @@ impl Connecting {
         let jitter = cx.output.jitter();
         let outage = cx.now.saturating_duration_since(self.outage.since);
         let cap = self.options.backoff_cap;
-        let delay = reconnect_delay(self.outage.attempts, outage, cap, jitter);
-        self.next_campaign = Some(cx.now + delay);
+        let delay = reconnect_delay(self.outage.searches, outage, cap, jitter);
+        self.next_search = Some(cx.now + delay);
     }
 
     /// The suspect has answered first: the search beside it is over.
     pub(super) fn stop_looking(&mut self, output: &mut Output) {
         if self.serving.is_some() && self.planned_move.is_none() {
-            self.campaign = None;
-            self.next_campaign = None;
+            self.search = None;
+            self.next_search = None;
             self.abandon_candidates(output);
         }
     }
@@ -96,9 +199,94 @@ impl Connecting {
     /// A search begins while one serves: after a good one from scratch.
     pub(super) fn leave_what_serves(&mut self, now: Instant) {
         self.outage.since = now;
-        let served = |serving: &Serving| now.saturating_duration_since(serving.since);
+        let served = |serving: &ServingLink| now.saturating_duration_since(serving.since);
         if self.serving.as_ref().is_some_and(|serving| served(serving) >= STABLE) {
-            self.outage.attempts = 0;
+            self.outage.searches = 0;
         }
+    }
+}
+
+/// A server that has not come up by then gets company.
+const BESIDE: Duration = Duration::from_millis(250);
+/// For the whole search, unless that is less than two of its steps may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// What is kept of the search for the steps after dialling.
+const LAST_STEPS: Duration = Duration::from_millis(250);
+/// For TCP and TLS of one address, for the server check, and for the setup, whose acknowledgement
+/// was seen after 4 to 82 ms; doubled after each search that failed.
+const STEP: Duration = Duration::from_secs(1);
+const LONGEST_STEP: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_server_gets_company_and_a_failed_one_a_successor_at_once() {
+        let start = Instant::now();
+        let servers = Server::parse_list("a,b,c", 1000).expect("valid");
+        let mut search = Search::new(start, servers, 0);
+        let (a, within) = search.next(start).expect("the first");
+        assert_eq!(within.each, STEP);
+        assert_eq!(search.next(start), None);
+        assert_eq!(search.next_timeout(start), start + BESIDE);
+
+        let (b, _) = search.next(start + BESIDE).expect("company");
+        search.failed(start + BESIDE, &b, "refused", false);
+        assert!(search.next(start + BESIDE).is_some());
+        search.failed(start + BESIDE, &a, "silent", true);
+        assert!(!search.is_over(start + BESIDE, 1));
+        assert!(search.is_over(start + BESIDE, 0));
+        assert_eq!(search.causes(std::iter::empty()), "b:8848: refused; a:8848: silent");
+    }
+
+    #[test]
+    fn search_follows_a_change_of_the_cluster() {
+        let _limit = nacos_testkit::TimeLimit::start();
+        let start = Instant::now();
+        let list = |text| Server::parse_list(text, 1000).expect("valid");
+        let mut search = Search::new(start, list("a,b,c"), 0);
+        let (a, _) = search.next(start).expect("the first");
+        search.relist(&list("d,c,a"));
+        let mut hosts = Vec::new();
+        search.failed(start, &a, "refused", false);
+        while let Some((server, _)) = search.next(start) {
+            search.failed(start, &server, "refused", false);
+            hosts.push(server.host().to_owned());
+        }
+        assert_eq!(hosts, ["c", "d"]);
+    }
+
+    #[test]
+    fn whole_search_has_a_deadline_and_what_is_dialled_in_it_an_earlier_one() {
+        let start = Instant::now();
+        let servers = Server::parse_list("a,b,c", 1000).expect("valid");
+        let mut search = Search::new(start, servers, 0);
+        let (a, within) = search.next(start).expect("the first");
+        assert_eq!(within.all + LAST_STEPS, DEADLINE);
+        let late = start + within.all;
+        search.failed(late, &a, "silent", true);
+        assert_eq!(search.next(late), None, "it would not be connected in time");
+        assert_eq!(search.next_timeout(late), start + DEADLINE);
+        assert!(!search.is_over(late, 1) && search.is_over(late, 0));
+        assert!(search.is_over(start + DEADLINE, 1));
+    }
+
+    #[test]
+    fn each_search_gives_more_time_to_those_that_may_only_be_slow() {
+        let start = Instant::now();
+        let mut steps = Vec::new();
+        for failed in [0, 1, 2, 3, u32::MAX] {
+            let servers = Server::parse_list("a", 1000).expect("valid");
+            let mut search = Search::new(start, servers, failed);
+            let (a, within) = search.next(start).expect("the first");
+            assert!(within.all > within.each);
+            search.failed(start, &a, "refused", false);
+            assert!(!search.is_hasty(0), "time does not help against a refusal");
+            search.failed(start, &a, "silent", true);
+            assert_eq!(search.is_hasty(0), within.each < LONGEST_STEP);
+            steps.push(within.each.as_secs());
+        }
+        assert_eq!(steps, [1, 2, 4, 5, 5]);
     }
 }

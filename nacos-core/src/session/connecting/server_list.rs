@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    super::backoff::{locate_delay, move_delay, retry_delay},
+    super::backoff::{list_refresh_delay, move_delay, retry_delay},
     Connecting, Context, PlannedMove,
     moves::MoveReason,
 };
@@ -14,7 +14,7 @@ use crate::{error::ErrorKind, server::Server, time::give_or_take_a_fifth};
 
 /// When the list of servers is asked for.
 #[derive(Debug)]
-pub(crate) struct Locate {
+pub(crate) struct ListRefresh {
     /// How often; `None` for a list that never changes.
     every: Option<Duration>,
     known: bool,
@@ -29,7 +29,7 @@ pub(crate) struct Locate {
     missing: Option<Instant>,
 }
 
-impl Locate {
+impl ListRefresh {
     pub(crate) fn new(every: Option<Duration>, now: Instant) -> Self {
         let next = every.map(|_| now);
         Self {
@@ -77,7 +77,7 @@ impl Locate {
         let (Some(every), Some(next), false) = (self.every, self.next, self.hurried) else {
             return;
         };
-        let pause = locate_delay(self.hurries, every);
+        let pause = list_refresh_delay(self.hurries, every);
         let soonest = self.asked.map_or(now, |asked| now.max(asked + pause));
         let soonest = soonest + (pause / 2).mul_f64(jitter.clamp(0.0, 1.0));
         if soonest < next {
@@ -117,7 +117,7 @@ impl Connecting {
     /// Whether there is nothing to do but to wait for the first list.
     #[cfg(test)]
     pub(in super::super) fn awaits_servers(&self) -> bool {
-        !self.locate.is_known() && self.locate.next_timeout().is_none()
+        !self.list_refresh.is_known() && self.list_refresh.next_timeout().is_none()
     }
 
     /// The list of servers was read, or could not be.
@@ -134,20 +134,20 @@ impl Connecting {
     }
 
     fn listed(&mut self, cx: &mut Context<'_>, list: Vec<Server>) {
-        if !self.locate.is_known() {
+        if !self.list_refresh.is_known() {
             self.outage.since = cx.now;
-            self.outage.attempts = 0;
+            self.outage.searches = 0;
         }
         let jitter = cx.output.jitter();
-        self.locate.found(cx.now, jitter);
+        self.list_refresh.found(cx.now, jitter);
         let changed = self.servers.replace(list, &mut || cx.output.jitter());
-        if changed && let Some(campaign) = &mut self.campaign {
-            campaign.relist(self.servers.list());
+        if changed && let Some(search) = &mut self.search {
+            search.relist(self.servers.list());
             self.search(cx);
         }
         let Some(serving) = &self.serving else {
-            if changed && self.campaign.is_none() {
-                self.next_campaign = Some(cx.now);
+            if changed && self.search.is_none() {
+                self.next_search = Some(cx.now);
                 self.search(cx);
             }
             return;
@@ -155,12 +155,12 @@ impl Connecting {
         let serves = self.links.get(&serving.link).map(|link| &link.server);
         let calm = serving.liveness.is_calm();
         if serves.is_some_and(|server| self.servers.list().contains(server)) {
-            self.locate.missing = None;
+            self.list_refresh.missing = None;
             let left = |planned: &mut PlannedMove| planned.reason == MoveReason::Left;
             if self.planned_move.take_if(left).is_some() && calm {
                 self.stop_looking(cx.output);
             }
-        } else if self.locate.is_gone(cx.now) && self.planned_move.is_none() {
+        } else if self.list_refresh.is_gone(cx.now) && self.planned_move.is_none() {
             let delay = move_delay(0, cx.output.jitter());
             self.plan_move(cx.now, MoveReason::Left, delay);
         }
@@ -168,9 +168,9 @@ impl Connecting {
 
     fn unlisted(&mut self, cx: &mut Context<'_>, why: &str) {
         let (cap, jitter) = (self.options.backoff_cap, cx.output.jitter());
-        self.locate.failed(cx.now, cap, jitter);
-        if !self.locate.is_known() {
-            self.outage.attempts = self.outage.attempts.saturating_add(1);
+        self.list_refresh.failed(cx.now, cap, jitter);
+        if !self.list_refresh.is_known() {
+            self.outage.searches = self.outage.searches.saturating_add(1);
             self.outage.last_error = Some(why.into());
             self.tell_waiting(ErrorKind::Disconnected);
         }
@@ -178,8 +178,8 @@ impl Connecting {
 
     /// Another server serves: nothing is known yet about its leaving, and the list is a good one.
     pub(super) fn arrived(&mut self) {
-        self.locate.missing = None;
-        self.locate.hurries = 0;
+        self.list_refresh.missing = None;
+        self.list_refresh.hurries = 0;
     }
 }
 
@@ -193,35 +193,35 @@ mod tests {
     #[test]
     fn fixed_list_is_never_asked_for() {
         let now = Instant::now();
-        let mut locate = Locate::new(None, now);
-        locate.hurry(now, 0.5);
-        assert!(locate.is_known() && !locate.begin(now));
-        assert_eq!(locate.next_timeout(), None);
+        let mut list_refresh = ListRefresh::new(None, now);
+        list_refresh.hurry(now, 0.5);
+        assert!(list_refresh.is_known() && !list_refresh.begin(now));
+        assert_eq!(list_refresh.next_timeout(), None);
     }
 
     #[test]
     fn list_is_asked_for_at_once_and_then_every_interval() {
         let now = Instant::now();
-        let mut locate = Locate::new(Some(EVERY), now);
-        assert!(locate.begin(now));
-        assert!(!locate.begin(now + EVERY), "one at a time");
+        let mut list_refresh = ListRefresh::new(Some(EVERY), now);
+        assert!(list_refresh.begin(now));
+        assert!(!list_refresh.begin(now + EVERY), "one at a time");
         for (jitter, tenths) in [(0.0, 8), (0.5, 10), (1.0, 12)] {
-            locate.found(now, jitter);
-            assert_eq!(locate.next_timeout(), Some(now + EVERY * tenths / 10));
+            list_refresh.found(now, jitter);
+            assert_eq!(list_refresh.next_timeout(), Some(now + EVERY * tenths / 10));
         }
-        locate.failed(now, CAP, 0.5);
-        assert_eq!(locate.next_timeout(), Some(now + EVERY), "the known list does meanwhile");
+        list_refresh.failed(now, CAP, 0.5);
+        assert_eq!(list_refresh.next_timeout(), Some(now + EVERY), "the known list does meanwhile");
     }
 
     #[test]
     fn failing_first_list_is_asked_for_ever_more_rarely() {
         let mut now = Instant::now();
-        let mut locate = Locate::new(Some(EVERY), now);
+        let mut list_refresh = ListRefresh::new(Some(EVERY), now);
         let mut delays = Vec::new();
         for _ in 0..8 {
-            assert!(locate.begin(now));
-            locate.failed(now, CAP, 1.0);
-            let next = locate.retry_at().expect("another try");
+            assert!(list_refresh.begin(now));
+            list_refresh.failed(now, CAP, 1.0);
+            let next = list_refresh.retry_at().expect("another try");
             delays.push((next - now).as_millis());
             now = next;
         }
@@ -232,32 +232,32 @@ mod tests {
     fn failed_search_asks_soon_and_never_later_than_in_turn() {
         let now = Instant::now();
         for (jitter, after) in [(0.0, 20_000), (0.5, 20_250), (1.0, 20_500)] {
-            let mut locate = Locate::new(Some(EVERY), now);
-            assert!(locate.begin(now));
-            locate.hurry(now, jitter);
-            assert_eq!(locate.next_timeout(), None, "it is being asked");
-            locate.found(now, 0.5);
-            locate.hurry(now + Duration::from_secs(20), jitter);
-            assert_eq!(locate.next_timeout(), Some(now + Duration::from_millis(after)));
-            locate.hurry(now + EVERY / 2, 0.0);
-            assert_eq!(locate.next_timeout(), Some(now + Duration::from_millis(after)));
-            assert!(locate.begin(now + EVERY));
-            locate.found(now + EVERY, 0.0);
-            locate.hurry(now + EVERY * 2, 0.0);
-            assert!(locate.next_timeout() <= Some(now + EVERY + EVERY * 4 / 5));
+            let mut list_refresh = ListRefresh::new(Some(EVERY), now);
+            assert!(list_refresh.begin(now));
+            list_refresh.hurry(now, jitter);
+            assert_eq!(list_refresh.next_timeout(), None, "it is being asked");
+            list_refresh.found(now, 0.5);
+            list_refresh.hurry(now + Duration::from_secs(20), jitter);
+            assert_eq!(list_refresh.next_timeout(), Some(now + Duration::from_millis(after)));
+            list_refresh.hurry(now + EVERY / 2, 0.0);
+            assert_eq!(list_refresh.next_timeout(), Some(now + Duration::from_millis(after)));
+            assert!(list_refresh.begin(now + EVERY));
+            list_refresh.found(now + EVERY, 0.0);
+            list_refresh.hurry(now + EVERY * 2, 0.0);
+            assert!(list_refresh.next_timeout() <= Some(now + EVERY + EVERY * 4 / 5));
         }
     }
 
     #[test]
     fn failed_searches_in_a_row_ask_ever_more_rarely() {
         let mut now = Instant::now();
-        let mut locate = Locate::new(Some(EVERY), now);
+        let mut list_refresh = ListRefresh::new(Some(EVERY), now);
         let mut delays = Vec::new();
         for _ in 0..7 {
-            assert!(locate.begin(now));
-            locate.found(now, 0.5);
-            (0..100).for_each(|_| locate.hurry(now, 0.0));
-            let next = locate.next_timeout().expect("another try");
+            assert!(list_refresh.begin(now));
+            list_refresh.found(now, 0.5);
+            (0..100).for_each(|_| list_refresh.hurry(now, 0.0));
+            let next = list_refresh.next_timeout().expect("another try");
             delays.push((next - now).as_secs());
             now = next;
         }
@@ -267,11 +267,11 @@ mod tests {
     #[test]
     fn server_is_gone_when_it_is_missing_for_half_an_interval() {
         let now = Instant::now();
-        let mut locate = Locate::new(Some(EVERY), now);
-        assert!(!locate.is_gone(now));
-        assert!(!locate.is_gone(now + EVERY / 3));
-        assert!(locate.is_gone(now + EVERY / 2));
-        locate.missing = None;
-        assert!(!locate.is_gone(now + EVERY));
+        let mut list_refresh = ListRefresh::new(Some(EVERY), now);
+        assert!(!list_refresh.is_gone(now));
+        assert!(!list_refresh.is_gone(now + EVERY / 3));
+        assert!(list_refresh.is_gone(now + EVERY / 2));
+        list_refresh.missing = None;
+        assert!(!list_refresh.is_gone(now + EVERY));
     }
 }

@@ -43,8 +43,8 @@ impl Servers {
         &self.list
     }
 
-    /// One pass over the cluster, beginning with `first` if it belongs to it.
-    pub(crate) fn round(&mut self, first: Option<&Redirect>) -> Vec<Server> {
+    /// The order of the next search, beginning with `first` if it belongs to it.
+    pub(crate) fn next_order(&mut self, first: Option<&Redirect>) -> Vec<Server> {
         let redirected = first.and_then(|redirect| {
             // The port decides between servers of one ip only: that of the list is the one that is
             // reachable from here.
@@ -53,12 +53,12 @@ impl Servers {
             self.list.iter().position(exact).or_else(|| self.list.iter().position(there))
         });
         let start = redirected.unwrap_or(self.next);
-        let mut round = self.list.clone();
-        if !round.is_empty() {
-            round.rotate_left(start % self.list.len());
+        let mut order = self.list.clone();
+        if !order.is_empty() {
+            order.rotate_left(start % self.list.len());
             self.next = (start + 1) % self.list.len();
         }
-        round
+        order
     }
 
     /// This server has taken us: whoever looks for another tries it last.
@@ -97,18 +97,18 @@ mod tests {
         Servers::new(list("a,b,c"), &mut || jitter)
     }
 
-    fn hosts(round: &[Server]) -> String {
-        round.iter().map(Server::host).collect()
+    fn hosts(order: &[Server]) -> String {
+        order.iter().map(Server::host).collect()
     }
 
     #[test]
     fn rounds_have_a_random_order_and_rotate() {
         let mut servers = servers(0.0);
-        assert_eq!(hosts(&servers.round(None)), "bca");
-        assert_eq!(hosts(&servers.round(None)), "cab");
-        assert_eq!(hosts(&self::servers(AS_GIVEN).round(None)), "abc");
+        assert_eq!(hosts(&servers.next_order(None)), "bca");
+        assert_eq!(hosts(&servers.next_order(None)), "cab");
+        assert_eq!(hosts(&self::servers(AS_GIVEN).next_order(None)), "abc");
         for odd in [1.0, f64::INFINITY, -1.0, f64::NAN] {
-            assert_eq!(self::servers(odd).round(None).len(), 3);
+            assert_eq!(self::servers(odd).next_order(None).len(), 3);
         }
     }
 
@@ -121,10 +121,10 @@ mod tests {
             for seed in 0..1000 {
                 let mut dice = fastrand::Rng::with_seed(seed);
                 let mut servers = Servers::new(list(known), &mut || dice.f64());
-                if servers.round(None)[0].host() == "a" {
+                if servers.next_order(None)[0].host() == "a" {
                     servers.taken(&list("a")[0]);
                     servers.replace(list(then), &mut || dice.f64());
-                    *seconds.entry(servers.round(None)[0].host().to_owned()).or_default() += 1;
+                    *seconds.entry(servers.next_order(None)[0].host().to_owned()).or_default() += 1;
                 }
             }
             let clients: usize = seconds.values().sum();
@@ -136,31 +136,31 @@ mod tests {
     #[test]
     fn server_that_served_is_tried_last() {
         let mut servers = servers(AS_GIVEN);
-        servers.round(None);
+        servers.next_order(None);
         servers.taken(&list("c")[0]);
-        assert_eq!(hosts(&servers.round(None)), "abc");
+        assert_eq!(hosts(&servers.next_order(None)), "abc");
         servers.taken(&list("b")[0]);
         assert!(servers.replace(list("b,c,d"), &mut || AS_GIVEN));
-        assert_eq!(hosts(&servers.round(None)), "cdb", "also in another list");
+        assert_eq!(hosts(&servers.next_order(None)), "cdb", "also in another list");
     }
 
     #[test]
     fn another_list_has_another_order_and_the_same_one_goes_on() {
         let mut servers = servers(AS_GIVEN);
-        servers.round(None);
+        servers.next_order(None);
         assert!(!servers.replace(list("c,b,a"), &mut || 0.0));
-        assert_eq!(hosts(&servers.round(None)), "bca");
+        assert_eq!(hosts(&servers.next_order(None)), "bca");
         assert!(servers.replace(list("d,e"), &mut || 0.0));
-        assert_eq!(hosts(&servers.round(None)), "ed");
+        assert_eq!(hosts(&servers.next_order(None)), "ed");
         assert!(servers.replace(Vec::new(), &mut || 0.0));
-        assert_eq!(hosts(&servers.round(None)), "");
+        assert_eq!(hosts(&servers.next_order(None)), "");
     }
 
     #[test]
     fn recommended_server_comes_first_if_it_is_known() {
         let redirect = |ip: &str| Redirect { ip: ip.to_owned(), port: Some(1) };
-        assert_eq!(hosts(&servers(AS_GIVEN).round(Some(&redirect("c")))), "cab");
-        assert_eq!(hosts(&servers(AS_GIVEN).round(Some(&redirect("z")))), "abc");
+        assert_eq!(hosts(&servers(AS_GIVEN).next_order(Some(&redirect("c")))), "cab");
+        assert_eq!(hosts(&servers(AS_GIVEN).next_order(Some(&redirect("z")))), "abc");
     }
 
     fn hosts_of(counts: &BTreeMap<String, usize>) -> String {

@@ -25,7 +25,7 @@ impl Connecting {
                     cause: format!("{ABOUT_LOGIN}{cause}").into(),
                 },
                 None => SessionState::Connecting {
-                    attempt: self.outage.attempts,
+                    failed_searches: self.outage.searches,
                     last_error: self.outage.last_error.clone(),
                 },
             },
@@ -40,13 +40,13 @@ impl Connecting {
             Some((_, refused)) => format!("{cause}; {ABOUT_LOGIN}{refused}").into(),
             None => Arc::clone(cause),
         };
-        match (self.next_campaign.or(self.locate.retry_at()), &self.outage.last_error) {
+        match (self.next_search.or(self.list_refresh.retry_at()), &self.outage.last_error) {
             // What was only too slow for the first try has not failed yet.
             (Some(until), Some(cause)) if !self.outage.is_hasty => {
                 SessionState::Backoff { until, cause: with_login(cause) }
             }
             (_, last_error) => SessionState::Connecting {
-                attempt: self.outage.attempts,
+                failed_searches: self.outage.searches,
                 last_error: last_error.as_ref().map(with_login),
             },
         }

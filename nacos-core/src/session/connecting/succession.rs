@@ -8,7 +8,7 @@ use std::{
 use super::{
     super::Event,
     Action, Change, Connecting, Context, Lifetime, Link, LinkId, Liveness, Output, Phase,
-    PlannedMove, Reason, Responsiveness, Serving,
+    PlannedMove, Reason, Responsiveness, ServingLink,
     endings::{Ending, Limit},
     link::RETIREMENT,
     moves::MoveReason,
@@ -31,14 +31,14 @@ impl Connecting {
         link.phase = Phase::Ready;
         let (round_trip, server) = (link.round_trip, link.server.to_string().into());
         self.servers.taken(&link.server);
-        self.campaign = None;
-        self.next_campaign = None;
+        self.search = None;
+        self.next_search = None;
         let planned = self.planned_move.take();
         let reason = planned.map_or(Reason::Suspect, |planned| planned.reason.into());
         self.arrived();
         self.login.server_is_back(cx.now);
         self.admission_on_another();
-        let serving = Serving {
+        let serving = ServingLink {
             link: id,
             server,
             since: cx.now,
@@ -99,25 +99,30 @@ impl Connecting {
             self.outage.is_hasty = false;
             // A server that takes us and drops us at once must not be asked in a hot loop.
             if is_good {
-                self.outage.attempts = 0;
+                self.outage.searches = 0;
                 self.outage.since = cx.now;
             } else {
-                self.outage.attempts = self.outage.attempts.saturating_add(1);
+                self.outage.searches = self.outage.searches.saturating_add(1);
             }
-            if self.campaign.is_none() {
+            if self.search.is_none() {
                 self.search_later(cx);
             }
         } else if link.is_candidate()
-            && let Some(campaign) = &mut self.campaign
+            && let Some(search) = &mut self.search
         {
             let why = self.names.explain(why);
-            campaign.failed(cx.now, &link.server, &why, link.is_late(cx.now));
+            search.failed(cx.now, &link.server, &why, link.is_late(cx.now));
             self.search(cx);
         }
     }
 
     /// What its stream has in common with those before it, if it has ended by a limit.
-    fn limit(&mut self, cx: &mut Context<'_>, ended: &Serving, reason: Reason) -> Option<Limit> {
+    fn limit(
+        &mut self,
+        cx: &mut Context<'_>,
+        ended: &ServingLink,
+        reason: Reason,
+    ) -> Option<Limit> {
         if reason != Reason::Stream {
             self.endings.other();
             return None;
@@ -161,11 +166,11 @@ impl Connecting {
         cx: &mut Context<'_>,
         redirect: Option<Redirect>,
     ) {
-        if cx.lifetime != Lifetime::Open || self.campaign.is_some() {
+        if cx.lifetime != Lifetime::Open || self.search.is_some() {
             return;
         }
         let Some(since) = self.serving.as_ref().map(|serving| serving.since) else { return };
-        if self.planned_move.is_none() || self.next_campaign.is_none() {
+        if self.planned_move.is_none() || self.next_search.is_none() {
             let delay = self.moves.reset(cx.now, since, cx.output.jitter());
             self.plan_move(cx.now, MoveReason::Reset, delay);
         }
@@ -183,15 +188,15 @@ impl Connecting {
         self.planned_move = Some(PlannedMove { reason, redirect: None, has_begun: false });
         self.leave_what_serves(now);
         // A search beside a suspect finds another as well, and the next one begins after it.
-        if self.campaign.is_none() {
-            self.next_campaign = Some(now + delay);
+        if self.search.is_none() {
+            self.next_search = Some(now + delay);
         }
     }
 
     /// The session is over: nobody serves, and nothing is open.
     pub(in super::super) fn end(&mut self, cx: &mut Context<'_>) {
-        self.campaign = None;
-        self.next_campaign = None;
+        self.search = None;
+        self.next_search = None;
         if let Some(serving) = self.serving.take() {
             let why = "the client was shut down";
             cx.output.show(serving.ended(cx.now, Reason::Shutdown, why));
@@ -204,7 +209,7 @@ impl Connecting {
     }
 }
 
-impl Serving {
+impl ServingLink {
     /// It serves no more.
     fn ended(&self, now: Instant, reason: Reason, why: &str) -> Event {
         let record = Disconnect {

@@ -3,8 +3,8 @@ use std::{collections::HashMap, time::Instant};
 
 use super::{
     Naming, NamingKey,
-    doubts::{Doubted, Doubts},
     freshness::{Age, Shown},
+    stale_services::{Stale, StaleServices},
 };
 use crate::{
     key::{Namespace, ServiceKey},
@@ -20,12 +20,12 @@ pub(super) struct Lists {
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
     namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
     /// Services of which a push could not be read, or seems to be an old one.
-    doubts: Doubts,
+    stale: StaleServices,
 }
 
 impl Lists {
     pub(super) fn new() -> Self {
-        Self { shown: HashMap::new(), namesakes: HashMap::new(), doubts: Doubts::new() }
+        Self { shown: HashMap::new(), namesakes: HashMap::new(), stale: StaleServices::new() }
     }
 
     /// Lists of `service` are wanted from now on.
@@ -39,7 +39,7 @@ impl Lists {
     /// Nobody wants to know about `service` any more.
     pub(super) fn forget(&mut self, service: &ServiceKey) {
         self.shown.remove(service);
-        self.doubts.forget(service);
+        self.stale.forget(service);
         if let Some(namesakes) = self.namesakes.get_mut(&service.unplaced()) {
             namesakes.retain(|other| other != service);
             if namesakes.is_empty() {
@@ -51,12 +51,12 @@ impl Lists {
     /// Lists of different servers have no common order.
     pub(super) fn reconnected(&mut self) {
         self.shown.clear();
-        self.doubts.reconnected();
+        self.stale.reconnected();
     }
 
     /// When services that are in doubt may be asked for.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.doubts.next_timeout()
+        self.stale.next_timeout()
     }
 }
 
@@ -96,13 +96,17 @@ impl Naming {
 
     /// The server that serves pushed something that cannot be read, about this service, as far as
     /// that is known. It is not repeated, because it has been acknowledged: it is asked for.
-    pub(in crate::session) fn handle_unread(&mut self, now: Instant, service: Option<&ServiceKey>) {
+    pub(in crate::session) fn handle_unreadable(
+        &mut self,
+        now: Instant,
+        service: Option<&ServiceKey>,
+    ) {
         match service {
             Some(service) => {
-                let Lists { namesakes, doubts, .. } = &mut self.lists;
-                doubts.these(now, of_name(namesakes, &service.unplaced()));
+                let Lists { namesakes, stale, .. } = &mut self.lists;
+                stale.these(now, of_name(namesakes, &service.unplaced()));
             }
-            None => self.lists.doubts.all(now),
+            None => self.lists.stale.all(now),
         }
         self.ask_doubted(now);
     }
@@ -135,7 +139,7 @@ impl Naming {
         }
         if let Some(by) = by {
             // Whatever the clock has done, one more answer decides.
-            self.lists.doubts.these(cx.now, std::slice::from_ref(&key));
+            self.lists.stale.these(cx.now, std::slice::from_ref(&key));
             cx.output.show(Event::Older { service: key, by, is_applied });
             self.ask_doubted(cx.now);
         }
@@ -143,15 +147,15 @@ impl Naming {
 
     /// Asks for the services that are in doubt.
     pub(super) fn ask_doubted(&mut self, now: Instant) {
-        match self.lists.doubts.take(now) {
+        match self.lists.stale.take(now) {
             None => {}
-            Some(Doubted::These(services)) => {
+            Some(Stale::These(services)) => {
                 for service in services {
                     self.ask_again(now, &service);
                 }
             }
             // What was pushed could not be read.
-            Some(Doubted::All) => {
+            Some(Stale::All) => {
                 self.claims.reassert_all(|key| matches!(key, NamingKey::Subscription(_)));
             }
         }
@@ -163,7 +167,7 @@ impl Naming {
         // The answer that is under way may be the older one: once more after it.
         let is_under_way = matches!(self.claims.standing(&key), Some(Standing::Sent(_)));
         if is_under_way && self.claims.is_claimed(&key) {
-            self.lists.doubts.these(now, std::slice::from_ref(service));
+            self.lists.stale.these(now, std::slice::from_ref(service));
         }
         self.claims.reassert(&key);
     }

@@ -9,22 +9,21 @@
 //! [`steps`] sends what is claimed and takes the answers, on the way to what [`registrations`] puts
 //! together; [`lists`] reads services, from answers and from pushes; [`self_check`] looks whether
 //! the server still has what it agreed to. The other files decide one thing each.
-mod doubts;
 mod freshness;
 mod lists;
-mod presence;
 pub(super) mod publication;
 mod registrations;
 mod self_check;
+mod stale_services;
 mod steps;
 mod union;
 
 use std::{sync::Arc, time::Instant};
 
-use self::{lists::Lists, presence::Presence, publication::Step, registrations::Registrations};
+use self::{lists::Lists, publication::Step, registrations::Registrations, self_check::SelfCheck};
 use super::{
     ClaimKey, GuardId,
-    claims::{Claimed, Claims, Left},
+    claims::{Claims, Left, SentClaim},
     ledger::{Ledger, Revision},
     output::{Connection, Output},
 };
@@ -37,7 +36,7 @@ pub(super) struct Naming {
     /// subscribes and then withdraws sees the withdrawal.
     claims: Claims<NamingKey>,
     registrations: Registrations,
-    presence: Presence,
+    self_check: SelfCheck,
     lists: Lists,
 }
 
@@ -52,11 +51,11 @@ pub(super) enum NamingKey {
 #[derive(Debug)]
 pub(super) enum Asked {
     /// Towards what a service's guards want to have registered.
-    Step { claim: Claimed<NamingKey>, step: Step },
+    Step { claim: SentClaim<NamingKey>, step: Step },
     /// The end of a subscription, unless it is to `subscribe`.
-    Subscription { claim: Claimed<NamingKey>, subscribe: bool },
+    Subscription { claim: SentClaim<NamingKey>, subscribe: bool },
     /// Whether what we hold of a service is still there.
-    Presence(ServiceKey, Revision),
+    SelfCheck(ServiceKey, Revision),
 }
 
 /// What has a time of its own.
@@ -82,7 +81,7 @@ impl Naming {
         Self {
             claims: Claims::new(ledger),
             registrations: Registrations::default(),
-            presence: Presence::new(),
+            self_check: SelfCheck::new(),
             lists: Lists::new(),
         }
     }
@@ -112,7 +111,7 @@ impl Naming {
             }
             Some(Left::Nobody) => {
                 self.registrations.remove_service(service);
-                self.presence.forget(service);
+                self.self_check.forget(service);
                 self.withdrawn(output, key);
             }
         }
@@ -151,7 +150,7 @@ impl Naming {
     pub(super) fn handle_reconnected(&mut self, output: &mut Output) -> bool {
         let withdrawn = self.claims.reconnected(output);
         self.registrations.reconnected();
-        self.presence.reconnected();
+        self.self_check.reconnected();
         self.lists.reconnected();
         withdrawn.iter().any(|key| matches!(key, NamingKey::Instances(_)))
     }
@@ -175,7 +174,7 @@ impl Naming {
         let at = |timer| match timer {
             Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
             Timer::StaleServices => self.lists.next_timeout().filter(|_| connection.may_ask()),
-            Timer::SelfCheck => self.presence.next_timeout().filter(|_| connection.may_ask()),
+            Timer::SelfCheck => self.self_check.next_timeout().filter(|_| connection.may_ask()),
         };
         Timer::ALL.into_iter().filter_map(at).min()
     }

@@ -8,10 +8,10 @@ use super::{
 use crate::{
     session::{
         Event,
-        claims::Claimed,
+        claims::SentClaim,
         ledger::Due,
         output::{Exchange, Origin, Output},
-        setback::Setback,
+        request_failure::RequestFailure,
     },
     wire::{
         Request,
@@ -24,7 +24,7 @@ impl Naming {
     pub(in crate::session) fn send_claims(&mut self, cx: &mut Exchange<'_>, room: usize) {
         self.claims.wake(cx.now);
         for Due { key, claimed, revision } in self.claims.take_due(room) {
-            let claim = Claimed { key, revision };
+            let claim = SentClaim { key, revision };
             match &claim.key {
                 NamingKey::Instances(service) => {
                     self.registrations.aim(service);
@@ -39,13 +39,13 @@ impl Naming {
     }
 
     /// Sends the next request towards what is claimed, or counts the claim as held.
-    fn step(&mut self, cx: &mut Exchange<'_>, claim: Claimed<NamingKey>) {
+    fn step(&mut self, cx: &mut Exchange<'_>, claim: SentClaim<NamingKey>) {
         let service = claim.key.service();
         let Some(step) = self.registrations.next_step(service) else {
             let held = self.agreed(cx.output, &claim);
             if held {
                 let jitter = cx.output.jitter();
-                self.presence.held(cx.now, service, claim.revision, jitter);
+                self.self_check.held(cx.now, service, claim.revision, jitter);
             }
             return;
         };
@@ -66,9 +66,9 @@ impl Naming {
         &mut self,
         cx: &mut Exchange<'_>,
         origin: Origin,
-        claim: Claimed<NamingKey>,
+        claim: SentClaim<NamingKey>,
         step: &Step,
-        answer: Result<Additive, Setback>,
+        answer: Result<Additive, RequestFailure>,
     ) {
         let service = claim.key.service();
         match answer {
@@ -76,11 +76,12 @@ impl Naming {
                 self.registrations.done(service, step, additive);
                 self.step(cx, claim);
             }
-            Err(setback) => {
-                if matches!(setback, Setback::Unanswered | Setback::Unreadable { .. }) {
+            Err(failure) => {
+                if matches!(failure, RequestFailure::Unanswered | RequestFailure::Unreadable { .. })
+                {
                     self.registrations.unanswered(service, step);
                 }
-                self.set_back(cx, origin, &claim, &setback);
+                self.set_back(cx, origin, &claim, &failure);
             }
         }
     }
@@ -90,8 +91,8 @@ impl Naming {
         &mut self,
         cx: &mut Exchange<'_>,
         origin: Origin,
-        claim: Claimed<NamingKey>,
-        answer: Result<Option<ServiceInfo>, Setback>,
+        claim: SentClaim<NamingKey>,
+        answer: Result<Option<ServiceInfo>, RequestFailure>,
     ) {
         match answer {
             Ok(list) => {
@@ -100,11 +101,11 @@ impl Naming {
                     self.seen(cx, service, list, Some(origin.call));
                 }
             }
-            Err(setback) => self.set_back(cx, origin, &claim, &setback),
+            Err(failure) => self.set_back(cx, origin, &claim, &failure),
         }
     }
 
-    fn agreed(&mut self, output: &mut Output, claim: &Claimed<NamingKey>) -> bool {
+    fn agreed(&mut self, output: &mut Output, claim: &SentClaim<NamingKey>) -> bool {
         let held = self.claims.agreed(output, claim);
         self.forget_unclaimed(&claim.key);
         held
@@ -115,17 +116,17 @@ impl Naming {
         &mut self,
         cx: &mut Exchange<'_>,
         origin: Origin,
-        claim: &Claimed<NamingKey>,
-        setback: &Setback,
+        claim: &SentClaim<NamingKey>,
+        failure: &RequestFailure,
     ) {
         let jitter = cx.output.jitter();
-        let Some(rejection) = setback.rejection(&cx.connection, origin.token) else {
+        let Some(rejection) = failure.rejection(&cx.connection, origin.token) else {
             return self.claims.release(std::slice::from_ref(claim));
         };
         let connection = cx.connection;
         let now = cx.now;
         let retry_at =
-            |tries| connection.later(now, setback.retry_after(tries, connection.is_fresh, jitter));
+            |tries| connection.later(now, failure.retry_after(tries, connection.is_fresh, jitter));
         if self.claims.refused(cx.output, claim, &rejection, retry_at) {
             let retrying = retry_at(0).is_some();
             self.claims.tell_refused(cx.output, &claim.key, rejection.told(), retrying);

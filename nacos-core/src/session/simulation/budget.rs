@@ -32,7 +32,7 @@ impl Budget {
         match action {
             Action::Dial { .. } => self.spent.dials += 1,
             Action::Login { .. } => self.spent.logins += 1,
-            Action::Locate => self.spent.locates += 1,
+            Action::FetchServerList => self.spent.locates += 1,
             Action::Call { .. } => {
                 self.spent.calls += 1;
                 self.calls += 1;

@@ -36,7 +36,7 @@ impl Record {
             }
             Action::Call { link, request, .. } => (link, request),
             Action::OpenStream { link, setup, .. } => (link, setup),
-            Action::Close { .. } | Action::Login { .. } | Action::Locate => return,
+            Action::Close { .. } | Action::Login { .. } | Action::FetchServerList => return,
         };
         let connection = self.connections.get_mut(link).expect("dialled before");
         *connection.requests.entry(text(request)).or_default() += 1;
@@ -116,8 +116,8 @@ fn sort(value: &mut Value) {
 /// Without times.
 fn shown(state: &SessionState) -> String {
     match state {
-        SessionState::Connecting { attempt, last_error } => {
-            format!("connecting {attempt} {last_error:?}")
+        SessionState::Connecting { failed_searches, last_error } => {
+            format!("connecting {failed_searches} {last_error:?}")
         }
         SessionState::Connected { server, abilities, access, .. } => {
             format!("connected {server} {abilities:?} {access:?}")

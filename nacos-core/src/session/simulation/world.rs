@@ -22,7 +22,7 @@ pub(super) enum Input {
     Setup(LinkId),
     Answer(CallId, Result<Payload, CallError>),
     Push(LinkId, Payload),
-    Login(Result<Lease, LoginFailure>),
+    Login(Result<TokenLease, LoginFailure>),
     Located(Result<Vec<crate::server::Server>, String>),
 }
 
@@ -314,7 +314,7 @@ impl World {
                 | Event::Older { .. }
                 | Event::Settled(_)
                 | Event::Refused { .. }
-                | Event::Unread { .. }
+                | Event::Unreadable { .. }
                 | Event::Unresponsive { .. }
                 | Event::Withheld { .. } => {}
             }
@@ -377,12 +377,12 @@ impl World {
                     let why = "403".to_owned();
                     Err(LoginFailure::Refused { likely: Denial::NotReady, why })
                 } else {
-                    Ok(Lease { lifetime: Some(Duration::from_secs(20)), changed: true })
+                    Ok(TokenLease { lifetime: Some(Duration::from_secs(20)), changed: true })
                 };
                 let travel = self.travel();
                 self.later(travel, Input::Login(outcome));
             }
-            Action::Locate => {
+            Action::FetchServerList => {
                 self.locates += 1;
                 let list = self.server.list;
                 let outcome = match list {

@@ -78,7 +78,7 @@ fn denied_claims_cause_one_login_together_and_one_a_minute_after() {
             stage.session.handle_login(
                 stage.now,
                 Tried::default(),
-                Ok(Lease { lifetime: Some(10_000 * SECOND), changed: true }),
+                Ok(TokenLease { lifetime: Some(10_000 * SECOND), changed: true }),
             );
             stage.perform();
         } else {

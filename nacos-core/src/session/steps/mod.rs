@@ -158,7 +158,7 @@ impl Stage {
     fn log_in(&mut self) {
         self.perform();
         assert!(std::mem::take(&mut self.login_under_way), "nobody logs in");
-        let lease = Lease { lifetime: Some(100 * SECOND), changed: true };
+        let lease = TokenLease { lifetime: Some(100 * SECOND), changed: true };
         self.session.handle_login(self.now, Tried::default(), Ok(lease));
         self.perform();
     }
@@ -298,7 +298,7 @@ impl Stage {
                     self.calls.push(Sent { link, call, request });
                 }
                 Action::Close { link } => self.calls.retain(|sent| sent.link != link),
-                Action::Locate => self.locates += 1,
+                Action::FetchServerList => self.locates += 1,
                 Action::Login { .. } => {
                     self.login_under_way = true;
                     self.logins += 1;

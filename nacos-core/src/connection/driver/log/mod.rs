@@ -13,7 +13,9 @@ use self::states::StateLog;
 #[cfg(test)]
 pub(super) use self::throttle::WARNING_EVERY;
 pub(super) use self::throttle::{Throttle, line};
-use crate::{connection::views::Turn, key::ServiceKey, session::Event, vitals::Vitals};
+use crate::{
+    connection::views::Turn, key::ServiceKey, session::Event, session_stats::SessionStats,
+};
 
 /// Observes the session's events for the log.
 #[derive(Debug, Default)]
@@ -40,13 +42,13 @@ pub(super) struct SessionLog {
 }
 
 impl SessionLog {
-    /// Logs what is worth a line of `event`, which `vitals` counts already.
-    pub(super) fn observe(&mut self, now: Instant, event: &Event, vitals: &Vitals) {
+    /// Logs what is worth a line of `event`, which `counts` has already.
+    pub(super) fn observe(&mut self, now: Instant, event: &Event, counts: &SessionStats) {
         match event {
             Event::State(state) => self.states.observe(now, state),
             Event::Ended { reason, record } => self.states.ended(now, *reason, record),
             Event::Lost { service, first } => {
-                let reasserted = vitals.reasserted;
+                let reasserted = counts.reasserted;
                 line!(*first && self.losses.allows(now), warn, %service, reasserted,
                     "registered again what the server had lost");
             }
@@ -56,7 +58,7 @@ impl SessionLog {
                 "the only server answers health checks and nothing else"),
             Event::Proxied { server, finding } => line!(self.proxies.allows(now), warn,
                 %server, what = %finding, "a proxy is in the way"),
-            Event::Unread { kind, about, why } => line!(
+            Event::Unreadable { kind, about, why } => line!(
                 self.skipped.allows(now),
                 warn,
                 kind,

@@ -200,7 +200,7 @@ mod tests {
     fn wrong_password_is_said_once_until_it_is_right() {
         let (mut log, start) = (StateLog::default(), Instant::now());
         let denied = SessionState::Denied { likely: Denial::Wrong, cause: "no".into() };
-        let waiting = SessionState::Connecting { attempt: 0, last_error: None };
+        let waiting = SessionState::Connecting { failed_searches: 0, last_error: None };
         let mut said = 0;
         for minute in 0..60 {
             for state in [&denied, &waiting] {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn connecting() -> SessionState {
-        SessionState::Connecting { attempt: 1, last_error: Some("refused".into()) }
+        SessionState::Connecting { failed_searches: 1, last_error: Some("refused".into()) }
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -61,7 +61,7 @@ impl fmt::Debug for Tried {
 
 /// What a login brought.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lease {
+pub(crate) struct TokenLease {
     /// How long it is good for; for ever, unless a server refuses it.
     pub(crate) lifetime: Option<Duration>,
     /// It is another token than the last one.
@@ -158,7 +158,13 @@ impl Login {
     /// It is renewed at a random point of its last tenth, so that a thousand clients that logged
     /// in together do not do so again. Lifetimes below five seconds count as five: a server that
     /// grants nothing is asked politely all the same.
-    pub(crate) fn granted(&mut self, now: Instant, with: Tried, lease: Lease, jitter: f64) -> bool {
+    pub(crate) fn granted(
+        &mut self,
+        now: Instant,
+        with: Tried,
+        lease: TokenLease,
+        jitter: f64,
+    ) -> bool {
         let share = 0.9 + 0.08 * jitter.clamp(0.0, 1.0);
         let lifetime = lease.lifetime.map(|lifetime| lifetime.clamp(SHORTEST, LONGEST));
         let refresh_at = lifetime.map(|lifetime| now + lifetime.mul_f64(share));

@@ -1,8 +1,8 @@
 //! What a login promises, one step after the other.
 use super::*;
 
-fn lease(seconds: u64) -> Lease {
-    Lease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
+fn lease(seconds: u64) -> TokenLease {
+    TokenLease { lifetime: Some(Duration::from_secs(seconds)), changed: true }
 }
 
 fn not_ready() -> LoginFailure {
@@ -31,7 +31,7 @@ fn token_without_an_end_is_replaced_only_when_it_is_refused() {
     let now = Instant::now();
     let mut login = Login::new(true, now);
     assert!(login.begin(now));
-    let endless = Lease { lifetime: None, changed: true };
+    let endless = TokenLease { lifetime: None, changed: true };
     assert!(login.granted(now, Tried::default(), endless, 0.5));
     assert_eq!(login.next_timeout(), None);
     assert!(!login.begin(now + LONGEST));
@@ -42,7 +42,7 @@ fn token_without_an_end_is_replaced_only_when_it_is_refused() {
 #[test]
 fn same_token_again_is_no_reason_to_try_anew_unless_somebody_was_refused() {
     let now = Instant::now();
-    let same = Lease { lifetime: None, changed: false };
+    let same = TokenLease { lifetime: None, changed: false };
     let mut login = Login::new(true, now);
     assert!(login.begin(now));
     login.granted(now, Tried::default(), lease(20), 0.0);
@@ -435,7 +435,7 @@ fn hostile_lifetimes_are_bounded() {
     let now = Instant::now();
     for ttl in [Duration::ZERO, Duration::MAX] {
         let mut login = Login::new(true, now);
-        let lease = Lease { lifetime: Some(ttl), changed: true };
+        let lease = TokenLease { lifetime: Some(ttl), changed: true };
         login.granted(now, Tried::default(), lease, 0.0);
         let refresh = login.next_timeout().expect("a time") - now;
         assert!(refresh >= Duration::from_secs(4) && refresh <= LONGEST);

@@ -10,7 +10,7 @@ use crate::{
 
 /// The services in doubt.
 #[derive(Debug)]
-pub(super) struct Doubts {
+pub(super) struct StaleServices {
     /// When each of them is asked for.
     these: Timers<ServiceKey>,
     /// When all are, if any of them may be in doubt.
@@ -23,12 +23,12 @@ pub(super) struct Doubts {
 
 /// What is to be asked for.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Doubted {
+pub(super) enum Stale {
     These(Vec<ServiceKey>),
     All,
 }
 
-impl Doubts {
+impl StaleServices {
     pub(super) fn new() -> Self {
         Self { these: Timers::new(), all: None, asked: HashMap::new(), all_asked: None }
     }
@@ -53,16 +53,16 @@ impl Doubts {
     }
 
     /// What to ask for now, if anything.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Doubted> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<Stale> {
         if self.all.is_some_and(|at| at <= now) {
             self.all = None;
             self.these.clear();
             self.all_asked = Some(now);
-            return Some(Doubted::All);
+            return Some(Stale::All);
         }
         let services: Vec<_> = std::iter::from_fn(|| self.these.pop(now)).collect();
         self.asked.extend(services.iter().map(|service| (service.clone(), now)));
-        (!services.is_empty()).then_some(Doubted::These(services))
+        (!services.is_empty()).then_some(Stale::These(services))
     }
 
     /// On a new connection everything is asked for.
@@ -92,58 +92,58 @@ mod tests {
 
     #[test]
     fn doubts_are_resolved_at_once_and_then_once_a_minute_each_service_for_itself() {
-        let (mut doubts, now) = (Doubts::new(), Instant::now());
+        let (mut stale, now) = (StaleServices::new(), Instant::now());
         let [one, two] = ["a", "b"].map(key);
         let these = |services: &[&ServiceKey]| {
-            Some(Doubted::These(services.iter().map(|&service| service.clone()).collect()))
+            Some(Stale::These(services.iter().map(|&service| service.clone()).collect()))
         };
-        assert_eq!(doubts.take(now), None);
-        doubts.these(now, std::slice::from_ref(&one));
-        assert_eq!(doubts.take(now), these(&[&one]));
-        assert_eq!(doubts.next_timeout(), None);
+        assert_eq!(stale.take(now), None);
+        stale.these(now, std::slice::from_ref(&one));
+        assert_eq!(stale.take(now), these(&[&one]));
+        assert_eq!(stale.next_timeout(), None);
 
         let soon = now + ASKED_EVERY / 2;
-        doubts.these(soon, &[one.clone(), two.clone()]);
-        assert_eq!(doubts.take(soon), these(&[&two]), "nobody has asked for it yet");
-        doubts.these(soon, &[one.clone(), two.clone()]);
-        assert_eq!(doubts.take(soon), None);
+        stale.these(soon, &[one.clone(), two.clone()]);
+        assert_eq!(stale.take(soon), these(&[&two]), "nobody has asked for it yet");
+        stale.these(soon, &[one.clone(), two.clone()]);
+        assert_eq!(stale.take(soon), None);
         let later = now + ASKED_EVERY;
-        assert_eq!(doubts.next_timeout(), Some(later));
-        assert_eq!(doubts.take(later), these(&[&one]));
-        assert_eq!(doubts.next_timeout(), Some(soon + ASKED_EVERY));
-        doubts.forget(&two);
-        assert_eq!(doubts.next_timeout(), None, "nobody subscribes to it any more");
-        assert_eq!(doubts.asked.len(), 1);
+        assert_eq!(stale.next_timeout(), Some(later));
+        assert_eq!(stale.take(later), these(&[&one]));
+        assert_eq!(stale.next_timeout(), Some(soon + ASKED_EVERY));
+        stale.forget(&two);
+        assert_eq!(stale.next_timeout(), None, "nobody subscribes to it any more");
+        assert_eq!(stale.asked.len(), 1);
 
-        doubts.these(later, &[]);
-        assert_eq!(doubts.take(later + 2 * ASKED_EVERY), None, "nothing to ask for");
+        stale.these(later, &[]);
+        assert_eq!(stale.take(later + 2 * ASKED_EVERY), None, "nothing to ask for");
     }
 
     #[test]
     fn all_services_are_asked_for_together_once_a_minute() {
-        let (mut doubts, now) = (Doubts::new(), Instant::now());
+        let (mut stale, now) = (StaleServices::new(), Instant::now());
         let one = key("a");
-        doubts.these(now, std::slice::from_ref(&one));
-        doubts.all(now);
-        assert_eq!(doubts.take(now), Some(Doubted::All));
-        assert_eq!(doubts.next_timeout(), None, "it is one of them");
+        stale.these(now, std::slice::from_ref(&one));
+        stale.all(now);
+        assert_eq!(stale.take(now), Some(Stale::All));
+        assert_eq!(stale.next_timeout(), None, "it is one of them");
         let soon = now + ASKED_EVERY / 2;
-        doubts.all(soon);
-        doubts.these(soon, std::slice::from_ref(&one));
-        assert_eq!((doubts.take(soon), doubts.next_timeout()), (None, Some(now + ASKED_EVERY)));
-        assert_eq!(doubts.take(now + ASKED_EVERY), Some(Doubted::All));
+        stale.all(soon);
+        stale.these(soon, std::slice::from_ref(&one));
+        assert_eq!((stale.take(soon), stale.next_timeout()), (None, Some(now + ASKED_EVERY)));
+        assert_eq!(stale.take(now + ASKED_EVERY), Some(Stale::All));
     }
 
     #[test]
     fn what_is_kept_is_bounded_by_the_services_that_somebody_subscribes_to() {
-        let (mut doubts, now) = (Doubts::new(), Instant::now());
+        let (mut stale, now) = (StaleServices::new(), Instant::now());
         for n in 0..1000 {
             let service = key(&format!("s{n}"));
-            doubts.these(now, std::slice::from_ref(&service));
-            assert!(doubts.take(now).is_some());
-            doubts.these(now, std::slice::from_ref(&service));
-            doubts.forget(&service);
+            stale.these(now, std::slice::from_ref(&service));
+            assert!(stale.take(now).is_some());
+            stale.these(now, std::slice::from_ref(&service));
+            stale.forget(&service);
         }
-        assert_eq!((doubts.asked.len(), doubts.these.len()), (0, 0));
+        assert_eq!((stale.asked.len(), stale.these.len()), (0, 0));
     }
 }

@@ -14,7 +14,7 @@ use super::CallError;
 /// When bytes came from the peer: every one of them is a sign of life, also those of a message that
 /// is not complete yet.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct Activity {
     opened: Instant,
     /// In microseconds since `opened`.
     heard: AtomicU64,
@@ -42,7 +42,7 @@ impl Limit {
     }
 }
 
-impl Pulse {
+impl Activity {
     pub(super) fn new() -> Self {
         Self { opened: Instant::now(), heard: AtomicU64::new(0), part: AtomicU64::new(0) }
     }
@@ -120,14 +120,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn call_that_nothing_comes_for_ends_after_its_idle_time() {
         TimeLimit::for_test();
-        let (pulse, began) = (Pulse::new(), Instant::now());
+        let (activity, began) = (Activity::new(), Instant::now());
         let limit = Limit { idle: 3 * SECOND, deadline: began + 60 * SECOND };
-        let waiting = pulse.next(limit, pending::<()>());
+        let waiting = activity.next(limit, pending::<()>());
         // Answers to other calls are not what it waits for.
         let others = async {
             loop {
                 sleep(SECOND).await;
-                pulse.beat(true);
+                activity.beat(true);
             }
         };
         tokio::select! {
@@ -136,16 +136,16 @@ mod tests {
             () = others => {}
         }
         assert_eq!(Instant::now() - began, 3 * SECOND);
-        assert_eq!(pulse.last(), began + 2 * SECOND);
+        assert_eq!(activity.last(), began + 2 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
     async fn deadline_holds_while_every_step_is_ready() {
         TimeLimit::for_test();
-        let (pulse, began) = (Pulse::new(), Instant::now());
+        let (activity, began) = (Activity::new(), Instant::now());
         let limit = Limit { idle: 3 * SECOND, deadline: began + 2 * SECOND };
         let mut steps = 0;
-        while pulse.next(limit, std::future::ready(())).await.is_ok() {
+        while activity.next(limit, std::future::ready(())).await.is_ok() {
             steps += 1;
             assert!(steps <= 20, "the deadline was 2 s");
             tokio::time::advance(SECOND / 10).await;
@@ -157,18 +157,18 @@ mod tests {
     async fn large_message_in_front_is_waited_for_until_the_deadline() {
         TimeLimit::for_test();
         for (parts, ends) in [(5, 8), (100, 20)] {
-            let (pulse, began) = (Pulse::new(), Instant::now());
+            let (activity, began) = (Activity::new(), Instant::now());
             let limit = Limit { idle: 3 * SECOND, deadline: began + 20 * SECOND };
             let arriving = async {
                 for _ in 0..parts {
                     sleep(SECOND).await;
-                    pulse.beat(false);
+                    activity.beat(false);
                 }
                 pending::<()>().await;
             };
             tokio::select! {
                 biased;
-                outcome = pulse.next(limit, pending::<()>()) => {
+                outcome = activity.next(limit, pending::<()>()) => {
                     assert_eq!(outcome, Err(CallError::Timeout));
                 }
                 () = arriving => {}

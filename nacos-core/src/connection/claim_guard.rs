@@ -16,7 +16,7 @@ use crate::{
 
 /// A claim, as its guard holds it.
 #[derive(Debug)]
-pub(crate) struct Claimed {
+pub(crate) struct ClaimGuard {
     connection: Arc<Connection>,
     key: ClaimKey,
     guard: GuardId,
@@ -26,7 +26,7 @@ pub(crate) struct Claimed {
     grace: Duration,
 }
 
-impl Claimed {
+impl ClaimGuard {
     pub(super) fn new(
         connection: Arc<Connection>,
         key: ClaimKey,
@@ -158,7 +158,7 @@ impl Claimed {
     }
 }
 
-impl Drop for Claimed {
+impl Drop for ClaimGuard {
     fn drop(&mut self) {
         if !self.is_withdrawn {
             self.connection.outbox.withdraw(self.guard, self.key.clone(), None);

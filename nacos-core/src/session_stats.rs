@@ -7,7 +7,7 @@ use crate::disconnect::Disconnect;
 /// present.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Vitals {
+pub struct SessionStats {
     /// Connections that a server registered.
     pub connects: u64,
     /// Connections that ended though the client wanted them.

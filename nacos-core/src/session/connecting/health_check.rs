@@ -12,7 +12,7 @@ use crate::wire::{
 
 impl Connecting {
     /// Asks a silent server whether it is there, and looks for another beside one that is suspect.
-    pub(super) fn check_pulse(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn check_health(&mut self, cx: &mut Context<'_>) {
         let Some(serving) = &self.serving else { return };
         let link = serving.link;
         if serving.liveness.wants_probe(cx.now) {
@@ -26,10 +26,10 @@ impl Connecting {
             self.serving.as_ref().is_some_and(|serving| serving.liveness.is_suspect(cx.now));
         // A move that is put off does not wait any longer.
         let put_off = self.planned_move.as_ref().is_some_and(|planned| !planned.has_begun);
-        let idle = self.next_campaign.is_none_or(|at| put_off && at > cx.now);
-        if suspect && self.campaign.is_none() && idle {
+        let idle = self.next_search.is_none_or(|at| put_off && at > cx.now);
+        if suspect && self.search.is_none() && idle {
             self.leave_what_serves(cx.now);
-            self.next_campaign = Some(cx.now);
+            self.next_search = Some(cx.now);
             self.search(cx);
         }
     }

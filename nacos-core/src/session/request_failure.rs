@@ -22,7 +22,7 @@ pub(super) struct Gone {
     pub(super) why: String,
 }
 
-/// What a setback is to a claim that was not agreed to.
+/// What a failure is to a claim that was not agreed to.
 #[derive(Debug)]
 pub(super) struct Rejection {
     pub(super) code: i32,
@@ -32,7 +32,7 @@ pub(super) struct Rejection {
 }
 
 /// Why a claim was not agreed to, on a connection that goes on.
-pub(super) enum Setback {
+pub(super) enum RequestFailure {
     /// No answer in time: nobody knows whether it was done.
     Unanswered,
     /// An answer that cannot be read: it may have been done, and asking at once would not help.
@@ -41,7 +41,7 @@ pub(super) enum Setback {
     Refused(Refusal),
 }
 
-impl Setback {
+impl RequestFailure {
     /// When to send it again; never, if only a change can help. A server that is `fresh` may refuse
     /// what it allows once it has read its users.
     pub(super) fn retry_after(&self, tries: u32, fresh: bool, jitter: f64) -> Option<Duration> {
@@ -104,7 +104,7 @@ impl Setback {
 /// connection is gone. The only place where that is told apart.
 pub(super) fn read<A: Answer>(
     answer: Result<Payload, CallError>,
-) -> Result<Result<A, Setback>, Gone> {
+) -> Result<Result<A, RequestFailure>, Gone> {
     Ok(match answer {
         Ok(payload) => match wire::decode(&payload) {
             Err(Failure::Answered(refusal))
@@ -112,16 +112,16 @@ pub(super) fn read<A: Answer>(
             {
                 return Err(Gone { reason: Reason::Unusable, why: refusal.to_string() });
             }
-            outcome => outcome.map_err(Setback::from),
+            outcome => outcome.map_err(RequestFailure::from),
         },
         Err(error @ (CallError::NotSent(_) | CallError::Lost(_))) => {
             return Err(Gone { reason: Reason::Connection, why: error.to_string() });
         }
-        Err(CallError::Timeout) => Err(Setback::Unanswered),
+        Err(CallError::Timeout) => Err(RequestFailure::Unanswered),
         Err(error) => {
             let cause = Cause { kind: error.kind(), text: error.to_string().into() };
             let too_large = matches!(error, CallError::Oversized { .. });
-            Err(Setback::Unreadable { cause, too_large })
+            Err(RequestFailure::Unreadable { cause, too_large })
         }
     })
 }
@@ -133,7 +133,7 @@ impl Rejection {
     }
 }
 
-impl From<Failure> for Setback {
+impl From<Failure> for RequestFailure {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Answered(refusal) => Self::Refused(refusal),

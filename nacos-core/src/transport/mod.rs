@@ -1,8 +1,8 @@
 //! Bytes to messages and back: TCP, TLS, HTTP/2, gRPC frames, and HTTP/1 for the few requests that
 //! need it.
 //!
-//! One [`Http2Link`] is one TCP connection, because a server takes the connection for the client: it
-//! is never re-opened silently, and it ends when its socket does. The HTTP/2 layer is the `h2`
+//! One [`Http2Link`] is one TCP connection, because a server takes the connection for the client.
+//! It is never re-opened silently, and it ends when its socket does. The HTTP/2 layer is the `h2`
 //! crate itself; nothing above this module may notice.
 mod activity;
 mod answer;

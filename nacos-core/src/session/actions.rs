@@ -1,4 +1,4 @@
-//! What the session wants done, and what it shows.
+//! The actions that a session asks for, and the events that it shows.
 use std::{sync::Arc, time::Duration};
 
 use super::{CallId, ClaimKey, GuardId, LinkId, connecting::proxied::Finding};
@@ -14,7 +14,7 @@ use crate::{
     within::Within,
 };
 
-/// What the caller is to do next.
+/// One thing that the caller is to do.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Open a connection; report with [`Session::handle_dialled`](super::Session::handle_dialled),
@@ -31,7 +31,7 @@ pub(crate) enum Action {
     OpenStream { link: LinkId, setup: Payload, timeout: Duration },
     /// Close the socket. Nothing about this connection is to be reported any more.
     Close { link: LinkId },
-    /// Log in, perhaps because what the last login brought was refused; report with
+    /// Log in, perhaps because the grant of the last login was refused; report with
     /// [`Session::handle_login`](super::Session::handle_login).
     Login { refused: bool },
     /// Read the list of servers; report with
@@ -39,7 +39,7 @@ pub(crate) enum Action {
     FetchServerList,
 }
 
-/// What the client's users see of it.
+/// One thing that the caller is to show to the client's users.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// Users' requests go over this connection from now on, or over none.
@@ -53,7 +53,7 @@ pub(crate) enum Event {
     Document(ConfigKey, DocumentState),
     /// A subscribed service, in full.
     Service(ServiceKey, Service),
-    /// What the server knows of a guard's claim.
+    /// The state of a guard's claim, as far as the server has confirmed it.
     Claim(GuardId, ClaimState),
     /// The server holds exactly what is claimed under this key.
     Settled(ClaimKey),
@@ -71,7 +71,7 @@ pub(crate) enum Event {
     /// A list of a service is older than the one before it, by its server's clock: it was
     /// overtaken, and dropped, or is applied because the clock has stepped back.
     Older { service: ServiceKey, by: Duration, is_applied: bool },
-    /// A proxy does to this server's connections, or to their streams, what they do not bear.
+    /// A proxy breaks this server's connections, or their streams.
     Proxied { server: Arc<str>, finding: Finding },
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },

@@ -36,7 +36,7 @@ impl Session {
             Pending::Connecting(asked) => self.with_connecting(now, |connecting, cx| {
                 connecting.handle_answer(cx, origin, asked, answer)
             }),
-            // What the session has sent over another connection counts no more.
+            // An answer to a request that went over another connection counts no more.
             _ if self.serving_link() != Some(origin.link) => Ok(()),
             Pending::Naming(asked) => {
                 self.note_responsiveness(now, &answer);

@@ -1,8 +1,8 @@
-//! What the guards of this client claim, by key, and how far the server knows it.
+//! The claims of this client's guards, by key, and how far the server knows them.
 //!
-//! The [ledger](super::ledger) says what is to be sent, [`Told`] whom an answer is news for. Each
-//! machine has claims of its own kind of key: *naming* those of services, *configs* those of
-//! documents.
+//! The [ledger](super::ledger) says what is to be sent, and [`Told`] to which guards an answer is
+//! news. Each machine has claims of its own kind of key: *naming* those of services, *configs*
+//! those of documents.
 use std::{collections::HashMap, fmt, hash::Hash, sync::Arc, time::Instant};
 
 use super::{
@@ -17,8 +17,8 @@ use crate::{
     state::ClaimState,
 };
 
-/// Where something is claimed. What a server forgets on disconnect is a key of this type, and
-/// nothing else.
+/// The key of a claim: everything that a server forgets on disconnect has one, and nothing else
+/// has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum ClaimKey {
     /// Instances of a service, registered.
@@ -98,7 +98,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         Some(Left::Nobody)
     }
 
-    /// What is claimed under `key` has changed.
+    /// The claim under `key` has changed.
     pub(super) fn change(&mut self, key: K) {
         self.ledger.assert(key);
     }
@@ -124,7 +124,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         withdrawn
     }
 
-    /// What was refused and has waited for long enough is due again.
+    /// Makes refused claims due again that have waited for long enough.
     pub(super) fn wake(&mut self, now: Instant) {
         self.ledger.wake(now);
     }

@@ -1,4 +1,4 @@
-//! What guards and the driver want of the session.
+//! The commands that guards and the driver give to the session.
 use std::{sync::Arc, time::Instant};
 
 use super::{ClaimKey, GuardId, Lifetime, Session};

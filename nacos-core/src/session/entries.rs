@@ -1,4 +1,4 @@
-//! What is kept of each of many keys, found without a look at the others.
+//! A map of many keys, whose entries are found without a look at the others.
 use std::{collections::HashMap, hash::Hash};
 
 /// A map in which, in tests, each look at an entry is counted: a session of thousands of claims

@@ -1,4 +1,4 @@
-//! Whatever happens to a session, in whatever order: no panic, and it keeps its word.
+//! Gives a session any inputs in any order: it does not panic, and it keeps its promises.
 //!
 //! Where the simulation asks whether a session heals once its servers are well, this asks for what
 //! must hold while nothing is well at all.
@@ -35,7 +35,7 @@ pub(crate) fn live_through(data: &[u8]) {
 
 struct Life {
     session: Session,
-    /// Most of what happens is what should.
+    /// Most inputs are those of a well server.
     calm: bool,
     captures: &'static Captures,
     now: Instant,
@@ -43,7 +43,7 @@ struct Life {
     dialled: Vec<LinkId>,
     open: BTreeSet<LinkId>,
     streams: BTreeSet<LinkId>,
-    /// What was asked on connections that are open.
+    /// The requests on connections that are open.
     calls: BTreeMap<CallId, (LinkId, String)>,
     last_call: Option<CallId>,
     logins: usize,

@@ -1,9 +1,10 @@
-//! What the server must be reminded of after a reconnect.
+//! Keeps the claims of which a server must be told again after a reconnect.
 //!
 //! A server forgets a client the moment its connection ends: the instances it registered, the
 //! services it subscribed to, the documents it listens to. The ledger remembers what is claimed and
-//! how much of it the server knows, not what it looks like: that is read from its owners when it is
-//! sent. It does no I/O: it says what to send ([`Ledger::take_due`]) and is told how that went.
+//! how much of it the server knows. It does not keep the content of a claim, which is read from its
+//! owner when it is sent. It does no I/O: it says what to send ([`Ledger::take_due`]) and is told
+//! how that went.
 //!
 //! ```text
 //!              take_due            confirm
@@ -19,8 +20,8 @@
 //! a change while a request is under way waits for its answer. An answer counts only for the
 //! revision that it answers, and revisions are never used twice.
 //!
-//! What is withdrawn before anything of it was sent on this connection is forgotten at once: claims
-//! that come and go while there is no connection leave nothing behind.
+//! A claim that is withdrawn before anything of it was sent on this connection is forgotten at
+//! once: claims that come and go while there is no connection leave nothing behind.
 use std::{hash::Hash, time::Instant};
 
 use super::{entries::Entries, queue::Queue, timers::Timers};
@@ -50,7 +51,7 @@ impl Revision {
     }
 }
 
-/// What to send: what is claimed under `key`, or that nothing is any more.
+/// A claim that is to be sent, or the withdrawal of one that is not `claimed` any more.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Due<K> {
     pub(crate) key: K,
@@ -150,8 +151,8 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
 
     /// A new connection: the server holds nothing of ours, and no answer is under way.
     ///
-    /// What was claimed first is sent first again. Returns the keys whose withdrawal is thereby
-    /// done.
+    /// Claims are sent again in the order in which they were made. Returns the keys whose
+    /// withdrawal is thereby done.
     pub(crate) fn reconnected(&mut self) -> Vec<K> {
         let withdrawn = self.in_order(|_, entry| !entry.claimed);
         self.entries.retain(|entry| entry.claimed);

@@ -8,9 +8,9 @@
 //! Three machines have the same contract, and fields of their own. [`connecting`] gets and changes
 //! connections; over the one that serves, [`naming`] keeps the server told of registrations and
 //! subscriptions, and [`configs`] of the documents that are watched. The session itself is the
-//! router: it owns the requests under way and what goes [out](output), gives each input to whom it
-//! concerns, says once what has become of a [request](answers), and lets *naming* and *configs*
-//! follow what *connecting* decides. What both claim is kept by one [type](claims).
+//! router: it owns the requests under way and the [output](output), gives each input to the machine
+//! that it concerns, classifies the answer to each [request](answers) once, and lets *naming* and
+//! *configs* follow the decisions of *connecting*. One [type](claims) keeps the claims of either.
 mod actions;
 mod answers;
 mod backoff;
@@ -227,12 +227,12 @@ impl Session {
 
     // Outputs.
 
-    /// What to do next, if anything.
+    /// The next action, if there is one.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.output.poll_action()
     }
 
-    /// What to show next, if anything.
+    /// The next event, if there is one.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.output.poll_event()
     }
@@ -281,7 +281,7 @@ impl Session {
         self.connecting.has_token()
     }
 
-    /// What keeps it from being connected right now.
+    /// Why the session is not connected right now.
     pub(crate) fn waits_for(&self) -> Option<String> {
         self.connecting.waits_for()
     }
@@ -334,7 +334,8 @@ impl Session {
                 Change::ServesNoMore => drop(self.forgotten()),
                 Change::Serves => {
                     if self.forgotten() {
-                        // What was withdrawn, and is told to nobody any more, would show there.
+                        // The former server would still show instances whose withdrawal counts as
+                        // done.
                         self.close_retiring();
                     }
                     self.configs.handle_serves(now, &mut self.output);
@@ -403,7 +404,7 @@ impl Session {
     }
 }
 
-/// What only tests look at.
+/// Getters for tests.
 #[cfg(test)]
 impl Session {
     fn can_send(&self, now: Instant) -> bool {

@@ -1,10 +1,10 @@
-//! What a session is told when it begins.
+//! The options of a session.
 use std::time::Duration;
 
 use super::Patience;
 use crate::key::Namespace;
 
-/// What a session is made of, beside its servers.
+/// The options of a session; its servers come apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The namespace of documents, which the setup message names.

@@ -1,4 +1,4 @@
-//! What goes out of a session: the requests under way, what is to be done, and what is to be shown.
+//! The output of a session: the requests under way, the actions to do, and the events to show.
 //!
 //! The router owns it, and lends it to each machine in a [`Context`].
 use std::{
@@ -19,7 +19,7 @@ use crate::{
     wire::Outgoing,
 };
 
-/// What *connecting* is told of the moment, and where it puts what it wants.
+/// The moment as *connecting* sees it, and the output for its actions and events.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
     pub(super) lifetime: Lifetime,
@@ -27,7 +27,7 @@ pub(super) struct Context<'a> {
     pub(super) output: &'a mut Output,
 }
 
-/// What servers hold of ours, as far as it matters to whoever chooses a connection.
+/// The claims that servers hold, as far as they matter to the choice of a connection.
 #[derive(Clone, Copy)]
 pub(super) struct Holdings<'a> {
     pub(super) naming: &'a Claims<NamingKey>,
@@ -52,8 +52,8 @@ impl<'a> Holdings<'a> {
     }
 }
 
-/// What *naming* and *configs* are told of the moment and of the connection that serves, and where
-/// they put what they want.
+/// The moment and the serving connection as *naming* and *configs* see them, and the output for
+/// their actions and events.
 pub(super) struct Exchange<'a> {
     pub(super) now: Instant,
     pub(super) connection: Connection<'a>,
@@ -85,8 +85,8 @@ pub(super) struct Connection<'a> {
     pub(super) is_anonymous: bool,
     /// Why servers refused the login, if there is no token.
     pub(super) refused_login: Option<&'a str>,
-    /// Whether something is due or under way that may let in whoever was refused, or there is no
-    /// token because servers are not ready to grant one.
+    /// Whether something is due or under way that may let in requests that were refused, or there
+    /// is no token because servers are not ready to grant one.
     pub(super) is_renewing: bool,
     /// Whether its server may not know its users' rights yet.
     pub(super) is_fresh: bool,
@@ -103,8 +103,8 @@ impl Connection<'_> {
         self.may_send() && self.lifetime == Lifetime::Open
     }
 
-    /// When something is sent again that is to be after `delay`: whoever closes does not wait for
-    /// what was refused.
+    /// When something is sent again that is to be after `delay`. A session that closes does not
+    /// wait for refused requests.
     pub(super) fn later(&self, now: Instant, delay: Option<Duration>) -> Option<Instant> {
         delay.filter(|_| self.lifetime == Lifetime::Open).map(|delay| now + delay)
     }
@@ -119,7 +119,7 @@ pub(super) struct Origin {
     pub(super) call: CallId,
 }
 
-/// What a request of the session's own is about: which machine takes the answer.
+/// The subject of a request of the session's own, by the machine that takes the answer.
 #[derive(Debug)]
 pub(super) enum Pending {
     Connecting(Asked),
@@ -197,7 +197,7 @@ impl Output {
         call
     }
 
-    /// What was asked as `call`, if its answer still counts. It is under way no more.
+    /// The request `call`, if its answer still counts. It is under way no more.
     pub(super) fn answered(&mut self, call: CallId) -> Option<Call> {
         self.calls.remove(&call)
     }

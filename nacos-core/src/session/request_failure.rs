@@ -14,20 +14,20 @@ use crate::{
     wire::{self, Answer, Failure, Payload, Refusal},
 };
 
-/// Nothing more can be sent on this connection: it is lost, leaving, or not known. Whatever was
-/// asked, that is an end of the connection, and no answer.
+/// Nothing more can be sent on this connection: it is lost, leaving, or not known. For any request
+/// that is an end of the connection, and no answer.
 #[derive(Debug)]
 pub(super) struct Gone {
     pub(super) reason: Reason,
     pub(super) why: String,
 }
 
-/// What a failure is to a claim that was not agreed to.
+/// The refusal of a claim, as its guards are told it.
 #[derive(Debug)]
 pub(super) struct Rejection {
     pub(super) code: i32,
     pub(super) message: Arc<str>,
-    /// It is about a token that has been, or is being, replaced: then it is nobody's business yet.
+    /// It is about a token that has been, or is being, replaced: then the guards are not told yet.
     pub(super) is_passing: bool,
 }
 
@@ -66,7 +66,7 @@ impl RequestFailure {
         is_denial && (token < connection.token || connection.is_renewing)
     }
 
-    /// What it is to a claim that was sent with this token; nothing if the claim is to be sent
+    /// The refusal of a claim that was sent with this token. `None` if the claim is to be sent
     /// again at once: nobody knows whether it was done, or there is another token already.
     pub(super) fn rejection(&self, connection: &Connection<'_>, token: u64) -> Option<Rejection> {
         let (code, message): (i32, Arc<str>) = match self {
@@ -100,8 +100,8 @@ impl RequestFailure {
     }
 }
 
-/// What has become of a request: its answer, why it is not the one that was hoped for, or that the
-/// connection is gone. The only place where that is told apart.
+/// Classifies the outcome of a request: an answer, a failure, or the end of the connection. This is
+/// the only place that does.
 pub(super) fn read<A: Answer>(
     answer: Result<Payload, CallError>,
 ) -> Result<Result<A, RequestFailure>, Gone> {
@@ -127,7 +127,7 @@ pub(super) fn read<A: Answer>(
 }
 
 impl Rejection {
-    /// What guards are told of it.
+    /// The code and the text that guards are told.
     pub(super) fn told(&self) -> (i32, &Arc<str>) {
         (self.code, &self.message)
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::{Connecting, Lifetime, Session};
 
-/// What has a time of its own: the end, and each machine.
+/// The timers of the session: the end, and one for each machine.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// Nobody waits for withdrawals any longer.

@@ -12,7 +12,7 @@ use crate::state::ClaimState;
 #[derive(Debug)]
 pub(crate) struct Told {
     guards: BTreeSet<GuardId>,
-    /// What all guards have been told last, but for the others.
+    /// The state that all guards were told last, except the `others`.
     state: ClaimState,
     others: BTreeSet<GuardId>,
 }
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(told.tell(&refused("never")).len(), 101, "another refusal is news");
     }
 
-    /// What most of them hear next is what one has been told before.
+    /// One guard has been told before what all of them hear next.
     #[test]
     fn nobody_is_told_nothing_new_in_place_of_news() {
         let mut told = Told::new();

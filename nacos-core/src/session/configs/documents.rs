@@ -51,7 +51,7 @@ pub(in crate::session) struct Cause {
 struct Entry {
     /// How many were watched before it: what is done for many is done in this order.
     place: u64,
-    /// What was last received, and so what the next listen compares with.
+    /// The state that was last received, with which the next listen compares.
     state: DocumentState,
     standing: SyncState,
     failures: u32,
@@ -65,7 +65,7 @@ struct Entry {
 #[derive(Clone, Debug)]
 struct RefusedListen {
     why: Cause,
-    /// What the server said.
+    /// The server's text.
     message: Arc<str>,
     /// Whether the document itself can be read; not known before it was asked for.
     readable: Option<bool>,
@@ -178,7 +178,7 @@ impl Documents {
         self.entries.len()
     }
 
-    /// What was last received under `key`, if it is watched and there is something.
+    /// The document that was last received under `key`, if it is watched and exists.
     pub(super) fn held(&self, key: &ConfigKey) -> Option<&Document> {
         self.entries.get(key)?.state.document()
     }
@@ -205,7 +205,8 @@ impl Documents {
         true
     }
 
-    /// A listen was answered, and `key` was not among the differences: what we hold is right.
+    /// A listen was answered, and `key` was not among the differences: the state that we hold is
+    /// right.
     ///
     /// Returns the state if it became known by that.
     pub(super) fn unchanged(&mut self, key: &ConfigKey) -> Option<DocumentState> {
@@ -340,7 +341,7 @@ impl Documents {
         }
     }
 
-    /// No server could be reached: whoever waits for a first answer is told so.
+    /// No server could be reached: readers that wait for a first answer are told so.
     pub(super) fn unreachable(&mut self, why: &Cause) -> Vec<(ConfigKey, DocumentState)> {
         let waiting = self.in_order(|entry| entry.state == DocumentState::Pending);
         let told = waiting.into_iter().filter_map(|key| {
@@ -350,7 +351,7 @@ impl Documents {
         told.collect()
     }
 
-    /// A new token: what failed may work now.
+    /// A new token: failed queries may succeed now.
     pub(super) fn retry_failed(&mut self) {
         for key in self.in_order(Entry::has_failed) {
             self.rest(&key, SyncState::Dirty { not_before: None });
@@ -375,7 +376,7 @@ impl Documents {
         chosen.into_iter().map(|(_, key)| key.clone()).collect()
     }
 
-    /// What becomes of `key` now.
+    /// Sets the standing of `key`, and queues it if that needs a query.
     fn rest(&mut self, key: &ConfigKey, standing: SyncState) {
         match standing {
             SyncState::Dirty { not_before: None } => self.dirty.push(key.clone()),

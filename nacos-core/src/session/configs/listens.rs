@@ -100,7 +100,7 @@ impl Configs {
         }
     }
 
-    /// Listens are known to the server: what differs is dirty, the rest is confirmed.
+    /// The server knows these listens: documents that differ are dirty, the others are confirmed.
     fn listening(
         &mut self,
         output: &mut Output,
@@ -144,7 +144,7 @@ impl Configs {
                         self.send_listen(cx, half.to_vec(), listen);
                     }
                 } else {
-                    // Not refused by itself: whoever is left gets another chance.
+                    // Not refused alone: the claims that are left get another chance.
                     let jitter = cx.output.jitter();
                     let delay = |tries| Some(retry_delay(tries, jitter));
                     self.set_back_after(cx, origin, claims, failure, delay);
@@ -199,7 +199,7 @@ impl Configs {
                 continue;
             }
             if rejection.code == wire::DENIED {
-                // What that means is decided by whether it can be read, which is asked first.
+                // The guards are told once it is known whether the document can be read.
                 self.documents.listen_denied(key, &cause, Arc::clone(&rejection.message));
                 self.tell_denied(cx.output, key);
                 continue;
@@ -217,7 +217,7 @@ impl Configs {
     }
 }
 
-/// What a user lacks who may read a document, but not listen to it.
+/// Names the right that a user lacks who may read a document, but not listen to it.
 pub(super) fn missing_right(key: &ConfigKey, cause: &str, polled: bool) -> Arc<str> {
     let namespace = match key.tenant() {
         "" => "public",
@@ -235,7 +235,7 @@ pub(super) fn missing_right(key: &ConfigKey, cause: &str, polled: bool) -> Arc<s
     .into()
 }
 
-/// Keys in one listen request: what Java clients send at most, some 450 KB.
+/// Keys in one listen request: as many as Java clients send at most, some 450 KB.
 const LISTEN_BATCH: usize = 3000;
 /// How often refused requests are halved before the rest has to wait: enough to find five bad
 /// documents of thousands, and no flood where all of them are bad.

@@ -1,4 +1,4 @@
-//! What the session tells a server about the documents that it holds.
+//! Answers a server that asks which documents the session holds.
 use super::Configs;
 use crate::wire::{
     Payload,

@@ -39,7 +39,7 @@ pub(super) struct Configs {
     audit: Audit,
 }
 
-/// What a request about documents is about.
+/// The subject of a request about documents.
 #[derive(Debug)]
 pub(super) enum Asked {
     /// The end of listens, unless it is to `listen`.
@@ -50,7 +50,7 @@ pub(super) enum Asked {
     Query(ConfigKey, Ticket),
 }
 
-/// What has a time of its own.
+/// The timers of this machine.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// Every listen is confirmed.
@@ -127,13 +127,14 @@ impl Configs {
         self.listens.reconnected();
     }
 
-    /// What was refused for want of a right may be granted now.
+    /// The server lets requests in now: claims that it denied are due again, and so are failed
+    /// queries.
     pub(super) fn handle_let_in(&mut self) {
         self.claims.retry_refused(wire::DENIED);
         self.documents.retry_failed();
     }
 
-    /// No server can be reached: whoever waits for a first answer is told so.
+    /// No server can be reached: readers that wait for a first answer are told so.
     pub(super) fn handle_unreachable(&mut self, output: &mut Output, why: &Cause) {
         let told = self.documents.unreachable(why).into_iter();
         output.show_all(told.map(|(key, state)| Event::Document(key, state)));
@@ -150,7 +151,7 @@ impl Configs {
         self.audit.hurry(now);
     }
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. What is due is
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Everything that is due is
     /// [sent](Self::send_due) at the end of every input.
     pub(super) fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
         if self.audit.take_due(now, output) {
@@ -172,7 +173,7 @@ impl Configs {
     pub(super) fn poll_timeout(&self, connection: &Connection<'_>) -> Option<Instant> {
         let at = |timer| match timer {
             Timer::Audit => self.audit.next_timeout(),
-            // Whatever else waits for its time waits for a connection anyway.
+            // Retries need a connection: without one, their times are not waited for.
             Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
             Timer::Documents => self.documents.next_retry().filter(|_| connection.may_ask()),
         };

@@ -56,8 +56,8 @@ impl Configs {
             Err(failure) => self.unanswered(cx, key, ticket, &failure, jitter),
         };
         if state == Some(DocumentState::Absent) {
-            // r-nacos forgets who listens to a document when it is removed (seen): whoever does
-            // not listen again misses that it comes back.
+            // r-nacos forgets the listeners of a document when it is removed (seen): a client that
+            // does not listen again misses its return.
             self.claims.reassert(key);
         }
         let shows = |state: &DocumentState| !matches!(state, DocumentState::Unreachable { .. });

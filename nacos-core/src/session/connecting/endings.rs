@@ -20,7 +20,7 @@ pub(super) struct Ending {
     pub(super) silence: Duration,
 }
 
-/// What the last streams had in common when they ended.
+/// The limit that the last streams had in common when they ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Limit {
     /// Their silence, whatever their age.
@@ -32,7 +32,7 @@ pub(crate) enum Limit {
 }
 
 impl Endings {
-    /// A stream has ended alone. Returns what it has in common with the two before it.
+    /// A stream has ended alone. Returns the limit that it has in common with the two before it.
     pub(super) fn stream(&mut self, ending: Ending) -> Option<Limit> {
         self.0.truncate(ALIKE - 1);
         self.0.push_front(ending);
@@ -93,7 +93,7 @@ const LEAST: Duration = Duration::from_secs(10);
 mod tests {
     use super::*;
 
-    /// What is said of streams with these ages and silences, in seconds, each time.
+    /// The finding after each stream, for streams with these ages and silences in seconds.
     fn said(ended: &[(u64, u64)]) -> Vec<Option<Limit>> {
         let mut endings = Endings::default();
         ended.iter().map(|(age, silence)| endings.stream(ending("a", *age, *silence))).collect()

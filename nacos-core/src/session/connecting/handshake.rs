@@ -101,7 +101,7 @@ impl Connecting {
         id: LinkId,
         answer: &Result<Payload, CallError>,
     ) {
-        // Whatever else it says, or if nothing: the question was asked by the way.
+        // Any other answer, or none, does no harm: the connection does not depend on its name.
         if let Ok(Ok(check)) = answer.as_ref().map(wire::decode::<ServerCheckResponse>) {
             self.names_link(cx, id, &check.connection_id);
         }
@@ -189,5 +189,5 @@ impl Connecting {
     }
 }
 
-/// The session itself gives a request of the handshake up before whoever sends it does.
+/// The session gives a request of the handshake up itself, before the driver does.
 const BEYOND: u32 = 2;

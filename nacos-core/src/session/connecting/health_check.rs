@@ -61,8 +61,7 @@ impl Connecting {
                 Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
                     self.handle_lost(cx, id, Reason::Unusable, &refusal.to_string());
                 }
-                // Whatever it says, it is there, and has been heard: one odd answer ends no
-                // session.
+                // Any answer shows that the server is there: one odd answer ends no session.
                 _ => {}
             },
             Err(CallError::Timeout) => match serving.liveness.unanswered(call) {

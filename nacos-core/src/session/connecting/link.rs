@@ -27,12 +27,12 @@ pub(crate) struct Link {
     pub(crate) is_named: bool,
 }
 
-/// How far a connection has come. What is only known in one phase lives in that phase.
+/// How far a connection has come. Each phase holds the facts that only it knows.
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// The driver reports how dialling ended, in any case.
     Dialling {
-        /// What fails after this may have had too little time.
+        /// A failure after this may be due to too little time.
         late: Instant,
     },
     Checking {
@@ -99,7 +99,7 @@ impl Link {
         }
     }
 
-    /// What a connection that has not come up is waiting for, as the reason for which it has not.
+    /// The step that a connection waits for, as the reason why it is not up yet.
     pub(crate) fn missing(&self) -> &'static str {
         match &self.phase {
             Phase::Dialling { .. } => "no HTTP/2 connection yet",

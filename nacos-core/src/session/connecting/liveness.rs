@@ -19,8 +19,9 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// What servers expect, and what a replacement should not wait longer for; a tenth of a second
-    /// less than six in all, so that it serves before they are over.
+    /// Servers expect health checks about this often, and a replacement should not wait longer.
+    /// Both together are a tenth of a second less than six seconds, so that it serves before those
+    /// are over.
     pub(crate) const DEFAULT: Self =
         Self { quiet: Duration::from_millis(4900), suspect: Duration::from_secs(1) };
 }
@@ -44,7 +45,7 @@ struct Probe {
     tries: u32,
 }
 
-/// What to make of an unanswered probe.
+/// The conclusion from an unanswered probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
     /// Send another.

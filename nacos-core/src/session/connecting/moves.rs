@@ -45,7 +45,7 @@ pub(super) struct Moves {
 impl Moves {
     /// The server that has served `since` asks to be left. Returns how long to stay.
     pub(super) fn reset(&mut self, now: Instant, since: Instant, jitter: f64) -> Duration {
-        // A load balancer asks whoever it will, but seldom one who has just come.
+        // A load balancer may ask any client to leave, but seldom one that has just come.
         let in_row = now.saturating_duration_since(since) < SOON;
         self.resets = if in_row { self.resets.saturating_add(1) } else { 0 };
         move_delay(self.resets.saturating_sub(1), jitter)

@@ -11,7 +11,7 @@ use std::{collections::VecDeque, fmt};
 
 use super::{LinkId, endings::Limit};
 
-/// What a proxy does to a connection, or to its stream.
+/// A way in which a proxy changes a connection, or its stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Finding {
     /// Calls of one connection reach the server over several.
@@ -42,7 +42,7 @@ impl fmt::Display for Finding {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: VecDeque<(LinkId, String)>,
-    /// What was found last, and on which connection.
+    /// The last finding, and the connection that showed it.
     found: Option<(LinkId, Finding)>,
     /// A server did not know a connection that it had just registered.
     pub(super) is_doubtful: bool,
@@ -59,7 +59,7 @@ impl Names {
         name: &str,
         is_open: impl Fn(LinkId) -> bool,
     ) -> Option<Finding> {
-        // A server that gives none, and one whose names are nobody's business to remember.
+        // A server that gives no name, and one whose names are too long to remember.
         if name.is_empty() || name.len() > MAX_NAME {
             return None;
         }
@@ -90,9 +90,9 @@ impl Names {
         }
     }
 
-    /// `link` was a good one, and its server was asked for its name: what was found on those before
-    /// it is over. What was found on a later one may be what has ended it: of two that a proxy
-    /// carries over one, the first serves.
+    /// `link` was a good one, and its server was asked for its name: a finding on an earlier
+    /// connection is over. A finding on a later one stays, because it may explain the end of
+    /// `link`: of two that a proxy carries over one, the first serves.
     pub(super) fn forget_before(&mut self, link: LinkId) {
         self.found = self.found.filter(|(on, _)| *on >= link);
         self.is_doubtful = false;

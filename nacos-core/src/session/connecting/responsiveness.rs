@@ -20,7 +20,7 @@ struct Row {
 }
 
 impl Responsiveness {
-    /// A request was answered, with whatever.
+    /// A request was answered; the answer itself does not matter.
     pub(super) fn answered(&mut self) {
         self.row = None;
     }

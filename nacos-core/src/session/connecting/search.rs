@@ -1,4 +1,4 @@
-//! Looking for a connection: when a search begins, whom it dials, and when it has failed.
+//! Looking for a connection: when a search begins, which servers it dials, and when it has failed.
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -17,8 +17,8 @@ pub(crate) struct Search {
     tried: Vec<Server>,
     /// When the next server is tried beside those under way.
     next_at: Instant,
-    /// What has not been dialled by then would not be connected in time, and whoever dials is to
-    /// say what it knows before the end.
+    /// After this no server is dialled: it would not be connected in time. Attempts under way end
+    /// by then, so that their causes are known before the deadline.
     dials_until: Instant,
     deadline: Instant,
     /// How long each step towards a connection may take.
@@ -31,8 +31,8 @@ pub(crate) struct Search {
 impl Search {
     /// A search after `failed` ones.
     ///
-    /// The first one is short, so that servers that are gone cost little; whoever is only slow is
-    /// reached by a later one.
+    /// The first one is short, so that servers that are gone cost little; a later one reaches
+    /// servers that are only slow.
     pub(crate) fn new(now: Instant, servers: Vec<Server>, failed: u32) -> Self {
         let patience = doubled(STEP, failed, LONGEST_STEP);
         let all = DEADLINE.max(2 * patience);
@@ -60,7 +60,8 @@ impl Search {
         Some((server, Within { each: self.patience, all: left }))
     }
 
-    /// The cluster has changed: who left it is not tried any more, who joined it still is.
+    /// The cluster has changed: servers that left it are not tried any more, and those that joined
+    /// it are.
     pub(crate) fn relist(&mut self, list: &[Server]) {
         self.waiting.retain(|server| list.contains(server));
         for server in list {
@@ -84,8 +85,8 @@ impl Search {
         self.deadline <= now || (nothing_left && under_way == 0)
     }
 
-    /// Whether a search that gives more time may find whom this one has not; `under_way` attempts
-    /// have not ended.
+    /// Whether a search that gives more time may find a server that this one has not; `under_way`
+    /// attempts have not ended.
     pub(crate) fn is_hasty(&self, under_way: usize) -> bool {
         (self.is_late || under_way > 0) && self.patience < LONGEST_STEP
     }
@@ -156,7 +157,7 @@ impl Connecting {
         }
     }
 
-    /// What keeps it from being connected right now.
+    /// Why the session is not connected right now.
     pub(in super::super) fn waits_for(&self) -> Option<String> {
         if let Some(search) = &self.search {
             return Some(search.causes(self.missing()));
@@ -167,7 +168,7 @@ impl Connecting {
         list().map(str::to_owned).or_else(login)
     }
 
-    /// What the servers under way to have not done yet.
+    /// For each server under way, the step that it has not done yet.
     fn missing(&self) -> impl Iterator<Item = String> {
         let candidates = self.links.values().filter(|link| link.is_candidate());
         candidates.map(|link| format!("{}: {}", link.server, link.missing()))
@@ -210,7 +211,7 @@ impl Connecting {
 const BESIDE: Duration = Duration::from_millis(250);
 /// For the whole search, unless that is less than two of its steps may take.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// What is kept of the search for the steps after dialling.
+/// The part of the search that is kept for the steps after dialling.
 const LAST_STEPS: Duration = Duration::from_millis(250);
 /// For TCP and TLS of one address, for the server check, and for the setup, whose acknowledgement
 /// was seen after 4 to 82 ms; doubled after each search that failed.

@@ -49,7 +49,7 @@ impl ListRefresh {
         self.known
     }
 
-    /// Whether to ask now; whoever is told so does.
+    /// Whether to ask now; if so, the caller has to ask.
     pub(crate) fn begin(&mut self, now: Instant) -> bool {
         let due = self.next.is_some_and(|at| at <= now);
         if due {

@@ -61,7 +61,7 @@ impl Servers {
         order
     }
 
-    /// This server has taken us: whoever looks for another tries it last.
+    /// This server has taken us: a search for another one tries it last.
     pub(crate) fn taken(&mut self, server: &Server) {
         if let Some(at) = self.list.iter().position(|other| other == server) {
             self.next = (at + 1) % self.list.len();

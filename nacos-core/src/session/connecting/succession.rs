@@ -116,7 +116,7 @@ impl Connecting {
         }
     }
 
-    /// What its stream has in common with those before it, if it has ended by a limit.
+    /// The limit that ended its stream and those before it, if there is one.
     fn limit(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,13 +1,13 @@
-//! What one connection has published of one service, and the next request towards what it should.
+//! The publication of one service by one connection, and the next request towards the wanted one.
 //!
 //! Java servers keep one publication per connection and service: every registration replaces it,
 //! every deregistration ends it. r-nacos is *additive*: it keeps each instance by itself, adds on a
-//! batch, and takes weight 1 and `enabled` in an update for "not specified". Which of the two a
-//! server is shows in how it answers a batch; until then only requests are sent that mean the same
-//! to both, or that tell.
+//! batch, and takes weight 1 and `enabled` in an update for "not specified". A server shows its
+//! kind by its answer to a batch. Until then only requests are sent that mean the same to both
+//! kinds, or that make the server show it.
 //!
-//! What is wanted and what is held are kept by identity, and where the two differ is kept with
-//! them: the next request costs what it contains.
+//! The wanted and the held instances are kept by identity, together with the places where the two
+//! differ: the next request costs as much as it contains.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -16,34 +16,35 @@ use std::{
 use super::union::{Identity, Member, News};
 use crate::{instance::Instance, session::GuardId};
 
-/// What the server holds of one service for this connection, and what it is to hold.
+/// The instances of one service that the server holds for this connection, and those that it is to
+/// hold.
 #[derive(Debug, Default)]
 pub(super) struct Publication {
     slots: HashMap<Identity, Slot>,
-    /// What the requests under way lead to, in the order of its guards.
+    /// The instances that the requests under way lead to, in the order of their guards.
     wanted: BTreeMap<GuardId, Arc<Instance>>,
     /// In the order in which the server came to hold it. After an unanswered request an instance
     /// may stand here twice: as it was, and as it was sent.
     held: BTreeMap<u64, Arc<Instance>>,
-    /// How many were ever added to what is held.
+    /// How many were ever added to `held`.
     added: u64,
-    /// In how many slots the server does not hold exactly what is wanted.
+    /// The number of slots in which the server does not hold exactly the wanted instance.
     differing: usize,
-    /// Of what is wanted: what an additive server has to be told.
+    /// The wanted instances that an additive server has to be told.
     missing: BTreeSet<GuardId>,
-    /// Of what is held: what an additive server keeps until it is deregistered.
+    /// The held instances that an additive server keeps until they are deregistered.
     outdated: BTreeSet<u64>,
     /// A request went unanswered: the server may hold less than `held`, never anything else.
     unsure: bool,
 }
 
-/// What is wanted and held of one identity.
+/// The wanted and the held instances of one identity.
 #[derive(Debug, Default)]
 struct Slot {
     wanted: Option<Member>,
-    /// Places among what is held.
+    /// Places in [`Publication::held`].
     held: Vec<u64>,
-    /// Whether what is held is not exactly what is wanted.
+    /// Whether the held instances are not exactly the wanted one.
     differs: bool,
 }
 
@@ -59,7 +60,7 @@ pub(in crate::session) enum Step {
 pub(in crate::session) type Additive = Option<bool>;
 
 impl Publication {
-    /// What is wanted has changed.
+    /// The wanted instances have changed.
     pub(super) fn aim(&mut self, news: News) {
         match news {
             News::Whole(members) => {
@@ -137,7 +138,7 @@ impl Publication {
             }
         }
         if self.unsure {
-            // What is held is certain again once the whole of it has been confirmed.
+            // The held instances are certain again once all of them have been confirmed.
             self.unsure = match step {
                 Step::Register(_) | Step::Batch(_) => false,
                 Step::Deregister(_) => !self.held.is_empty(),
@@ -222,7 +223,7 @@ impl Publication {
         self.added
     }
 
-    /// What is held of this identity, in its order.
+    /// The held instances of this identity, in their order.
     fn held_of(&self, identity: &Identity) -> impl Iterator<Item = &Arc<Instance>> {
         let places = self.slots.get(identity).map_or(&[][..], |slot| &slot.held);
         places.iter().filter_map(|place| self.held.get(place))
@@ -281,7 +282,7 @@ fn takes(held: &Instance, wanted: &Instance) -> bool {
     merged(held, wanted) == (wanted.weight, wanted.enabled)
 }
 
-/// What an additive server makes of `instance` where it has `held`.
+/// The instance that an additive server holds once it is sent `instance` where it has `held`.
 fn merge(held: &Instance, instance: &Arc<Instance>) -> Arc<Instance> {
     if takes(held, instance) {
         return Arc::clone(instance);

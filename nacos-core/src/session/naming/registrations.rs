@@ -1,4 +1,4 @@
-//! What the guards of each service register together, and what the server has of it.
+//! The instances that the guards of each service register together, and those that the server has.
 //!
 //! A guard's instance is read when a request is made of it, and shared until then.
 use std::{collections::HashMap, sync::Arc};
@@ -45,7 +45,7 @@ impl Registrations {
         self.unions.clear();
     }
 
-    /// What the server held of `service` matters no more.
+    /// The instances that the server held of `service` matter no more.
     pub(super) fn forget(&mut self, service: &ServiceKey) {
         self.publications.remove(service);
     }
@@ -102,8 +102,8 @@ impl Registrations {
         }
     }
 
-    /// The claimed instances of `service` that a server shows to whoever asks, as long as nobody
-    /// but us has a say in them.
+    /// The claimed instances of `service` that a server shows to any client, as long as nobody but
+    /// us changes them.
     pub(super) fn visible(&self, service: &ServiceKey) -> impl Iterator<Item = &Instance> {
         let claimed = self.unions.get(service).into_iter().flat_map(Union::instances);
         // r-nacos hides unhealthy ones, every server disabled ones.
@@ -132,8 +132,8 @@ mod tests {
         assert_eq!(sent(&mut registrations), ["a:1"]);
     }
 
-    /// What guards want while a request is under way is neither mixed into those that it leads to,
-    /// nor lost.
+    /// A change while a request is under way is neither mixed into the instances that the request
+    /// leads to, nor lost.
     #[test]
     fn requests_lead_to_what_was_wanted_when_they_began() {
         let mut registrations = Registrations::default();

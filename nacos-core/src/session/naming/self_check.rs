@@ -11,8 +11,9 @@
 //!      └──── held again ── Healing
 //! ```
 //!
-//! What had to be registered again after a reconnect is looked at soon: a server that comes up with
-//! the rest of its cluster may take what it is told meanwhile for outdated, and throw it away.
+//! A publication that was registered again after a reconnect is looked at soon: a server that comes
+//! up with the rest of its cluster may take a registration of that time for outdated, and discard
+//! it.
 //!
 //! An instance that an operator has disabled is hidden by every server, and looks lost. It is
 //! asserted again once; if it is still not there soon after, it is hidden, and asserted again
@@ -49,7 +50,7 @@ pub(super) struct SelfCheck {
     /// Due, and waiting for one of those under way to end.
     queue: Queue<ServiceKey>,
     under_way: usize,
-    /// What a former server held, and the present one does not yet.
+    /// The services that a former server held, and the present one does not hold yet.
     lost: HashSet<ServiceKey>,
 }
 
@@ -75,7 +76,7 @@ enum CheckState {
     Healing,
 }
 
-/// What to make of instances that are not there.
+/// The conclusion from instances that are not there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Absence {
     /// The publication is to be asserted again; `first` if it was seen, or new, before.
@@ -255,7 +256,7 @@ fn interval(jitter: f64) -> Duration {
 const EVERY: Duration = Duration::from_secs(60);
 /// A publication is not looked for sooner after it was held: servers show what was written late.
 const SETTLED: Duration = Duration::from_secs(10);
-/// What was registered again after a reconnect is looked for after this.
+/// A publication that was registered again after a reconnect is looked for after this.
 const REDONE: Duration = Duration::from_secs(2);
 /// The first check of a publication comes within this after that.
 const SPREAD: Duration = Duration::from_secs(50);
@@ -286,8 +287,8 @@ impl Naming {
         }
     }
 
-    /// What we hold of `service` is in this list, or is not. Without one, nobody knows: whoever may
-    /// register need not be allowed to ask.
+    /// Looks for our instances of `service` in this list. Without a list nobody knows: a client
+    /// that may register need not be allowed to ask.
     pub(in crate::session) fn handle_self_check(
         &mut self,
         cx: &mut Exchange<'_>,

@@ -21,7 +21,7 @@ pub(super) struct StaleServices {
     all_asked: Option<Instant>,
 }
 
-/// What is to be asked for.
+/// The services that are to be asked for.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Stale {
     These(Vec<ServiceKey>),
@@ -33,7 +33,7 @@ impl StaleServices {
         Self { these: Timers::new(), all: None, asked: HashMap::new(), all_asked: None }
     }
 
-    /// What is known of `services`, to which somebody subscribes, may be out of date.
+    /// The views of `services`, to which somebody subscribes, may be out of date.
     pub(super) fn these(&mut self, now: Instant, services: &[ServiceKey]) {
         for service in services {
             let asked = self.asked.get(service).copied().max(self.all_asked);
@@ -41,7 +41,7 @@ impl StaleServices {
         }
     }
 
-    /// What is known of any service may be.
+    /// The view of any service may be out of date.
     pub(super) fn all(&mut self, now: Instant) {
         self.all = Some(not_again_before(now, self.all_asked));
     }
@@ -52,7 +52,7 @@ impl StaleServices {
         self.asked.remove(service);
     }
 
-    /// What to ask for now, if anything.
+    /// The services to ask for now, if there are any.
     pub(super) fn take(&mut self, now: Instant) -> Option<Stale> {
         if self.all.is_some_and(|at| at <= now) {
             self.all = None;

@@ -1,4 +1,4 @@
-//! What is claimed of services, sent over the connection that serves; and the answers.
+//! Sends the claims of services over the connection that serves, and takes the answers.
 use std::sync::Arc;
 
 use super::{
@@ -142,7 +142,7 @@ impl Naming {
         }
     }
 
-    /// What was published under a key that is not claimed any more matters no more.
+    /// Forgets the publication under a key that is not claimed any more.
     fn forget_unclaimed(&mut self, key: &NamingKey) {
         if let NamingKey::Instances(service) = key
             && !self.claims.is_known(key)

@@ -1,7 +1,7 @@
 //! The instances that the guards of one service register together, kept by identity.
 //!
-//! A change costs what is changed, whatever the number of guards: nothing is copied, and nobody
-//! walks over the others. What has changed is noted until it is sent.
+//! The cost of a change depends on the change and not on the number of guards: nothing is copied,
+//! and nobody walks over the others. Changes are noted until they are sent.
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     hash::{Hash, Hasher},
@@ -13,7 +13,7 @@ use crate::{instance::Instance, session::GuardId};
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Union {
-    /// What each guard registers.
+    /// The instance of each guard.
     guards: HashMap<GuardId, Arc<Instance>>,
     /// The same by identity: each has one guard at least.
     members: HashMap<Identity, BTreeMap<GuardId, Arc<Instance>>>,
@@ -32,7 +32,7 @@ pub(super) struct Member {
     pub(super) instance: Arc<Instance>,
 }
 
-/// What has changed since the changes were last taken.
+/// The identities that have changed since the changes were last taken.
 #[derive(Debug)]
 enum Changes {
     /// Nobody has taken anything yet.
@@ -40,10 +40,10 @@ enum Changes {
     Of(HashSet<Identity>),
 }
 
-/// What has changed in a union, and how it is now.
+/// The changes of a union, with its present members.
 #[derive(Debug)]
 pub(super) enum News {
-    /// All there is: what is not among it is gone.
+    /// All members: any other is gone.
     Whole(Vec<Member>),
     /// By identity; gone where there is no member.
     Of(Vec<(Identity, Option<Member>)>),
@@ -54,7 +54,7 @@ impl Union {
         Self { guards: HashMap::new(), members: HashMap::new(), changes: Changes::Whole }
     }
 
-    /// `guard` registers `instance`, in place of what it did.
+    /// `guard` registers `instance`, in place of its former one.
     pub(super) fn insert(&mut self, guard: GuardId, instance: Arc<Instance>) {
         let identity = Identity::of(&instance);
         let former = self.guards.insert(guard, Arc::clone(&instance));
@@ -74,7 +74,7 @@ impl Union {
         }
     }
 
-    /// What `guard` registers.
+    /// The instance that `guard` registers.
     pub(super) fn of(&self, guard: GuardId) -> Option<&Instance> {
         self.guards.get(&guard).map(Arc::as_ref)
     }
@@ -84,12 +84,12 @@ impl Union {
         self.members.values().filter_map(|guards| guards.values().next_back()).map(Arc::as_ref)
     }
 
-    /// What was taken is of no use any more: the next time, all of it is news.
+    /// The changes that were taken are of no use any more: the next time, all members are news.
     pub(super) fn renew(&mut self) {
         self.changes = Changes::Whole;
     }
 
-    /// What has changed since this was last called.
+    /// Takes the changes since the last call.
     pub(super) fn take_news(&mut self) -> News {
         match std::mem::replace(&mut self.changes, Changes::Of(HashSet::new())) {
             Changes::Whole => News::Whole(self.members.values().filter_map(member).collect()),

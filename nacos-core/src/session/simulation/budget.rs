@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// What was done, and how much of it in the present minute.
+/// The number of actions, in all and in the present minute.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     /// Whether there is an end to it: in a history of few claims.

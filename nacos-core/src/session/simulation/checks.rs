@@ -1,4 +1,4 @@
-//! What must be true of a session, whatever has happened to it.
+//! The checks of a session that hold in every history.
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -27,7 +27,7 @@ impl World {
         }
     }
 
-    /// Whatever happens, a view that is held has instances, and ends once a connection has been
+    /// In every history, a view that is held has instances. It ends once a connection has been
     /// there for as long as its grace, and the query after it, may take.
     pub(super) fn assert_held_views(&mut self) {
         let is_connected = self.states.last().is_some_and(SessionState::is_connected);

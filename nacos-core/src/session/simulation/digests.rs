@@ -1,8 +1,9 @@
-//! What a history came to, whatever the order within a connection was, to compare two commits by.
+//! Digests of a history's result, to compare two commits by. The order within a connection does not
+//! count.
 //!
 //! Two digests for each seed tell whether a change of the code has changed the requests or the end.
-//! What differs by chance alone counts for nothing: times, tokens, and the numbers of requests and
-//! connections.
+//! Values that differ by chance alone do not count either: times, tokens, and the numbers of
+//! requests and connections.
 use std::{
     collections::BTreeMap,
     fmt::{self, Write},
@@ -13,7 +14,7 @@ use serde_json::Value;
 use super::{world::World, *};
 use crate::document::digest;
 
-/// What a session asked for, by connection, and how that ended.
+/// The requests of a session, by connection, and the state at the end.
 #[derive(Default)]
 pub(super) struct Record {
     connections: BTreeMap<LinkId, Connection>,
@@ -59,7 +60,7 @@ impl Record {
     }
 }
 
-/// What the two digests are made of.
+/// The text of which the two digests are made.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.requests(), self.end)
@@ -67,7 +68,7 @@ impl fmt::Display for Record {
 }
 
 impl World {
-    /// What is recorded as the end: what readers see, and what servers hold.
+    /// Records the end: the views of readers, and the claims that servers hold.
     pub(super) fn record_end(&mut self) {
         self.perform();
         let mut lines: Vec<String> = Vec::new();

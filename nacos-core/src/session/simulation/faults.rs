@@ -68,7 +68,7 @@ impl World {
         error(code)
     }
 
-    /// What may come in place of an answer.
+    /// A result that may come in place of an answer.
     pub(super) fn unreadable(&mut self) -> Result<Payload, CallError> {
         match self.dice.u32(0..3) {
             0 => Err(CallError::Unreadable("a compressed message".to_owned())),

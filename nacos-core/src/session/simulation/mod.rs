@@ -7,14 +7,14 @@
 //! answers or that are refused for a while, authentication that is switched on and off with and
 //! without a user, changes from outside. One in four ends in the middle of that; in the others the
 //! faults end, and once the session has had time to heal, the server must hold exactly what is
-//! claimed, and the client must know exactly what the server has. Whatever happens, no minute may
+//! claimed, and the client must know exactly what the server has. In every history, no minute may
 //! cost more than its [`budget`]. A failing seed is named; `SIMULATED_SEED=n` runs it alone, and
-//! `SIMULATED_SEEDS=n` runs the first n. `SIMULATED_DIGESTS=file` writes what each [came
-//! to](digests), so that two commits can be compared.
+//! `SIMULATED_SEEDS=n` runs the first n. `SIMULATED_DIGESTS=file` writes the [digests](digests) of
+//! each, so that two commits can be compared.
 //!
-//! [`history`] makes a history out of a seed, [`scenarios`] and [`storms`] tell one each.
-//! [`world`] is the clock and the network between the session and its [`server`], [`faults`] is
-//! what goes wrong there, [`checks`] what must be true all the same.
+//! [`history`] makes a history out of a seed, [`scenarios`] and [`storms`] tell one each. [`world`]
+//! is the clock and the network between the session and its [`server`], [`faults`] are the faults
+//! of both, and [`checks`] are the conditions that hold all the same.
 mod budget;
 mod checks;
 mod digests;

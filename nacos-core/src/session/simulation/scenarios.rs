@@ -303,7 +303,7 @@ fn instance_that_an_operator_disabled_is_not_fought_over() {
         assert!((1..20).contains(&told), "registered {told} times in twelve hours");
         assert_eq!(world.lost.iter().filter(|(_, first)| *first).count(), 1, "said once");
         assert_eq!(world.claims.get(&GuardId(1)), Some(&ClaimState::Held));
-        // The operator changes his mind; what is lost after that is healed as ever.
+        // The operator undoes it; instances that are lost after that are registered again as ever.
         world.server.hidden.clear();
         world.run(CHECK_WITHIN);
         world.server.lose("orders");

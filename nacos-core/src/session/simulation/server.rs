@@ -36,17 +36,17 @@ pub(super) struct Server {
     /// In place of every answer to a query of a service.
     pub(super) odd_check: Option<Payload>,
     pub(super) documents: HashMap<String, String>,
-    /// What others have registered, by service.
+    /// The instances of other clients, by service.
     others: BTreeMap<String, BTreeSet<String>>,
     /// Services of which subscribers have to be told.
     pub(super) changed: BTreeSet<String>,
     pub(super) connections: BTreeMap<LinkId, Held>,
-    /// What was agreed to on each connection, whatever has been forgotten of it since.
+    /// The claims that were agreed to on each connection, also those that were forgotten since.
     pub(super) agreed: BTreeMap<LinkId, Held>,
     pub(super) registered_at: Vec<Instant>,
     pub(super) listened_at: Vec<Instant>,
     pub(super) counts: HashMap<String, usize>,
-    /// What the address server answers; nothing in an empty answer.
+    /// The answer of the address server; `None` if it is empty.
     pub(super) list: Option<&'static str>,
     pub(super) time: i64,
     /// Whether its clock has not only gone on.
@@ -141,7 +141,8 @@ impl Server {
     pub(super) fn lose(&mut self, service: &str) {
         self.changed.insert(service.to_owned());
         for held in self.connections.values_mut() {
-            // What nobody is shown cannot be missed: that stays.
+            // A publication with a disabled instance stays: nobody is shown that one, so nobody
+            // misses it.
             let visible = |held: &BTreeMap<_, Instance>| held.values().all(|it| it.enabled);
             if held.instances.get(service).is_some_and(visible) {
                 held.instances.remove(service);
@@ -162,7 +163,7 @@ impl Server {
         self.changed.insert(service.to_owned());
     }
 
-    /// The addresses that whoever asks is shown of a service.
+    /// The addresses of a service that the server shows to any client.
     pub(super) fn shown(&self, name: &str) -> BTreeSet<String> {
         let all = self.connections.values().filter_map(|held| held.instances.get(name));
         let enabled = all.flat_map(BTreeMap::values).filter(|instance| instance.enabled);

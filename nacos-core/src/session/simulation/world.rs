@@ -30,9 +30,9 @@ pub(super) enum Input {
 pub(super) struct World {
     began: Instant,
     pub(super) now: Instant,
-    /// What was done, if it is to be kept.
+    /// The trace of all that was done, if it is to be kept.
     pub(super) trace: Option<Vec<(Duration, String)>>,
-    /// What it came to, if that is to be known.
+    /// The record for the digests, if it is to be kept.
     pub(super) record: Option<Record>,
     pub(super) session: Session,
     pub(super) server: Server,
@@ -41,11 +41,11 @@ pub(super) struct World {
     without_token: BTreeSet<CallId>,
     pub(super) faults: Faults,
     pub(super) dice: fastrand::Rng,
-    /// What is on its way, by time and order.
+    /// The inputs that are on their way, by time and order.
     pub(super) queue: BinaryHeap<(std::cmp::Reverse<(Instant, u64)>, u64)>,
     pub(super) inputs: HashMap<u64, Input>,
     pub(super) sent: u64,
-    /// What a paused server has not looked at.
+    /// The requests that a paused server has not looked at.
     backlog: VecDeque<(LinkId, CallId, Payload)>,
     pub(super) open: BTreeSet<LinkId>,
     pub(super) dials: usize,
@@ -56,7 +56,7 @@ pub(super) struct World {
     pub(super) locates: usize,
     pub(super) states: Vec<SessionState>,
     pub(super) documents: HashMap<ConfigKey, DocumentState>,
-    /// What is shown of the services that are subscribed to, and the readers of each by grace.
+    /// The views of the services that are subscribed to, and the readers of each by grace.
     pub(super) views: Views,
     pub(super) readers: BTreeMap<(ServiceKey, Duration), Live<Service>>,
     /// Since when each of them has been held, on one connection.
@@ -65,7 +65,7 @@ pub(super) struct World {
     /// The services of which the session has found something to be lost, and whether for the first
     /// time.
     pub(super) lost: Vec<(String, bool)>,
-    /// What the guards want, kept apart from the session.
+    /// The claims of all guards, kept apart from the session.
     pub(super) wanted: BTreeMap<GuardId, (ClaimKey, Option<Instance>)>,
 }
 
@@ -177,7 +177,7 @@ impl World {
         self.session.settle(self.now);
     }
 
-    /// A change from outside, with a notice to whoever listens.
+    /// A change from outside, with a notice to every listener.
     pub(super) fn change_document(&mut self, name: &str, content: Option<String>) {
         match content {
             Some(content) => drop(self.server.documents.insert(name.to_owned(), content)),
@@ -236,7 +236,8 @@ impl World {
         }
     }
 
-    /// The machine sleeps: what was on its way comes late, and every deadline at once.
+    /// The machine sleeps: every input that was on its way comes late, and all deadlines come at
+    /// once.
     pub(super) fn sleep(&mut self, time: Duration) {
         self.now += time;
         self.held_since.clear();
@@ -405,7 +406,7 @@ impl World {
             }
             Input::Located(outcome) => self.session.handle_servers(self.now, outcome),
             Input::Push(link, _) if !self.open.contains(&link) => {}
-            // What has been written comes once something comes again.
+            // Written pushes arrive once the network passes anything again.
             Input::Push(link, payload)
                 if self.server.is_silent(link) || self.server.is_down(link) =>
             {

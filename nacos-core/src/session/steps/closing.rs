@@ -1,4 +1,4 @@
-//! What a session that closes waits for, and what it does no more.
+//! A session that closes: it waits for withdrawals, and does nothing new.
 use super::*;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is said of connections that end where something stands before the server.
+//! The causes that are shown of connections that end because of a proxy before the server.
 use super::*;
 
 /// Ends the stream `after` seconds; something is pushed on it at second `pushed`.
@@ -17,7 +17,7 @@ fn end_stream(stage: &mut Stage, after: u32, pushed: Option<u32>) {
     stage.perform();
 }
 
-/// What the state says while nobody serves, and what is told beside it since this was last asked.
+/// The causes in the states, and how many findings of a proxy were shown, since the last call.
 fn said(stage: &mut Stage) -> (String, usize) {
     let events = std::mem::take(&mut stage.events);
     let told = events.iter().filter(|event| matches!(event, Event::Proxied { .. })).count();

@@ -1,4 +1,4 @@
-//! Listens that are refused: whom that concerns, and what is done instead.
+//! Listens that are refused: which guards are told, and what is done instead.
 use super::*;
 use crate::wire::{
     Request,
@@ -274,7 +274,7 @@ fn document_that_a_server_fails_at_does_not_keep_the_others_from_being_listened_
     assert!(requests < 60, "{requests}");
 }
 
-/// What is sent within `time`, health checks apart, and when.
+/// The requests that are sent within `time`, each with its moment; health checks are left out.
 fn sent_within(
     stage: &mut Stage,
     time: Duration,
@@ -300,7 +300,7 @@ fn sent_within(
     all
 }
 
-/// What is shown of the document that was told of last.
+/// The last state that was shown of a document.
 fn document_state(stage: &Stage) -> Option<DocumentState> {
     stage.events.iter().rev().find_map(|event| match event {
         Event::Document(_, told) => Some(told.clone()),

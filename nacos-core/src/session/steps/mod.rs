@@ -48,21 +48,21 @@ struct Stage {
     ack_takes: Duration,
     /// How they name connections in the next checks; after that, not at all.
     names: VecDeque<&'static str>,
-    /// What they will have done when.
+    /// The steps that servers will take, each with its moment.
     taking: Vec<(Instant, Taking)>,
     dialled: Vec<String>,
     login_under_way: bool,
     logins: usize,
     /// How often the list of servers was asked for.
     locates: usize,
-    /// What was sent and not answered yet, handshakes apart.
+    /// The requests that were not answered yet, without those of handshakes.
     calls: Vec<Sent>,
     /// When each was sent, where that matters.
     asked: HashMap<CallId, Instant>,
     events: Vec<Event>,
 }
 
-/// What a server that takes us says.
+/// A message of a server that accepts a connection.
 enum Taking {
     Check(CallId),
     Question(CallId),
@@ -311,7 +311,7 @@ impl Stage {
         self.session.serving_link().expect("connected")
     }
 
-    /// What `guard` was told last.
+    /// The state that `guard` was told last.
     fn claim(&self, guard: GuardId) -> Option<ClaimState> {
         self.events.iter().rev().find_map(|event| match event {
             Event::Claim(told, state) if *told == guard => Some(state.clone()),

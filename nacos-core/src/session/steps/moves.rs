@@ -197,8 +197,8 @@ impl Stage {
         self.settle();
     }
 
-    /// Lets so many seconds pass, in which nothing but health checks is answered; what else is
-    /// asked for, nobody waits for longer than three seconds for.
+    /// Lets so many seconds pass, in which nothing but health checks is answered; any other request
+    /// times out after three seconds.
     fn answer_health_checks_only(&mut self, seconds: u32) {
         let end = self.now + seconds * SECOND;
         while self.now < end {
@@ -284,7 +284,7 @@ fn late_end_of_a_replaced_connection_changes_nothing() {
     stage.answer_all(&ok("InstanceResponse"));
     let serving = stage.serving();
     stage.events.clear();
-    // What the former server still says is about nobody, and then its stream ends, twice.
+    // The former server's messages concern nobody any more. Then its stream ends, twice.
     let reset = message("ConnectResetRequest", &json!({"requestId": "2"}));
     stage.session.handle_push(stage.now, former, &reset);
     stage.session.handle_unusable(stage.now, former);

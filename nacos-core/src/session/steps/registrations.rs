@@ -1,4 +1,4 @@
-//! What one registration of many causes, counted: guards that are told, instances that are sent,
+//! Counts the work of one registration among many: guards that are told, instances that are sent,
 //! keys that are looked at.
 use super::{super::entries::looks, *};
 
@@ -17,7 +17,7 @@ fn one_registration_of_many_tells_and_sends_nothing_of_the_others() {
     }
 }
 
-/// A client that registers instances of one service, and what that has caused so far.
+/// A client that registers instances of one service, and the work that it has caused so far.
 struct Work {
     stage: Stage,
     additive: bool,
@@ -27,7 +27,7 @@ struct Work {
 }
 
 impl Work {
-    /// What each phase of a life causes: as many changes as there are instances, each by itself, or
+    /// The work of each phase of a life: as many changes as there are instances, each by itself, or
     /// few requests with all of them.
     fn of(count: u16, additive: bool) -> Vec<(&'static str, usize)> {
         let stage = Stage::connected("a");
@@ -138,7 +138,7 @@ fn one_registration_of_many_looks_at_no_other() {
     }
 }
 
-/// What the driver asks for after each of its turns.
+/// Calls the getters that the driver calls after each of its turns.
 fn asked(stage: &Stage) {
     let session = &stage.session;
     assert!(session.poll_timeout(stage.now).is_some());
@@ -168,7 +168,7 @@ fn looks_for_each(count: u16, services: u16) -> [(&'static str, usize); 4] {
         answer_all(&mut stage);
     }
     let registered = each(looks());
-    // Whatever happens while nothing is wanted.
+    // Timeouts while no claim changes.
     for _ in 0..count {
         stage.session.handle_timeout(stage.now);
         stage.perform();

@@ -1,4 +1,4 @@
-//! What requests carry so that servers let them in: asked for, and put on each request.
+//! Asks the credentials for grants, and puts the headers of a grant on each request.
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
@@ -22,13 +22,13 @@ pub(crate) struct Options {
     pub(crate) credentials: Option<Arc<dyn Credentials>>,
     /// The path below which servers answer HTTP; without slashes around it.
     pub(crate) context_path: Arc<str>,
-    /// What requests carry came over HTTP from the servers.
+    /// The token that requests carry came over HTTP from the servers.
     pub(crate) logs_in_over_http: bool,
 }
 
-/// Asks the credentials, in a task of its own: they may be somebody else's code, which can delay
-/// the session by no means, nor end it. There is one `place`, taken while
-/// they are asked: nobody asks a second time meanwhile, and nobody waits for it.
+/// Asks the credentials, in a task of its own: they may be user code, which must neither delay the
+/// session nor end it. `place` is a one-permit lock: while the credentials are being asked, another
+/// login fails at once instead of waiting.
 pub(super) async fn log_in(
     credentials: Option<Arc<dyn Credentials>>,
     context: GrantContext,
@@ -39,7 +39,7 @@ pub(super) async fn log_in(
     let Some(credentials) = credentials else {
         return nobody("there are no credentials");
     };
-    // What blocks its thread is not ended by its deadline.
+    // A deadline does not end code that blocks its thread, so the last login may still run.
     let Ok(place) = place.try_acquire_owned() else {
         return nobody("the credentials are still busy with the last time they were asked");
     };
@@ -64,16 +64,16 @@ pub(super) async fn log_in(
     })
 }
 
-/// The headers of a request that is sent now, from the task of whoever wants it sent.
+/// The headers of a request that is sent now, from the task that sends it.
 pub(super) fn headers_now(grant: Option<&Grant>, resource: impl FnOnce() -> Resource) -> Headers {
     grant.map_or_else(Headers::new, |grant| grant.headers_for(resource))
 }
 
-/// The headers of a request of the session's own. What may take its time, or panic, does so in a
-/// task of its own.
+/// The headers of a request of the session's own. Signing by user code may take its time, or panic,
+/// and so has a task of its own.
 pub(super) enum SessionHeaders {
     Known(Headers),
-    /// Somebody else's code is to sign it.
+    /// User code is to sign it.
     Unsigned(Arc<Grant>, Resource),
 }
 
@@ -102,9 +102,9 @@ impl SessionHeaders {
     }
 }
 
-/// Drops what requests carry no more: it may be dear to somebody else's code.
+/// Drops a grant that no request carries any more. Its destructor may be user code.
 pub(super) async fn forget(grant: Arc<Grant>, alone: bool) {
-    // A panic in there is nobody's business here.
+    // A panic of that code concerns nobody here.
     let _ = foreign(alone, async move { drop(grant) }).await;
 }
 

@@ -154,7 +154,7 @@ impl Connection {
     /// Says whether the server is at work, as far as a request shows that was sent when it `began`.
     fn heard(&self, serving: &CurrentLink, began: Instant, error: Option<&CallError>) {
         match error {
-            // What was left of the time for one try may say nothing about the server.
+            // A try with less than its whole time may say nothing about the server.
             Some(CallError::Timeout) if Instant::now() >= began + self.whole_try() => {
                 self.outbox.unanswered(serving.id);
             }
@@ -191,7 +191,7 @@ impl Connection {
     }
 }
 
-/// What a client without credentials is told that was refused for want of them.
+/// Explains a refusal that demands a login, to a client without credentials.
 fn demanding(refusal: Refusal) -> Refusal {
     if !refusal.demands_login() {
         return refusal;
@@ -199,7 +199,7 @@ fn demanding(refusal: Refusal) -> Refusal {
     Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
 }
 
-/// What a client is told that was refused for want of a login which was refused before.
+/// Explains a refusal that demands a login, to a client whose login was refused before.
 fn without_login(refusal: Refusal, state: &SessionState) -> Refusal {
     match state {
         SessionState::Connected { access: Access::WithoutLogin { cause }, .. }
@@ -224,7 +224,7 @@ fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
 /// The connection that serves, as soon as there is one.
 async fn serving(current: &mut watch::Receiver<Current>) -> Result<CurrentLink, Unserved> {
     loop {
-        // What was shown last stays there when the session's task has ended with its runtime.
+        // The last state stays in the channel when the session's task has ended with its runtime.
         if current.has_changed().is_err() {
             return Err(Unserved::Closed);
         }

@@ -1,4 +1,4 @@
-//! What a guard holds: its claim, how that stands with the server, and its end.
+//! The inside of every guard: its claim, how that stands with the server, and its end.
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};

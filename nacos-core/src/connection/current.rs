@@ -1,4 +1,4 @@
-//! What users' requests go over at present.
+//! The connection that users' requests go over at present, and the session's state.
 use std::{
     collections::BTreeMap,
     fmt,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{credentials::Grant, session::LinkId, state::SessionState, transport::Http2Link};
 
-/// What users' requests go over.
+/// See the [module documentation](self).
 #[derive(Clone)]
 pub(super) struct Current {
     pub(super) serving: Option<CurrentLink>,
@@ -23,7 +23,7 @@ pub(super) struct Current {
     pub(super) refusals: u64,
 }
 
-/// What users' requests on one connection have in common. As many hold it as there are of them.
+/// The state that users' requests on one connection share. Each request under way holds it.
 #[derive(Default)]
 pub(super) struct Users {
     answered: AtomicBool,
@@ -51,7 +51,8 @@ pub(super) struct CurrentLink {
     pub(super) link: Http2Link,
     /// Keeps the connection, for as long as it is held, when another serves.
     pub(super) users: Arc<Users>,
-    /// What requests carry; nothing if nobody logs in. The same one for as long as it is the same.
+    /// The grant that requests carry; `None` if nobody logs in. A grant that has not changed is the
+    /// same `Arc`.
     pub(super) grant: Option<Arc<Grant>>,
     /// As it was named in the options, or in the list.
     pub(super) server: Arc<str>,

@@ -1,10 +1,10 @@
-//! What handles want of the driver, kept until it takes that in.
+//! The wishes of all handles, kept until the driver takes them.
 //!
-//! Of each guard there is one wish at most, its newest: who updates in a loop replaces a value, and
-//! who claims and withdraws before the driver has heard of it leaves nothing. So there are never
-//! more wishes than guards that live or that the driver knows, and what is of no guard is a few
-//! counters and lists, each bounded by what is under way. To put something in neither waits nor
-//! fails.
+//! Each guard has one wish at most, its newest. A guard that updates in a loop replaces one value,
+//! and a guard that claims and withdraws before the driver has heard of it leaves nothing. So there
+//! are never more wishes than guards that live or that the driver knows. Everything that belongs to
+//! no guard is a few counters and lists, each bounded by what is under way. Putting something in
+//! neither waits nor fails.
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,7 +24,7 @@ use crate::{
     state::ClaimState,
 };
 
-/// What a guard wants.
+/// One guard's newest wish.
 #[derive(Debug)]
 pub(super) struct Wish {
     pub(super) key: ClaimKey,
@@ -39,7 +39,7 @@ pub(super) struct Wish {
 
 #[derive(Debug)]
 pub(super) enum Wanted {
-    /// What it has.
+    /// No change of its claim.
     Nothing,
     Assert {
         instance: Option<Arc<Instance>>,
@@ -59,13 +59,13 @@ pub(super) struct Notices {
     pub(super) losses: BTreeMap<LinkId, Loss>,
     /// How many of users' requests were not answered, by connection.
     pub(super) unanswered: BTreeMap<LinkId, u32>,
-    /// What requests carried that were refused, if they carried something.
+    /// The grants of requests that were refused; `None` for a request that carried none.
     pub(super) refused: Vec<Option<Arc<Grant>>>,
     /// Until when `connect` waits to learn whether a login is needed.
     pub(super) knock: Option<Instant>,
     /// Answers to users' requests that could not be read.
     pub(super) unreadable: u64,
-    /// What keeps it from being connected right now?
+    /// Callers who ask why the client is not connected right now.
     pub(super) questions: Vec<oneshot::Sender<Option<String>>>,
     pub(super) close: Option<Close>,
 }
@@ -177,7 +177,8 @@ impl Outbox {
     }
 
     fn wish(&self, guard: GuardId, wish: Wish) {
-        // What is displaced is dropped after the lock: its readers are woken by that.
+        // A displaced wish is dropped after the lock is released, because dropping it wakes its
+        // readers.
         drop(self.put(wish, |waiting, wish| waiting.wish(guard, wish)));
     }
 
@@ -227,7 +228,7 @@ impl Outbox {
         let _ = self.put((), |_, ()| ());
     }
 
-    /// What keeps it from being connected right now?
+    /// Asks why the client is not connected right now.
     pub(super) fn ask(&self, told: oneshot::Sender<Option<String>>) {
         drop(self.put(told, |waiting, told| push_awaited(&mut waiting.notices.questions, told)));
     }
@@ -280,12 +281,14 @@ impl Waiting {
                 let wish = Wish { refetch, polls, is_new: last.is_new, ..wish };
                 [Some(std::mem::replace(last, wish)), None]
             }
-            // Nobody has heard of it, so nobody need be told: dropping whom to tell says so.
+            // The driver has never heard of this guard, so there is nothing to withdraw: dropping
+            // the wish and its sender says so.
             Wanted::Withdraw { .. } if last.is_new => {
                 self.order.remove(&guard);
                 [self.wishes.remove(&guard), Some(wish)]
             }
-            // At the end: what others claimed before is claimed before, and there is no gap.
+            // At the end: claims that others made before it are sent before it, so that there is no
+            // gap.
             Wanted::Withdraw { .. } => {
                 self.order.remove(&guard);
                 self.order.push(guard);

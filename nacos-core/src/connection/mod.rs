@@ -1,4 +1,5 @@
-//! What all handles of a client share: requests go out here, claims are handed to the driver.
+//! The connection that all handles of a client share: requests go out here, claims are handed to
+//! the driver.
 pub(crate) mod access;
 mod call;
 mod claim_guard;
@@ -44,10 +45,10 @@ use crate::{
     transport,
 };
 
-/// What a connection is made of, by the part that uses it.
+/// The options of a connection, by the part that uses them.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// None if their list is read.
+    /// Empty if their list is read.
     pub(crate) servers: Vec<Server>,
     pub(crate) server_list: Option<ServerList>,
     pub(crate) session: session::Options,
@@ -222,7 +223,7 @@ impl Connection {
         }
     }
 
-    /// What keeps it from being connected right now, as far as the search under way has come.
+    /// Why the client is not connected right now, as far as the search under way has come.
     pub(crate) async fn explain(&self) -> Option<String> {
         let (told, why) = oneshot::channel();
         self.outbox.ask(told);

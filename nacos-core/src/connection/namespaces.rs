@@ -40,7 +40,7 @@ struct Names {
 }
 
 impl Mentioned {
-    /// The default namespace is always there. So is, for us, whatever comes after very many.
+    /// The default namespace is always there. Beyond [`MOST`] names, none is looked for.
     pub(super) fn add(&self, namespace: &Namespace) {
         if namespace.is_default() {
             return;
@@ -75,7 +75,7 @@ impl Mentioned {
     }
 }
 
-/// What to look for, and how to ask.
+/// Looks for namespaces: which ones, and how to ask for them.
 pub(super) struct Look {
     mentioned: Arc<Mentioned>,
     dialer: Dialer,
@@ -120,7 +120,8 @@ impl Look {
             if wanted.is_empty() {
                 wanted = self.mentioned.next().await;
             }
-            // What was listed a while ago mostly still is; what was not may have been created.
+            // A namespace that was listed a while ago mostly still is; one that was not may exist
+            // by now.
             if missing(&wanted, &listed).is_empty() {
                 wanted.clear();
                 continue;
@@ -191,7 +192,7 @@ impl Look {
     }
 }
 
-/// What a server said of its namespaces.
+/// The answer of a server that was asked for its namespaces.
 enum Said {
     List(Vec<Listed>),
     /// It has no list for us.

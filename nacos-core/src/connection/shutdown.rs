@@ -1,4 +1,4 @@
-//! What is told of the end of a session.
+//! The report on the end of a session.
 use std::time::Duration;
 
 /// How a shutdown went.

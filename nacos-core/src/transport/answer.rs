@@ -50,7 +50,7 @@ pub(super) fn lost(error: &h2::Error) -> CallError {
             // call and keeps the connection: that is its answer (seen: Java Nacos 2.3.2).
             h2::Reason::CANCEL => status(status::CANCELLED),
             h2::Reason::ENHANCE_YOUR_CALM => status(status::EXHAUSTED),
-            // It failed, or whatever stands before it did.
+            // The server failed, or a proxy before it.
             _ => status(status::INTERNAL),
         },
         // The server leaves, and names the last stream that it looked at: this one came later.

@@ -149,7 +149,7 @@ fn failed(error: &dyn fmt::Display) -> HttpError {
     HttpError::Failed(error.to_string())
 }
 
-/// One address of a name: whatever answers is the answer.
+/// Asks one address of a name. Any HTTP answer counts, also one with an error status.
 async fn attempt(
     socket: Socket,
     request: Request<Full<Bytes>>,

@@ -1,4 +1,4 @@
-//! What the session asks for, done: every request of its own is a job beside the others.
+//! Does what the session asks for: each of its requests is a job beside the others.
 use std::sync::Arc;
 
 use tokio::{
@@ -78,8 +78,7 @@ impl Driver {
             }
             // The end waits until what it closes is closed.
             Action::Close { .. } if self.session.is_closed() => {}
-            // Dropping it ends whoever dials, or the task that does its work, and closes the
-            // socket.
+            // Dropping it ends the dialling, or the task of the connection, and closes the socket.
             Action::Close { link } => drop(self.links.remove(&link)),
             Action::FetchServerList => self.fetch_server_list(),
             Action::Login { refused } => {

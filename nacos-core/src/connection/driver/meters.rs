@@ -1,4 +1,4 @@
-//! What the driver measures of itself and counts of its session.
+//! The meters of a driver: it measures itself, and counts the events of its session.
 use std::time::{Duration, Instant};
 
 use tracing::warn;
@@ -111,7 +111,7 @@ impl Meters {
         }
         let starved = self.is_starved(lag, now);
         self.share.starved(starved);
-        // In steps, so that who watches the stats is not woken by nothing.
+        // In steps, so that no small difference wakes a reader of the stats.
         let shown = lag.as_millis() / 10 * 10;
         self.stats.lag = Duration::from_millis(u64::try_from(shown).unwrap_or(u64::MAX));
     }
@@ -122,7 +122,7 @@ impl Meters {
         if now < at + SHOWN_FOR { lag } else { Duration::ZERO }
     }
 
-    /// What to say about that lag, unless something has been said already.
+    /// The advice to log for that lag; none if advice has been logged already.
     fn advice(&mut self, lag: Duration) -> Option<&'static str> {
         if lag < TOO_LATE || self.warned {
             return None;
@@ -136,8 +136,8 @@ impl Meters {
         })
     }
 
-    /// Whether the session was kept waiting a moment ago: for long enough to be seen by who looks
-    /// every now and then.
+    /// Whether the session was kept waiting a moment ago. It stays true for long enough to be seen
+    /// by a reader who looks now and then.
     fn is_starved(&mut self, lag: Duration, now: Instant) -> bool {
         if lag >= TOO_LATE {
             self.starved = Some(now);

@@ -2,8 +2,8 @@
 //!
 //! It runs no user code but the log's subscriber, the recorder of metrics and wakers, and waits for
 //! nobody. It ends when the session is closed, or is ended when the last handle goes, whichever
-//! comes first. What it sends for the session runs side by side in one set of futures; ending the
-//! task drops them all, and with them every socket.
+//! comes first. The session's requests run side by side in one set of futures; ending the task
+//! drops them all, and with them every socket.
 mod act;
 mod log;
 mod meters;
@@ -154,7 +154,8 @@ impl Driver {
                 Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.handle_report(report),
                 () = until(timeout), if timeout.is_some() => {}
             }
-            // Whatever came first: when this task was kept from running, everything is ready after.
+            // In every case: when this task was kept from running, all branches are ready
+            // afterwards.
             if let Some(due) = timeout.filter(|due| *due <= now()) {
                 self.meters.late(due, now());
                 // Users' requests may have heard from the server since.
@@ -228,7 +229,7 @@ impl Driver {
 
     /// Does everything that the session asks for, and shows everything that it has to show.
     fn perform(&mut self) {
-        // What was refused for good is carried no further, also where nothing is demanded.
+        // No request carries a grant that was refused for good, even where no login is demanded.
         let mut moved = false;
         if !self.session.has_token() && self.grant.is_some() {
             let former = self.grant.take();
@@ -271,7 +272,7 @@ impl Driver {
         }
     }
 
-    /// What the driver itself goes by, and what each guard reads of its claim.
+    /// Notes which connection serves, and shows the state to readers and each guard its claim.
     fn follow(&mut self, event: &Event) {
         match event {
             Event::Serving(link) => {
@@ -379,8 +380,8 @@ impl Driver {
     }
 }
 
-/// The session's clock: a paused one rules it too.
-/// Gives the session what a guard wants. Returns whom to tell of a withdrawal, if somebody waits.
+/// Gives the session a guard's wish. Returns the key and the sender of a withdrawal that somebody
+/// waits for.
 fn take_wish(
     commands: &mut Commands<'_>,
     guards: &mut HashMap<GuardId, LiveWriter<ClaimState>>,
@@ -409,6 +410,7 @@ fn take_wish(
     None
 }
 
+/// The session's clock: a paused runtime clock pauses it, too.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
 }

@@ -1,4 +1,4 @@
-//! What has become of what the session asked for, told to it.
+//! Tells the session how its actions ended.
 use std::sync::Arc;
 
 use super::{Driver, Open, now};
@@ -25,7 +25,7 @@ pub(super) enum Report {
 
 impl Driver {
     pub(super) fn handle_report(&mut self, report: Report) {
-        // Whatever it is about, the server may have been heard meanwhile.
+        // Users' requests may have heard from the server meanwhile, so that comes first.
         self.sync_activity();
         let now = now();
         match report {

@@ -10,12 +10,12 @@ use super::{
 };
 use crate::server_list::{Listing, ServerList, read};
 
-/// Where the list is read, and what has been said of it: one that flaps is a matter of one line a
+/// Where the list is read, and what the log has said of it: a list that flaps is worth one line a
 /// minute.
 pub(super) struct Located {
     list: Option<ServerList>,
     changes: Throttle,
-    /// What was warned about, and is still so.
+    /// The reasons why parts of the list are unreadable that were logged and still hold.
     unreadable: Vec<String>,
     lines: Throttle,
     failing: bool,
@@ -34,7 +34,7 @@ impl Located {
         }
     }
 
-    /// What is unreadable now and has not been warned about.
+    /// The reasons why parts of the list are unreadable that were not logged yet.
     fn news(&mut self, now: Instant, unreadable: &[String]) -> Vec<String> {
         self.unreadable.retain(|why| unreadable.contains(why));
         let news: Vec<String> =

@@ -1,4 +1,4 @@
-//! A build without TLS: whatever asks for it is an error.
+//! A build without TLS: asking for TLS is an error.
 use std::io;
 
 use tokio::net::TcpStream;

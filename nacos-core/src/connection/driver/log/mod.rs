@@ -1,7 +1,7 @@
-//! What operators read of a session: its events, as lines.
+//! The log of a session for operators: its events, as lines.
 //!
-//! What may happen to each of thousands at once is said once a minute, kind by kind; the rest of it
-//! are details.
+//! An event that may happen to each of thousands at once is logged once a minute, kind by kind; the
+//! others of its kind are logged at debug level.
 mod states;
 mod throttle;
 

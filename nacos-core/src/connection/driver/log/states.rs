@@ -1,4 +1,4 @@
-//! What operators read of a session's states: each outage once with its cause, its end once with
+//! The log of a session's states for operators: each outage once with its cause, its end once with
 //! its length.
 //!
 //! A session changes its state with every attempt. A line for each change would be one every few
@@ -16,7 +16,7 @@ use crate::{
     state::{Access, SessionState},
 };
 
-/// What has been said of the session's states.
+/// The lines that were logged about the session's states, as far as the next line depends on them.
 #[derive(Debug, Default)]
 pub(super) struct StateLog {
     outage: Option<Outage>,
@@ -40,7 +40,7 @@ struct Outage {
     denied: bool,
 }
 
-/// What there is to say of a new state.
+/// The line that a new state is worth.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Line {
     Connected { server: Arc<str> },

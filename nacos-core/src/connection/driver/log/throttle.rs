@@ -1,4 +1,4 @@
-//! What is worth a line, but not each time.
+//! Limits for events that are worth a line, but not each time.
 use std::time::{Duration, Instant};
 
 /// Lets something through once in [that time](WARNING_EVERY).

@@ -12,15 +12,15 @@
 //! # tokio::spawn(async move {
 //! let server = Server::start().await?;
 //!
-//! // What another client does ...
+//! // The changes of another client ...
 //! server.publish("", "DEFAULT_GROUP", "orders.yaml", "limit: 7");
 //! server.register("", "DEFAULT_GROUP", "orders", Instance::new("10.0.0.1", 8080));
 //!
-//! // ... the clients under test see at once, ...
+//! // ... reach the clients under test at once, ...
 //! let stored = server.document("public", "DEFAULT_GROUP", "orders.yaml").expect("just published");
 //! assert_eq!(stored.content, "limit: 7");
 //!
-//! // ... and what they do can be waited for, without sleeping.
+//! // ... and a test can wait for their requests without sleeping.
 //! server.until(|server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1).await;
 //! # Ok::<_, std::io::Error>(()) }).await??;
 //! # Ok(())

@@ -207,7 +207,7 @@ impl Shared {
         self.set_off(events);
     }
 
-    /// Forgets whatever a server does not survive.
+    /// Forgets everything that a server loses when it restarts.
     pub(crate) fn forget_everything_but_documents(&self) {
         self.cut_connections(Cut::Close);
         for line in self.http_lines() {

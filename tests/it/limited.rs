@@ -141,7 +141,7 @@ impl Suite {
         let mut suite = Self::default();
         for path in files([folder]) {
             let text = fs::read_to_string(&path).expect("text");
-            // What ships has no limit, and its names may be those of helpers.
+            // Only tests have limits, and a name in the code above them may be that of a helper.
             let tests = text.split_once("mod tests {").map_or(&*text, |(_, tests)| tests);
             let file = path.strip_prefix(root()).expect("below the root").display().to_string();
             suite.add(&file, tests);
@@ -229,7 +229,7 @@ impl Function {
         both.take_while(|(one, other)| one == other).count()
     }
 
-    /// What is called by its name: the last part of the path, with the type before it.
+    /// The functions that are called by name: the last part of the path, with the type before it.
     fn calls(&self) -> Vec<String> {
         let before: Vec<&str> = self.body.split('(').collect();
         let path = |text: &&str| {
@@ -257,7 +257,7 @@ fn has(body: &str, wait: &str) -> bool {
     body.match_indices(wait).any(|(at, _)| !body[..at].ends_with('"'))
 }
 
-/// What may never end: a future, and what blocks a thread until another, or a process, is done.
+/// Waits that may never end: for a future, or blocking until another thread or a process is done.
 const WAITS: [&str; 10] = [
     ".await",
     ".join()",

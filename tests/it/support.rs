@@ -1,4 +1,4 @@
-//! What several tests begin with.
+//! The beginnings that several tests share.
 use std::{
     error::Error as _,
     io::{Read, stdin},
@@ -72,9 +72,9 @@ pub(crate) async fn becomes<T>(live: &mut Live<T>, condition: impl FnMut(&T) -> 
     assert!(soon(live.wait_for(condition)).await.is_some(), "it ended before");
 }
 
-/// What a process of its own prints that runs the ignored test `name` in this environment, which
-/// says nothing else about Nacos or about authorities; an error if the test fails. That test begins
-/// with [`ends_with_its_parent`].
+/// Runs the ignored test `name` in a process of its own, in this environment, which says nothing
+/// else about Nacos or about authorities. Returns the output, as an error if the test fails. That
+/// test begins with [`ends_with_its_parent`].
 pub(crate) async fn child(name: &str, environment: &[(&str, &str)]) -> Result<String, String> {
     TimeLimit::for_test();
     let mut command = Command::new(std::env::current_exe().expect("it runs"));

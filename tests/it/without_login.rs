@@ -219,7 +219,7 @@ async fn what_everybody_may_do_is_done_where_all_else_demands_a_login() {
             let orders = naming.register(("orders", "PUBLIC"), Instance::new("10.0.0.1", 80));
             let orders = orders.expect("valid");
             becomes(&mut orders.claim(), |claim| *claim == ClaimState::Held).await;
-            // What is refused is refused for itself.
+            // The refusal of one claim leaves the other alone.
             let stock = naming.register("stock", Instance::new("10.0.0.1", 80)).expect("valid");
             becomes(&mut stock.claim(), |claim| matches!(claim, ClaimState::Refused { .. })).await;
             after(130).await;

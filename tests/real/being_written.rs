@@ -22,7 +22,7 @@ fn whoever_reads_a_document_while_it_is_written_is_refused_by_nobody() {
     let _limit = TimeLimit::start();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    // What this thread records: everything runs on it.
+    // Records the metrics of this thread, on which everything runs.
     let _recording = metrics::set_default_local_recorder(&recorder);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {

@@ -192,7 +192,7 @@ async fn start_that_fails_names_the_reason_of_the_document_that_it_names() {
     }
 }
 
-/// What passes by itself does not hide what does not.
+/// A failure that passes by itself does not hide one that needs help.
 #[tokio::test(start_paused = true)]
 async fn of_several_stale_documents_the_one_that_needs_help_is_told() {
     let given = &[("a.yaml", Some("n: 1")), ("b.yaml", Some("db: x"))];

@@ -88,7 +88,7 @@ pub(super) fn publish(call: &mut Call<'_>) -> Outcome {
         at: call.shared.now_millis(),
     };
     if !behaviour.is_java() {
-        // Beta, tag, CAS and the data key are ignored: whatever comes is the formal content.
+        // Beta, tag, CAS and the data key are ignored: every publish sets the formal content.
         call.state.configs.publish(&key, publication, behaviour);
         call.stored.push(key);
         return Ok(object([]));

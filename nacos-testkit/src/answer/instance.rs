@@ -78,7 +78,7 @@ pub(super) fn persistent(call: &mut Call<'_>) -> Outcome {
     Ok(object([("type", json!(kind))]))
 }
 
-/// r-nacos checks nothing and takes whatever is no deregistration for a registration.
+/// r-nacos checks nothing, and takes every request that is no deregistration for a registration.
 fn single_of_r_nacos(call: &mut Call<'_>) -> Outcome {
     let instance = call.fields.object("instance")?;
     let instance = instance.ok_or_else(|| Refusal::general(500, "instance is empty"))?;

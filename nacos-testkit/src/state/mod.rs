@@ -44,7 +44,7 @@ pub(crate) struct State {
     pub(crate) namespaces: Option<Vec<(String, String)>>,
     /// The user's rights; `None` allows everything.
     pub(crate) rights: Option<Vec<String>>,
-    /// What everybody may do.
+    /// The rights of everybody.
     pub(crate) open: Vec<String>,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,

@@ -74,8 +74,8 @@ pub trait SendRequest<B>: Connection {
 
 /// A request that a connection did not answer.
 ///
-/// It makes all the difference whether the request comes back: one that was certainly never written
-/// goes to another endpoint without further ado, whatever it was.
+/// It matters whether the request comes back: one that was certainly never written goes to another
+/// endpoint at once, also if it is not idempotent.
 #[derive(Debug)]
 pub struct SendError<B> {
     source: BoxError,

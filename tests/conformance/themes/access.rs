@@ -1,4 +1,4 @@
-//! Who is let in: login, its refusals, and tokens that expire.
+//! Access: login, its refusals, and tokens that expire.
 use std::{rc::Rc, time::Duration};
 
 use nacos_core::{ClientBuilder, ErrorKind, Instance};

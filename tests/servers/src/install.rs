@@ -156,7 +156,8 @@ fn run(product: Product, mut command: Command, home: &Path) -> Result<(), Error>
     command.stdin(Stdio::null()).stdout(output).stderr(errors);
     let unstarted = |error| failed("the tool does not start", "").because(error);
     let mut child = apart(&mut command).spawn().map_err(unstarted)?;
-    // What is installed stays: half of it is none, and the next installation goes on from there.
+    // The guard removes no files: half an installation does not count as one, and the next
+    // installation continues it.
     let mut guard = match guard(child.id(), None) {
         Ok(guard) => guard,
         Err(error) => {
@@ -182,7 +183,7 @@ fn run(product: Product, mut command: Command, home: &Path) -> Result<(), Error>
     }
 }
 
-/// What Java Nacos lacks: Maven brings it, Java runs it.
+/// The tool that Java Nacos lacks: Maven fetches it, Java runs it.
 fn missing_tool(java: bool, maven: bool, installed: bool) -> Option<&'static str> {
     match (java, maven || installed) {
         (false, _) => Some("java"),

@@ -31,11 +31,11 @@ use crate::{
 /// task and closes the socket. A balancer keeps it while a request is under way, so that cuts
 /// nothing off.
 ///
-/// Requests and responses that are dropped before their end cost no connection. What was not sent
-/// yet is not sent. Ten streams are reset at once, then one in 250 ms, as servers bear it; until
-/// its turn comes, a request goes on in the background, its body included, and what is answered is
-/// thrown away. A connection on which more than 64 wait for their turn takes no new requests, so
-/// that a balancer makes another one; those under way end on it.
+/// Requests and responses that are dropped before their end cost no connection. A request that was
+/// not sent yet is not sent. Ten streams are reset at once, then one in 250 ms, which servers
+/// tolerate; until its turn comes, a request goes on in the background, its body included, and its
+/// response is discarded. A connection on which more than 64 wait for their turn takes no new
+/// requests, so that a balancer makes another one; those under way end on it.
 pub struct Http2Connection<B> {
     sender: http2::SendRequest<Outgoing<B>>,
     origin: Origin,

@@ -85,7 +85,7 @@ where
     type Connection = Http2Connection<B>;
 
     async fn connect(&self, endpoint: Endpoint) -> Result<Http2Connection<B>, BoxError> {
-        // A root: whoever dials may be a request that is over long before the connection.
+        // A root span: the request that dials may be over long before the connection.
         let span = info_span!(parent: None, "http2 connection", endpoint = endpoint.address());
         let origin = Origin::parse(endpoint.address(), self.user_agent.clone())?;
         let socket = TcpStream::connect(endpoint.address()).await?;

@@ -23,7 +23,7 @@ impl Executor {
     }
 }
 
-/// What a driver runs beside its connection.
+/// A job that a driver runs beside its connection.
 pub(super) enum Job {
     Stream(BoxFuture<'static, ()>),
     /// A request that nobody waits for.

@@ -1,8 +1,8 @@
-//! What becomes of requests that nobody waits for any more.
+//! Ends the requests that nobody waits for any more.
 //!
 //! Giving one up resets its stream, and servers end a connection on which many are reset: so each
-//! waits for its turn. Until then it goes on, and what comes of it is thrown away; most have come
-//! to their end by then, and need no reset.
+//! waits for its turn. Until then it goes on, and its response is discarded; most have ended by
+//! then, and need no reset.
 use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
@@ -24,7 +24,7 @@ pub(super) struct GivenUp(Arc<Shared>);
 struct Shared {
     /// To the driver, whose end this does not put off.
     jobs: mpsc::WeakUnboundedSender<Job>,
-    /// Held by whose turn is the next.
+    /// Held by the request that is the next to be reset.
     pace: Mutex<Pace>,
 }
 

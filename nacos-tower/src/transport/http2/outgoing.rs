@@ -1,4 +1,4 @@
-//! The body of a request, by which is known whether the request was sent.
+//! The body of a request, which notes whether the request was sent.
 use std::{
     pin::Pin,
     sync::{
@@ -12,7 +12,8 @@ use http_body::{Frame, SizeHint};
 
 /// A request's body that notes when hyper begins to send the request.
 ///
-/// What was given up before is not sent at all, and so needs no reset; hyper itself does not tell.
+/// A request that is given up before is not sent at all, and so needs no reset; hyper itself does
+/// not tell which was sent.
 #[derive(Debug)]
 pub(super) struct Outgoing<B> {
     inner: B,

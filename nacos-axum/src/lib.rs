@@ -1,4 +1,4 @@
-//! axum services that others find through Nacos, in one line.
+//! axum servers that register themselves with Nacos, in one line.
 //!
 //! ```
 //! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,9 +23,10 @@
 //!
 //! The service is registered once the listener accepts and [the program is
 //! ready](Serving::ready_when), under the listener's real port. On SIGTERM or SIGINT it is
-//! deregistered first, and answers while callers learn of that; only then does it accept no more
-//! connections, let the open ones end, and cut those that do not. All that has one deadline, 25 s
-//! by default; a second signal ends it at once. [`nacos_core::lifecycle`] has the details.
+//! deregistered first, and keeps answering while callers learn of that. Only then does it accept no
+//! more connections, let the open ones end, and cut those that do not. One deadline limits the
+//! whole shutdown, 25 s by default; a second signal ends it at once. [`nacos_core::lifecycle`] has
+//! the details.
 //!
 //! # Environment
 //!
@@ -35,7 +36,8 @@
 //!
 //! # What is absent
 //!
-//! TLS: give [`serve`] a listener that does it. Unix sockets: clients could not find them.
+//! There is no TLS: give [`serve`] a listener that has it. There are no Unix sockets, because
+//! clients could not find them.
 mod app;
 
 use std::net::SocketAddr;

@@ -25,7 +25,7 @@ pub struct Disconnect {
     /// How long before its end the last byte had come.
     pub silent: Duration,
     /// How long before its end the last message had come on the stream of pushes, or since when it
-    /// served if none had: what a proxy goes by that resets silent streams.
+    /// served if none had. A proxy that resets silent streams measures this time.
     pub stream_silent: Duration,
     /// How long the last health check was under way, or the check of the handshake before the first
     /// one.

@@ -1,4 +1,4 @@
-//! A Nacos client: one honest connection for configuration and naming.
+//! A Nacos client: configuration and naming over one connection.
 //!
 //! ```
 //! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,20 +27,24 @@
 //!
 //! # What holds everywhere
 //!
-//! - **One connection** per [`Client`], whatever it is used for. Claims that a server forgets when
-//!   that connection ends are made again at once on the next one.
-//! - **Guards**: [`Registration`], [`Subscription`] and [`Watch`] stand for what they claim, and
-//!   dropping one withdraws its own claim only. Making one never waits; `ready` does.
+//! - **One connection** per [`Client`], for all its uses. A server forgets registrations,
+//!   subscriptions and listens when that connection ends: they are made again at once on the next
+//!   one.
+//! - **Guards**: a [`Registration`], a [`Subscription`] and a [`Watch`] each stand for one claim,
+//!   and dropping one withdraws its own claim only. Making a guard never waits; `ready` waits for
+//!   the server.
 //! - **Values that change** are [`Live`]: the newest value, and a way to wait for a newer one.
-//! - **Credentials** are one trait, and secrets appear nowhere: see [`credentials`].
-//! - **Errors** are one opaque [`Error`] whose [`ErrorKind`] says what can be done about it.
+//! - **Credentials** are one trait, and no secret appears in a log, an error or a `Debug` output:
+//!   see [`credentials`].
+//! - **Errors** are one opaque [`Error`]. Its [`ErrorKind`] says what the caller can do about it.
 //! - **Time**: every request has a deadline, every retry a limit, every delay jitter.
 //! - **Names** are parsed once, before anything is sent: [`ConfigKey`], [`ServiceKey`].
 //!
 //! # TLS
 //!
-//! With the cargo feature `tls`, a server whose address begins with `https://` is spoken to over
-//! TLS, and with [`tls`](ClientBuilder::tls) every server is. Certificates are always checked.
+//! With the cargo feature `tls`, the client uses TLS for each server whose address begins with
+//! `https://`, and for every server with [`tls`](ClientBuilder::tls). Certificates are always
+//! checked.
 //!
 //! ```no_run
 //! # use nacos_core::Client;
@@ -55,23 +59,22 @@
 //! # Ok::<_, nacos_core::Error>(()) });
 //! ```
 //!
-//! It is rustls, with the `CryptoProvider` that the process has installed, such as a certified one,
-//! or else ring's.
+//! TLS is rustls with the `CryptoProvider` that the process has installed, such as a certified one,
+//! or else with ring's.
 //!
-//! Servers switch TLS on for each port apart. Java Nacos with TLS for gRPC alone, whose logins are
-//! in clear text then, is `.server_addr("http://...").tls(true)`; without `http://` no password
-//! goes out unencrypted once `tls` is on. The files are read when the client is made, which is an
-//! error if they cannot be used, and again for each new connection: changed files are used for that
-//! one; files that cannot be used any more leave the former ones in use, with a warning.
+//! Servers enable TLS for each port separately. Java Nacos with TLS for gRPC alone, whose logins
+//! are in clear text then, is `.server_addr("http://...").tls(true)`. Without `http://`, no
+//! password is sent unencrypted once `tls` is on. The files are read when the client is made, which
+//! fails if they cannot be used. They are read again for each new connection, which uses the
+//! changed files. If the new files cannot be used, the former ones stay in use, with a warning.
 //!
 //! # What not every server can do
 //!
-//! Servers announce abilities on each connection, shown by [`SessionState::Connected`]. A request
-//! that needs one is sent only to a server that has announced it. Otherwise it fails with
+//! Servers announce abilities on each connection; [`SessionState::Connected`] shows them. A request
+//! that needs an ability is sent only to a server that has announced it. Otherwise it fails with
 //! [`ErrorKind::Unsupported`] and nothing is sent; the error's source names the ability and the
 //! server. A server that announces nothing, such as r-nacos or Java Nacos before 2.3, counts as one
-//! that can do none of it. It is decided anew on each connection, so that a client follows an
-//! upgrade.
+//! without abilities. Each connection decides this anew, so that a client follows an upgrade.
 //!
 //! | what | ability | announced by |
 //! | --- | --- | --- |
@@ -79,10 +82,10 @@
 //!
 //! # What is absent
 //!
-//! No global state, no thread of its own unless `dedicated_thread` asks for one, no callback: user
-//! code never runs on the session's task, so none can delay it. No `tonic`, `prost`, `hyper` or
-//! `rustls` type in this API. Snapshots on disk, encrypted documents and fuzzy watches are not in
-//! this version.
+//! The crate has no global state, no thread of its own unless `dedicated_thread` asks for one, and
+//! no callbacks: user code never runs on the session's task, so it cannot delay it. This API has no
+//! `tonic`, `prost`, `hyper` or `rustls` type. Snapshots on disk, encrypted documents and fuzzy
+//! watches are not in this version.
 mod address;
 mod builder;
 mod call_error;

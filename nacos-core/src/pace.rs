@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 /// A budget of turns. Time comes in as an argument.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Between two turns in the long run.
+    /// The time between two turns, once the initial ones are used up.
     every: Duration,
     /// How many turns there are at once after a while without any.
     at_once: u32,

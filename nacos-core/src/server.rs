@@ -72,7 +72,7 @@ impl Server {
         Self { host: host.to_owned(), ..*self }
     }
 
-    /// The same without a word against TLS.
+    /// The same server, without a scheme that forbids TLS.
     pub(crate) fn without_http(self) -> Self {
         Self { scheme: self.scheme.filter(|scheme| *scheme == Scheme::Https), ..self }
     }

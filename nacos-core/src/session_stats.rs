@@ -23,7 +23,8 @@ pub struct SessionStats {
     /// applied.
     pub clock_steps: u64,
     /// Registrations that were repeated because the server did not show them any more, though it
-    /// had acknowledged them: it lost them without a word, or an operator has disabled an instance.
+    /// had acknowledged them: it lost them without telling the client, or an operator has disabled
+    /// an instance.
     pub reasserted: u64,
     /// Views of services at present that are [held](crate::Service::held).
     pub held: usize,

@@ -27,18 +27,18 @@
 //!
 //! # What holds everywhere
 //!
-//! - **One version at a time.** A configuration, its parts ([`Hot::map`]) and what was built from
-//!   it ([`HotConfig::resource`]) are swapped by one atomic store: no reader ever sees half of a
-//!   change.
-//! - **Never applied, then checked.** A change that cannot be parsed, extracted, validated or built
-//!   leaves the version in force untouched, and is reported as a [`Rejection`] that names document,
+//! - **One version at a time.** A configuration, its parts ([`Hot::map`]) and the resources built
+//!   from it ([`HotConfig::resource`]) are swapped by one atomic store: no reader ever sees half of
+//!   a change.
+//! - **Checked first, then applied.** A change that cannot be parsed, extracted, validated or built
+//!   leaves the present version in use, and is reported as a [`Rejection`] that names document,
 //!   line and column.
-//! - **Nothing is lost, nothing queues.** The newest documents count; a burst of changes becomes
-//!   few versions, and a slow reader delays no other reader.
-//! - **No values in reports.** Not in errors, not in logs, not in `Debug`.
+//! - **The newest documents win, without a queue.** A burst of changes becomes few versions, and a
+//!   slow reader delays no other reader.
+//! - **No values in reports**: errors, logs and `Debug` outputs name keys, and never values.
 //! - **One task** per [`HotConfig`]; user code on it is guarded against panics.
 //!
-//! Those who want a plain figment provider take [`NacosSource`].
+//! [`NacosSource::fetch`] gives a plain figment provider.
 //!
 //! # What is absent
 //!
@@ -48,8 +48,8 @@
 //!
 //! # Features
 //!
-//! `yaml` and `toml`, both on by default, are the formats that need a parser of their own; JSON and
-//! properties are always there.
+//! `yaml` and `toml`, both on by default, add the formats that need a parser of their own; JSON and
+//! properties are always available.
 mod config;
 mod engine;
 mod error;

@@ -68,7 +68,7 @@ impl Server {
         self.shared.change(|state| state.faults.is_mute = on);
     }
 
-    /// Makes every token worthless that was handed out so far.
+    /// Makes every token invalid that was issued so far.
     pub fn expire_tokens(&self) {
         self.shared.change(|state| state.tokens.expire());
     }
@@ -232,7 +232,7 @@ impl Server {
         self.shared.deregister_as_peer(ServiceKey::new(namespace, group, service), instance);
     }
 
-    /// Forgets, without a word to those who registered them, the instances of a service that
+    /// Forgets, without telling the clients that registered them, the instances of a service that
     /// connected clients hold; says how many there were. Their connections stay. Subscribers are
     /// told, as of any change.
     pub fn forget_instances(&self, namespace: &str, group: &str, service: &str) -> usize {

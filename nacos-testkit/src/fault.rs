@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushFault {
-    /// It is lost for good: the server takes it for acknowledged and never repeats it.
+    /// It is lost: the server takes it for acknowledged and never repeats it.
     Drop,
     /// It is sent twice, with the same `requestId`.
     Duplicate,

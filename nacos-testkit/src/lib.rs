@@ -1,8 +1,8 @@
 //! A Nacos server inside a test, with faults on demand.
 //!
-//! [`Server`] speaks the real protocol, gRPC and HTTP, on two free ports of 127.0.0.1, and does
-//! what one of three real servers was seen to do ([`Behaviour`]). A client is given
-//! [`Server::addr`], and the test looks at the server, changes it and breaks it:
+//! [`Server`] speaks the real protocol, gRPC and HTTP, on two free ports of 127.0.0.1, and behaves
+//! as one of three real servers was observed to behave ([`Behaviour`]). The test gives
+//! [`Server::addr`] to a client, and observes, changes and breaks the server:
 //!
 //! ```
 //! use nacos_testkit::{Instance, Server};
@@ -30,10 +30,9 @@
 //! # Time
 //!
 //! The server lives on the runtime that starts it, never starts a thread, and ends with its handle.
-//! A test that could hang is run [`within`] a limit, or has a [`TimeLimit`].
-//! Every timer is tokio's: under `#[tokio::test(start_paused = true)]` silences take no time. By
-//! default the server is prompt where real ones take their time; [`Builder::observed_timing`] gives
-//! it their pace.
+//! A test that could hang is run [`within`] a limit, or has a [`TimeLimit`]. Every timer is
+//! tokio's: under `#[tokio::test(start_paused = true)]` silences take no time. By default the
+//! server acts without the delays of real ones; [`Builder::observed_timing`] adds them.
 //!
 //! # Faults
 //!
@@ -58,15 +57,15 @@
 //! # }
 //! ```
 //!
-//! [`proxy::FaultProxy`] does what a network does to a connection, beneath HTTP: it stands before
+//! [`proxy::FaultProxy`] injects network faults into connections, beneath HTTP: it stands before
 //! this server or a real one.
 //!
 //! # What it proves
 //!
 //! This crate depends on no client: it has its own envelope and its own JSON, so that a misspelt
-//! field is not right on both sides. It is held against captures of the real servers, payload by
-//! payload. It has no TLS, no cluster, no locks, no MCP registry, and one user who may do
-//! everything; the README has the whole list.
+//! field is not right on both sides. Its tests compare it with captures of the real servers,
+//! payload by payload. It has no TLS, no cluster, no locks, no MCP registry, and one user who may
+//! do everything; the README has the whole list.
 
 /// The examples of the README, run as tests.
 #[cfg(doctest)]

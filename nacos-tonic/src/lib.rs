@@ -1,7 +1,7 @@
 //! tonic over Nacos: channels that follow the live instances of a service, and servers that
 //! register themselves.
 //!
-//! A [`Channel`] stands where `tonic::transport::Channel` stands in generated clients:
+//! A [`Channel`] replaces `tonic::transport::Channel` in generated clients:
 //!
 //! ```
 //! # type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,14 +26,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! How endpoints are chosen, and what becomes of calls when they come and go, is told in
-//! [`nacos_tower`], whose HTTP/2 connections carry the calls: in clear text, one to each instance,
-//! each driven by one task of its own.
+//! [`nacos_tower`] describes how endpoints are chosen, and what happens to calls when endpoints
+//! come and go. Its HTTP/2 connections carry the calls: in clear text, one to each instance, each
+//! driven by a task of its own.
 //!
 //! # What is absent
 //!
-//! TLS. More than one connection to an instance, whose limit of streams is then the limit of calls
-//! under way: further ones wait in its connection. gRPC's service config.
+//! Channels have no TLS, and no service config of gRPC. There is one connection to an instance, and
+//! never more: its limit of streams is the limit of calls under way, and further calls wait in the
+//! connection.
 mod channel;
 #[cfg(feature = "server")]
 mod server;

@@ -2,9 +2,8 @@
 //!
 //! A [`Balance`] is a `tower::Service` for HTTP requests that go to the live instances of a
 //! service. A [`Connect`] makes the connections that carry them: `Http2Connector` (feature `http2`)
-//! speaks HTTP/2, `nacos-tonic` makes gRPC channels of it, any tower service fits through
-//! [`ServiceConnection`]. A [`Policy`] picks the endpoint of each
-//! request, and can be your own.
+//! speaks HTTP/2, and `nacos-tonic` makes gRPC channels of it. [`ServiceConnection`] wraps any
+//! tower service. A [`Policy`] picks the endpoint of each request, and can be your own.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -53,13 +52,14 @@
 //!
 //! - **Requests take no lock and wait for no task.** They read a snapshot, write counters of their
 //!   own endpoint, and hold a share of its connection until the response's body has ended.
-//! - **Sets are whole**, and the newest one wins. No request sees half of a change.
-//! - **Leaving an endpoint is giving up a share.** A connection closes when the controller and the
-//!   last request have let go of it, so no request is lost to a change of the set.
-//! - **A request that was certainly not sent goes elsewhere.** One that may have been sent does
-//!   not, unless a [`Retry`] is told that it may.
-//! - **Everything ends**: attempts to connect, waiting for endpoints, waiting for responses. And
-//!   the task ends with the last handle.
+//! - **Each set of endpoints is complete**, and the newest one wins. No request sees half of a
+//!   change.
+//! - **Connections are shared.** A connection closes when the controller and the last request have
+//!   released it, so no change of the set loses a request.
+//! - **A request that was certainly not sent goes to another endpoint.** One that may have been
+//!   sent does not, unless a [`Retry`] may repeat it.
+//! - **Everything has a time limit**: attempts to connect, waiting for endpoints, waiting for
+//!   responses. The task ends with the last handle.
 //!
 //! # What is absent
 //!

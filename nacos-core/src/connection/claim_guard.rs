@@ -109,7 +109,7 @@ impl ClaimGuard {
         let hopeless =
             |state: &SessionState| state.is_refused() || matches!(state, SessionState::Closed);
         let refused = |state: &ClaimState| match state {
-            // A right that is missing is asked for again, too, but not before somebody's help.
+            // A claim without the right to it is sent again, too, but it needs an operator's help.
             ClaimState::Refused { retrying, .. } => {
                 !retrying || refusal(state).is_none_or(|refusal| !refusal.kind().is_retryable())
             }

@@ -93,7 +93,7 @@ async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Gr
             () = beside => {}
         }
     }
-    // One that may be starting gives hope, whatever the others say.
+    // A server that may be starting comes first: it may grant the login soon.
     refusals.sort_by_key(|error| error.cause != GrantFailure::Refused);
     let Some(first) = refusals.first() else {
         return Err(GrantError::unavailable(causes.join("; ")));
@@ -249,7 +249,7 @@ fn contains(body: &[u8], text: &str) -> bool {
 }
 
 const PATHS: [&str; 2] = ["/v3/auth/user/login", "/v1/auth/users/login"];
-/// A server that has not answered by then gets company.
+/// If a server has not answered by then, the next one is asked beside it.
 const BESIDE: Duration = Duration::from_millis(250);
 /// A password that is wrong is asked of no more servers.
 const ENOUGH_REFUSALS: usize = 3;

@@ -47,7 +47,7 @@ pub enum Step {
     Withdraw,
     /// Waits until Nacos tells subscribers, of whom it is one, that it is gone. Serves on.
     Observe,
-    /// Leaves the others the time to take that in. Serves on.
+    /// Leaves consumers the time to take up the change. Serves on.
     Grace,
     /// Accepts no more connections, and waits for the open ones to end.
     Drain,

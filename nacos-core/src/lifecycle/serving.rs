@@ -29,7 +29,7 @@ pub trait Serve: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Errors that keep it from accepting for good, not those of one connection.
+    /// Errors after which it can accept no more connections, not those of one connection.
     fn serve(
         self,
         connections: Connections,

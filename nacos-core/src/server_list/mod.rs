@@ -1,8 +1,8 @@
-//! The list of servers, if it is not given: who knows it, how it is read, and what it says.
+//! The list of servers, if the options do not give it: its source, how it is read, and its content.
 //!
-//! When it is read is the session's to say (`session/connecting/server_list.rs`), what comes of it
-//! the driver's to tell (`connection/driver/server_list.rs`), where it is the options'
-//! (`options/server_list.rs`).
+//! The options say where it is (`options/server_list.rs`), the session says when to read it
+//! (`session/connecting/server_list.rs`), and the driver logs the result
+//! (`connection/driver/server_list.rs`).
 mod address_server;
 mod listing;
 mod read;

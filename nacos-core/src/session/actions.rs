@@ -57,7 +57,7 @@ pub(crate) enum Event {
     Claim(GuardId, ClaimState),
     /// The server holds exactly what is claimed under this key.
     Settled(ClaimKey),
-    /// The server had lost instances of ours without a word; they are asserted again. `first`
+    /// The server had lost instances of ours without telling us; they are asserted again. `first`
     /// unless it was so before, and they have not been seen since.
     Lost { service: ServiceKey, first: bool },
     /// The server answers health checks and nothing else. `leaves` unless there is nobody else, and

@@ -27,8 +27,8 @@ pub(crate) fn retry_delay(attempt: u32, jitter: f64) -> Duration {
     at_least_half(doubled(RETRY_FIRST, attempt, RETRY_CAP), jitter)
 }
 
-/// The delay before a server that serves is left for another, after `moves` in a row that were in
-/// vain: any part of a second, so that the clients of one server do not move together; then 2 s ×
+/// The delay before a server that serves is left for another, after `moves` in a row that did not
+/// help: any part of a second, so that the clients of one server do not move together; then 2 s ×
 /// 2ⁿ up to a minute, of which at least half is kept.
 pub(crate) fn move_delay(moves: u32, jitter: f64) -> Duration {
     match moves {

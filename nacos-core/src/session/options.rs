@@ -21,7 +21,7 @@ pub(crate) struct Options {
     pub(crate) require_login: bool,
     /// The longest delay between two attempts to connect.
     pub(crate) backoff_cap: Duration,
-    /// How long a server's silence is borne.
+    /// How long a server may be silent.
     pub(crate) patience: Patience,
     /// The longest that a user's request may take.
     pub(crate) request_timeout: Duration,

@@ -120,7 +120,7 @@ pub(super) fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-/// An address that has not said anything by then gets company.
+/// If an address has not answered by then, the next one is dialled beside it.
 pub(super) const BESIDE: Duration = Duration::from_millis(250);
 
 #[cfg(test)]

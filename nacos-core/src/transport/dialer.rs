@@ -183,8 +183,8 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// For one request over HTTP/1, the answer included; callers give less.
 const WITH_ANSWER: Within = Within { each: Duration::from_secs(30), all: Duration::from_secs(30) };
-/// An address that has not answered by then gets company. A login takes its time, and is a request
-/// that should not be sent twice without need.
+/// If an address has not answered by then, the next one is asked beside it. A login is slow, and
+/// should not be sent twice without need.
 const BESIDE_ANSWER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Harm that peers may do to a connection, on purpose or not, and what comes of it.
+//! Tests of harm that peers may do to a connection, on purpose or not.
 use std::{
     future::{Future, poll_fn},
     sync::Arc,

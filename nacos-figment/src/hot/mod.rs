@@ -207,7 +207,7 @@ impl<T: 'static> fmt::Debug for Guard<'_, T> {
     }
 }
 
-/// A value of a version that is kept. Do not keep it for good: a stream or a loop that pins once
+/// A value of a version that is kept. Do not keep it forever: a stream or a loop that pins once
 /// never sees a change, and holds on to old resources.
 pub struct Pinned<T: 'static> {
     version: Arc<Version>,

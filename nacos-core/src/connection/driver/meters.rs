@@ -19,7 +19,7 @@ pub(super) struct Meters {
     warned: bool,
     /// When the session was last kept waiting for too long.
     starved: Option<Instant>,
-    /// The longest wait of late, and when it was over.
+    /// The longest recent wait, and when it was over.
     worst: (Instant, Duration),
 }
 

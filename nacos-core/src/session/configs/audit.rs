@@ -14,7 +14,7 @@ pub(super) struct Audit {
 }
 
 impl Audit {
-    /// A connection serves: what it confirms at first is as good as an audit.
+    /// A connection serves: it confirms every listen at first, which counts as an audit.
     pub(super) fn begin(&mut self, now: Instant, output: &mut Output) {
         self.next = Some(after(now, output));
     }

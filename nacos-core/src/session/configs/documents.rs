@@ -400,7 +400,7 @@ impl Documents {
 }
 
 impl Entry {
-    /// Whether the last query, or the listen, was refused or came to nothing.
+    /// Whether the last query, or the listen, was refused or failed.
     fn has_failed(&self) -> bool {
         match self.standing {
             SyncState::Asking { .. } | SyncState::Dirty { not_before: None } => false,

@@ -108,7 +108,7 @@ impl Configs {
         answer: &ConfigChangeBatchListenResponse,
     ) {
         for differing in answer.changed_configs.iter().filter_map(DocumentName::key) {
-            // Servers repeat keys that we have given up meanwhile; those are nobody's.
+            // Servers repeat keys that we have given up meanwhile; those have no entry.
             self.documents.hint(&differing);
         }
         for claim in claims {

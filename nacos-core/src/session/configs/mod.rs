@@ -92,7 +92,7 @@ impl Configs {
         guard: GuardId,
     ) {
         self.documents.poll(document, guard);
-        // A listen that stands refused is asked for again, and what becomes of it told anew.
+        // A refused listen is sent again, and the guards are told its result anew.
         self.watch(output, document.clone(), guard);
     }
 

@@ -71,7 +71,7 @@ impl Configs {
         cx.output.show_all(last.map(event));
     }
 
-    /// A query came to nothing. Returns the document's new state, if it is one.
+    /// A query failed. Returns the document's new state, if it is one.
     fn unanswered(
         &mut self,
         cx: &mut Exchange<'_>,

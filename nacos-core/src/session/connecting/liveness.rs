@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::super::CallId;
 
-/// How long silence is borne.
+/// How long a server may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     /// Silence after which the server is asked.

@@ -1,5 +1,5 @@
 //! When the server that serves is left for another though it still serves: soon, and ever later
-//! where that is in vain.
+//! where moves do not help.
 use std::time::{Duration, Instant};
 
 use super::super::backoff::move_delay;

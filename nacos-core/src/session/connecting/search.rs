@@ -207,7 +207,7 @@ impl Connecting {
     }
 }
 
-/// A server that has not come up by then gets company.
+/// If a server has not come up by then, the next one is dialled beside it.
 const BESIDE: Duration = Duration::from_millis(250);
 /// For the whole search, unless that is less than two of its steps may take.
 const DEADLINE: Duration = Duration::from_secs(5);

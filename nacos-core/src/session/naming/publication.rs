@@ -97,7 +97,7 @@ impl Publication {
         if additive == Some(true) { Some(self.next_addition()) } else { self.next_whole(additive) }
     }
 
-    /// Towards what is wanted where each instance stands for itself.
+    /// The next request to an additive server, which keeps each instance by itself.
     fn next_addition(&self) -> Step {
         if let Some(held) = self.outdated.first().and_then(|place| self.held.get(place)) {
             return Step::Deregister(Arc::clone(held));

@@ -1,7 +1,7 @@
 //! Is what we registered still there? Asked once a minute, service by service.
 //!
-//! A server may lose a publication without a word, and its connection stays: nothing else would
-//! ever tell. Only *presence* is looked at, and only of instances that are claimed as enabled:
+//! A server may lose a publication without telling us, and its connection stays: only this check
+//! shows it. Only *presence* is looked at, and only of instances that are claimed as enabled:
 //! weight, metadata and the enabled flag belong to operators, who may have changed them.
 //!
 //! ```text

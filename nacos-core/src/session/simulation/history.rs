@@ -45,8 +45,8 @@ fn a_seed_is_one_history() {
     }
 }
 
-/// Keeps what the session did, and when, if that is to be `traced`, and what it came to, if that is
-/// to be `recorded`.
+/// Keeps the session's actions with their times, if they are to be `traced`, and a record for the
+/// digests, if there is to be one.
 fn keeping(traced: bool, recorded: bool) -> impl Fn(&mut World) {
     move |world| {
         world.trace = traced.then(Vec::new);

@@ -25,7 +25,7 @@ pub(super) struct StateLog {
     ended: Option<Disconnect>,
     /// A session that flaps fills no disk.
     ends: Burst,
-    /// A session that flaps is a matter of one warning a minute.
+    /// A session that flaps is worth one warning a minute.
     warnings: Throttle,
     details: Throttle,
     /// It was said that there is no login, and there has been none since.

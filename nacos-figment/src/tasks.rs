@@ -1,23 +1,16 @@
 //! The only place that spawns. Every task is owned: dropping its [`Task`] ends it.
 use std::future::Future;
 
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 
 /// A task that ends when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Task(JoinHandle<()>);
+pub(crate) type Task = AbortOnDropHandle<()>;
 
 /// Starts `future` on the ambient runtime, inside of `span` alone. A configuration may outlive the
 /// request that started it: within the span of that request, the request would stay open as long.
 pub(crate) fn spawn(span: Span, future: impl Future<Output = ()> + Send + 'static) -> Task {
-    Task(tokio::spawn(future.instrument(span)))
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    AbortOnDropHandle::new(tokio::spawn(future.instrument(span)))
 }
 
 /// Runs `work` on a thread that may block; `None` if it panicked.

@@ -14,7 +14,7 @@ use crate::{
     ports::{GRPC_OFFSET, free_pair},
     shared::{Plan, Shared},
     state::Event,
-    tasks::Task,
+    tasks::{self, Task},
 };
 
 /// A Nacos server inside the test's process, on two ports of 127.0.0.1.
@@ -58,7 +58,7 @@ impl Server {
         }
         Ok(Self {
             ports: Mutex::new(Some(Ports::open(&shared, main, grpc))),
-            _events: Task::spawn(events::work_off(Arc::clone(&shared))),
+            _events: tasks::spawn(events::work_off(Arc::clone(&shared))),
             shared,
         })
     }
@@ -146,8 +146,8 @@ impl Ports {
     fn open(shared: &Arc<Shared>, main: TcpListener, grpc: TcpListener) -> Self {
         let (main, grpc) = (Gate::new(main), Gate::new(grpc));
         let serving = [
-            Task::spawn(http::serve(Arc::clone(&main), Arc::clone(shared))),
-            Task::spawn(grpc::serve(Arc::clone(&grpc), Arc::clone(shared))),
+            tasks::spawn(http::serve(Arc::clone(&main), Arc::clone(shared))),
+            tasks::spawn(grpc::serve(Arc::clone(&grpc), Arc::clone(shared))),
         ];
         Self { gates: [main, grpc], _serving: serving }
     }

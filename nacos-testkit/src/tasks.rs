@@ -6,22 +6,14 @@ use std::{
 };
 
 use hyper::rt::Executor;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A task that is aborted when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Task(JoinHandle<()>);
+pub(crate) type Task = AbortOnDropHandle<()>;
 
-impl Task {
-    pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(future))
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
+    AbortOnDropHandle::new(tokio::spawn(future))
 }
 
 /// Spawns a task whose owner is the ambient runtime: it ends with that. For time limits, which no

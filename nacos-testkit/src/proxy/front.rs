@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     line::Gate,
-    tasks::{Spawner, Task},
+    tasks::{self, Spawner, Task},
 };
 
 use super::shared::Shared;
@@ -109,7 +109,7 @@ fn accepting(
 ) -> FrontState {
     let gate = Gate::new(listener);
     let admitting = admit(Arc::clone(&gate), upstream, Arc::clone(shared), tasks.clone());
-    FrontState::Accepting { gate, _task: Task::spawn(admitting) }
+    FrontState::Accepting { gate, _task: tasks::spawn(admitting) }
 }
 
 /// Accepts connections until the gate is closed. They do not end with it.

@@ -1,6 +1,6 @@
-//! One line of axum: registered once it listens, withdrawn before it drains.
+//! An axum service: registered once it listens, withdrawn before it drains.
 //!
-//! Runs on the embedded server, or on the one that `NACOS_SERVER_ADDR` names. Ends by itself; a
+//! Runs on the embedded server, or on the one that `NACOS_SERVER_ADDR` names. It ends by itself; a
 //! real service ends on SIGTERM.
 use axum::{Router, routing::get};
 use nacos_axum::Shutdown;

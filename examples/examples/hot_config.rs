@@ -1,4 +1,4 @@
-//! Layered configuration that changes without a restart, and refuses what is broken.
+//! Layered configuration that is reloaded live; an invalid change is rejected.
 //!
 //! Runs on the embedded server, or on the one that `NACOS_SERVER_ADDR` names.
 use nacos_core::Publish;

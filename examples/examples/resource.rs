@@ -1,4 +1,4 @@
-//! A resource that is rebuilt when its slice of the configuration changes, and only then.
+//! A resource that is rebuilt when its part of the configuration changes, and only then.
 //!
 //! Runs on the embedded server, or on the one that `NACOS_SERVER_ADDR` names.
 use std::convert::Infallible;

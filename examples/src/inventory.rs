@@ -1,5 +1,5 @@
-//! The inventory service: what a protobuf compiler would have made of five lines, written by hand
-//! so that the examples need none.
+//! The inventory service: code as a protobuf compiler generates it from five lines, written by hand
+//! so that the examples need no compiler.
 //!
 //! ```proto
 //! service Inventory { rpc Stock (Item) returns (Stock); }

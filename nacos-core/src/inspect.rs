@@ -1,4 +1,4 @@
-//! Looking into a running client: what operators ask for, without knowing what there is.
+//! Reports on a running client, for operators. A reader needs no knowledge of its parts.
 //!
 //! Each part of a program that is worth looking into implements [`Inspect`] and is added to the
 //! client with [`Client::inspect`](crate::Client::inspect); code that shows reports, such as an

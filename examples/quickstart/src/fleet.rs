@@ -1,7 +1,7 @@
 //! Three instances of the inventory, each with a runtime, a client and a port of its own.
 //!
-//! A runtime each, so that one of them can die as a process dies: everything at once, in the middle
-//! of whatever it does, and without a word to anybody.
+//! Each has a runtime of its own, so that one of them can die as a process dies: all of it at once,
+//! in the middle of its work, and without telling anybody.
 use examples::inventory::InventoryServer;
 use nacos_core::{ClientBuilder, lifecycle::LifecycleReport, lifecycle::Shutdown};
 use tokio::{

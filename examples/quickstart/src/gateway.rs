@@ -1,5 +1,5 @@
-//! The gateway: an axum service that calls the inventory through discovery, and whose configuration
-//! changes under its feet.
+//! The gateway: an axum service that calls the inventory through discovery, and reloads its
+//! configuration live.
 use axum::{
     Router,
     extract::{Path, State},

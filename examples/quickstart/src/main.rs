@@ -1,7 +1,7 @@
-//! The whole product at work: `cargo run -p quickstart`.
+//! All crates at work: `cargo run -p quickstart`.
 //!
 //! Without an argument it starts a Nacos server of its own; with `NACOS_SERVER_ADDR` it uses that
-//! one. It ends with 0 only if every promise that it prints was kept.
+//! one. Its exit code is 0 only if every promise that it prints was kept.
 mod fleet;
 mod gateway;
 mod load;

@@ -1,4 +1,4 @@
-//! The promises, on the screen; and whether all of them held, in the end.
+//! Prints the promises, and tells at the end whether all of them were kept.
 use std::time::Duration;
 
 use crate::load::Tally;

@@ -1,4 +1,4 @@
-//! The one trait behind which all authentication stands, and its implementations.
+//! Authentication: the trait of all credentials, and its implementations.
 //!
 //! | servers want | use | options |
 //! | --- | --- | --- |
@@ -13,29 +13,28 @@
 //!
 //! Options whose name ends in `_file` are read again whenever they are needed: a password at each
 //! login, a token or a key every 30 s and whenever a server refuses the one in use. So a secret
-//! that is replaced on disk is picked up without a restart. Files hold the secret alone, in UTF-8,
-//! of at most 64 KiB; one line break at the end does not count. They are read beside the session,
+//! that is replaced on disk is used without a restart. Files hold the secret alone, in UTF-8, of at
+//! most 64 KiB; one line break at the end does not count. They are read outside the session's task,
 //! so that a disk that hangs delays a renewal and nothing else.
 //!
 //! # When servers refuse
 //!
 //! A login that is refused is tried again by itself: [`Denial`](crate::Denial) says how soon, and
-//! what it is likely to mean. It is the credential that counts, not the client: a password that was
-//! replaced in its file and has never worked is a new one. Where servers demand no login, a refused
-//! one keeps the client out only if `require_login` says so: see [`Access`](crate::Access).
+//! what it is likely to mean. Tries are counted for each credential, not for the client: a password
+//! that was replaced in its file and has never worked is a new one. Where servers demand no login,
+//! a refused one stops the client only with `require_login`: see [`Access`](crate::Access).
 //!
-//! No server grants tokens from elsewhere, headers and signatures, so the first refusal is that of
-//! a request. A refused request is answered [`ErrorKind::Denied`](crate::ErrorKind); the
-//! credentials are asked again, once a minute at most, for what may stand in the files by now. The
-//! claims of guards are made again by themselves: ever more rarely in the first minute of a
-//! connection, in which a server may not know its users' rights yet, and every 30 to 60 s after
-//! that.
+//! No server issues a static token, a header or a signature, so the first refusal is that of a
+//! request. A refused request fails with [`ErrorKind::Denied`](crate::ErrorKind). The credentials
+//! are then asked again, once a minute at most, because their files may have changed. The claims of
+//! guards are made again automatically: ever more rarely in the first minute of a connection, in
+//! which a server may not know its users' rights yet, and every 30 to 60 s after that.
 //!
 //! # What is kept secret
 //!
 //! Passwords, tokens and keys are [`Secret`](crate::Secret)s: no `Debug`, log line or error shows
-//! them, and their memory is overwritten when they are dropped. The bytes of a request on its way
-//! into the socket are the network stack's, and are not overwritten.
+//! them, and their memory is overwritten when they are dropped. The bytes of a request belong to
+//! the network stack once they are sent, and are not overwritten.
 #[cfg(feature = "ram")]
 mod access_key;
 mod fixed;

@@ -1,19 +1,19 @@
-//! The life of a server that others find through Nacos, whatever framework it is made with.
+//! The life of a server that others find through Nacos, for any framework.
 //!
 //! ```text
 //! bind ▶ ready ▶ register ▶ serve ─signal▶ withdraw ▶ observe ▶ grace ▶ drain ▶ close
 //!                └ acknowledged ┘          └─ acknowledged, still serving ─┘
 //! ```
 //!
-//! Consumers learn of the server once it can answer, and it answers until they call it no more: it
+//! Consumers learn of the server once it can answer, and it answers until they call it no more. It
 //! deregisters, waits until Nacos has told a subscriber (itself) that it is gone, and a moment
-//! longer, before it accepts no more connections. Then open connections may end by themselves; what
-//! is left at the hard limit is cut. All of that, from the signal on, has one deadline: 25 s by
-//! default, which fits the 30 s that Kubernetes gives. Nacos delays the end by a few seconds at
-//! most, whatever it does or does not. A second signal ends everything at once.
+//! longer, before it accepts no more connections. Then open connections may end by themselves;
+//! those that are left at the hard limit are cut. One deadline limits all of that, from the signal
+//! on: 25 s by default, which fits the 30 s that Kubernetes gives. Nacos delays the end by a few
+//! seconds at most, also when it does not answer. A second signal ends everything at once.
 //!
-//! `nacos-axum` and `nacos-tonic` are this module and a [`Serve`] each; another framework needs
-//! the same thirty lines:
+//! `nacos-axum` and `nacos-tonic` consist of this module and a [`Serve`] each; another framework
+//! needs the same thirty lines:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -59,7 +59,7 @@
 //!
 //! # What is absent
 //!
-//! Nothing here reads the environment, and nothing spawns but the task that waits for signals. A
+//! This module does not read the environment, and spawns only the task that waits for signals. A
 //! process that is killed withdraws nothing: Nacos sees its connection end, or, where the host is
 //! gone too, misses its answers for some 20 s.
 mod connections;

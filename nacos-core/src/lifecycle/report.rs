@@ -45,7 +45,7 @@ pub enum Step {
     Serve,
     /// Deregisters, and waits until Nacos has acknowledged that. Serves on.
     Withdraw,
-    /// Waits until Nacos tells subscribers, of whom it is one, that it is gone. Serves on.
+    /// Waits until Nacos tells subscribers that it is gone; it subscribes itself. Serves on.
     Observe,
     /// Leaves consumers the time to take up the change. Serves on.
     Grace,

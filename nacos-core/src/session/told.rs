@@ -1,8 +1,8 @@
 //! The guards that claim a key, and what each of them was last told of it.
 //!
 //! Thousands of guards may claim one key, and mostly all of them have been told the same. So that
-//! is kept once, with those who were told something else: to tell all of them costs as much as
-//! there are guards for whom it is news.
+//! state is kept once, beside the guards that were told another one. Telling all of them costs as
+//! much as there are guards to which it is news.
 use std::collections::BTreeSet;
 
 use super::claims::GuardId;
@@ -43,7 +43,7 @@ impl Told {
         self.guards.is_empty()
     }
 
-    /// All of them are told `state`. Returns those for whom it may be news, in their order.
+    /// All of them are told `state`. Returns those to which it may be news, in their order.
     #[must_use = "they count as told"]
     pub(crate) fn tell(&mut self, state: &ClaimState) -> Vec<GuardId> {
         let others = std::mem::take(&mut self.others);

@@ -1,4 +1,4 @@
-//! Why a configuration was not taken: what is wrong, and where it stands. Never a value.
+//! The reasons why a configuration was rejected: the fault and its place, but never a value.
 mod position;
 pub(crate) mod redact;
 mod status;

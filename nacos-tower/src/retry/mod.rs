@@ -1,4 +1,4 @@
-//! One more try elsewhere, for requests that may be made twice.
+//! One more try at another endpoint, for requests that may be made twice.
 mod budget;
 mod future;
 mod replay;

@@ -1,22 +1,20 @@
 //! What a server can do to its clients: die, freeze, come late.
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
 use nacos_core::{
-    ClaimState, Client, DocumentState, ErrorKind, Instance, Live, Publish, Service, SessionState,
-    SessionStats,
+    ClaimState, Client, DocumentState, ErrorKind, Instance, Live, Publish, Registration, Service,
+    SessionState, SessionStats, Subscription,
 };
+use nacos_testkit::proxy::{Command, FaultProxy};
 use servers::{Product, Running};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::block_in_place,
-    time::timeout,
+    sync::watch,
+    task::{JoinSet, block_in_place},
+    time::{MissedTickBehavior, timeout},
 };
 
 use crate::common::{
@@ -80,87 +78,164 @@ fn killed_and_restarted_server_has_everything_back() {
 #[test]
 fn consumers_lose_no_call_while_the_only_server_is_killed_and_comes_back() {
     on_a_server_of_its_own(&async |running: &mut Running| {
-        // Two providers that live all the time, each with a client of its own.
-        let mut providers = Vec::new();
-        for _ in 0..2 {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-            let port = listener.local_addr().expect("bound").port();
-            let nacos = connect(&client_of(running)).await;
-            let guard = nacos.naming().register("lasting", Instance::new("127.0.0.1", port));
-            let guard = guard.expect("valid").ready().await.expect("registered");
-            let accepts = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-            providers.push((nacos, guard, accepts));
-        }
-        let nacos = connect(&client_of(running)).await;
-        let orders = nacos.naming().subscribe("lasting").expect("valid").ready().await;
-        let orders = orders.expect("an answer");
-        let is_whole = |service: &Service| service.instances.len() == 2 && !service.held;
-        soon("both providers", orders.live().wait_for(is_whole)).await.expect("it lives");
-        let made = Arc::new(AtomicU32::new(0));
-        let calls = call_without_end(orders.live(), orders.raw(), Arc::clone(&made));
-        let calls = tokio::spawn(calls);
+        let server = Server { addr: running.addr() };
+        let providers = Provider::start_two(server, "lasting").await;
+        let mut consumer = Consumer::start(server, "lasting").await;
         for round in 1..=RESTARTS {
             block_in_place(|| {
                 running.kill().expect("killed");
                 running.restart().expect("it comes back");
             });
-            for client in providers.iter().map(|(client, ..)| client).chain([&nacos]) {
+            let clients = providers.iter().map(|provider| &provider.nacos);
+            for client in clients.chain([&consumer.nacos]) {
                 let mut stats = client.stats();
                 let is_back = |stats: &SessionStats| stats.connects > round && stats.unsettled == 0;
                 soon("every claim", stats.wait_for(is_back)).await.expect("the client lives");
             }
-            soon("both providers", orders.raw().wait_for(is_whole)).await.expect("it lives");
-            soon("both providers", orders.live().wait_for(is_whole)).await.expect("it lives");
-            // Longer than a push takes.
-            let enough = made.load(Ordering::Relaxed) + 75;
-            soon("calls", eventually(async || made.load(Ordering::Relaxed) > enough)).await;
+            consumer.sees_both().await;
+            consumer.calls_on().await;
         }
-        // They end with the subscription.
-        drop(orders);
-        let calls = calls.await.expect("no panic");
+        let calls = consumer.calls_on().await;
         println!("{}: {calls:?} in {RESTARTS} restarts", running.product());
         assert_eq!(calls.lost, 0, "{calls:?}");
-        for (_, _, accepts) in providers {
-            accepts.abort();
-        }
     });
 }
 
-/// Calls of a consumer that takes any instance that is listed, and tries no second one.
-#[derive(Debug, Default)]
+/// Which client a server sees first after its restart is its own affair. Here it is the consumer,
+/// whose providers are kept away for as long as it takes to miss them.
+#[test]
+fn consumer_that_is_back_long_before_the_providers_loses_no_call() {
+    on_a_server_of_its_own(&async |running: &mut Running| {
+        let proxy = FaultProxy::nacos(running.addr()).await.expect("ports on loopback");
+        let _providers = Provider::start_two(Server { addr: proxy.addr() }, "missed").await;
+        let mut consumer = Consumer::start(Server { addr: running.addr() }, "missed").await;
+        // Their connections end with the server, and they find no other way to it.
+        proxy.apply(Command::refuse()).expect("ports can always be closed");
+        block_in_place(|| {
+            running.kill().expect("killed");
+            running.restart().expect("it comes back");
+        });
+        let is_empty = |service: &Service| service.known && service.instances.is_empty();
+        let is_held = |service: &Service| service.held && service.instances.len() == 2;
+        soon("the empty list", consumer.listed.live().wait_for(is_empty)).await.expect("it lives");
+        soon("the grace", consumer.shown.live().wait_for(is_held)).await.expect("it lives");
+        let began = *consumer.calls.borrow();
+        let ended = consumer.calls_on().await;
+        // All of these calls have needed it, then.
+        assert!(is_empty(&consumer.listed.service()) && is_held(&consumer.shown.service()));
+        let mut stats = consumer.nacos.stats();
+        let is_told = stats.wait_for(|stats| stats.held == 1);
+        soon("word of the grace", is_told).await.expect("the client lives");
+        proxy.apply(Command::accept()).expect("the ports are reserved");
+        consumer.sees_both().await;
+        let is_over = stats.wait_for(|stats| stats.held == 0);
+        soon("the end of the grace", is_over).await.expect("the client lives");
+        let calls = consumer.calls_on().await;
+        let needed = ended.lost_without_grace - began.lost_without_grace;
+        println!("{}: {calls:?}, {needed} while nobody could be back", running.product());
+        assert_eq!(calls.lost, 0, "{calls:?}");
+        assert!(needed >= ENOUGH, "{began:?}, {ended:?}");
+    });
+}
+
+/// Somebody who can be called all the time, whatever the servers say, with a client of its own.
+struct Provider {
+    nacos: Client,
+    _registration: Registration,
+    _accepts: JoinSet<()>,
+}
+
+impl Provider {
+    async fn start_two(server: Server, name: &str) -> [Self; 2] {
+        [Self::start(server, name).await, Self::start(server, name).await]
+    }
+
+    async fn start(server: Server, name: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let nacos = connect(&server.builder()).await;
+        let registration = nacos.naming().register(name, Instance::new("127.0.0.1", port));
+        let registration = registration.expect("valid").ready().await.expect("registered");
+        let mut accepts = JoinSet::new();
+        accepts.spawn(async move { while listener.accept().await.is_ok() {} });
+        Self { nacos, _registration: registration, _accepts: accepts }
+    }
+}
+
+/// Calls two providers without end, and each time twice: as it is shown them, and as a server lists
+/// them.
+struct Consumer {
+    nacos: Client,
+    shown: Subscription,
+    /// Without grace.
+    listed: Subscription,
+    calls: watch::Receiver<Calls>,
+    _calling: JoinSet<()>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Calls {
+    /// In either way.
     made: u32,
     lost: u32,
-    /// How many found no instance in what the server listed then.
     lost_without_grace: u32,
 }
 
-/// Fifty calls a second, until the subscription ends.
-async fn call_without_end(
-    mut view: Live<Service>,
-    raw: Live<Service>,
-    made: Arc<AtomicU32>,
-) -> Calls {
-    let mut calls = Calls::default();
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
-    loop {
-        pace.tick().await;
-        while let Some(change) = view.changed().now_or_never() {
-            if change.is_none() {
-                return calls;
-            }
+impl Consumer {
+    async fn start(server: Server, name: &str) -> Self {
+        let nacos = connect(&server.builder()).await;
+        let shown = nacos.naming().subscribe(name).expect("valid");
+        let listed = nacos.naming().subscribe(name).expect("valid").without_grace();
+        let (made, calls) = watch::channel(Calls::default());
+        let consumer = Self { nacos, shown, listed, calls, _calling: JoinSet::new() };
+        consumer.sees_both().await;
+        let mut calling = JoinSet::new();
+        calling.spawn(call_without_end(consumer.shown.live(), consumer.listed.live(), made));
+        Self { _calling: calling, ..consumer }
+    }
+
+    /// Waits until a server lists both providers, and nothing is doubted.
+    async fn sees_both(&self) {
+        let is_whole = |service: &Service| service.instances.len() == 2 && !service.held;
+        for view in [&self.listed, &self.shown] {
+            soon("both providers", view.live().wait_for(is_whole)).await.expect("it lives");
         }
-        let turn = usize::try_from(calls.made).expect("few");
-        calls.made += 1;
-        made.store(calls.made, Ordering::Relaxed);
-        calls.lost_without_grace += u32::from(raw.get().callable().next().is_none());
-        let service = view.get();
-        let callable: Vec<_> = service.callable().collect();
-        let answered = match callable.get(turn % callable.len().max(1)) {
-            Some(instance) => TcpStream::connect(instance.address()).await.is_ok(),
-            None => false,
-        };
-        calls.lost += u32::from(!answered);
+    }
+
+    /// Waits for that many calls from now on, which takes longer than a push. Gives all there were.
+    async fn calls_on(&mut self) -> Calls {
+        let made = self.calls.borrow().made;
+        let enough = self.calls.wait_for(|calls| calls.made > made + ENOUGH);
+        *soon("calls", enough).await.expect("they never end")
+    }
+}
+
+/// Fifty times a second, until it is aborted. Takes any instance, and tries no second one.
+async fn call_without_end(
+    shown: Live<Service>,
+    listed: Live<Service>,
+    calls: watch::Sender<Calls>,
+) {
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    // Calls that were late are not made at once, when they would say nothing.
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for turn in 0.. {
+        pace.tick().await;
+        let lost = !is_answered(&shown.get(), turn).await;
+        let lost_without_grace = !is_answered(&listed.get(), turn).await;
+        calls.send_modify(|calls| {
+            calls.made += 1;
+            calls.lost += u32::from(lost);
+            calls.lost_without_grace += u32::from(lost_without_grace);
+        });
+    }
+}
+
+async fn is_answered(service: &Service, turn: usize) -> bool {
+    let callable: Vec<_> = service.callable().collect();
+    match callable.get(turn % callable.len().max(1)) {
+        Some(instance) => TcpStream::connect(instance.address()).await.is_ok(),
+        None => false,
     }
 }
 
@@ -197,6 +272,8 @@ fn call_to_a_frozen_server_ends_by_itself() {
 }
 
 const DEADLINE: Duration = Duration::from_secs(4);
+/// Calls of a second and a half.
+const ENOUGH: u32 = 75;
 /// Five of six lost calls before empty lists were doubted.
 const RESTARTS: u64 = 4;
 

@@ -1,4 +1,4 @@
-//! `decode`: a push of 5 000 instances, from its JSON to what changed.
+//! `decode`: a push of thousands of instances, from its JSON to what changed.
 //!
 //! Not in the library: it measures files of nacos-core that are private there.
 use std::{collections::BTreeMap, hint::black_box};
@@ -16,9 +16,9 @@ use serde_json::json;
 
 use crate::{
     key::ServiceKey,
-    service::Service,
     wire::{
         Payload,
+        list::List,
         push::{self, Push},
     },
 };
@@ -26,38 +26,86 @@ use crate::{
 /// The group.
 pub(crate) const GROUP: Group = Group {
     name: "decode",
-    about: "a push of 5 000 instances against serde_json into plain structs",
+    about: "a push of many instances, against serde_json into plain structs and against itself",
     on_request: false,
     measure,
 };
 
 fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
     // One in a hundred has another weight than before.
-    let (before, push) = (message(|_| 1.0), message(|at| if at % 100 == 0 { 2.0 } else { 1.0 }));
-    let before = view(&before)?;
+    let lists = Lists::new(INSTANCES, 100)?;
     let pushes = run.count(PUSHES);
     let sides: Vec<Side<'_, 1>> = vec![
-        Box::new(|| Ok(each(pushes, || drop(black_box(view(&push)))))),
-        Box::new(|| Ok(each(pushes, || drop(black_box(whole(&push, &before)))))),
-        Box::new(|| Ok(each(pushes, || drop(black_box(plain(&push)))))),
+        Box::new(|| Ok(each(pushes, || drop(black_box(list(&lists.push, None)))))),
+        Box::new(|| Ok(each(pushes, || drop(black_box(lists.against_the_last()))))),
+        Box::new(|| Ok(each(pushes, || drop(black_box(plain(&lists.push)))))),
     ];
-    check(&push, &before)?;
     let figures = contest(run.rounds(), sides)?;
     let [[view], [whole], [plain]] = &*figures else { return Ok(Vec::new()) };
     let row = |case: &str, ours: &[f64]| {
         Row::new((GROUP.name, case), CPU, ours, ("plain serde_json", plain))
     };
-    Ok(vec![row("to the view", view), row("to the view and the difference", whole)])
+    let mut rows = vec![row("to the view", view), row("to the view and the difference", whole)];
+    for instances in [1000, 10_000] {
+        rows.extend(one_of(run, instances)?);
+    }
+    Ok(rows)
 }
 
-/// Sees to it that what is measured happens.
-fn check(push: &Payload, before: &Service) -> Result<(), Failure> {
-    let changed = whole(push, before)?;
-    let hosts = plain(push)?;
-    if (changed, hosts) == (INSTANCES / 100, INSTANCES) {
-        Ok(())
-    } else {
-        Err(format!("{changed} instances changed of {hosts}").into())
+/// A push in which one instance has changed: read against the last list, and from scratch.
+fn one_of(run: &Run, instances: usize) -> Result<Option<Row>, Failure> {
+    let lists = Lists::new(instances, instances)?;
+    let pushes = run.count(PUSHES * INSTANCES / instances);
+    let sides: Vec<Side<'_, 1>> = vec![
+        Box::new(|| Ok(each(pushes, || drop(black_box(lists.against_the_last()))))),
+        Box::new(|| Ok(each(pushes, || drop(black_box(lists.from_scratch()))))),
+    ];
+    let figures = contest(run.rounds(), sides)?;
+    let [[ours], [theirs]] = &*figures else { return Ok(None) };
+    let case = format!("1 of {instances} changed, to the difference");
+    Ok(Some(Row::new((GROUP.name, &case), CPU, ours, ("from scratch", theirs))))
+}
+
+/// A list, and the push that follows it.
+struct Lists {
+    last: List,
+    push: Payload,
+}
+
+impl Lists {
+    /// One in so many instances has another weight than before. Sees to it that what is measured
+    /// happens.
+    fn new(instances: usize, one_in: usize) -> Result<Self, Failure> {
+        let last = list(&message(instances, |_| 1.0), None)?;
+        let push = message(instances, |at| if at % one_in == 0 { 2.0 } else { 1.0 });
+        let lists = Self { last, push };
+        let found = (lists.against_the_last()?, lists.from_scratch()?, plain(&lists.push)?);
+        if found == (instances / one_in, instances / one_in, instances) {
+            Ok(lists)
+        } else {
+            Err(format!("{found:?} instances changed, and are there").into())
+        }
+    }
+
+    /// Everything that a client does with a push: acknowledges it, reads it, keeps what did not
+    /// change, and finds what did. Says how many instances did.
+    fn against_the_last(&self) -> Result<usize, Failure> {
+        self.difference(Some(&self.last))
+    }
+
+    /// The same, as if nothing were known of the texts of the last list.
+    fn from_scratch(&self) -> Result<usize, Failure> {
+        self.difference(None)
+    }
+
+    fn difference(&self, last: Option<&List>) -> Result<usize, Failure> {
+        black_box(push::acknowledge(&self.push));
+        let (before, after) = (&self.last.service, list(&self.push, last)?.service);
+        if after == *before {
+            return Ok(0);
+        }
+        let change = after.since(before);
+        Ok(change.added.len() + change.removed.len() + change.modified.len())
     }
 }
 
@@ -71,22 +119,10 @@ fn each(pushes: usize, mut work: impl FnMut()) -> [f64; 1] {
 }
 
 /// Reads the push into the view that consumers get.
-fn view(push: &Payload) -> Result<Service, Failure> {
+fn list(push: &Payload, last: Option<&List>) -> Result<List, Failure> {
     let Push::Service { info, .. } = push::read(push)? else { return Err("another push".into()) };
     let key = ServiceKey::try_from("orders")?;
-    info.into_service(key).ok_or_else(|| "no list of instances".into())
-}
-
-/// Everything that a client does with a push: acknowledges it, reads it, keeps what did not change,
-/// and finds what did. Says how many instances did.
-fn whole(push: &Payload, before: &Service) -> Result<usize, Failure> {
-    black_box(push::acknowledge(push));
-    let service = view(push)?.sharing(before);
-    if service == *before {
-        return Ok(0);
-    }
-    let change = service.since(before);
-    Ok(change.added.len() + change.removed.len() + change.modified.len())
+    info.read(key, last)?.ok_or_else(|| "no list of instances".into())
 }
 
 /// Reads the push, and does nothing with it. Says how many instances it has.
@@ -126,9 +162,9 @@ struct PlainInstance {
     metadata: BTreeMap<String, String>,
 }
 
-/// A push as Java Nacos 3.0.3 sends it, of instances of these weights.
-fn message(weight: impl Fn(usize) -> f64) -> Payload {
-    let hosts: Vec<_> = (0..INSTANCES).map(|at| host(at, weight(at))).collect();
+/// A push as Java Nacos 3.0.3 sends it, of so many instances of these weights.
+fn message(instances: usize, weight: impl Fn(usize) -> f64) -> Payload {
+    let hosts: Vec<_> = (0..instances).map(|at| host(at, weight(at))).collect();
     let json = json!({
         "headers": {},
         "requestId": "6",

@@ -1,19 +1,24 @@
 //! A service as its consumers see it: the whole set of instances, and what changed in it.
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use crate::{instance::Instance, key::ServiceKey};
 
 /// One consistent view of a service: always the full set, never a delta.
 ///
 /// Sorted by address and cluster, without duplicates, sanitised (see [`Instance`]); the order and
-/// the equality of two views therefore mean something. Instances are shared between views: one
-/// that did not change is the same allocation before and after.
-#[derive(Clone, Debug)]
+/// the equality of two views therefore mean something. Instances are shared between the views of a
+/// subscription: one that did not change is the same allocation before and after, and so is
+/// [`instances`](Self::instances) where none did.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Service {
     /// Which service.
     pub key: ServiceKey,
-    /// Its instances, healthy or not; disabled ones are never reported.
+    /// Its instances, healthy or not; disabled ones are never reported. Whoever makes a view of
+    /// some of them keeps their order.
     pub instances: Arc<[Arc<Instance>]>,
     /// Too few were healthy, so the server reports all of them as healthy (protect threshold).
     pub protected: bool,
@@ -22,13 +27,25 @@ pub struct Service {
     /// The server lists no instance; these are the last ones, which stay for as long as the
     /// [grace](crate::Subscription::with_grace) of the subscription lasts.
     pub held: bool,
+    /// The difference to the view before, if it is known already.
+    step: Option<Arc<Step>>,
+}
+
+/// The difference between two views that follow each other, found when the later one was read.
+struct Step {
+    /// Both are there for as long as this is, though what they held may not be: so no other views
+    /// are ever taken for them.
+    before: Weak<[Arc<Instance>]>,
+    after: Weak<[Arc<Instance>]>,
+    change: Change,
 }
 
 impl Service {
     /// A service of which nothing is known yet.
     #[must_use]
     pub fn unknown(key: ServiceKey) -> Self {
-        Self { key, instances: Arc::new([]), protected: false, known: false, held: false }
+        let none = Arc::new([]);
+        Self { key, instances: none, protected: false, known: false, held: false, step: None }
     }
 
     /// A view of `instances`: sorted, and without a second entry of the same identity.
@@ -43,7 +60,29 @@ impl Service {
             a.identity().cmp(&b.identity()).then_with(|| b.healthy.cmp(&a.healthy))
         });
         instances.dedup_by(|later, first| later.identity() == first.identity());
-        Self { key, instances: instances.into(), protected, known: true, held: false }
+        Self::listed(key, instances.into(), protected)
+    }
+
+    /// A view of `instances`, which are sorted and without duplicates.
+    pub(crate) fn listed(
+        key: ServiceKey,
+        instances: Arc<[Arc<Instance>]>,
+        protected: bool,
+    ) -> Self {
+        Self { key, instances, protected, known: true, held: false, step: None }
+    }
+
+    /// The same, of instances that differ by `change` from those of the view before.
+    pub(crate) fn following(
+        key: ServiceKey,
+        instances: Arc<[Arc<Instance>]>,
+        protected: bool,
+        before: &Arc<[Arc<Instance>]>,
+        change: Change,
+    ) -> Self {
+        let (before, after) = (Arc::downgrade(before), Arc::downgrade(&instances));
+        let step = Some(Arc::new(Step { before, after, change }));
+        Self { step, ..Self::listed(key, instances, protected) }
     }
 
     /// The instances that may be called: healthy, enabled, weight above 0.
@@ -54,14 +93,26 @@ impl Service {
     }
 
     /// The change that turns `before` into this view.
+    ///
+    /// Between a view of a subscription and the one that came right before it, nothing is compared:
+    /// the difference was found when the server's list was read. Between any others it takes one
+    /// walk over both, in which instances that are shared are not compared either.
     #[must_use]
     pub fn since(&self, before: &Service) -> Change {
+        if Arc::ptr_eq(&self.instances, &before.instances) {
+            return Change::default();
+        }
+        if let Some(change) = self.step_from(before) {
+            return change.clone();
+        }
         let mut change = Change::default();
         let mut old = before.instances.iter().peekable();
         let mut new = self.instances.iter().peekable();
         // Both sides are sorted by identity: one walk over the two finds every difference.
         loop {
+            looked(1);
             let order = match (old.peek(), new.peek()) {
+                (Some(old), Some(new)) if Arc::ptr_eq(old, new) => std::cmp::Ordering::Equal,
                 (Some(old), Some(new)) => old.identity().cmp(&new.identity()),
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
@@ -90,28 +141,47 @@ impl Service {
 
     /// Whether `other` is the same to a caller of its instances.
     pub(crate) fn lists_the_same(&self, other: &Self) -> bool {
-        // Shared instances are equal, and in most new views nearly all are shared.
-        let same = |(one, other): (&Arc<Instance>, &Arc<Instance>)| {
-            Arc::ptr_eq(one, other) || one == other
-        };
         self.key == other.key
             && self.protected == other.protected
             && self.known == other.known
-            && self.instances.len() == other.instances.len()
+            && self.has_instances_of(other)
+    }
+
+    fn has_instances_of(&self, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.instances, &other.instances) {
+            return true;
+        }
+        if let Some(change) = self.step_from(other).or_else(|| other.step_from(self)) {
+            return change.is_empty();
+        }
+        // Shared instances are equal, and in most new views nearly all are shared.
+        let same = |(one, other): (&Arc<Instance>, &Arc<Instance>)| {
+            looked(1);
+            Arc::ptr_eq(one, other) || one == other
+        };
+        self.instances.len() == other.instances.len()
             && self.instances.iter().zip(other.instances.iter()).all(same)
     }
 
-    /// Takes over the allocations of `before` for every instance that did not change.
-    pub(crate) fn sharing(mut self, before: &Service) -> Self {
-        // Both sides are sorted by identity: one walk over the two finds every pair.
-        let mut old = before.instances.iter().peekable();
-        let shared = self.instances.iter().map(|instance| {
-            while old.next_if(|old| old.identity() < instance.identity()).is_some() {}
-            let same = old.next_if(|old| *old == instance);
-            Arc::clone(same.unwrap_or(instance))
-        });
-        self.instances = shared.collect();
-        self
+    /// The difference to `before`, if this is the view that came right after it.
+    fn step_from(&self, before: &Self) -> Option<&Change> {
+        let step = self.step.as_deref()?;
+        let is_it = |one: &Weak<[Arc<Instance>]>, other: &Self| {
+            std::ptr::addr_eq(one.as_ptr(), Arc::as_ptr(&other.instances))
+        };
+        (is_it(&step.before, before) && is_it(&step.after, self)).then_some(&step.change)
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("key", &self.key)
+            .field("instances", &self.instances)
+            .field("protected", &self.protected)
+            .field("known", &self.known)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,9 +211,31 @@ impl Change {
     }
 }
 
+/// Counts looks at instances, in tests: a push must not take more than its list has.
+#[cfg(not(test))]
+pub(crate) fn looked(_: usize) {}
+
+#[cfg(test)]
+pub(crate) use self::tests::{looked, looks};
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn looked(count: usize) {
+        LOOKS.set(LOOKS.get() + count);
+    }
+
+    /// How many looks there were on this thread since the last time.
+    pub(crate) fn looks() -> usize {
+        LOOKS.take()
+    }
 
     #[test]
     fn difference_names_added_removed_and_modified() {
@@ -167,15 +259,6 @@ mod tests {
         let stale = Instance::new("a", 1).with_healthy(false);
         let two = view(vec![stale, Instance::new("a", 1), Instance::new("b", 1)]);
         assert_eq!(one, two);
-    }
-
-    #[test]
-    fn unchanged_instances_are_shared_between_views() {
-        let before = view(vec![Instance::new("a", 1), Instance::new("b", 1)]);
-        let after = view(vec![Instance::new("a", 1), Instance::new("b", 1).with_weight(3.0)]);
-        let after = after.sharing(&before);
-        assert!(Arc::ptr_eq(&before.instances[0], &after.instances[0]));
-        assert!(!Arc::ptr_eq(&before.instances[1], &after.instances[1]));
     }
 
     #[test]

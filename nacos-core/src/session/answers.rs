@@ -85,7 +85,16 @@ impl Session {
             }
             naming::Asked::Subscription { claim, subscribe } => {
                 let answer = self.read::<SubscribeServiceResponse>(now, origin, answer)?;
-                let list = answer.map(|answer| subscribe.then_some(answer.service_info));
+                let list = answer.and_then(|answer| {
+                    if !subscribe {
+                        return Ok(None);
+                    }
+                    let list = self.naming.read_list(claim.key.service(), answer.service_info);
+                    list.map_err(|failure| {
+                        self.unreadable_answer::<SubscribeServiceResponse>(failure.to_string());
+                        failure.into()
+                    })
+                });
                 self.with_naming(now, |naming, cx| {
                     naming.handle_subscription(cx, origin, claim, list);
                 });
@@ -152,9 +161,13 @@ impl Session {
         let came = answer.is_ok();
         let outcome = request_failure::read(answer)?;
         if came && let Err(RequestFailure::Unreadable { cause, .. }) = &outcome {
-            let (kind, why) = (A::TYPE.to_owned(), cause.text.to_string());
-            self.output.show(Event::Unreadable { kind, about: String::new(), why });
+            self.unreadable_answer::<A>(cause.text.to_string());
         }
         Ok(outcome)
+    }
+
+    fn unreadable_answer<A: Answer>(&mut self, why: String) {
+        let kind = A::TYPE.to_owned();
+        self.output.show(Event::Unreadable { kind, about: String::new(), why });
     }
 }

@@ -30,8 +30,15 @@ impl Session {
                 }
             }
             // Lists of different servers have no common order: only the serving one counts.
-            Push::Service { namespace, info } if self.serving_link() == Some(link) => {
-                self.with_naming(now, |naming, cx| naming.handle_list(cx, namespace, info));
+            Push::Service { namespace, info } => {
+                let outcome = if self.serving_link() == Some(link) {
+                    self.with_naming(now, |naming, cx| naming.handle_list(cx, namespace, info))
+                } else {
+                    info.check()
+                };
+                if let Err(failure) = outcome {
+                    self.unreadable(now, link, payload, &failure.to_string());
+                }
             }
             _ => {}
         }

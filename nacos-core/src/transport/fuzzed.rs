@@ -1,5 +1,5 @@
 //! Any bytes from a peer: errors at most, never a panic, and never more memory than was sent.
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 
@@ -11,6 +11,7 @@ use crate::{
     fuzzed::{captures::Captures, input::Input},
     key::{ConfigKey, ServiceKey},
     server_list::Listing,
+    service::Service,
     wire::{
         self, Answer, Failure, Payload,
         config::{
@@ -19,10 +20,11 @@ use crate::{
         },
         connection::{HealthCheckResponse, ServerCheckResponse},
         fuzzy::{ConfigFuzzyWatchResponse, NamingFuzzyWatchResponse},
+        list::Texts,
         login::LoginAnswer,
         naming::{
-            BatchInstanceResponse, InstanceResponse, QueryServiceResponse, ServiceListResponse,
-            SubscribeServiceResponse,
+            BatchInstanceResponse, InstanceResponse, QueryServiceResponse, ServiceInfo,
+            ServiceListResponse, SubscribeServiceResponse,
         },
         push,
     },
@@ -131,15 +133,17 @@ fn read_as_everything(payload: &Payload) {
         assert!(!document.md5.is_empty());
     }
     let key = ServiceKey::try_from("orders").expect("valid");
-    if let Some(answer) = answer::<QueryServiceResponse>(payload) {
-        check_service(answer.service_info, key.clone());
+    if let Some(answer) = answer::<QueryServiceResponse>(payload)
+        && let Some(service) = answer.service_info.into_service(key.clone())
+    {
+        check_service(&service);
     }
     if let Some(answer) = answer::<SubscribeServiceResponse>(payload) {
-        check_service(answer.service_info, key.clone());
+        check_list(&answer.service_info, &key);
     }
     let _ = wire::parse::<LoginAnswer>(payload);
     match push::read(payload) {
-        Ok(push::Push::Service { info, .. }) => check_service(info, key),
+        Ok(push::Push::Service { info, .. }) => check_list(&info, &key),
         Ok(push::Push::ConfigChanged(name)) => drop(name.key()),
         _ => {}
     }
@@ -163,10 +167,24 @@ fn answer<A: Answer>(payload: &Payload) -> Option<A> {
     }
 }
 
+/// A list is the same service whatever it is read against.
+fn check_list(info: &ServiceInfo<Texts>, key: &ServiceKey) {
+    let read = |before| match info.clone().read(key.clone(), before) {
+        Ok(list) => list,
+        Err(failure) => {
+            assert!(failure.to_string().chars().count() < 400, "too long to be logged");
+            None
+        }
+    };
+    let _ = (info.name(), info.clone().check());
+    let Some(list) = read(None) else { return };
+    check_service(&list.service);
+    let again = read(Some(&list)).expect("it was readable");
+    assert!(Arc::ptr_eq(&again.service.instances, &list.service.instances));
+}
+
 /// A service that users see can be used, whatever was sent.
-fn check_service(info: wire::naming::ServiceInfo, key: ServiceKey) {
-    let _ = info.name();
-    let Some(service) = info.into_service(key) else { return };
+fn check_service(service: &Service) {
     for instance in service.instances.iter() {
         assert!(instance.port != 0 && !instance.ip.is_empty());
         assert!((0.0..=crate::instance::MAX_WEIGHT).contains(&instance.weight));

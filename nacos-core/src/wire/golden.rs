@@ -91,6 +91,9 @@ fn every_push_of_every_capture_is_read_and_acknowledged_as_it_was() {
             let push =
                 push::read(&payload).unwrap_or_else(|failure| panic!("{}: {failure}", line.place));
             assert!(!matches!(push, Push::Unknown), "{}: {} is unknown", line.place, line.kind);
+            if let Push::Service { info, .. } = push {
+                info.check().unwrap_or_else(|failure| panic!("{}: {failure}", line.place));
+            }
             pushes += 1;
             let Some(id) = line.body["requestId"].as_str() else {
                 assert_eq!(push::acknowledge(&payload), None, "{}", line.place);

@@ -9,6 +9,7 @@ pub(crate) mod fuzzy;
 #[cfg(test)]
 mod golden;
 pub(crate) mod label;
+pub(crate) mod list;
 pub(crate) mod login;
 pub(crate) mod metrics;
 pub(crate) mod namespaces;

@@ -6,7 +6,10 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Ability, Request, answer};
+use super::{
+    Ability, Failure, Request, answer,
+    list::{List, Texts},
+};
 use crate::{
     instance::{Instance, MAX_WEIGHT},
     key::{ClusterName, ServiceKey},
@@ -168,7 +171,7 @@ impl Request for SubscribeServiceRequest<'_> {
 answer! {
     /// The service as it is now.
     SubscribeServiceResponse {
-        service_info: ServiceInfo,
+        service_info: ServiceInfo<Texts>,
     }
 }
 
@@ -304,23 +307,24 @@ impl<'a> From<&'a Instance> for InstanceFields<'a> {
     }
 }
 
-/// A service as it arrives, in answers and pushes.
+/// A service as it arrives, in answers and pushes: its instances are read with it, or are still
+/// [`Texts`], to be read against the list before.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct ServiceInfo {
+#[serde(rename_all = "camelCase", default, bound(deserialize = "H: Default + Deserialize<'de>"))]
+pub(crate) struct ServiceInfo<H = Vec<InstanceInfo>> {
     #[serde(deserialize_with = "super::or_default")]
     name: String,
     #[serde(deserialize_with = "super::or_default")]
     group_name: String,
     /// Null or missing marks an erroneous update, which changes nothing.
-    hosts: Option<Vec<InstanceInfo>>,
+    hosts: Option<H>,
     #[serde(deserialize_with = "super::or_default")]
     pub(crate) last_ref_time: i64,
     #[serde(deserialize_with = "super::or_default")]
     reach_protection_threshold: bool,
 }
 
-impl ServiceInfo {
+impl<H> ServiceInfo<H> {
     /// Group and name; some answers join them as `group@@name`.
     pub(crate) fn name(&self) -> (&str, &str) {
         match self.name.split_once("@@") {
@@ -328,7 +332,26 @@ impl ServiceInfo {
             None => (&self.group_name, &self.name),
         }
     }
+}
 
+impl ServiceInfo<Texts> {
+    /// The list, read against the one before it, or nothing if it is missing.
+    pub(crate) fn read(
+        self,
+        key: ServiceKey,
+        before: Option<&List>,
+    ) -> Result<Option<List>, Failure> {
+        let protected = self.reach_protection_threshold;
+        self.hosts.map(|hosts| List::read(key, hosts, protected, before)).transpose()
+    }
+
+    /// Sees whether a list that nobody wants could be read.
+    pub(crate) fn check(self) -> Result<(), Failure> {
+        self.hosts.map_or(Ok(()), |hosts| hosts.check())
+    }
+}
+
+impl ServiceInfo {
     /// The sanitised view, or nothing if the list is missing.
     pub(crate) fn into_service(self, key: ServiceKey) -> Option<Service> {
         let mut last = ClusterName::default();
@@ -341,7 +364,7 @@ impl ServiceInfo {
 /// An instance as it arrives: other clients may have registered anything.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct InstanceInfo {
+pub(crate) struct InstanceInfo {
     #[serde(deserialize_with = "super::or_default")]
     ip: String,
     #[serde(deserialize_with = "super::or_default")]
@@ -375,7 +398,7 @@ impl Default for InstanceInfo {
 
 impl InstanceInfo {
     /// The instance, if it can be dialled at all.
-    fn into_instance(self, last: &mut ClusterName) -> Option<Instance> {
+    pub(super) fn into_instance(self, last: &mut ClusterName) -> Option<Instance> {
         let port = u16::try_from(self.port).ok().filter(|&port| port != 0)?;
         let ip = match self.ip.trim() {
             "" => return None,

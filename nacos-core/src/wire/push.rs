@@ -7,6 +7,7 @@ use super::{
     Failure, Payload,
     config::DocumentName,
     fuzzy::{FuzzyChange, FuzzySync},
+    list::Texts,
     naming::ServiceInfo,
     or_default, parse,
     peek::{peek, peek_in},
@@ -25,7 +26,7 @@ pub(crate) enum Push {
     /// A document changed. A hint only: it carries no content.
     ConfigChanged(DocumentName),
     /// A service, in full; Java servers leave out the namespace.
-    Service { namespace: Option<Namespace>, info: ServiceInfo },
+    Service { namespace: Option<Namespace>, info: ServiceInfo<Texts> },
     /// Asks which documents this client holds; [answered](super::metrics), not acknowledged.
     ClientConfigMetric,
     /// Which documents or services match a fuzzy watch.
@@ -175,7 +176,7 @@ impl ConnectReset {
 struct NotifySubscriber {
     namespace: Option<String>,
     #[serde(deserialize_with = "or_default")]
-    service_info: ServiceInfo,
+    service_info: ServiceInfo<Texts>,
 }
 
 /// The only push that asks for more than an acknowledgement.

@@ -36,7 +36,7 @@ impl Views {
             Event::Serving(Some(_)) => self.services.succeeds(now),
             Event::Document(key, state) => self.documents.stands(&key, state),
             Event::Service(key, list) => {
-                let turns = self.services.listed(now, &key, list);
+                let turns = self.services.listed(now, &key, &list);
                 return turns.into_iter().map(|turn| (key.clone(), turn)).collect();
             }
             _ => {}

@@ -130,13 +130,7 @@ impl ServiceViews {
     }
 
     /// The server lists the service so. Says what that turns.
-    pub(crate) fn listed(&self, now: Instant, key: &ServiceKey, list: Service) -> Vec<Turn> {
-        let before: Vec<Service> = match self.lock().live.get(key) {
-            Some(entry) => entry.views().map(|view| view.shown.clone()).collect(),
-            None => return Vec::new(),
-        };
-        // Not under the lock: it may be long.
-        let list = before.iter().fold(list, Service::sharing);
+    pub(crate) fn listed(&self, now: Instant, key: &ServiceKey, list: &Service) -> Vec<Turn> {
         let (mut turns, mut publications) = (Vec::new(), Vec::new());
         let mut entries = self.lock();
         let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
@@ -316,20 +310,16 @@ impl Entries {
     }
 }
 
-impl Entry {
-    fn views(&self) -> impl Iterator<Item = &View> {
-        std::iter::once(&self.raw).chain(self.graced.values().map(|graced| &graced.view))
-    }
-}
-
 impl View {
     fn new(shown: Service) -> Self {
         Self { writer: Arc::new(live(shown.clone()).0), guards: 0, shown }
     }
 
     fn show(&mut self, next: Service, publications: &mut Publications) {
-        if next != self.shown {
-            self.shown = next.clone();
+        let is_news = next != self.shown;
+        // Also if it is equal: what the session says next is compared with it by address.
+        self.shown = next.clone();
+        if is_news {
             publications.push((Arc::clone(&self.writer), next));
         }
     }
@@ -359,7 +349,81 @@ fn publish(publications: Publications) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::Instance;
+    use crate::{
+        instance::Instance,
+        service::looks,
+        wire::{
+            list::{List, Texts},
+            naming::ServiceInfo,
+        },
+    };
+
+    /// A service of which the first of so many instances has that weight, as the session reads it.
+    fn read(instances: usize, weight: usize, last: &mut Option<List>) -> Service {
+        let host = |at: usize| {
+            let weight = if at == 0 { weight } else { 1 };
+            format!(r#"{{"ip":"a","port":{},"weight":{weight},"healthy":true}}"#, at + 1)
+        };
+        let hosts: Vec<_> = (0..instances).map(host).collect();
+        let json = format!(r#"{{"hosts":[{}]}}"#, hosts.join(","));
+        let info: ServiceInfo<Texts> = serde_json::from_str(&json).expect("JSON");
+        let key = ServiceKey::try_from("orders").expect("valid");
+        let next = info.read(key, last.as_ref()).expect("readable").expect("a list");
+        let service = next.service.clone();
+        match last {
+            Some(last) => last.replace(next),
+            None => *last = Some(next),
+        }
+        service
+    }
+
+    #[test]
+    fn push_is_walked_once_on_its_way_to_all_readers_and_has_its_difference_with_it() {
+        let (services, now, mut last) = (ServiceViews::default(), Instant::now(), None);
+        let orders: ServiceKey = "orders".try_into().expect("valid");
+        let readers: Vec<_> =
+            (0..4).map(|grace| services.enter(&orders, Duration::from_secs(grace)).1).collect();
+        services.listed(now, &orders, &read(1000, 1, &mut last));
+        let mut seen: Vec<_> = readers.iter().map(Live::get).collect();
+        for weight in 2..5 {
+            looks();
+            services.listed(now, &orders, &read(1000, weight, &mut last));
+            for (reader, seen) in readers.iter().zip(&mut seen) {
+                let service = reader.get();
+                assert!(!service.lists_the_same(seen));
+                let change = service.since(seen);
+                assert_eq!((change.modified.len(), change.added.len()), (1, 0));
+                *seen = service;
+            }
+            // The instance that changed is read, and is one of the difference.
+            assert_eq!(looks(), 1000 + 2);
+            services.listed(now, &orders, &read(1000, weight, &mut last));
+            assert_eq!(looks(), 0, "nothing has changed");
+        }
+        // Who has skipped some still learns what has changed.
+        services.listed(now, &orders, &read(999, 9, &mut last));
+        services.listed(now, &orders, &read(1000, 9, &mut last));
+        let change = readers[0].get().since(&seen[0]);
+        assert_eq!((change.modified.len(), change.added.len()), (1, 0));
+    }
+
+    #[test]
+    fn view_that_was_held_differs_from_the_list_that_ends_it_by_what_its_reader_saw() {
+        let (services, start, mut last) = (ServiceViews::default(), Instant::now(), None);
+        let orders: ServiceKey = "orders".try_into().expect("valid");
+        let (raw, graced) = services.enter(&orders, Duration::from_secs(30));
+        services.listed(start, &orders, &read(3, 1, &mut last));
+        services.lost();
+        services.serves(start);
+        services.listed(start, &orders, &read(0, 1, &mut last));
+        let (none, held) = (raw.get(), graced.get());
+        assert!(none.instances.is_empty() && held.held);
+        services.listed(start, &orders, &read(2, 7, &mut last));
+        let change = graced.get().since(&held);
+        assert_eq!((change.added.len(), change.modified.len(), change.removed.len()), (0, 1, 1));
+        assert!(Arc::ptr_eq(&graced.get().instances[1], &held.instances[1]));
+        assert_eq!(raw.get().since(&none).added.len(), 2);
+    }
 
     #[test]
     fn view_of_a_newcomer_is_held_for_as_long_as_its_own_grace_says() {
@@ -368,10 +432,10 @@ mod tests {
         let (services, start) = (ServiceViews::default(), Instant::now());
         let (_raw, _first) = services.enter(&orders, seconds(30));
         let one = Service::new(orders.clone(), vec![Instance::new("10.0.0.1", 80)], false);
-        services.listed(start, &orders, one);
+        services.listed(start, &orders, &one);
         services.lost();
         services.serves(start);
-        services.listed(start, &orders, Service::new(orders.clone(), Vec::new(), false));
+        services.listed(start, &orders, &Service::new(orders.clone(), Vec::new(), false));
         for (grace, ends) in [(5, 5), (60, 60)] {
             let (_raw, newcomer) = services.enter(&orders, seconds(grace));
             assert!(newcomer.get().held && newcomer.get().instances.len() == 1);

@@ -1,5 +1,8 @@
 //! The lists of services under subscription, as they come: from answers, and from pushes.
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Instant,
+};
 
 use super::{
     Naming, NamingKey,
@@ -9,7 +12,11 @@ use super::{
 use crate::{
     key::{Namespace, ServiceKey},
     session::{CallId, Event, ledger::Standing, output::Exchange},
-    wire::naming::ServiceInfo,
+    wire::{
+        Failure,
+        list::{List, Texts},
+        naming::ServiceInfo,
+    },
 };
 
 /// What is known of services under subscription.
@@ -17,15 +24,30 @@ use crate::{
 pub(super) struct Lists {
     /// What is shown of each service, as far as it came over the connection that serves.
     shown: HashMap<ServiceKey, Shown>,
+    /// The last list of each service, whichever connection it came over: the next one is read
+    /// against it.
+    last: HashMap<ServiceKey, List>,
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
     namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
     /// Services of which a push could not be read, or seems to be an old one.
     stale: StaleServices,
 }
 
+/// A list that was read, and when its server made it, in milliseconds.
+#[derive(Debug)]
+pub(in crate::session) struct Listed {
+    stamp: i64,
+    list: List,
+}
+
 impl Lists {
     pub(super) fn new() -> Self {
-        Self { shown: HashMap::new(), namesakes: HashMap::new(), stale: StaleServices::new() }
+        Self {
+            shown: HashMap::new(),
+            last: HashMap::new(),
+            namesakes: HashMap::new(),
+            stale: StaleServices::new(),
+        }
     }
 
     /// Lists of `service` are wanted from now on.
@@ -39,6 +61,7 @@ impl Lists {
     /// Nobody wants to know about `service` any more.
     pub(super) fn forget(&mut self, service: &ServiceKey) {
         self.shown.remove(service);
+        self.last.remove(service);
         self.stale.forget(service);
         if let Some(namesakes) = self.namesakes.get_mut(&service.unplaced()) {
             namesakes.retain(|other| other != service);
@@ -69,29 +92,54 @@ fn of_name<'a>(
 }
 
 impl Naming {
-    /// The server that serves pushed a list.
+    /// The server that serves pushed a list. Nothing comes of one that cannot be read.
     pub(in crate::session) fn handle_list(
         &mut self,
         cx: &mut Exchange<'_>,
         namespace: Option<Namespace>,
-        info: ServiceInfo,
-    ) {
+        info: ServiceInfo<Texts>,
+    ) -> Result<(), Failure> {
         let (group, name) = info.name();
-        let Ok(unplaced) = ServiceKey::try_from((name, group)) else { return };
-        if let Some(namespace) = namespace {
-            return self.seen(cx, unplaced.in_namespace(namespace), info, None);
-        }
-        match of_name(&self.lists.namesakes, &unplaced) {
-            [] => {}
-            [one] => self.seen(cx, one.clone(), info, None),
+        let Ok(unplaced) = ServiceKey::try_from((name, group)) else { return info.check() };
+        let namesakes = match &namespace {
+            Some(_) => &[],
+            None => of_name(&self.lists.namesakes, &unplaced),
+        };
+        let service = match (namespace, namesakes) {
+            (Some(namespace), _) => unplaced.in_namespace(namespace),
+            (None, []) => return info.check(),
+            (None, [one]) => one.clone(),
             // The same name in two namespaces: the push is a hint to ask for both.
-            several => {
+            (None, several) => {
+                info.check()?;
                 let several = several.to_vec();
                 for service in &several {
                     self.ask_again(cx.now, service);
                 }
+                return Ok(());
             }
+        };
+        if let Some(list) = self.read_list(&service, info)? {
+            self.seen(cx, service, list, None);
         }
+        Ok(())
+    }
+
+    /// Reads a list of `service` against the last one. There is none if it is missing.
+    pub(in crate::session) fn read_list(
+        &self,
+        service: &ServiceKey,
+        info: ServiceInfo<Texts>,
+    ) -> Result<Option<Listed>, Failure> {
+        let stamp = info.last_ref_time;
+        let list = info.read(service.clone(), self.lists.last.get(service))?;
+        Ok(list.map(|list| Listed { stamp, list }))
+    }
+
+    /// Of how many services the last list is kept.
+    #[cfg(test)]
+    pub(in crate::session) fn last_lists(&self) -> usize {
+        self.lists.last.len()
     }
 
     /// The server that serves pushed something that cannot be read, about this service, as far as
@@ -116,14 +164,13 @@ impl Naming {
         &mut self,
         cx: &mut Exchange<'_>,
         key: ServiceKey,
-        info: ServiceInfo,
+        listed: Listed,
         request: Option<CallId>,
     ) {
         if !self.claims.is_claimed(&NamingKey::Subscription(key.clone())) {
             return;
         }
-        let stamp = info.last_ref_time;
-        let Some(service) = info.into_service(key.clone()) else { return };
+        let Listed { stamp, list } = listed;
         let age = match self.lists.shown.get(&key) {
             Some(shown) => shown.age_of(stamp, request),
             None => Age::Newer,
@@ -135,7 +182,11 @@ impl Naming {
         };
         if is_applied {
             self.lists.shown.insert(key.clone(), Shown::new(stamp, cx.output.last_id()));
-            cx.output.show(Event::Service(key.clone(), service));
+            cx.output.show(Event::Service(key.clone(), list.service.clone()));
+            match self.lists.last.entry(key.clone()) {
+                Entry::Occupied(last) => last.into_mut().replace(list),
+                Entry::Vacant(last) => drop(last.insert(list)),
+            }
         }
         if let Some(by) = by {
             // Whatever the clock has done, one more answer decides.

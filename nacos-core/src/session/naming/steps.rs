@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::{
     Asked, Naming, NamingKey,
+    lists::Listed,
     publication::{Additive, Step},
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     },
     wire::{
         Request,
-        naming::{BatchInstanceRequest, InstanceRequest, ServiceInfo, SubscribeServiceRequest},
+        naming::{BatchInstanceRequest, InstanceRequest, SubscribeServiceRequest},
     },
 };
 
@@ -92,7 +93,7 @@ impl Naming {
         cx: &mut Exchange<'_>,
         origin: Origin,
         claim: SentClaim<NamingKey>,
-        answer: Result<Option<ServiceInfo>, RequestFailure>,
+        answer: Result<Option<Listed>, RequestFailure>,
     ) {
         match answer {
             Ok(list) => {

@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::service::Service;
 
 #[test]
 fn answer_to_what_was_asked_after_the_view_is_shown_whatever_its_time() {
@@ -130,6 +131,51 @@ fn missing_list_is_no_list_whatever_its_time() {
     assert_eq!((stage.shown(), stage.older(), stage.asked()), (vec![1, 2], vec![], 0));
 }
 
+#[test]
+fn instances_that_did_not_change_are_shared_from_list_to_list_and_over_connections() {
+    let mut stage = Lists::subscribed(100_000, 1);
+    let before = stage.last();
+    stage.push(100_001, 1);
+    let link = stage.0.serving();
+    stage.0.session.handle_lost(stage.0.now, link, "reset");
+    stage.0.settle();
+    while stage.0.session.serving_link().is_none() {
+        stage.0.advance(SECOND);
+    }
+    stage.answer(10, 1);
+    assert_eq!(stage.shown(), [1, 1, 1]);
+    assert!(Arc::ptr_eq(&stage.last().instances, &before.instances));
+    stage.push(11, 2);
+    assert_eq!(stage.last().since(&before).removed.len(), 1);
+}
+
+#[test]
+fn list_with_an_instance_that_cannot_be_read_changes_nothing_and_is_asked_for() {
+    let mut stage = Lists::subscribed(100_000, 1);
+    let mut bad = list(100_001, 2);
+    let hosts = bad["hosts"].as_array_mut().expect("a list");
+    hosts.push(json!({"ip": "secret", "port": "secret"}));
+    stage.pushed(&bad);
+    assert_eq!((stage.shown(), stage.asked(), stage.unreadable()), (vec![1], 1, 1));
+    // An answer like that is no answer: it is asked for again, after a while.
+    stage.answer_with(&bad);
+    assert_eq!((stage.shown(), stage.asked(), stage.unreadable()), (vec![1], 0, 2));
+    stage.pass(5);
+    stage.answer(100_001, 1);
+    stage.push(100_002, 3);
+    assert_eq!(stage.shown(), [1, 1, 3]);
+}
+
+#[test]
+fn last_list_is_kept_for_as_long_as_somebody_subscribes() {
+    let mut stage = Lists::subscribed(100_000, 1);
+    assert_eq!(stage.0.session.naming.last_lists(), 1);
+    stage.0.session.commands().withdraw(&subscription("orders"), GuardId(1));
+    stage.0.settle();
+    stage.push(100_001, 2);
+    assert_eq!((stage.shown(), stage.0.session.naming.last_lists()), (vec![1], 0));
+}
+
 /// A session that subscribes to one service; lists are told apart by the port of their instance.
 struct Lists(Stage);
 
@@ -144,10 +190,14 @@ impl Lists {
 
     /// Answers the first subscription under way.
     fn answer(&mut self, stamp: i64, port: u16) {
+        self.answer_with(&list(stamp, port));
+    }
+
+    fn answer_with(&mut self, list: &Value) {
         let is_subscription = |sent: &Sent| sent.request.kind() == "SubscribeServiceRequest";
         let at = self.0.calls.iter().position(is_subscription).expect("it was asked");
         let sent = self.0.calls.remove(at);
-        let body = json!({"resultCode": 200, "serviceInfo": list(stamp, port)});
+        let body = json!({"resultCode": 200, "serviceInfo": list});
         self.0.answer(&sent, &Ok(message("SubscribeServiceResponse", &body)));
     }
 
@@ -169,6 +219,24 @@ impl Lists {
             self.0.session.handle_heard(link, self.0.now);
             self.0.advance(SECOND);
         }
+    }
+
+    /// The last list that was shown.
+    fn last(&self) -> Service {
+        let mut shown = self.0.events.iter().filter_map(|event| match event {
+            Event::Service(_, service) => Some(service.clone()),
+            _ => None,
+        });
+        shown.next_back().expect("one was")
+    }
+
+    /// How many messages could not be read; none of them is quoted.
+    fn unreadable(&self) -> usize {
+        let whys = self.0.events.iter().filter_map(|event| match event {
+            Event::Unreadable { why, .. } => Some(why),
+            _ => None,
+        });
+        whys.inspect(|why| assert!(!why.contains("secret"), "{why}")).count()
     }
 
     /// The port of every list that was shown.

@@ -11,7 +11,7 @@ pub struct Error {
     kind: ErrorKind,
     doing: Box<str>,
     rejection: Option<Arc<Rejection>>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The kind of an [`Error`], by what a caller can do about it.
@@ -35,8 +35,14 @@ impl Error {
         Self { kind, doing: doing.to_string().into(), rejection: None, source: None }
     }
 
-    pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+    pub(crate) fn because(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source: Box<_> = source.into();
+        self.because_of(source.into())
+    }
+
+    /// As [`because`](Self::because), of a source that others have, too.
+    pub(crate) fn because_of(mut self, source: Arc<dyn StdError + Send + Sync>) -> Self {
+        self.source = Some(source);
         self
     }
 

@@ -74,5 +74,6 @@ pub use input::{Import, LocalFile};
 pub use pipeline::{Keys, Violations};
 pub use provider::{NacosDocuments, NacosSource};
 pub use report::{
-    Freshness, Issue, Place, Position, Rejection, Source, Stage, Status, redact::redacted,
+    Freshness, Issue, Place, Position, Rejection, Source, Stage, StaleDocument, Status,
+    redact::redacted,
 };

@@ -48,7 +48,7 @@ impl Log {
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("nacos_core")
+        ["nacos_core", "nacos_figment"].iter().any(|of| metadata.target().starts_with(of))
     }
 
     fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {

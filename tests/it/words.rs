@@ -8,10 +8,14 @@ use nacos_core::{
     inspect::Tree,
     lifecycle::{Connections, Lifecycle, Shutdown},
 };
-use nacos_figment::{Hot, HotConfig, Import};
+use nacos_figment::{Freshness, Hot, HotConfig, Import, Status};
 use nacos_tower::{Balance, Endpoint, ServiceConnection};
+use tracing::Level;
 
-use crate::support::{self, becomes, builder, connected, server, soon};
+use crate::{
+    logs::Log,
+    support::{self, becomes, builder, connected, server, soon},
+};
 
 /// One line, not a long one, without the content and metadata of these tests.
 fn is_short(what: &impl Debug) -> String {
@@ -113,6 +117,55 @@ async fn configuration_that_cannot_start_says_what_the_client_says() {
     let source = source.downcast_ref::<nacos_core::Error>().expect("the client's");
     assert_eq!(source.kind(), ErrorKind::Disconnected);
     assert!(support::chain(source).contains(&address), "{source:?}");
+}
+
+/// What is in force stays so: only the status, the report and the log tell.
+#[tokio::test(start_paused = true)]
+async fn document_of_a_configuration_that_is_stale_is_named_with_its_cause() {
+    let (log, _guard) = Log::keep();
+    let server = server().await;
+    let client = connected(&server).await;
+    server.publish("", "DEFAULT_GROUP", "a.properties", "a=1");
+    server.publish("", "DEFAULT_GROUP", "b.properties", "b=1");
+    let builder = HotConfig::<HashMap<String, String>>::builder(&client);
+    let config = builder
+        .import(Import::data_id("a.properties"))
+        .import(Import::data_id("b.properties"))
+        .start()
+        .await
+        .expect("valid");
+    let name = "nacos://public/DEFAULT_GROUP/a.properties";
+    let is_stale = |status: &Status| status.freshness != Freshness::Verified;
+    let told = |of: &str, cause: &str| {
+        let status = config.status().get();
+        let [stale] = status.freshness.stale() else { panic!("{status:?}") };
+        assert_eq!(&*stale.name, name);
+        assert!(stale.cause.contains(cause), "{stale:?}");
+        assert!(stale.source().is_some());
+        let part = client.inspected().into_iter().find(|part| part.name().starts_with("config:"));
+        let report = part.expect("it runs").report().to_string();
+        assert!(report.contains(name) && report.contains(cause), "{report}");
+        let warnings = log.at(Level::WARN);
+        let warnings: Vec<_> = warnings.iter().filter(|line| line.contains(name)).collect();
+        let last = warnings.last().expect("a line");
+        assert!(last.contains(of) && last.contains(cause), "{last}");
+        assert_eq!(config.hot().generation(), 1);
+        warnings.len()
+    };
+
+    server.answer_always("ConfigQueryRequest", Some(403));
+    server.publish("", "DEFAULT_GROUP", "a.properties", "a=2");
+    becomes(&mut config.status(), is_stale).await;
+    assert_eq!(told("access denied", "403"), 1);
+    server.answer_always("ConfigQueryRequest", None);
+    server.publish("", "DEFAULT_GROUP", "a.properties", "a=1");
+    becomes(&mut config.status(), |status| !is_stale(status)).await;
+    let again = log.at(Level::INFO).into_iter().filter(|line| line.contains(name)).count();
+    assert_eq!(again, 1);
+
+    server.publish_encrypted("", "DEFAULT_GROUP", "a.properties", "4a76b0b5", "hidden");
+    becomes(&mut config.status(), is_stale).await;
+    assert_eq!(told("unreadable answer", "the document is encrypted"), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -192,7 +192,7 @@ impl<T> fmt::Debug for HotConfig<T> {
         let rejection = status.rejection.as_ref();
         f.debug_struct("HotConfig")
             .field("generation", &status.generation)
-            .field("freshness", &status.freshness)
+            .field("freshness", &format_args!("{}", status.freshness))
             .field("rejected", &rejection.map(|rejection| rejection.stage))
             .finish_non_exhaustive()
     }

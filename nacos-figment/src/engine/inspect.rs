@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::Command;
 use crate::{
     hot::Root,
-    report::{Freshness, Rejection, Status},
+    report::{Freshness, Rejection, StaleDocument, Status},
 };
 
 /// The report of one configuration.
@@ -32,9 +32,10 @@ impl<T: Send + Sync> Inspect for ConfigInspect<T> {
         let status = self.status.get();
         let version = self.root.share();
         let freshness = match status.freshness {
-            Freshness::Verified => "verified".to_owned(),
-            Freshness::Stale { why } => format!("stale: {why}"),
+            Freshness::Verified => "verified",
+            Freshness::Stale { .. } => "stale",
         };
+        let stale = status.freshness.stale().iter().map(stale_tree);
         let sources = version.sources.iter().map(|source| {
             let md5 = source.md5.as_deref().map_or(Tree::Nothing, Tree::from);
             Tree::branch([("name", Tree::from(&*source.name)), ("md5", md5)])
@@ -43,6 +44,7 @@ impl<T: Send + Sync> Inspect for ConfigInspect<T> {
         Tree::branch([
             ("generation", version.generation.into()),
             ("freshness", freshness.into()),
+            ("stale", Tree::List(stale.collect())),
             ("sources", Tree::List(sources.collect())),
             ("resources", version.resources.len().into()),
             ("rejection", rejection),
@@ -75,6 +77,14 @@ impl<T: Send + Sync> Inspect for NoActions<'_, T> {
     fn report(&self) -> Tree {
         Tree::Nothing
     }
+}
+
+fn stale_tree(stale: &StaleDocument) -> Tree {
+    Tree::branch([
+        ("name", Tree::from(&*stale.name)),
+        ("why", stale.why.to_string().into()),
+        ("cause", Tree::from(&*stale.cause)),
+    ])
 }
 
 fn rejection_tree(rejection: &Rejection) -> Tree {

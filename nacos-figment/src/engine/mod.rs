@@ -201,7 +201,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
 
     /// Commits the candidate, or rejects it.
     fn conclude(&mut self, candidate: Candidate<T>, fingerprint: Fingerprint) {
-        let freshness = candidate.inputs.freshness;
+        let freshness = candidate.inputs.freshness.clone();
         // Not in the match, which would keep the last version until after the commit.
         let in_force = self.root.current().generation;
         match candidate.into_version(in_force) {
@@ -243,6 +243,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
     fn report(&mut self, freshness: Freshness, rejection: Option<Arc<Rejection>>) {
         let generation = self.root.current().generation;
         self.meter.stands(rejection.is_some());
+        freshness.log_since(&self.status.get().freshness);
         let changed = self.status.publish_if_changed(Status { generation, freshness, rejection });
         if changed {
             self.revision.publish(*self.revision.get() + 1);

@@ -10,9 +10,9 @@ use super::{Command, Debounce, Engine, inspect::ConfigInspect, runner::Runner};
 use crate::{
     error::{Error, ErrorKind},
     hot::{Hot, KeepAlive, Root},
-    input::{Inputs, LoadError, LocalFile, StaleReason, WatchedDocument, env},
+    input::{Inputs, LoadError, LocalFile, WatchedDocument, env},
     pipeline::{BoxError, Check, Keys, Layer, Pipeline},
-    report::{Status, redact::redacted},
+    report::{Freshness, Status, redact::redacted},
     tasks,
     telemetry::Meter,
 };
@@ -74,11 +74,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Spec<T> {
         inputs.read_files().await;
         wait_for(&mut inputs, self.start_timeout, &doing, client.as_ref()).await?;
         let collected = inputs.collect();
-        let (applied, freshness) = (collected.fingerprint(), collected.freshness);
+        let (applied, freshness) = (collected.fingerprint(), collected.freshness.clone());
         let first = runner.make(collected).await.into_version(0);
         let first = first.map_err(|rejection| Error::rejected(&doing, Arc::new(rejection)))?;
         let generation = first.generation;
         let (root, writer) = Root::new(first);
+        let span = tracing::info_span!(parent: None, "configuration", %name);
+        span.in_scope(|| freshness.log_since(&Freshness::Verified));
         let (status, statuses) = live(Status { generation, freshness, rejection: None });
         let (revision, revisions) = live(0);
         let (sender, commands) = mpsc::channel(COMMANDS);
@@ -89,7 +91,6 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Spec<T> {
             revision: revisions,
             commands: sender.clone(),
         });
-        let span = tracing::info_span!(parent: None, "configuration", %name);
         let engine = Engine {
             meter: Meter::new(Arc::clone(&name)),
             name,
@@ -150,23 +151,19 @@ async fn wait_for(
     match failed {
         Ok(Ok(())) => Ok(()),
         Ok(Err(LoadError::Closed)) => Err(Error::new(ErrorKind::Closed, doing)),
-        Ok(Err(LoadError::Unreachable(document, StaleReason { why, cause }))) => {
-            let doing = format!("{doing}: {document}: {why}");
-            let error = Error::new(ErrorKind::Unreachable, doing);
-            // The client's error for this very document, if it has one.
-            let mut named = inputs.unknown().filter(|it| it.name() == &*document);
-            Err(match named.find_map(WatchedDocument::error) {
-                Some(source) => error.because(source),
-                None => error.because(cause.to_string()),
-            })
+        Ok(Err(LoadError::Unreachable(stale))) => {
+            let error = Error::new(ErrorKind::Unreachable, format!("{doing}: {stale}"));
+            Err(error.because_of(stale.source))
         }
         Err(_elapsed) => {
             let unknown = inputs.unknown().map(WatchedDocument::name).collect::<Vec<_>>();
             let doing = format!("{doing}: {}", unknown.join(", "));
             let error = Error::new(ErrorKind::Timeout, doing);
-            let of_document = inputs.unknown().find_map(WatchedDocument::error);
-            let of_session = || client.and_then(|client| client.state().get().error());
-            Err(match of_document.or_else(of_session) {
+            if let Some(stale) = inputs.unknown().find_map(WatchedDocument::stale) {
+                return Err(error.because_of(Arc::clone(&stale.source)));
+            }
+            let of_session = client.and_then(|client| client.state().get().error());
+            Err(match of_session {
                 Some(source) => error.because(source),
                 None => error,
             })

@@ -1,6 +1,8 @@
 //! The engine on documents that the test writes, on a paused clock.
 mod resources;
 
+use std::error::Error;
+
 use nacos_core::{Document, DocumentState, ErrorKind as CoreErrorKind};
 use serde::Deserialize;
 use tokio::time::sleep_until;
@@ -123,7 +125,16 @@ async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
     let why = CoreErrorKind::Disconnected;
     documents.set(0, DocumentState::Unreachable { last: None, why, cause: "lost".into() });
     let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
-    assert_eq!((stale.freshness, stale.generation), (Freshness::Stale { why }, 1));
+    assert_eq!(stale.generation, 1);
+    let [document] = stale.freshness.stale() else { panic!("{stale:?}") };
+    assert_eq!((&*document.name, document.why), ("nacos://G/a.json", why));
+    assert_eq!(&*document.cause, "lost");
+    // The client's own error, and down from it each reason once.
+    let source = document.source().and_then(|source| source.downcast_ref::<nacos_core::Error>());
+    assert_eq!(source.expect("the client's").kind(), why);
+    assert_eq!(causes(document), "ask for the document: not connected to any server: lost");
+    let short = format!("{config:?}");
+    assert!(short.contains("stale: nacos://G/a.json: not connected"), "{short}");
     documents.publish(0, text);
     status(&config, |status| status.freshness == Freshness::Verified).await;
     assert_eq!(config.hot().generation(), 1);
@@ -154,7 +165,11 @@ async fn encrypted_document_is_never_parsed() {
     let (documents, config) = start(spec(), &[("a.yaml", Some("n: 1"))]).await.expect("valid");
     documents.set(0, DocumentState::Present(cipher));
     let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
-    assert_eq!(stale.freshness, Freshness::Stale { why: CoreErrorKind::Protocol });
+    let [document] = stale.freshness.stale() else { panic!("{stale:?}") };
+    assert_eq!((&*document.name, document.why), ("nacos://G/a.yaml", CoreErrorKind::Protocol));
+    assert!(document.cause.starts_with("the document is encrypted"), "{document:?}");
+    assert_eq!(causes(document), *document.cause);
+    assert!(!format!("{stale:?}").contains("hunter2"));
     assert_eq!((stale.generation, stale.rejection.is_none()), (1, true));
     assert_eq!(config.hot().load().n, 1);
     documents.publish(0, "n: 2");
@@ -194,22 +209,25 @@ async fn start_that_fails_names_the_reason_of_the_document_that_it_names() {
 
 /// A failure that passes by itself does not hide one that needs help.
 #[tokio::test(start_paused = true)]
-async fn of_several_stale_documents_the_one_that_needs_help_is_told() {
-    let given = &[("a.yaml", Some("n: 1")), ("b.yaml", Some("db: x"))];
+async fn of_several_stale_documents_the_one_that_needs_help_is_told_first() {
+    let given = &[("b.yaml", Some("db: x")), ("a.yaml", Some("n: 1")), ("c.yaml", None)];
     let (documents, config) = start(spec(), given).await.expect("valid");
     let mut cipher = Document::new("n: 7", "yaml");
     cipher.encrypted_data_key = Some("hunter2".into());
-    documents.set(0, DocumentState::Present(cipher));
     let (why, cause) = (CoreErrorKind::Disconnected, "lost".into());
-    documents.set(1, DocumentState::Unreachable { last: None, why, cause });
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let stale = config.status().get();
-    assert_eq!(stale.freshness, Freshness::Stale { why: CoreErrorKind::Protocol });
+    documents.set(0, DocumentState::Unreachable { last: None, why, cause });
+    documents.set(1, DocumentState::Present(cipher));
+    let stale = status(&config, |status| status.freshness.stale().len() == 2).await;
+    let names: Vec<_> = stale.freshness.stale().iter().map(|stale| &*stale.name).collect();
+    assert_eq!(names, ["nacos://G/a.yaml", "nacos://G/b.yaml"]);
+    let shown = stale.freshness.to_string();
+    assert!(shown.starts_with("stale: nacos://G/a.yaml: "), "{shown}");
+    assert!(shown.ends_with("; and 1 more"), "{shown}");
 }
 
 /// Why it is so, down to the last reason.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+fn causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
@@ -220,7 +238,7 @@ async fn removed_document_whose_server_is_gone_too_is_given_up_after_the_same_wh
     let (documents, config) = start(spec(), documents).await.expect("valid");
     let (why, cause) = (CoreErrorKind::Disconnected, "lost".into());
     documents.set(1, DocumentState::Absent);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     documents.set(1, DocumentState::Unreachable { last: None, why, cause });
     generation(&config, 2).await;
     assert_eq!(config.hot().load().db, "");

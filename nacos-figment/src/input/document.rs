@@ -1,5 +1,5 @@
 //! One document that is watched, and the last that is known of it for certain.
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use nacos_core::{Document, DocumentState, ErrorKind, Live, Watch};
 use tokio::time::Instant;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::import::Imported;
 use crate::{
     pipeline::Text,
-    report::{Issue, Source},
+    report::{Issue, Source, StaleDocument},
 };
 
 /// A document that is watched.
@@ -18,8 +18,8 @@ pub(crate) struct WatchedDocument {
     /// Keeps the watch; a test may do without a server.
     watch: Option<Watch>,
     last_known: LastKnown,
-    /// Whether the newest content is encrypted; a warning said so once.
-    is_encrypted: bool,
+    /// Why that may not be the newest, since the last look.
+    stale: Option<StaleDocument>,
 }
 
 /// The last that is known for certain. A document that cannot be asked for changes nothing.
@@ -31,14 +31,6 @@ enum LastKnown {
     Removed(Document, Instant),
 }
 
-/// Why the last known content may not be the newest.
-#[derive(Clone, Debug)]
-pub(crate) struct StaleReason {
-    pub(crate) why: ErrorKind,
-    /// The same in words.
-    pub(crate) cause: Arc<str>,
-}
-
 impl WatchedDocument {
     pub(crate) fn new(
         imported: Imported,
@@ -46,7 +38,7 @@ impl WatchedDocument {
         watch: Option<Watch>,
     ) -> Self {
         let name = format!("nacos://{}", imported.key).into();
-        Self { imported, name, state, watch, last_known: LastKnown::Unknown, is_encrypted: false }
+        Self { imported, name, state, watch, last_known: LastKnown::Unknown, stale: None }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -55,11 +47,6 @@ impl WatchedDocument {
 
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self.last_known, LastKnown::Unknown)
-    }
-
-    /// The client's error for it, if it has one.
-    pub(crate) fn error(&self) -> Option<nacos_core::Error> {
-        self.state.get().error()
     }
 
     pub(super) fn refetch(&self) {
@@ -73,26 +60,18 @@ impl WatchedDocument {
         self.state.changed().await.is_some()
     }
 
-    /// Takes over the newest state. Returns why that may not be what the server has, if so.
-    pub(super) fn update(&mut self, now: Instant) -> Option<StaleReason> {
+    /// Takes over the newest state.
+    pub(super) fn update(&mut self, now: Instant) {
         let state = self.state.get();
         let is_encrypted = state.document().is_some_and(Document::is_encrypted);
-        if is_encrypted && !self.is_encrypted {
-            tracing::warn!(document = %self.name, "not read as configuration: {ENCRYPTED}");
-        }
-        self.is_encrypted = is_encrypted;
         match &*state {
             // Cipher text cannot be parsed: the last readable content stays in force.
-            DocumentState::Present(_) if is_encrypted => {
-                self.expire_removed(now);
-                let why = ErrorKind::Protocol;
-                return Some(StaleReason { why, cause: ENCRYPTED.into() });
-            }
+            DocumentState::Present(_) if is_encrypted => self.expire_removed(now),
             DocumentState::Present(document) => {
                 self.last_known = LastKnown::Present(document.clone());
             }
             DocumentState::Absent => self.mark_absent(now),
-            DocumentState::Unreachable { last, why, cause } => {
+            DocumentState::Unreachable { last, why, .. } => {
                 // A document that can be read but not watched is not enough to start with.
                 if let (LastKnown::Unknown, Some(last)) = (&self.last_known, last)
                     && !is_encrypted
@@ -101,11 +80,39 @@ impl WatchedDocument {
                     self.last_known = LastKnown::Present(last.clone());
                 }
                 self.expire_removed(now);
-                return Some(StaleReason { why: *why, cause: Arc::clone(cause) });
             }
             _ => {}
         }
-        None
+        self.note_why_stale(&state, is_encrypted);
+    }
+
+    /// Why the last known content may not be the newest, if that is so; since the last update.
+    pub(crate) fn stale(&self) -> Option<&StaleDocument> {
+        self.stale.as_ref()
+    }
+
+    fn note_why_stale(&mut self, state: &DocumentState, is_encrypted: bool) {
+        let (why, cause) = match state {
+            DocumentState::Unreachable { why, cause, .. } => (*why, &**cause),
+            DocumentState::Present(_) if is_encrypted => (ErrorKind::Protocol, ENCRYPTED),
+            _ => {
+                self.stale = None;
+                return;
+            }
+        };
+        let needs_help = is_encrypted || matches!(why, ErrorKind::Denied | ErrorKind::Refused);
+        let is_known = |known: &StaleDocument| {
+            (known.why, &*known.cause, known.needs_help) == (why, cause, needs_help)
+        };
+        if self.stale.as_ref().is_some_and(is_known) {
+            return;
+        }
+        let source: Arc<dyn Error + Send + Sync> = match state.error() {
+            Some(error) => Arc::new(error),
+            None => Box::<dyn Error + Send + Sync>::from(cause).into(),
+        };
+        let (name, cause) = (Arc::clone(&self.name), cause.into());
+        self.stale = Some(StaleDocument { name, why, cause, needs_help, source });
     }
 
     /// A removed document is absent once its time is over, whatever the server says since.
@@ -132,11 +139,6 @@ impl WatchedDocument {
             LastKnown::Removed(_, until) => Some(*until),
             _ => None,
         }
-    }
-
-    /// Whether only an operator can make it readable.
-    pub(super) fn needs_help(&self, reason: &StaleReason) -> bool {
-        self.is_encrypted || matches!(reason.why, ErrorKind::Denied | ErrorKind::Refused)
     }
 
     pub(super) fn text(&self) -> Text {

@@ -12,14 +12,14 @@ use nacos_core::digest;
 use tokio::time::Instant;
 
 pub(crate) use self::{
-    document::{ENCRYPTED, StaleReason, WatchedDocument},
+    document::{ENCRYPTED, WatchedDocument},
     import::{Imported, expand},
 };
 pub use self::{file::LocalFile, import::Import};
 use crate::{
     format::Format,
     pipeline::Text,
-    report::{Freshness, Issue, Source, Stage, StageError},
+    report::{Freshness, Issue, Source, Stage, StageError, StaleDocument},
     tasks,
     time::sleep_until,
 };
@@ -96,11 +96,10 @@ impl Inputs {
         loop {
             let now = Instant::now();
             for document in &mut self.documents {
-                if let Some(reason) = document.update(now)
-                    && document.is_unknown()
-                    && document.needs_help(&reason)
-                {
-                    return Err(LoadError::Unreachable(document.name().into(), reason));
+                document.update(now);
+                let needs_help = document.stale().filter(|stale| stale.needs_help);
+                if let Some(stale) = needs_help.filter(|_| document.is_unknown()) {
+                    return Err(LoadError::Unreachable(stale.clone()));
                 }
             }
             if self.unknown().next().is_none() {
@@ -134,28 +133,16 @@ impl Inputs {
         alive
     }
 
-    /// Takes over the newest states. Returns why one may not be what the server has, if so: of
-    /// several the first that does not pass by itself, else the last.
-    fn update(&mut self) -> Option<StaleReason> {
+    /// Takes over the newest states.
+    fn update(&mut self) {
         let now = Instant::now();
-        let (mut helpless, mut passing) = (None, None);
-        for document in &mut self.documents {
-            if let Some(reason) = document.update(now) {
-                if document.needs_help(&reason) {
-                    helpless = helpless.or(Some(reason));
-                } else {
-                    passing = Some(reason);
-                }
-            }
-        }
-        helpless.or(passing)
+        self.documents.iter_mut().for_each(|document| document.update(now));
     }
 
     pub(crate) fn collect(&mut self) -> Collected {
-        let freshness = match self.update() {
-            Some(reason) => Freshness::Stale { why: reason.why },
-            None => Freshness::Verified,
-        };
+        self.update();
+        let stale = self.documents.iter().filter_map(WatchedDocument::stale);
+        let freshness = Freshness::of(stale.cloned().collect());
         let mut texts = Vec::new();
         let mut issues = Vec::new();
         for File { file, content } in &self.files {
@@ -185,7 +172,7 @@ impl Inputs {
 pub(crate) enum LoadError {
     Closed,
     /// This document, for a reason that only an operator can change.
-    Unreachable(Box<str>, StaleReason),
+    Unreachable(StaleDocument),
 }
 
 fn file_text(file: &LocalFile, content: Option<Arc<str>>) -> Text {

@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 pub use self::{
     position::Position,
-    status::{Freshness, Status},
+    status::{Freshness, StaleDocument, Status},
 };
 
 /// A configuration that was not taken. The one before it stays in force.

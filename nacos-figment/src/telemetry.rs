@@ -1,14 +1,16 @@
 //! The metrics of configurations, through the [`metrics`](https://docs.rs/metrics) facade.
 //!
 //! Each has the label `name`: the configuration's, as in logs; those of one name are counted
-//! together. A recorder is told a description and the unit of each.
+//! together. A recorder is told a description and the unit of each. One that is installed late,
+//! when configurations run already, learns of each of them within five seconds, or when a build of
+//! its resources that is under way is over.
 //!
 //! | name | kind | more labels | what |
 //! | --- | --- | --- | --- |
 //! | [`COMMITS`] | counter | | changes that were applied after the start |
 //! | [`REJECTIONS`] | counter | `stage` | changes that were rejected, each try of one: see [`Stage`] |
 //! | [`REJECTED`] | gauge | | configurations whose newest documents stand rejected: 1 or 0, unless several have this name; one that has ended counts no more |
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge, with_recorder};
 
@@ -53,9 +55,11 @@ impl Meter {
         self.tell();
     }
 
+    /// Tells a recorder that has come since the last time how the configuration stands.
+    ///
     /// Others may have the same name: the gauge is a sum, to which this one adds what a recorder
     /// does not know of it yet. So none ever learns of an end without the beginning.
-    fn tell(&mut self) {
+    pub(crate) fn tell(&mut self) {
         // By its address: there is nothing else to tell recorders apart.
         let recorder = with_recorder(|recorder| std::ptr::from_ref(recorder).cast::<()>().addr());
         let now = self.stands_rejected;
@@ -94,15 +98,25 @@ fn describe() {
     describe_gauge!(REJECTED, Unit::Count, "Configurations whose newest documents stand rejected");
 }
 
+/// How often a configuration looks for another recorder, whatever happens: as often as a session
+/// checks the health of its server.
+pub(crate) const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Recorders that a configuration remembers.
 const RECORDERS: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use metrics::with_local_recorder;
+    use std::collections::HashMap;
+
+    use metrics::{set_default_local_recorder, with_local_recorder};
     use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+    use tokio::time::{Instant, sleep_until};
 
     use super::*;
+    use crate::{
+        engine::Spec,
+        testing::{start, status},
+    };
 
     /// The value of the gauge; nothing if it is not there.
     #[derive(Default)]
@@ -139,6 +153,32 @@ mod tests {
             drop(other);
             assert_eq!(shown.now(&snapshotter), Some(0.0));
         });
+    }
+
+    /// So long on the paused clock, and a little more: it tells at the end of it.
+    async fn pass(time: Duration) {
+        sleep_until(Instant::now() + time + Duration::from_millis(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn recorder_that_comes_late_learns_how_a_configuration_stands_though_nothing_happens() {
+        let documents = &[("a.json", Some(r#"{"n": 1}"#))];
+        let spec = Spec::<HashMap<String, u32>>::default();
+        let (documents, config) = start(spec, documents).await.expect("valid");
+        documents.publish(0, "{");
+        status(&config, |status| status.rejection.is_some()).await;
+
+        let recorder = DebuggingRecorder::new();
+        let _recording = set_default_local_recorder(&recorder);
+        let (snapshotter, mut shown) = (recorder.snapshotter(), Shown::default());
+        assert_eq!(shown.now(&snapshotter), None);
+        pass(TELL_EVERY).await;
+        assert_eq!(shown.now(&snapshotter), Some(1.0));
+        pass(10 * TELL_EVERY).await;
+        assert_eq!(shown.now(&snapshotter), Some(1.0), "it was told once");
+        documents.publish(0, r#"{"n": 2}"#);
+        status(&config, |status| status.rejection.is_none()).await;
+        assert_eq!(shown.now(&snapshotter), Some(0.0));
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::{
     hot::{Erased, RootWriter, downcast},
     input::{Fingerprint, Inputs},
     report::{Freshness, Rejection, Stage, StageError, Status},
-    telemetry::Meter,
+    telemetry::{Meter, TELL_EVERY},
     time::{backoff, sleep_until},
 };
 
@@ -88,6 +88,7 @@ struct Rejected {
 impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
     /// Runs until the client is shut down, or until the task is dropped with its last handle.
     async fn run(mut self) {
+        let mut tell_at = Instant::now();
         loop {
             let retry_at = self.rejected.as_ref().and_then(|rejected| rejected.retry_at);
             tokio::select! {
@@ -108,6 +109,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
                     }
                 }
                 () = sleep_until(retry_at) => {}
+                // A recorder that was installed meanwhile knows nothing of this configuration.
+                () = sleep_until(Some(tell_at)) => {
+                    self.meter.tell();
+                    tell_at = Instant::now() + TELL_EVERY;
+                    continue;
+                }
             }
             let span = tracing::info_span!("configuration change", name = %self.name);
             while !self.reconcile().instrument(span.clone()).await {}

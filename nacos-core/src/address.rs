@@ -82,8 +82,35 @@ fn scheme(text: &str) -> Result<(Option<Scheme>, &str), String> {
     match (begins_with_scheme(bare), scheme) {
         (true, Some(_)) => Err("the scheme stands in front of it twice".to_owned()),
         (true, None) => Err("behind a scheme stands `://`".to_owned()),
-        (false, _) => Ok((scheme, bare)),
+        (false, _) => other_scheme(bare).map_or(Ok((scheme, bare)), |other| {
+            let shown = clip(other, LONGEST_SCHEME);
+            Err(format!(
+                "`{shown}` stands in front of the host, and is neither `http://` nor `https://`: \
+                 leave it out"
+            ))
+        }),
     }
+}
+
+/// The word in front of what may be a host, where a port should be: `tcp:10.0.0.1:8848`.
+fn other_scheme(bare: &str) -> Option<&str> {
+    let (authority, path) = bare.split_at(bare.find('/').unwrap_or(bare.len()));
+    let (word, rest) = authority.split_once(':').unwrap_or((authority, ""));
+    let is_word = word.starts_with(|first: char| first.is_ascii_alphabetic())
+        && word.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'-');
+    // Without its brackets, an IPv6 address has words and colons, too.
+    let may_be_ipv6 = authority.bytes().all(|c| c.is_ascii_hexdigit() || c == b':');
+    let (next, has_more) = rest.split_once(':').map_or((rest, false), |(next, _)| (next, true));
+    let is_host = if rest.is_empty() {
+        // `tcp:/10.0.0.1:8848` and `tcp//10.0.0.1:8848`.
+        path.contains(':') && (authority.ends_with(':') || path.starts_with("//"))
+    } else {
+        let is_name = next.contains(|c: char| c.is_ascii_alphabetic());
+        rest.starts_with('[')
+            || next.parse::<Ipv4Addr>().is_ok()
+            || is_name && (has_more || next.contains('.'))
+    };
+    (is_word && is_host && (rest.is_empty() || !may_be_ipv6)).then_some(word)
 }
 
 /// Whether a scheme is what stands where a host should. `http:80` may be a host of that name.
@@ -189,6 +216,14 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ("htpp://a", "`htpp`"),
     ("tcp://10.0.0.1:1", "`tcp`"),
     ("nacos://a:1", "`nacos`"),
+    ("tcp:10.0.0.1:8848", "`tcp`"),
+    ("tcp:10.0.0.1", "`tcp`"),
+    ("tcp:localhost:8848", "`tcp`"),
+    ("tcp:[::1]:8848", "`tcp`"),
+    ("tcp:/10.0.0.1:8848", "`tcp`"),
+    ("tcp//10.0.0.1:8848", "`tcp`"),
+    ("grpc:nacos.example", "`grpc`"),
+    ("http://tcp:10.0.0.1:8848", "`tcp`"),
     ("://a", "neither `http` nor `https`"),
     ("http://", "no host"),
     ("http:///a", "no host"),
@@ -228,6 +263,8 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ("a:http", "not a number"),
     ("a:80-90", "not a number"),
     ("a:1:2", "more than one port"),
+    ("tcp:1:2", "more than one port"),
+    ("2001:db8:1", "more than one port"),
     ("::1", "needs brackets"),
     ("fe80::1%eth0", "needs brackets"),
     ("::1:8848", "needs brackets"),

@@ -32,13 +32,29 @@ pub(crate) fn said_of(name: &str) -> Vec<String> {
     let words = words(name);
     let words: Vec<&str> = words.split('_').collect();
     let services = (0..words.len()).filter(|at| match words[*at..] {
-        ["service", "host"] | ["service", "port", ..] | ["name"] | ["env", _, ..] => true,
+        ["name"] | ["env", _, ..] => true,
+        ref rest => is_said_by_kubernetes(rest),
+    });
+    services.map(|at| words[..at].join("_")).collect()
+}
+
+/// Whether Kubernetes sets `name` to `value` for some service, whatever that is called. No option
+/// is called so; of the names that one may be called like, `value` decides.
+pub(crate) fn is_set_by_kubernetes(name: &str, value: &str) -> bool {
+    let words = words(name);
+    let words: Vec<&str> = words.split('_').collect();
+    let is_said = (0..words.len()).any(|at| is_said_by_kubernetes(&words[at..]));
+    is_said || is_link(value) && linked(name).is_some()
+}
+
+fn is_said_by_kubernetes(words: &[&str]) -> bool {
+    match *words {
+        ["service", "host"] | ["service", "port", ..] => true,
         ["port", port, protocol, "proto" | "port" | "addr"] => {
             is_port(port) && is_protocol(protocol)
         }
         _ => false,
-    });
-    services.map(|at| words[..at].join("_")).collect()
+    }
 }
 
 fn words(name: &str) -> String {

@@ -122,11 +122,14 @@ fn parse(address: &str, grpc_offset: u16) -> Result<(Server, Option<String>), St
     let Address { scheme, host, port, path } =
         Address::parse(address).map_err(|why| refused(&why))?;
     let path = path.trim_matches('/');
-    let is_page = path.to_ascii_lowercase().ends_with(".html");
-    if is_page || path.split('/').any(|part| matches!(part, "v1" | "v2" | "v3")) {
-        return refuse(
-            "this is the address of a page or a request: leave out what follows the port",
-        );
+    if path.to_ascii_lowercase().ends_with(".html") {
+        return refuse("this is the address of a page: leave out what follows the port");
+    }
+    if let Some(version) = path.split('/').find(|part| matches!(*part, "v1" | "v2" | "v3")) {
+        return Err(refused(&format!(
+            "`{version}` is a version of the API, and no part of the context path: leave it out, \
+             and what follows it"
+        )));
     }
     if format!("/{path}").parse::<http::Uri>().is_err() || path.contains("//") {
         return refuse("what follows the port is no path");
@@ -229,7 +232,9 @@ mod tests {
             ("<host>:8848", "placeholder"),
             ("http://a:8848/nacos/#/login", "console"),
             ("http://a:8848/nacos/index.html", "page"),
-            ("http://a:8848/nacos/v1/cs/configs", "page or a request"),
+            ("http://a:8848/nacos/v1/cs/configs", "`v1` is a version of the API"),
+            ("a:8848/nacos/v1", "`v1` is a version of the API"),
+            ("a/v3/", "`v3` is a version of the API"),
             ("a:1/nacos,b:1/other", "two paths"),
             ("a\\b", "backslash"),
             ("nacos:pass@a:1", "neither a user nor a query"),

@@ -1,5 +1,6 @@
 //! The option or variable that an unknown name may mean.
 use super::{OPTIONS, Row, plain};
+use crate::link_variable::is_set_by_kubernetes;
 
 /// The option whose name comes nearest to `unknown`, as files spell it.
 pub(super) fn option(unknown: &str) -> Option<&'static str> {
@@ -9,10 +10,23 @@ pub(super) fn option(unknown: &str) -> Option<&'static str> {
     if let Some(row) = ours {
         return Some(row.name);
     }
-    // Any three letters are three letters away from any others.
-    let most = MOST_TYPOS.min(unknown.len() / 2);
     let names = OPTIONS.iter().map(|row| row.name);
-    nearest(names.map(|name| (distance(&plain(name), &unknown), name)), most)
+    nearest(names.filter_map(|name| {
+        let plain = plain(name);
+        let typos = distance(&plain, &unknown);
+        (typos <= most_typos(plain.len().min(unknown.len()))).then_some((typos, name))
+    }))
+}
+
+/// How many letters may be wrong in a name of `letters`: any three are three away from any others,
+/// and a short name is another word sooner than a long one.
+fn most_typos(letters: usize) -> usize {
+    match letters {
+        0 | 1 => 0,
+        2..6 => 1,
+        6..9 => 2,
+        _ => 3,
+    }
 }
 
 /// The variable that comes nearest to `name`, if `name` looks like one of ours and is none.
@@ -28,7 +42,8 @@ pub(crate) fn variable(name: &str, value: &str) -> Option<String> {
     let also = |row: &Row| row.also.iter().map(|also| also.name.to_owned()).collect::<Vec<_>>();
     let known: Vec<_> =
         OPTIONS.iter().flat_map(|row| also(row).into_iter().chain([row.variable()])).collect();
-    if known.iter().any(|known| known == name) || name == REGISTER_IP {
+    let is_known = known.iter().any(|known| known == name) || name == REGISTER_IP;
+    if is_known || is_set_by_kubernetes(name, value) {
         return None;
     }
     if let Some(ours) = tried(name, value) {
@@ -37,11 +52,16 @@ pub(crate) fn variable(name: &str, value: &str) -> Option<String> {
     if !upper.starts_with("NACOS") {
         return None;
     }
-    let distances = known.into_iter().map(|known| {
-        let distance = distance(&known.to_ascii_uppercase(), &upper);
-        (distance, known)
-    });
-    nearest(distances, MOST_TYPOS_OF_A_VARIABLE)
+    // The prefix is no part of the word that is misspelt.
+    let letters = |name: &str| {
+        let plain = plain(name);
+        plain.strip_prefix("nacos").unwrap_or(&plain).len()
+    };
+    nearest(known.into_iter().filter_map(|known| {
+        let typos = distance(&known.to_ascii_uppercase(), &upper);
+        let most = most_typos(letters(&known).min(letters(name))).min(MOST_TYPOS_OF_A_VARIABLE);
+        (typos <= most).then_some((typos, known))
+    }))
 }
 
 /// Our variable for a name that people try, because others have it or one would guess it.
@@ -82,8 +102,8 @@ fn tried(name: &str, value: &str) -> Option<String> {
     None
 }
 
-fn nearest<T: Ord>(distances: impl Iterator<Item = (usize, T)>, most: usize) -> Option<T> {
-    distances.min().filter(|(distance, _)| *distance <= most).map(|(_, name)| name)
+fn nearest<T: Ord>(distances: impl Iterator<Item = (usize, T)>) -> Option<T> {
+    distances.min().map(|(_, name)| name)
 }
 
 /// How many letters have to be written, left out or changed to make one of the other (Levenshtein).
@@ -180,8 +200,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ("grpcoffset", "NACOS_GRPC_PORT_OFFSET"),
     ("portoffset", "NACOS_GRPC_PORT_OFFSET"),
 ];
-/// A name that differs by more is another word.
-const MOST_TYPOS: usize = 3;
+/// A variable that differs by more is another word, and may well be another program's.
 const MOST_TYPOS_OF_A_VARIABLE: usize = 2;
 
 #[cfg(test)]
@@ -196,9 +215,47 @@ mod tests {
             ("nacos_server_addr", "NACOS_SERVER_ADDR"),
             ("NACOS_PASWORD", "NACOS_PASSWORD"),
             ("nacos_remote_client_rpc_tls_enabled", "nacos_remote_client_rpc_tls_enable"),
+            ("NACOS_TLSS", "NACOS_TLS"),
+            ("NACOS_ENDPOINTS", "NACOS_ENDPOINT"),
+            ("NACOS_ENDPIONT", "NACOS_ENDPOINT"),
         ] {
             assert_eq!(variable(misspelt, "v").as_deref(), Some(meant), "{misspelt}");
         }
+    }
+
+    #[test]
+    fn short_name_with_two_other_letters_is_another_word() {
+        for name in ["NACOS_OPS", "NACOS_ENV", "NACOS_DNS", "NACOS_API_X", "NACOS_TSL"] {
+            assert_eq!(variable(name, "v"), None, "{name}");
+        }
+        for name in ["ops", "test", "tabs", "acl", "x"] {
+            assert_eq!(option(name), None, "{name}");
+        }
+        assert_eq!(option("aps"), Some("app"));
+        assert_eq!(option("endpiont"), Some("endpoint"));
+        assert_eq!(option("sever_adr"), Some("server_addr"));
+    }
+
+    /// All that Kubernetes sets for a service that is called almost like an option.
+    #[test]
+    fn variables_of_a_service_are_no_misspelt_option() {
+        for service in ["ENDPOINTS", "ENDPOINT", "SERVER_ADDRESS", "TLSS", "CLIENT", "CONFIG"] {
+            for (rest, value) in [
+                ("SERVICE_HOST", "10.0.0.1"),
+                ("SERVICE_PORT", "8848"),
+                ("SERVICE_PORT_HTTP", "8848"),
+                ("PORT", "tcp://10.0.0.1:8848"),
+                ("PORT_8848_TCP", "tcp://10.0.0.1:8848"),
+                ("PORT_8848_TCP_ADDR", "10.0.0.1"),
+                ("PORT_8848_TCP_PORT", "8848"),
+                ("PORT_8848_TCP_PROTO", "tcp"),
+            ] {
+                let name = format!("NACOS_{service}_{rest}");
+                assert_eq!(variable(&name, value), None, "{name}");
+            }
+        }
+        // A user's own word is a misspelt one.
+        assert_eq!(variable("NACOS_ENDPOINTS_PORT", "80").as_deref(), Some("NACOS_ENDPOINT_PORT"));
     }
 
     #[test]

@@ -166,7 +166,7 @@ mod tests {
             ("[fe80::1", "not closed"),
             ("\"10.0.0.3\"", "quote"),
             ("${NACOS_SERVER}", "placeholder"),
-            ("10.0.0.3:8848/nacos/v1/ns", "page or a request"),
+            ("10.0.0.3:8848/nacos/v1/ns", "`v1` is a version of the API"),
             ("nacos:hunter2,hunter2@10.0.0.3", "neither a user"),
             ("10.0.0.3?token=hunter2;hunter2", "neither a user"),
             (&long, "longer than any address"),

@@ -98,7 +98,8 @@ where
             .timer(TokioTimer::new())
             .keep_alive_interval(self.keep_alive)
             // Answers that still come on streams that were reset are no fault of the endpoint's,
-            // however many there are in the life of a connection.
+            // however many there are in the life of a connection. Of more than 50 streams that are
+            // reset within a second, h2 forgets the rest, and counts what comes on them.
             .max_local_error_reset_streams(None);
         // Within the span: the protocol below makes one of its own for as long as it lives.
         let shaking = builder.handshake(TokioIo::new(socket)).instrument(span.clone());

@@ -6,6 +6,8 @@ mod driver;
 mod given_up;
 mod origin;
 mod outgoing;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     body::{Http2Body, Http2Error},

@@ -2,11 +2,12 @@
 //! that lives in it, is none the worse for them.
 use std::{
     future::{Future, poll_fn},
-    pin::Pin,
+    pin::{Pin, pin},
     task::Poll,
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use nacos_core::{Client, Error, ErrorKind, Instance, Registration};
 use nacos_testkit::{Behaviour, RawAnswer, Server};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -171,5 +172,35 @@ async fn answers_that_nobody_reads_starve_neither_health_checks_nor_pushes() {
     for get in unread {
         let content = soon(get).await.expect("it came long ago");
         assert_eq!(content.as_deref(), Some(&*large));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn gets_that_nobody_polls_hold_up_no_other() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    let client = connected(&server).await;
+    let _orders = registered(&client).await;
+    let unpolled = begun(&client, "d", 2_000).await;
+    let (one, other) = (client.configs(), client.configs());
+    for get in [one.get("d"), other.get("e")] {
+        soon(get).await.expect("there is a place for it");
+    }
+    drop(unpolled);
+    is_untouched(&client, &server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_between_those_of_a_buffered_stream_is_answered() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "1");
+    let client = connected(&server).await;
+    let configs = client.configs();
+    let gets = stream::iter(0..4_000).map(|_| configs.get("d")).buffer_unordered(1_000);
+    let mut gets = pin!(gets);
+    while let Some(got) = soon(gets.next()).await {
+        got.expect("answered");
+        // Nobody polls the others meanwhile.
+        soon(configs.get("other")).await.expect("answered, too");
     }
 }

@@ -18,7 +18,7 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 use h2::client::SendRequest;
 use http::Request;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{Semaphore, oneshot},
     task::coop::unconstrained,
     time::Instant,
 };
@@ -28,6 +28,7 @@ use super::{
     activity::{Activity, Limit},
     answer::{not_sent, told},
     exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
+    jobs::{Inbox, Jobs, Turn, jobs},
     pace::resets,
     places::{Place, Places},
     stream::Reading,
@@ -49,11 +50,24 @@ pub(super) struct Call {
     body: Bytes,
     limit: Limit,
     waiting: Waiting,
-    /// Its place in the queue, if it is a user's.
-    queued: Option<OwnedSemaphorePermit>,
 }
 
 type Outcome = Result<Answer, CallError>;
+
+/// A call that was handed over. Until the task of the connection takes it, it is in the queue for
+/// as long as this lives.
+pub(super) struct Begun<'a> {
+    outcome: oneshot::Receiver<Outcome>,
+    _turn: Option<Turn<'a, Job>>,
+}
+
+impl Begun<'_> {
+    /// Its outcome; an error if the connection has ended meanwhile.
+    pub(super) async fn outcome(self) -> Result<Outcome, oneshot::error::RecvError> {
+        let Self { outcome, _turn } = self;
+        outcome.await
+    }
+}
 
 /// The way back to the caller of a call that has not begun: dropping it says that nothing was sent.
 struct Waiting(Option<oneshot::Sender<Outcome>>);
@@ -124,17 +138,13 @@ pub(super) struct Calls {
     room: Arc<Semaphore>,
     receive_limit: usize,
     pace: Mutex<Pace>,
-    /// Places in the queue for users' calls: one that is dropped leaves the queue only when the
-    /// connection has its turn.
-    queued: Arc<Semaphore>,
-    queue: mpsc::UnboundedSender<Job>,
+    jobs: Jobs<Job>,
 }
 
 impl Calls {
-    /// Calls that are carried out by [`carry_out`], which takes them from the queue.
-    pub(super) fn new(receive_limit: usize) -> (Self, mpsc::UnboundedReceiver<Job>) {
-        // Bounded by what the session asks for at once, and by the places for users' calls.
-        let (queue, inbox) = mpsc::unbounded_channel();
+    /// Calls that are carried out by [`work`], which takes them from the inbox.
+    pub(super) fn new(receive_limit: usize) -> (Self, Inbox<Job>) {
+        let (jobs, inbox) = jobs();
         let calls = Self {
             activity: Arc::new(Activity::new()),
             abandoned: Abandoned::default(),
@@ -142,50 +152,30 @@ impl Calls {
             room: Arc::new(Semaphore::new(ROOM.max(receive_limit).div_ceil(SMALL))),
             receive_limit,
             pace: Mutex::new(resets()),
-            queued: Arc::new(Semaphore::new(QUEUED)),
-            queue,
+            jobs,
         };
         (calls, inbox)
     }
 
     /// Hands a job over to the connection's task; says whether that still runs.
     pub(super) fn hand_over(&self, job: Job) -> bool {
-        self.queue.send(job).is_ok()
+        self.jobs.hand_over(job)
     }
 
-    /// Hands a call over, and returns where its outcome is to be waited for.
-    ///
-    /// # Errors
-    ///
-    /// Nothing was sent: the connection has ended, or there was no place in time.
-    pub(super) async fn begin(
+    /// Hands a call over. One that waits for a place does so in the connection's task: a caller
+    /// that is not polled would keep a place from others.
+    pub(super) fn begin(
         &self,
         caller: Caller,
         head: Request<()>,
         body: Bytes,
         limit: Limit,
-    ) -> Result<oneshot::Receiver<Outcome>, CallError> {
-        let queued = match caller {
-            Caller::Session => None,
-            Caller::User => Some(self.queue_up(limit).await?),
-        };
-        let (outcome, answered) = oneshot::channel();
-        let waiting = Waiting(Some(outcome));
+    ) -> Begun<'_> {
+        let (waiting, outcome) = oneshot::channel();
+        let waiting = Waiting(Some(waiting));
         // If the task has ended, dropping the call says so.
-        self.hand_over(Job::Call(Call { caller, head, body, limit, waiting, queued }));
-        Ok(answered)
-    }
-
-    async fn queue_up(&self, limit: Limit) -> Result<OwnedSemaphorePermit, CallError> {
-        if let Ok(queued) = Arc::clone(&self.queued).try_acquire_owned() {
-            return Ok(queued);
-        }
-        let queued = Arc::clone(&self.queued).acquire_owned();
-        match self.activity.next(limit, queued).await {
-            Ok(Ok(queued)) => Ok(queued),
-            Ok(Err(_)) => Err(CallError::NotSent(ENDED.to_owned())),
-            Err(_) => Err(CallError::Busy),
-        }
+        let turn = self.jobs.queue(Job::Call(Call { caller, head, body, limit, waiting }));
+        Begun { outcome, _turn: turn }
     }
 
     async fn carry_out(&self, h2: SendRequest<Bytes>, job: Job) {
@@ -200,8 +190,7 @@ impl Calls {
     }
 
     async fn carry_out_call(&self, mut h2: SendRequest<Bytes>, call: Call) {
-        let Call { caller, head, body, limit, mut waiting, queued } = call;
-        drop(queued);
+        let Call { caller, head, body, limit, mut waiting } = call;
         // The caller has stopped waiting, and the server has not heard of the call yet.
         if waiting.is_closed() {
             return;
@@ -306,7 +295,7 @@ pub(super) async fn work<T>(
     connection: h2::client::Connection<T, Bytes>,
     h2: &SendRequest<Bytes>,
     calls: &Calls,
-    mut inbox: mpsc::UnboundedReceiver<Job>,
+    inbox: Inbox<Job>,
     tell: impl Fn(String),
 ) where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -320,7 +309,7 @@ pub(super) async fn work<T>(
             for begun in 0..=CALLS_AT_ONCE {
                 if begun == CALLS_AT_ONCE {
                     cx.waker().wake_by_ref();
-                } else if let Poll::Ready(Some(job)) = inbox.poll_recv(cx) {
+                } else if let Poll::Ready(job) = inbox.poll_next(cx) {
                     under_way.push(calls.carry_out(h2.clone(), job));
                 } else {
                     break;
@@ -368,8 +357,6 @@ pub(super) const NONE_YET: usize = 0;
 /// which fill it.
 pub(super) const ROOM: usize = if cfg!(test) { 4 } else { 256 } * 1024 * 1024;
 const ENDED: &str = "the connection has ended";
-/// Users' calls in the queue of a connection.
-const QUEUED: usize = 256;
 /// Calls that are begun before the connection gets its turn.
 const CALLS_AT_ONCE: usize = 64;
 
@@ -383,31 +370,34 @@ mod tests {
 
     use super::*;
 
+    fn begun(calls: &Calls) -> Begun<'_> {
+        let minute = Duration::from_secs(60);
+        let limit = Limit { idle: minute, deadline: Instant::now() + minute };
+        calls.begin(Caller::User, Request::new(()), Bytes::new(), limit)
+    }
+
     #[tokio::test]
     async fn calls_that_are_dropped_before_the_connection_has_its_turn_fill_no_queue() {
         TimeLimit::for_test();
         let (calls, inbox) = Calls::new(1024);
-        let minute = Duration::from_secs(60);
-        for _ in 0..10 * QUEUED {
-            let limit = Limit { idle: minute, deadline: Instant::now() + minute };
-            let begun = calls.begin(Caller::User, Request::new(()), Bytes::new(), limit);
-            drop(unconstrained(begun).now_or_never());
+        let (first, last) = (begun(&calls), begun(&calls));
+        for _ in 0..1_000 {
+            drop(unconstrained(begun(&calls).outcome()).now_or_never());
         }
-        assert_eq!(inbox.len(), QUEUED);
+        assert_eq!(inbox.len(), 2);
+        drop((first, last));
+        assert_eq!(inbox.len(), 0);
     }
 
     #[tokio::test]
     async fn call_that_has_not_begun_when_its_connection_is_dropped_was_not_sent() {
         TimeLimit::for_test();
         let (calls, inbox) = Calls::new(1024);
-        let minute = Duration::from_secs(60);
-        let limit = Limit { idle: minute, deadline: Instant::now() + minute };
-        let begun = calls.begin(Caller::User, Request::new(()), Bytes::new(), limit).await;
+        let early = begun(&calls);
         drop(inbox);
-        let outcome = begun.expect("there is room").await.expect("told").map(drop);
-        assert_eq!(outcome, Err(CallError::NotSent(ENDED.to_owned())));
-        let late = calls.begin(Caller::User, Request::new(()), Bytes::new(), limit).await;
-        let outcome = late.expect("there is room").await.expect("told").map(drop);
-        assert_eq!(outcome, Err(CallError::NotSent(ENDED.to_owned())));
+        for begun in [early, begun(&calls)] {
+            let outcome = begun.outcome().await.expect("told").map(drop);
+            assert_eq!(outcome, Err(CallError::NotSent(ENDED.to_owned())));
+        }
     }
 }

@@ -148,7 +148,7 @@ impl Http2Link {
         let calls = &self.shared.calls;
         let body = frame::encode(&self.addressed(request, headers));
         let head = self.head(&self.shared.unary);
-        match calls.begin(caller, head, body, limit).await?.await {
+        match calls.begin(caller, head, body, limit).outcome().await {
             // The room of a large answer is free again once this is over.
             Ok(Ok((frame, _room))) => {
                 let answer = decode(frame)?;

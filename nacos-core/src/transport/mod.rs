@@ -15,6 +15,7 @@ mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod http1;
+mod jobs;
 mod link;
 mod pace;
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::env::VarError;
 use tracing::warn;
 
 use crate::{
-    error::{Error, ErrorKind},
+    error::Error,
     given::Given,
-    options::{ClientOptions, OPTIONS, Row, misspelt_variable},
+    options::{ClientOptions, OPTIONS, Row, misspelt_variable, unreadable_variable},
 };
 
 /// The options of the environment. A variable that looks like a misspelt one of ours is warned
@@ -35,7 +35,9 @@ fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Clie
             Ok(value) if value.is_empty() => return Ok(false),
             Ok(value) => value,
             Err(VarError::NotPresent) => return Ok(false),
-            Err(VarError::NotUnicode(_)) => return Err(unreadable(name, "it is not UTF-8")),
+            Err(VarError::NotUnicode(_)) => {
+                return Err(unreadable_variable(name, "it is not UTF-8"));
+            }
         };
         let given = Given::Text(value);
         if row.is_set_for_a_service(name, &given) {
@@ -43,7 +45,7 @@ fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Clie
             warn!(variable = name, "not read: Kubernetes and Docker set this for a service");
             return Ok(false);
         }
-        row.read(options, name, given).map_err(|why| unreadable(name, &why))?;
+        row.read(options, name, given).map_err(|why| unreadable_variable(name, &why))?;
         options.origin.note(row.name, name);
         Ok(true)
     };
@@ -69,12 +71,6 @@ pub(crate) fn register_ip() -> Option<String> {
 fn trimmed(value: &str) -> Option<String> {
     let value = value.trim();
     (!value.is_empty()).then(|| value.to_owned())
-}
-
-/// Names the variable only: its value may be a secret in the wrong place.
-pub(crate) fn unreadable(name: &str, why: &str) -> Error {
-    Error::new(ErrorKind::InvalidOption, format!("read the variable {name}"))
-        .because(why.to_owned())
 }
 
 /// The options of an environment of exactly these `variables`.

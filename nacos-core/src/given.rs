@@ -76,6 +76,12 @@ impl Visitor<'_> for Anything {
     }
 }
 
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Given::deserialize(deserializer)?.secret().map_err(de::Error::custom)
+    }
+}
+
 impl Given {
     /// Whether it says where a service is, as Kubernetes and Docker set it: no option does.
     pub(crate) fn is_link(&self) -> bool {

@@ -1,10 +1,7 @@
 //! Text that must not be seen.
 use std::{fmt, hint::black_box};
 
-use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
-
-use crate::given::Given;
 
 /// A password, a token, a key: `Debug` does not show it, and its memory is overwritten when it is
 /// dropped.
@@ -55,12 +52,6 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Given::deserialize(deserializer)?.secret().map_err(de::Error::custom)
-    }
-}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

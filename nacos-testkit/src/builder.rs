@@ -23,8 +23,15 @@ pub struct Builder {
     naming_push: Option<Duration>,
 }
 
+impl Server {
+    /// A server with settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
 impl Builder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             plan: Plan {
                 authentication: false,

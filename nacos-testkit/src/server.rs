@@ -9,7 +9,7 @@ use std::{
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
-    Behaviour, Builder, events, grpc, http,
+    Behaviour, events, grpc, http,
     line::Gate,
     ports::{GRPC_OFFSET, free_pair},
     shared::{Plan, Shared},
@@ -41,11 +41,6 @@ impl Server {
     /// Outside of a tokio runtime with I/O and time.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
-    }
-
-    /// A server with settings.
-    pub fn builder() -> Builder {
-        Builder::new()
     }
 
     pub(crate) async fn open(plan: Plan) -> io::Result<Self> {

@@ -7,6 +7,7 @@ mod address_server;
 mod bad_input;
 mod bounds;
 mod cancelled;
+mod circles;
 mod clocks;
 mod close;
 mod config;

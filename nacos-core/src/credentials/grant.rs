@@ -1,14 +1,13 @@
 //! The headers and signatures that credentials grant, and requests carry.
 use std::{
-    collections::HashMap,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::Resource;
 #[cfg(feature = "ram")]
 use super::sign::Key;
+use super::{Resource, headers::RequestHeaders};
 use crate::{secret::Secret, session::Tried, transport::Headers};
 
 /// The headers and signatures with which servers let requests in, and how long they are good.
@@ -167,22 +166,6 @@ impl fmt::Debug for Grant {
             .field("lifetime", &self.lifetime)
             .field("signs", &self.signer.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-/// The headers of one request, on which its signature is put. `Debug` shows their names only.
-pub struct RequestHeaders<'a>(pub(super) &'a mut HashMap<String, String>);
-
-impl RequestHeaders<'_> {
-    /// Adds a header, in place of one of the same name. Servers tell upper and lower case apart.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), value.into());
-    }
-}
-
-impl fmt::Debug for RequestHeaders<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

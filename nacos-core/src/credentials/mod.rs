@@ -39,6 +39,7 @@
 mod access_key;
 mod fixed;
 mod grant;
+mod headers;
 mod password;
 #[cfg(feature = "ram")]
 mod sign;
@@ -50,7 +51,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 pub use self::access_key::AccessKey;
 pub use self::{
     fixed::{IdentityHeader, StaticToken},
-    grant::{Grant, GrantError, RequestHeaders},
+    grant::{Grant, GrantError},
+    headers::RequestHeaders,
     password::UserPassword,
 };
 pub(crate) use self::{grant::GrantFailure, source::SecretSource};

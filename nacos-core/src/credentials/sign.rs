@@ -13,9 +13,10 @@ use sha1::Sha1;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{RequestHeaders, Resource};
+use super::headers::RequestHeaders;
 use crate::{
     key::{ConfigKey, ServiceKey},
+    resource::Resource,
     secret::Secret,
 };
 

@@ -59,9 +59,9 @@
 //!
 //! # What is absent
 //!
-//! This module does not read the environment, and spawns only the task that waits for signals. A
-//! process that is killed withdraws nothing: Nacos sees its connection end, or, where the host is
-//! gone too, misses its answers for some 20 s.
+//! This module spawns only the task that waits for signals. A process that is killed withdraws
+//! nothing: Nacos sees its connection end, or, where the host is gone too, misses its answers for
+//! some 20 s.
 mod connections;
 mod end;
 mod readiness;

@@ -223,6 +223,12 @@ pub(crate) fn invalid(option: &str, why: impl fmt::Display) -> Error {
         .because(why.to_string())
 }
 
+/// Names the variable only: its value may be a secret in the wrong place.
+pub(crate) fn unreadable_variable(name: &str, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidOption, format!("read the variable {name}"))
+        .because(why.to_owned())
+}
+
 /// `serverAddr`, `server-addr` and `server_addr` are the same name.
 fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()

@@ -1,9 +1,8 @@
 //! Where the servers are: given, listed by an address server, or the addresses of a name.
 use std::time::Duration;
 
-use super::{ClientOptions, invalid};
+use super::{ClientOptions, invalid, unreadable_variable};
 use crate::{
-    env::unreadable,
     error::Error,
     key::Namespace,
     secret::Secret,
@@ -115,7 +114,7 @@ fn endpoint(
 /// The error for an address, which names the variable that it was read from.
 fn refused(options: &ClientOptions, option: &str, why: &str) -> Error {
     match options.origin.variable(option) {
-        Some(variable) => unreadable(variable, why),
+        Some(variable) => unreadable_variable(variable, why),
         None => invalid(option, why),
     }
 }

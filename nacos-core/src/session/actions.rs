@@ -1,7 +1,10 @@
 //! The actions that a session asks for, and the events that it shows.
 use std::{sync::Arc, time::Duration};
 
-use super::{CallId, ClaimKey, GuardId, LinkId, connecting::proxied::Finding};
+use super::{
+    connecting::proxied::Finding,
+    ids::{CallId, ClaimKey, GuardId, LinkId},
+};
 use crate::{
     disconnect::{Disconnect, Reason},
     document::DocumentState,

@@ -1,7 +1,9 @@
 //! Answers to the session's own requests: read once, and given to the machine that asked.
 //!
-//! Here alone it is told apart whether an answer is one, whether the connection is gone, and
-//! whether a denial is about the token in use.
+//! Here alone it is told apart whether an answer about a claim or a document is one, whether the
+//! connection is gone, and whether a denial is about the token in use. Answers on which it depends
+//! whether a connection serves are read by *connecting*, to which their failures mean something
+//! else.
 use std::time::Instant;
 
 use super::{
@@ -68,11 +70,11 @@ impl Session {
         &mut self,
         now: Instant,
         origin: Origin,
-        asked: naming::Asked,
+        asked: naming::asked::Asked,
         answer: Result<Payload, CallError>,
     ) -> Result<(), Gone> {
         match asked {
-            naming::Asked::Step { claim, step } => {
+            naming::asked::Asked::Step { claim, step } => {
                 let additive = if matches!(step, Step::Batch(_)) {
                     let answer = self.read::<BatchInstanceResponse>(now, origin, answer)?;
                     answer.map(|answer| Some(answer.is_additive()))
@@ -83,7 +85,7 @@ impl Session {
                     naming.handle_step(cx, origin, claim, &step, additive);
                 });
             }
-            naming::Asked::Subscription { claim, subscribe } => {
+            naming::asked::Asked::Subscription { claim, subscribe } => {
                 let answer = self.read::<SubscribeServiceResponse>(now, origin, answer)?;
                 let list = answer.and_then(|answer| {
                     if !subscribe {
@@ -99,7 +101,7 @@ impl Session {
                     naming.handle_subscription(cx, origin, claim, list);
                 });
             }
-            naming::Asked::SelfCheck(service, revision) => {
+            naming::asked::Asked::SelfCheck(service, revision) => {
                 // A user that may register need not have the right to ask: no reason to log in.
                 let answer = self.look_at::<QueryServiceResponse>(answer)?;
                 let list = answer.ok().map(|answer| answer.service_info);
@@ -115,17 +117,17 @@ impl Session {
         &mut self,
         now: Instant,
         origin: Origin,
-        asked: configs::Asked,
+        asked: configs::asked::Asked,
         answer: Result<Payload, CallError>,
     ) -> Result<(), Gone> {
         match asked {
-            configs::Asked::Listen { claims, listen } => {
+            configs::asked::Asked::Listen { claims, listen } => {
                 let answer = self.read(now, origin, answer)?;
                 self.with_configs(now, |configs, cx| {
                     configs.handle_listen(cx, origin, &claims, listen, answer);
                 });
             }
-            configs::Asked::Query(key, ticket) => {
+            configs::asked::Asked::Query(key, ticket) => {
                 let answer = self.read(now, origin, answer)?;
                 self.with_configs(now, |configs, cx| {
                     configs.handle_document(cx, origin, &key, ticket, answer);

@@ -3,52 +3,17 @@
 //! The [ledger](super::ledger) says what is to be sent, and [`Told`] to which guards an answer is
 //! news. Each machine has claims of its own kind of key: *naming* those of services, *configs*
 //! those of documents.
-use std::{collections::HashMap, fmt, hash::Hash, sync::Arc, time::Instant};
+use std::{collections::HashMap, hash::Hash, sync::Arc, time::Instant};
 
 use super::{
-    Event,
-    ledger::{Due, Ledger, Revision, Standing},
+    actions::Event,
+    ids::{ClaimKey, GuardId},
+    ledger::{Due, Ledger, SentClaim, Standing},
     output::Output,
     request_failure::Rejection,
     told::Told,
 };
-use crate::{
-    key::{ConfigKey, ServiceKey},
-    state::ClaimState,
-};
-
-/// The key of a claim: everything that a server forgets on disconnect has one, and nothing else
-/// has.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum ClaimKey {
-    /// Instances of a service, registered.
-    Instances(ServiceKey),
-    /// A service, subscribed to.
-    Subscription(ServiceKey),
-    /// A document, listened to.
-    Listen(ConfigKey),
-}
-
-impl fmt::Display for ClaimKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Instances(service) => write!(f, "registration at {service}"),
-            Self::Subscription(service) => write!(f, "subscription to {service}"),
-            Self::Listen(document) => write!(f, "listening to {document}"),
-        }
-    }
-}
-
-/// One guard: never used twice, so that a guard withdraws only its own claim.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct GuardId(pub(crate) u64);
-
-/// The claim that a request is about.
-#[derive(Clone, Debug)]
-pub(super) struct SentClaim<K> {
-    pub(super) key: K,
-    pub(super) revision: Revision,
-}
+use crate::state::ClaimState;
 
 /// See the [module documentation](self).
 #[derive(Debug)]
@@ -250,6 +215,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::ConfigKey;
 
     #[test]
     fn second_reader_sends_nothing() {

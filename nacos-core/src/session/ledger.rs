@@ -28,7 +28,8 @@ use super::{entries::Entries, queue::Queue, timers::Timers};
 
 /// Which keys are claimed, and how much of each the server knows.
 ///
-/// The work of every operation depends on how many claims it is about, never on how many there are.
+/// The work of a claim, of its request and of its answer does not depend on how many claims there
+/// are. A reconnect, and anything else that concerns every claim, looks at each once.
 #[derive(Debug)]
 pub(crate) struct Ledger<K> {
     entries: Entries<K, Entry>,
@@ -58,6 +59,13 @@ pub(crate) struct Due<K> {
     pub(crate) claimed: bool,
     /// To hand back with the answer.
     pub(crate) revision: Revision,
+}
+
+/// The claim that a request is about.
+#[derive(Clone, Debug)]
+pub(super) struct SentClaim<K> {
+    pub(super) key: K,
+    pub(super) revision: Revision,
 }
 
 /// How much of a claim the server knows.

@@ -14,14 +14,19 @@
 mod actions;
 mod answers;
 mod backoff;
+mod cause;
 mod claims;
 mod commands;
 mod configs;
 mod connecting;
+mod context;
 mod entries;
+mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
+mod ids;
 mod ledger;
+mod lifetime;
 mod naming;
 mod options;
 mod output;
@@ -41,32 +46,27 @@ use std::{fmt, time::Instant};
 pub(crate) use self::{
     actions::{Action, Event},
     backoff::{conflict_delay, reconnect_delay},
-    claims::{ClaimKey, GuardId},
+    cause::{ABOUT_LOGIN, DEMANDED, LOGIN_REFUSED},
     commands::Commands,
     connecting::{
-        ABOUT_LOGIN,
-        admission::{DEMANDED, LOGIN_REFUSED},
-        link::LinkId,
         liveness::Patience,
         login::{LoginFailure, TokenLease, Tried},
     },
+    ids::{CallId, ClaimKey, GuardId, LinkId},
     options::Options,
+    output::Jitter,
     queue::Queue,
 };
 use self::{
     configs::Configs,
     connecting::{Change, Connecting},
+    context::{Context, Holdings},
+    exchange::{ConnectionFacts, Exchange},
+    lifetime::Lifetime,
     naming::Naming,
-    output::{Connection, Context, Exchange, Holdings, Output},
+    output::Output,
 };
 use crate::{disconnect::Reason, server::Server, state::SessionState, wire::Payload};
-
-/// Names a request of the session's own. Never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct CallId(u64);
-
-/// A random number, uniform in `[0, 1)`.
-pub(crate) type Jitter = Box<dyn FnMut() -> f64 + Send>;
 
 /// See the [module documentation](self).
 pub(crate) struct Session {
@@ -79,17 +79,6 @@ pub(crate) struct Session {
     lifetime: Lifetime,
     shown: SessionState,
     output: Output,
-}
-
-/// Whether the session is to live.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Lifetime {
-    Open,
-    /// Everything is withdrawn; closes when the server has acknowledged that, or then.
-    Closing {
-        deadline: Instant,
-    },
-    Closed,
 }
 
 impl Session {
@@ -399,7 +388,7 @@ impl Session {
         self.connecting.serving()
     }
 
-    fn connection(&self, now: Instant) -> Connection<'_> {
+    fn connection(&self, now: Instant) -> ConnectionFacts<'_> {
         self.connecting.connection(now, self.lifetime)
     }
 }

@@ -3,9 +3,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     backoff::retry_delay,
-    configs::Cause,
-    connecting::admission::{DEMANDED, LOGIN_REFUSED},
-    output::Connection,
+    cause::{Cause, DEMANDED, LOGIN_REFUSED},
+    exchange::ConnectionFacts,
 };
 use crate::{
     call_error::CallError,
@@ -61,14 +60,18 @@ impl RequestFailure {
     }
 
     /// Whether it is a denial of a token that has been, or is being, replaced.
-    pub(super) fn is_passing(&self, connection: &Connection<'_>, token: u64) -> bool {
+    pub(super) fn is_passing(&self, connection: &ConnectionFacts<'_>, token: u64) -> bool {
         let is_denial = matches!(self, Self::Refused(refusal) if refusal.code == wire::DENIED);
         is_denial && (token < connection.token || connection.is_renewing)
     }
 
     /// The refusal of a claim that was sent with this token. `None` if the claim is to be sent
     /// again at once: nobody knows whether it was done, or there is another token already.
-    pub(super) fn rejection(&self, connection: &Connection<'_>, token: u64) -> Option<Rejection> {
+    pub(super) fn rejection(
+        &self,
+        connection: &ConnectionFacts<'_>,
+        token: u64,
+    ) -> Option<Rejection> {
         let (code, message): (i32, Arc<str>) = match self {
             Self::Unanswered => return None,
             Self::Refused(refusal) if refusal.demands_login() && connection.is_anonymous => {
@@ -101,7 +104,7 @@ impl RequestFailure {
 }
 
 /// Classifies the outcome of a request: an answer, a failure, or the end of the connection. This is
-/// the only place that does.
+/// the only place that does, for all requests but server checks, setup probes and health checks.
 pub(super) fn read<A: Answer>(
     answer: Result<Payload, CallError>,
 ) -> Result<Result<A, RequestFailure>, Gone> {

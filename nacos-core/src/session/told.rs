@@ -5,7 +5,7 @@
 //! much as there are guards to which it is news.
 use std::collections::BTreeSet;
 
-use super::claims::GuardId;
+use super::ids::GuardId;
 use crate::state::ClaimState;
 
 /// See the [module documentation](self).

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, Outcome, Refusal, legality};
+use super::{Call, Outcome, Refusal, legality, service_name::service};
 use crate::{
     state::{Change, Event, Held, Instance, Owner, ServiceKey, object},
     wire::Fields,
@@ -116,7 +116,7 @@ fn change_one(call: &mut Call<'_>, service: &ServiceKey, held: Held, deregister:
 }
 
 fn java_service(call: &Call<'_>) -> Result<ServiceKey, Refusal> {
-    super::naming::service(call, true)
+    service(call, true)
 }
 
 fn java_held(call: &Call<'_>, service: &ServiceKey, fields: Fields<'_>) -> Result<Held, Refusal> {

@@ -8,6 +8,7 @@ mod legality;
 mod naming;
 mod outcome;
 mod rights;
+mod service_name;
 mod watch;
 
 use std::{collections::HashMap, sync::Arc};

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Call, Outcome, Refusal,
+    Call, Outcome,
     instance::{host, naming_client},
     legality,
+    service_name::{key, service},
 };
 use crate::{
-    Behaviour,
     shared::Shared,
     state::{Event, ServiceKey, State, Wanted, object},
 };
@@ -76,28 +76,6 @@ pub(super) fn list(call: &mut Call<'_>) -> Outcome {
     let skipped = usize::try_from(page.saturating_sub(1)).unwrap_or_default().saturating_mul(size);
     let names: Vec<String> = names.into_iter().skip(skipped).take(size).collect();
     Ok(object([("count", json!(count)), ("serviceNames", json!(names))]))
-}
-
-/// The service that a request names.
-pub(super) fn service(call: &Call<'_>, checked: bool) -> Result<ServiceKey, Refusal> {
-    let namespace = call.fields.text("namespace")?.unwrap_or_default();
-    let group = call.fields.text("groupName")?.unwrap_or_default();
-    let name = call.fields.text("serviceName")?.unwrap_or_default();
-    if checked {
-        legality::service(&name)?;
-        legality::namespace(&namespace)?;
-        legality::group("groupName", &group)?;
-    }
-    Ok(key(call.behaviour(), &namespace, &group, &name))
-}
-
-/// 2.3 and 3.x take the blank namespace for one of its own; to others it is `public`.
-fn key(behaviour: Behaviour, namespace: &str, group: &str, name: &str) -> ServiceKey {
-    let mut key = ServiceKey::new(namespace, group, name);
-    if behaviour.blank_is_apart_in_naming() && namespace.is_empty() {
-        key.namespace.clear();
-    }
-    key
 }
 
 /// The instances of a service, as they are answered and pushed.

@@ -18,7 +18,6 @@ use super::{
     command::{Command, Direction, What},
     link::{Both, DIRECTIONS, Hole, Link},
     pump::{Ended, Pump},
-    shared::Shared,
 };
 
 /// An accepted connection, as commands reach it.
@@ -39,6 +38,14 @@ enum Server {
     Reached(Arc<Line>),
     /// It is not to be reached any more, or told at once.
     Cut(Cut),
+}
+
+/// Is told how a connection fares.
+pub(super) trait Observer {
+    /// So many bytes have arrived in this direction.
+    fn delivered(&self, direction: Direction, bytes: usize);
+    /// The connection with this number has ended.
+    fn ended(&self, number: u64);
 }
 
 impl Connection {
@@ -79,11 +86,11 @@ impl Connection {
     }
 
     /// Carries bytes until both directions have ended or the connection is cut.
-    pub(super) async fn carry(self: Arc<Self>, upstream: SocketAddr, shared: Arc<Shared>) {
+    pub(super) async fn carry(self: Arc<Self>, upstream: SocketAddr, observer: Arc<impl Observer>) {
         tokio::select! {
             biased;
             // First: what is cut while it waits is not dialled.
-            () = self.over.notified() => return shared.ended(self.number),
+            () = self.over.notified() => return observer.ended(self.number),
             () = self.reachable() => {}
         }
         if let Some(server) = self.dial(upstream).await {
@@ -91,10 +98,10 @@ impl Connection {
                 biased;
                 // First: nothing is delivered after a cut.
                 () = self.over.notified() => {}
-                () = self.exchange(&server, &shared) => {}
+                () = self.exchange(&server, &*observer) => {}
             }
         }
-        shared.ended(self.number);
+        observer.ended(self.number);
     }
 
     /// A black hole swallows the handshake too: the server is not to see a connection.
@@ -129,17 +136,17 @@ impl Connection {
     }
 
     /// Cuts the connection itself at its end: the ends of the lines, once dropped, only close.
-    async fn exchange(&self, server: &Arc<Line>, shared: &Shared) {
+    async fn exchange(&self, server: &Arc<Line>, observer: &impl Observer) {
         let [mut from_client, mut to_client] = ends(&self.client);
         let [mut from_server, mut to_server] = ends(server);
         let inward = self.pump(Direction::ToClient);
         let outward = self.pump(Direction::ToServer);
         let how = both(
             inward.carry(&mut from_server, &mut to_client, |count| {
-                shared.delivered(Direction::ToClient, count);
+                observer.delivered(Direction::ToClient, count);
             }),
             outward.carry(&mut from_client, &mut to_server, |count| {
-                shared.delivered(Direction::ToServer, count);
+                observer.delivered(Direction::ToServer, count);
             }),
         )
         .await;

@@ -11,7 +11,7 @@ use crate::line::Cut;
 
 use super::{
     command::{Command, Direction, Scope},
-    connection::Connection,
+    connection::{Connection, Observer},
     link::{Both, DIRECTIONS, Link},
 };
 
@@ -76,14 +76,6 @@ impl Shared {
         })
     }
 
-    pub(super) fn delivered(&self, direction: Direction, bytes: usize) {
-        self.change(|state| *state.delivered.of_mut(direction) += bytes as u64);
-    }
-
-    pub(super) fn ended(&self, number: u64) {
-        self.change(|state| state.open.remove(&number));
-    }
-
     /// Closes every connection at once.
     pub(super) fn close(&self) {
         let open = self.change(|state| std::mem::take(&mut state.open));
@@ -102,5 +94,15 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic in a test that holds the lock must not hide the reason behind a poisoned lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Shared {
+    fn delivered(&self, direction: Direction, bytes: usize) {
+        self.change(|state| *state.delivered.of_mut(direction) += bytes as u64);
+    }
+
+    fn ended(&self, number: u64) {
+        self.change(|state| state.open.remove(&number));
     }
 }

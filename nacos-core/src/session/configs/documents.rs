@@ -16,12 +16,12 @@ use std::{
     time::Instant,
 };
 
-use super::listens::missing_right;
+use super::{asked::Ticket, listens::missing_right};
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
     key::ConfigKey,
-    session::{GuardId, queue::Queue, timers::Timers},
+    session::{cause::Cause, ids::GuardId, queue::Queue, timers::Timers},
 };
 
 /// The watched documents.
@@ -34,17 +34,6 @@ pub(super) struct Documents {
     asking: usize,
     tickets: u64,
     watched: u64,
-}
-
-/// Names one query. Never used twice, so that an answer to an older one is recognised.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::session) struct Ticket(u64);
-
-/// Why a document cannot be asked for.
-#[derive(Clone, Debug)]
-pub(in crate::session) struct Cause {
-    pub(in crate::session) kind: ErrorKind,
-    pub(in crate::session) text: Arc<str>,
 }
 
 #[derive(Debug)]

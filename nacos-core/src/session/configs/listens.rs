@@ -5,15 +5,16 @@
 //! namespace, and one bad document of many is found by halving.
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Asked, Configs};
+use super::{Configs, asked::Asked};
 use crate::{
     error::ErrorKind,
     key::ConfigKey,
     session::{
-        Event,
+        actions::Event,
         backoff::retry_delay,
-        claims::SentClaim,
-        output::{Exchange, Origin, Output},
+        exchange::Exchange,
+        ledger::SentClaim,
+        output::{Origin, Output},
         request_failure::RequestFailure,
     },
     wire::{

@@ -7,6 +7,7 @@
 //! [`documents`] says which may have changed, [`queries`] asks for those; [`listens`] puts listens
 //! together, and knows what it means that one is refused; [`audit`] confirms all of them now and
 //! then; [`metrics`] answers a server that asks what is held.
+pub(super) mod asked;
 mod audit;
 mod documents;
 mod listens;
@@ -15,17 +16,15 @@ mod queries;
 
 use std::time::Instant;
 
-pub(super) use self::documents::Cause;
-use self::{
-    audit::Audit,
-    documents::{Documents, Ticket},
-    listens::Listens,
-};
+use self::{audit::Audit, documents::Documents, listens::Listens};
 use super::{
-    ClaimKey, Event, GuardId,
-    claims::{Claims, Left, SentClaim},
+    actions::Event,
+    cause::Cause,
+    claims::{Claims, Left},
+    exchange::{ConnectionFacts, Exchange},
+    ids::GuardId,
     ledger::Ledger,
-    output::{Connection, Exchange, Output},
+    output::Output,
 };
 use crate::{key::ConfigKey, wire};
 
@@ -37,17 +36,6 @@ pub(super) struct Configs {
     listens: Listens,
     documents: Documents,
     audit: Audit,
-}
-
-/// The subject of a request about documents.
-#[derive(Debug)]
-pub(super) enum Asked {
-    /// The end of listens, unless it is to `listen`.
-    Listen {
-        claims: Vec<SentClaim<ConfigKey>>,
-        listen: bool,
-    },
-    Query(ConfigKey, Ticket),
 }
 
 /// The timers of this machine.
@@ -154,9 +142,17 @@ impl Configs {
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Everything that is due is
     /// [sent](Self::send_due) at the end of every input.
     pub(super) fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
-        if self.audit.take_due(now, output) {
-            // Pushes may have been lost.
-            self.claims.reassert_all(|_| true);
+        for timer in Timer::ALL {
+            match timer {
+                Timer::Audit => {
+                    if self.audit.take_due(now, output) {
+                        // Pushes may have been lost.
+                        self.claims.reassert_all(|_| true);
+                    }
+                }
+                // Each is looked after whenever something is sent.
+                Timer::Claims | Timer::Documents => {}
+            }
         }
     }
 
@@ -170,7 +166,7 @@ impl Configs {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub(super) fn poll_timeout(&self, connection: &Connection<'_>) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self, connection: &ConnectionFacts<'_>) -> Option<Instant> {
         let at = |timer| match timer {
             Timer::Audit => self.audit.next_timeout(),
             // Retries need a connection: without one, their times are not waited for.
@@ -185,11 +181,5 @@ impl Configs {
     /// Its claims, to be counted.
     pub(super) fn claims(&self) -> &Claims<ConfigKey> {
         &self.claims
-    }
-}
-
-impl From<ConfigKey> for ClaimKey {
-    fn from(key: ConfigKey) -> Self {
-        Self::Listen(key)
     }
 }

@@ -1,5 +1,8 @@
 //! Documents, asked for over the connection that serves; and the answers.
-use super::{Asked, Configs, documents::Ticket};
+use super::{
+    Configs,
+    asked::{Asked, Ticket},
+};
 use crate::{
     document::DocumentState,
     error::ErrorKind,
@@ -7,7 +10,8 @@ use crate::{
     session::{
         Event,
         backoff::{conflict_delay, poll_delay, retry_delay},
-        output::{Exchange, Origin},
+        exchange::Exchange,
+        output::Origin,
         request_failure::RequestFailure,
     },
     wire::{

@@ -18,7 +18,7 @@ use super::{
         output::CALL_TIMEOUT,
         request_failure::{Gone, RequestFailure, read},
     },
-    Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime,
+    Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime, Question,
 };
 use crate::{
     call_error::CallError,
@@ -92,13 +92,6 @@ enum Asking {
     /// As soon as somebody serves.
     Wanted,
     UnderWay(CallId),
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in super::super) enum Question {
-    Service,
-    Document,
 }
 
 impl Admission {
@@ -345,14 +338,6 @@ pub(in super::super) const NO_CLUSTER: &str = "is-login-needed";
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// Refused requests cause it no more often.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
-/// What the cause of a refused login is called beside the refusal of a request that lacks one.
-pub(crate) const LOGIN_REFUSED: &str = "the login was refused";
-/// Why a client without credentials is refused, and what helps.
-pub(crate) const DEMANDED: &str = "this server demands a login, and there are no credentials: set \
-     `username` and `password` (NACOS_USERNAME, NACOS_PASSWORD), or `access_token` \
-     (NACOS_ACCESS_TOKEN), or what else nacos_core::credentials lists; if it demands none, a rule \
-     there, or of a proxy, refuses this client";
-
 #[cfg(test)]
 mod tests {
     use super::*;

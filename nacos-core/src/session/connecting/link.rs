@@ -7,12 +7,7 @@
 //! ```
 use std::time::{Duration, Instant};
 
-use super::super::CallId;
-use crate::server::Server;
-
-/// Names a connection. Never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct LinkId(pub(crate) u64);
+use crate::{server::Server, session::ids::CallId};
 
 /// A connection and how far it has come.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 //! ```
 use std::time::{Duration, Instant};
 
-use super::super::CallId;
+use crate::session::ids::CallId;
 
 /// How long a server may be silent.
 #[derive(Clone, Copy, Debug)]

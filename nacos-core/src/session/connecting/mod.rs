@@ -2,7 +2,7 @@
 //!
 //! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
 //! happened, `poll_*` hands out what follows. It knows nothing of what goes over the connection but
-//! whether the server holds anything ([`Holdings`](super::output::Holdings)), and of what it
+//! whether the server holds anything ([`Holdings`](super::context::Holdings)), and of what it
 //! decides the rest learns a [`Change`].
 //!
 //! [`search`] looks for a connection, [`handshake`] brings one up, [`health_check`] watches the one
@@ -10,6 +10,7 @@
 //! whether requests are let in, [`standing`] what users are told of all that. The other files
 //! decide one thing each.
 pub(super) mod admission;
+pub(super) mod asked;
 mod endings;
 mod handshake;
 mod health_check;
@@ -32,11 +33,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use self::standing::ABOUT_LOGIN;
 use self::{
-    admission::{Admission, Question},
+    admission::Admission,
+    asked::{Asked, Question},
     endings::Endings,
-    link::{BUSY_PAUSE, Link, LinkId, Phase},
+    link::{BUSY_PAUSE, Link, Phase},
     liveness::Liveness,
     login::{Login, LoginFailure, TokenLease, Tried},
     moves::{Moves, PlannedMove},
@@ -47,9 +48,14 @@ use self::{
     servers::Servers,
 };
 use super::{
-    Action, CallId, Lifetime, Options,
-    configs::Cause,
-    output::{CALL_TIMEOUT, Connection, Context, Origin, Output, Pending},
+    actions::Action,
+    cause::{ABOUT_LOGIN, Cause},
+    context::Context,
+    exchange::ConnectionFacts,
+    ids::{CallId, LinkId},
+    lifetime::Lifetime,
+    options::Options,
+    output::{CALL_TIMEOUT, Origin, Output, Pending},
     request_failure::Gone,
 };
 use crate::{
@@ -96,18 +102,6 @@ pub(super) enum Change {
     LetIn,
     /// Watches that wait for a first answer get none for now.
     Unreachable(Cause),
-}
-
-/// What a request about the connection itself is about.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asked {
-    ServerCheck,
-    SetupProbe,
-    /// How the server names the connection now.
-    Name,
-    HealthCheck,
-    /// Whether we are let in without a token.
-    Admission(Question),
 }
 
 /// What has a time of its own.
@@ -347,9 +341,9 @@ impl Connecting {
     }
 
     /// The same, as far as it matters to what goes over it.
-    pub(super) fn connection(&self, now: Instant, lifetime: Lifetime) -> Connection<'_> {
+    pub(super) fn connection(&self, now: Instant, lifetime: Lifetime) -> ConnectionFacts<'_> {
         let is_fresh = |serving: &ServingLink| now.saturating_duration_since(serving.since) < FRESH;
-        Connection {
+        ConnectionFacts {
             link: self.serving(),
             is_let_in: self.is_let_in(),
             lifetime,

@@ -9,7 +9,8 @@
 //! [`endings`]: super::endings
 use std::{collections::VecDeque, fmt};
 
-use super::{LinkId, endings::Limit};
+use super::endings::Limit;
+use crate::session::ids::LinkId;
 
 /// A way in which a proxy changes a connection, or its stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

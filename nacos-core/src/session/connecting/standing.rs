@@ -1,7 +1,8 @@
 //! How the session stands, as its users are told.
 use std::{sync::Arc, time::Instant};
 
-use super::{Cause, Change, Connecting, ErrorKind, admission::DEMANDED};
+use super::{Change, Connecting, ErrorKind};
+use crate::session::cause::{ABOUT_LOGIN, Cause, DEMANDED};
 use crate::state::{Access, Denial, SessionState};
 
 impl Connecting {
@@ -89,6 +90,3 @@ impl Connecting {
         self.changes.push_back(Change::Unreachable(Cause { kind, text }));
     }
 }
-
-/// What a cause begins with that is about the login, not about a connection.
-pub(crate) const ABOUT_LOGIN: &str = "login: ";

@@ -5,7 +5,7 @@
 //! everything that is new has an older stamp: such a list must not be kept out.
 use std::time::Duration;
 
-use crate::session::CallId;
+use crate::session::ids::CallId;
 
 /// The list of a service that is shown.
 #[derive(Clone, Copy, Debug)]

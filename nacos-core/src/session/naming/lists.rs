@@ -5,13 +5,14 @@ use std::{
 };
 
 use super::{
-    Naming, NamingKey,
+    Naming,
     freshness::{Age, Shown},
+    key::NamingKey,
     stale_services::{Stale, StaleServices},
 };
 use crate::{
     key::{Namespace, ServiceKey},
-    session::{CallId, Event, ledger::Standing, output::Exchange},
+    session::{actions::Event, exchange::Exchange, ids::CallId, ledger::Standing},
     wire::{
         Failure,
         list::{List, Texts},
@@ -156,7 +157,7 @@ impl Naming {
             }
             None => self.lists.stale.all(now),
         }
-        self.ask_doubted(now);
+        self.ask_stale(now);
     }
 
     /// A service in full, from the answer to `request` or from a push.
@@ -192,12 +193,12 @@ impl Naming {
             // Whatever the clock has done, one more answer decides.
             self.lists.stale.these(cx.now, std::slice::from_ref(&key));
             cx.output.show(Event::Older { service: key, by, is_applied });
-            self.ask_doubted(cx.now);
+            self.ask_stale(cx.now);
         }
     }
 
     /// Asks for the services that are in doubt.
-    pub(super) fn ask_doubted(&mut self, now: Instant) {
+    pub(super) fn ask_stale(&mut self, now: Instant) {
         match self.lists.stale.take(now) {
             None => {}
             Some(Stale::These(services)) => {

@@ -4,28 +4,31 @@
 //! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
 //! happened, `poll_*` says when to look again, and what follows goes to the
 //! [output](super::output). Of the connection it knows what an
-//! [`Exchange`](super::output::Exchange) says.
+//! [`Exchange`](super::exchange::Exchange) says.
 //!
-//! [`steps`] sends what is claimed and takes the answers, on the way to what [`registrations`] puts
-//! together; [`lists`] reads services, from answers and from pushes; [`self_check`] looks whether
-//! the server still has what it agreed to. The other files decide one thing each.
+//! [`requests`] sends what is claimed and takes the answers, on the way to what [`registrations`]
+//! puts together; [`lists`] reads services, from answers and from pushes; [`self_check`] looks
+//! whether the server still has what it agreed to. The other files decide one thing each.
+pub(super) mod asked;
 mod freshness;
+pub(super) mod key;
 mod lists;
 pub(super) mod publication;
 mod registrations;
+mod requests;
 mod self_check;
 mod stale_services;
-mod steps;
 mod union;
 
 use std::{sync::Arc, time::Instant};
 
-use self::{lists::Lists, publication::Step, registrations::Registrations, self_check::SelfCheck};
+use self::{key::NamingKey, lists::Lists, registrations::Registrations, self_check::SelfCheck};
 use super::{
-    ClaimKey, GuardId,
-    claims::{Claims, Left, SentClaim},
-    ledger::{Ledger, Revision},
-    output::{Connection, Output},
+    claims::{Claims, Left},
+    exchange::ConnectionFacts,
+    ids::GuardId,
+    ledger::Ledger,
+    output::Output,
 };
 use crate::{instance::Instance, key::ServiceKey, wire};
 
@@ -38,24 +41,6 @@ pub(super) struct Naming {
     registrations: Registrations,
     self_check: SelfCheck,
     lists: Lists,
-}
-
-/// What is claimed of a service.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) enum NamingKey {
-    Instances(ServiceKey),
-    Subscription(ServiceKey),
-}
-
-/// What a request about services is about.
-#[derive(Debug)]
-pub(super) enum Asked {
-    /// Towards what a service's guards want to have registered.
-    Step { claim: SentClaim<NamingKey>, step: Step },
-    /// The end of a subscription, unless it is to `subscribe`.
-    Subscription { claim: SentClaim<NamingKey>, subscribe: bool },
-    /// Whether what we hold of a service is still there.
-    SelfCheck(ServiceKey, Revision),
 }
 
 /// What has a time of its own.
@@ -163,13 +148,19 @@ impl Naming {
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. What is due is
     /// [sent](Self::send_claims) at the end of every input.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.ask_doubted(now);
+        for timer in Timer::ALL {
+            match timer {
+                Timer::StaleServices => self.ask_stale(now),
+                // Each is looked after whenever something is sent.
+                Timer::Claims | Timer::SelfCheck => {}
+            }
+        }
     }
 
     // Outputs.
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub(super) fn poll_timeout(&self, connection: &Connection<'_>) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self, connection: &ConnectionFacts<'_>) -> Option<Instant> {
         // Whatever waits for its time waits for a connection anyway.
         let at = |timer| match timer {
             Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
@@ -189,22 +180,5 @@ impl Naming {
     /// Whether `guard` registers another address than `instance` is.
     pub(super) fn moves(&self, service: &ServiceKey, guard: GuardId, instance: &Instance) -> bool {
         self.registrations.moves(service, guard, instance)
-    }
-}
-
-impl NamingKey {
-    pub(super) fn service(&self) -> &ServiceKey {
-        match self {
-            Self::Instances(service) | Self::Subscription(service) => service,
-        }
-    }
-}
-
-impl From<NamingKey> for ClaimKey {
-    fn from(key: NamingKey) -> Self {
-        match key {
-            NamingKey::Instances(service) => Self::Instances(service),
-            NamingKey::Subscription(service) => Self::Subscription(service),
-        }
     }
 }

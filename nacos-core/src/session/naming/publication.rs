@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::union::{Identity, Member, News};
-use crate::{instance::Instance, session::GuardId};
+use crate::{instance::Instance, session::ids::GuardId};
 
 /// The instances of one service that the server holds for this connection, and those that it is to
 /// hold.

@@ -7,7 +7,7 @@ use super::{
     publication::{Additive, Publication, Step},
     union::Union,
 };
-use crate::{instance::Instance, key::ServiceKey, session::GuardId};
+use crate::{instance::Instance, key::ServiceKey, session::ids::GuardId};
 
 /// See the [module documentation](self).
 #[derive(Debug, Default)]

@@ -23,15 +23,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Asked, Naming, NamingKey};
+use super::{Naming, asked::Asked, key::NamingKey};
 use crate::{
     instance::Instance,
     key::ServiceKey,
     service::Service,
     session::{
-        Event,
+        actions::Event,
+        exchange::Exchange,
         ledger::{Revision, Standing},
-        output::Exchange,
         queue::Queue,
         timers::Timers,
     },

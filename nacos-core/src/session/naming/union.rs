@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{instance::Instance, session::GuardId};
+use crate::{instance::Instance, session::ids::GuardId};
 
 /// See the [module documentation](self).
 #[derive(Debug)]

@@ -10,15 +10,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use http::{Request, Response, Uri};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http2},
-};
+use hyper::client::conn::{TrySendError, http2};
 use tokio::sync::watch;
 
-use super::{body::Http2Body, given_up::GivenUp, origin::Origin, outgoing::Outgoing};
+use super::{
+    body::Http2Body,
+    given_up::{GivenUp, Sent},
+    origin::Origin,
+    outgoing::Outgoing,
+};
 use crate::{
     tasks::Task,
     transport::{BoxError, Connection, SendError, SendRequest},
@@ -108,10 +110,6 @@ pub struct Http2Future<B: Send + 'static> {
     given: Option<Uri>,
     given_up: GivenUp,
 }
-
-/// A request that was handed over to hyper. Dropping it resets the stream.
-pub(super) type Sent<B> =
-    BoxFuture<'static, Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>>>;
 
 impl<B: Send + 'static> Future for Http2Future<B> {
     type Output = Result<Response<Http2Body>, SendError<B>>;

@@ -5,16 +5,20 @@
 //! then, and need no reset.
 use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
-use http::Response;
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::{
     sync::{Mutex, mpsc},
     time::{Instant, sleep_until},
 };
 
-use super::{connection::Sent, driver::Job};
+use super::{driver::Job, outgoing::Outgoing};
+
+/// A request that was handed over to hyper. Dropping it resets the stream.
+pub(super) type Sent<B> =
+    BoxFuture<'static, Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>>>;
 
 /// Brings the requests of one connection to their end that nobody waits for.
 #[derive(Clone, Debug)]

@@ -2,16 +2,18 @@
 use std::sync::Arc;
 
 use super::{
-    Asked, Naming, NamingKey,
+    Naming,
+    asked::Asked,
+    key::NamingKey,
     lists::Listed,
     publication::{Additive, Step},
 };
 use crate::{
     session::{
-        Event,
-        claims::SentClaim,
-        ledger::Due,
-        output::{Exchange, Origin, Output},
+        actions::Event,
+        exchange::Exchange,
+        ledger::{Due, SentClaim},
+        output::{Origin, Output},
         request_failure::RequestFailure,
     },
     wire::{

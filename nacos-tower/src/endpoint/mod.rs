@@ -37,7 +37,12 @@ impl Endpoint {
     #[must_use]
     pub fn new(instance: impl Into<Arc<Instance>>) -> Self {
         let instance = instance.into();
-        Self { address: instance.address().into(), instance }
+        Self::at(instance.address().into(), instance)
+    }
+
+    /// The endpoint of an instance whose address is known already.
+    pub(crate) fn at(address: Arc<str>, instance: Arc<Instance>) -> Self {
+        Self { address, instance }
     }
 
     /// `ip:port`, with an IPv6 address in brackets.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     backoff,
-    eligible::{eligible, why_none},
+    eligible::{speaker, why_none},
     entry::{ConnectionState, Entry},
 };
 use crate::{
@@ -37,8 +37,8 @@ pub(crate) struct Registry<C> {
     stats: Arc<SetStats>,
     queue: VecDeque<EntryId>,
     timers: BTreeSet<(Instant, EntryId)>,
-    /// The availability if no endpoint is eligible, as the set explains it.
-    without_eligible: Availability,
+    /// The newest set that a server has sent.
+    set: Option<Service>,
     last_number: u64,
 }
 
@@ -62,7 +62,7 @@ impl<C> Registry<C> {
             stats,
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
-            without_eligible: Availability::Undiscovered,
+            set: None,
             last_number: 0,
         }
     }
@@ -70,24 +70,29 @@ impl<C> Registry<C> {
     /// Takes over a whole set.
     ///
     /// An endpoint that stays keeps its connection, counters and backoff, whatever else changed
-    /// about it. A set that no server has sent yet changes nothing.
+    /// about it. A set that no server has sent yet changes nothing. Of any other only the addresses
+    /// are looked at of which something has changed.
     pub(crate) fn handle_set(&mut self, service: &Service, now: Instant) {
         if !service.known {
             return;
         }
-        self.without_eligible = Availability::Empty(why_none(service));
-        let eligible = eligible(service);
-        let left: Vec<Arc<str>> = self
-            .entries
-            .keys()
-            .filter(|address| !eligible.contains_key(*address))
-            .cloned()
-            .collect();
-        for address in left {
-            self.leave(address, now);
+        let before = self.set.replace(service.clone());
+        let before = before.unwrap_or_else(|| Service::unknown(service.key.clone()));
+        let change = service.since(&before);
+        let modified = change.modified.iter().map(|(_, after)| after);
+        let changed = change.added.iter().chain(&change.removed).chain(modified);
+        // What goes may speak for the same address as what comes or stays.
+        let changed: BTreeMap<Arc<str>, _> =
+            changed.map(|instance| (instance.address().into(), instance)).collect();
+        let mut eligible = Vec::new();
+        for (address, instance) in changed {
+            match speaker(service, instance) {
+                Some(speaker) => eligible.push(Endpoint::at(address, Arc::clone(speaker))),
+                None => self.leave(address, now),
+            }
         }
-        for (address, endpoint) in eligible {
-            self.enter(address, endpoint);
+        for endpoint in eligible {
+            self.enter(endpoint);
         }
     }
 
@@ -202,14 +207,18 @@ impl<C> Registry<C> {
             _ if !ready.is_empty() => Availability::Ready,
             _ if connecting => Availability::Connecting,
             Some(error) => Availability::Failing(error.clone()),
-            None => self.without_eligible.clone(),
+            None => match &self.set {
+                Some(set) => Availability::Empty(why_none(set)),
+                None => Availability::Undiscovered,
+            },
         };
         Snapshot::new(ready, others, availability)
     }
 
     /// Gives an endpoint of the set an entry, or updates the one that it has.
-    fn enter(&mut self, address: Arc<str>, endpoint: Endpoint) {
+    fn enter(&mut self, endpoint: Endpoint) {
         let number = self.number();
+        let address = Arc::clone(endpoint.shared_address());
         let Some(entry) = self.entries.get_mut(&address) else {
             self.queue.push_back(EntryId { address: Arc::clone(&address), number });
             let stats = Stats::new(Arc::clone(&address), Arc::clone(&self.stats));

@@ -1,9 +1,10 @@
 //! The registry against a scripted network and a clock that only the test moves.
 use std::time::Duration;
 
-use nacos_core::{Instance, ServiceKey};
+use nacos_core::{ClusterName, Instance, ServiceKey};
+use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{super::eligible::looks, *};
 
 #[test]
 fn endpoint_is_dialled_once_and_then_ready() {
@@ -21,8 +22,7 @@ fn endpoint_is_dialled_once_and_then_ready() {
 fn nobody_to_call_is_told_apart_from_nobody_known() {
     let mut test = Test::new();
     assert_eq!(test.availability(), "undiscovered");
-    let key = ServiceKey::try_from("orders").expect("valid");
-    test.registry.handle_set(&Service::unknown(key), test.now);
+    test.registry.handle_set(&Service::unknown(key()), test.now);
     assert_eq!(test.availability(), "undiscovered");
     test.set(&[("a", 0.0)]);
     assert_eq!(test.availability(), "empty");
@@ -127,6 +127,96 @@ fn attempt_for_an_endpoint_that_left_meanwhile_counts_for_nothing() {
     assert!(test.dial().is_some());
 }
 
+#[test]
+fn set_costs_as_much_as_has_changed_of_it() {
+    let ip = |at: usize| format!("10.0.{}.{}", at / 256, at % 256);
+    let instances = (0..10_000).map(|at| Instance::new(ip(at), 1)).collect();
+    let first = Service::new(key(), instances, false);
+    let mut test = Test::new();
+    test.registry.handle_set(&first, test.now);
+    let mut set = first.clone();
+    for (what, change, most) in [
+        ("another weight", Instance::new(ip(7), 1).with_weight(7.0), 1),
+        ("unhealthy", Instance::new(ip(7), 1).with_healthy(false), 1),
+        ("back", Instance::new(ip(7), 1), 1),
+        ("the same", Instance::new(ip(7), 1), 0),
+    ] {
+        let at = set.instances.iter().position(|instance| instance.ip == change.ip);
+        let mut instances = set.instances.to_vec();
+        instances[at.expect("it is one of them")] = Arc::new(change);
+        set.instances = instances.into();
+        looks();
+        test.registry.handle_set(&set, test.now);
+        let _snapshot = test.registry.snapshot();
+        assert_eq!(looks(), most, "{what}");
+    }
+    set.instances = set.instances[1..].into();
+    test.registry.handle_set(&set, test.now);
+    assert_eq!((looks(), test.registry.len()), (0, 9999));
+}
+
+proptest! {
+    /// Whatever sets came before, the endpoints are those of the newest one.
+    #[test]
+    fn endpoints_are_those_of_the_newest_set(
+        sets in vec((vec(any_instance(), 0..8), any::<bool>()), 1..8),
+    ) {
+        let mut test = Test::new();
+        let mut kept: Vec<Arc<Instance>> = Vec::new();
+        for (instances, shares) in sets {
+            let mut set = Service::new(key(), instances, false);
+            if shares {
+                // As views of a subscription do.
+                let shared = set.instances.iter().map(|instance| {
+                    kept.iter().find(|kept| *kept == instance).unwrap_or(instance).clone()
+                });
+                set.instances = shared.collect();
+            }
+            kept.extend(set.instances.iter().cloned());
+            test.registry.handle_set(&set, test.now);
+            test.connect_all();
+            let entries = test.registry.entries.iter();
+            let open: Vec<_> = entries
+                .filter(|(_, entry)| matches!(entry.state, ConnectionState::Ready { .. }))
+                .map(|(address, entry)| (address.to_string(), entry.endpoint.instance().clone()))
+                .collect();
+            let expected: Vec<_> = eligible(&set).into_iter().collect();
+            prop_assert_eq!(open, expected);
+        }
+    }
+}
+
+/// The eligible endpoints, one instance after the other.
+fn eligible(service: &Service) -> BTreeMap<String, Instance> {
+    let mut endpoints: BTreeMap<String, Instance> = BTreeMap::new();
+    for instance in service.callable() {
+        let address = instance.address();
+        if endpoints.get(&address).is_none_or(|held| held.weight < instance.weight) {
+            endpoints.insert(address, (**instance).clone());
+        }
+    }
+    endpoints
+}
+
+/// One of few, so that many sets have it.
+fn any_instance() -> impl Strategy<Value = Instance> {
+    let ip = prop::sample::select(vec!["a", "b", "fe80::1", "[fe80::1]"]);
+    let cluster = prop::sample::select(vec!["DEFAULT", "OTHER"]);
+    (ip, 1..3_u16, 0..3_u8, cluster, any::<bool>(), 0..2_u8).prop_map(
+        |(ip, port, weight, cluster, healthy, version)| {
+            Instance::new(ip, port)
+                .with_weight(weight.into())
+                .with_cluster(ClusterName::parse(cluster).expect("valid"))
+                .with_healthy(healthy)
+                .with_metadata("version", version.to_string())
+        },
+    )
+}
+
+fn key() -> ServiceKey {
+    ServiceKey::try_from("orders").expect("valid")
+}
+
 struct Test {
     registry: Registry<()>,
     now: Instant,
@@ -142,8 +232,7 @@ impl Test {
     fn set(&mut self, weights: &[(&str, f64)]) {
         let instances =
             weights.iter().map(|(ip, weight)| Instance::new(*ip, 1).with_weight(*weight)).collect();
-        let key = ServiceKey::try_from("orders").expect("valid");
-        self.registry.handle_set(&Service::new(key, instances, false), self.now);
+        self.registry.handle_set(&Service::new(key(), instances, false), self.now);
     }
 
     fn pass(&mut self, time: Duration) {

@@ -1,5 +1,11 @@
 //! Against a server: what is published is followed, and what breaks is reported.
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use figment::{Figment, providers::Serialized};
 use nacos_core::{
@@ -162,6 +168,36 @@ async fn first_configuration_that_is_not_valid_fails_the_start() {
 
     let invalid = builder().import(Import::data_id("no spaces")).start().await;
     assert_eq!(invalid.expect_err("no name").kind(), ErrorKind::InvalidOption);
+}
+
+#[tokio::test]
+async fn resources_that_come_and_go_leave_nothing_behind() {
+    let (server, nacos) = world().await;
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}, "db": {"url": "one"}}"#);
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&nacos).import(app()).start().await.expect("valid");
+    let builds = Arc::new(AtomicUsize::new(0));
+    let build = || {
+        let builds = Arc::clone(&builds);
+        let build = move |db: Db| {
+            builds.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<_, std::io::Error>(db) }
+        };
+        config.resource("db", |config| &config.db, build)
+    };
+    let first = build().await.expect("built");
+    for _ in 0..100 {
+        drop(build().await.expect("built"));
+    }
+    // A part keeps the whole.
+    let url = build().await.expect("built").map(|db| &db.url);
+    let before = builds.load(Ordering::Relaxed);
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}, "db": {"url": "two"}}"#);
+    let mut changes = config.status();
+    let applied = changes.wait_for(|_| config.hot().load().db.url == "two");
+    tokio::time::timeout(PATIENCE, applied).await.expect("in time").expect("the engine lives");
+    assert_eq!(builds.load(Ordering::Relaxed) - before, 2, "of what nobody has nothing is built");
+    assert_eq!((first.load().url.as_str(), url.load().as_str()), ("two", "two"));
 }
 
 #[tokio::test]

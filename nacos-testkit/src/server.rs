@@ -1,7 +1,7 @@
 //! The server: its ports, its tasks, its life.
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,7 +22,6 @@ use crate::{
 /// It runs on the runtime that started it and starts no thread. All its methods take `&self`; what
 /// they change is changed when they return, and clients learn of it as soon as the runtime gets to
 /// it. Dropping it closes every socket at once and ends every task.
-#[derive(Debug)]
 pub struct Server {
     pub(crate) shared: Arc<Shared>,
     ports: Mutex<Option<Ports>>,
@@ -120,6 +119,16 @@ impl Server {
 
     fn ports(&self) -> MutexGuard<'_, Option<Ports>> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shows where it listens and what it imitates: no document, and no credentials.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", &self.addr())
+            .field("behaviour", &self.behaviour())
+            .finish_non_exhaustive()
     }
 }
 

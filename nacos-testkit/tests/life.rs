@@ -12,6 +12,15 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+#[tokio::test(start_paused = true)]
+async fn debug_of_a_server_shows_neither_documents_nor_credentials() {
+    let server = client::server().await;
+    server.publish("", "G", "limits", "hunter2");
+    let shown = format!("{server:?}");
+    assert!(shown.contains(&server.addr().to_string()) && shown.len() < 200, "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
 #[tokio::test]
 async fn server_may_be_shared_between_threads() {
     fn assert_send_sync<T: Send + Sync>(_: &T) {}

@@ -91,7 +91,10 @@ fn named(
     let (servers, path) = Server::parse_with_path(addresses, grpc_offset)
         .map_err(|why| refused(options, option, &why))?;
     if servers.is_empty() {
-        return Err(refused(options, option, "no server is named"));
+        let why =
+            "no server is named: it takes `host:port`, as the variable NACOS_SERVER_ADDR does";
+        let why = if option == "server_addr" { why } else { "no server is named" };
+        return Err(refused(options, option, why));
     }
     Ok((servers, path.map(|path| (option, path))))
 }

@@ -107,8 +107,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up what is being built. Dropped in the last instant, the resource
-    /// may already be kept up to date, unused.
+    /// Dropping the future gives up what is being built.
+    ///
+    /// # Drop
+    ///
+    /// With the last [`Hot`] of the resource, and of its [parts](Hot::map), it is built no more: it
+    /// can reject no configuration then, and its last value goes with the next version.
     ///
     /// # Examples
     ///
@@ -172,8 +176,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
             let closed = || Error::new(ErrorKind::Closed, &doing);
             let command = Command::Add { resource, value, built, added };
             self.engine.commands.send(command).await.map_err(|_| closed())?;
-            if let Some(index) = answer.await.map_err(|_| closed())? {
-                return Ok(Hot::resource(&self.engine.hot, index));
+            if let Some(place) = answer.await.map_err(|_| closed())? {
+                return Ok(Hot::resource(&self.engine.hot, place));
             }
         }
     }

@@ -17,7 +17,10 @@ mod resource;
 mod runner;
 mod spec;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures_util::future::try_join_all;
 use nacos_core::LiveWriter;
@@ -34,7 +37,7 @@ pub(crate) use self::{
     spec::{Handle, Spec, Variables, program_layer},
 };
 use crate::{
-    hot::{Erased, RootWriter, downcast},
+    hot::{Erased, Place, RootWriter, downcast},
     input::{Fingerprint, Inputs},
     report::{Freshness, Rejection, Stage, StageError, Status},
     telemetry::{Meter, TELL_EVERY},
@@ -48,10 +51,22 @@ pub(crate) enum Command<T> {
         resource: Arc<dyn Resource<T>>,
         value: Erased,
         built: Erased,
-        added: oneshot::Sender<Option<usize>>,
+        added: oneshot::Sender<Option<Place>>,
     },
     /// Reads everything again.
     Reload,
+}
+
+/// A place, as the engine knows it.
+struct Placed<T> {
+    resource: Arc<dyn Resource<T>>,
+    hold: Weak<()>,
+}
+
+impl<T> Placed<T> {
+    fn is_free(&self) -> bool {
+        self.hold.strong_count() == 0
+    }
 }
 
 /// How long to wait for more changes.
@@ -73,7 +88,7 @@ struct Engine<T> {
     revision: LiveWriter<u64>,
     applied: Fingerprint,
     rejected: Option<Rejected>,
-    resources: Vec<Arc<dyn Resource<T>>>,
+    resources: Vec<Placed<T>>,
     meter: Meter,
 }
 
@@ -171,10 +186,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         let layers = &candidate.merged.layers;
         let current = self.root.current();
         let old = downcast::<T>(&current.value);
-        let built = self.resources.iter().zip(&current.resources).map(|(resource, in_force)| {
-            let differs = resource.differs(old, value);
+        let built = self.resources.iter().zip(&current.resources).map(|(placed, in_force)| {
+            let resource = Arc::clone(&placed.resource);
+            // Nobody can read what stands in a free place.
+            let (differs, in_force) = if placed.is_free() {
+                (Ok(false), Arc::new(()) as Erased)
+            } else {
+                (resource.differs(old, value), Arc::clone(in_force))
+            };
             let building = matches!(differs, Ok(true)).then(|| resource.build(value));
-            let (resource, in_force) = (Arc::clone(resource), Arc::clone(in_force));
             async move {
                 differs?;
                 let Some(building) = building else { return Ok(in_force) };
@@ -257,29 +277,37 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         }
     }
 
-    /// Adds a resource to the version in force, as the next generation; its index, unless another
+    /// Adds a resource to the version in force, as the next generation; its place, unless another
     /// value is in force than the one that it was built for.
     fn add(
         &mut self,
         resource: Arc<dyn Resource<T>>,
         value: &Erased,
         built: Erased,
-    ) -> Option<usize> {
+    ) -> Option<Place> {
         let current = self.root.current();
         if !Arc::ptr_eq(&current.value, value) {
             return None;
         }
-        let index = current.resources.len();
+        let place = Place {
+            index: self.resources.iter().position(Placed::is_free).unwrap_or(self.resources.len()),
+            hold: Arc::new(()),
+        };
+        let placed = Placed { resource, hold: Arc::downgrade(&place.hold) };
         let mut next = (*current).clone();
         // So that the writer drops the version in force, unless a reader has pinned it.
         drop(current);
-        next.resources.push(built);
-        self.resources.push(resource);
+        if place.index < self.resources.len() {
+            (self.resources[place.index], next.resources[place.index]) = (placed, built);
+        } else {
+            self.resources.push(placed);
+            next.resources.push(built);
+        }
         let generation = self.root.commit(next);
         let status = (*self.status.get()).clone();
         self.status.publish(Status { generation, ..status });
         self.revision.publish(*self.revision.get() + 1);
-        Some(index)
+        Some(place)
     }
 }
 

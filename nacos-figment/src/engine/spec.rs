@@ -156,7 +156,12 @@ async fn wait_for(
             Err(error.because_of(stale.source))
         }
         Err(_elapsed) => {
-            let unknown = inputs.unknown().map(WatchedDocument::name).collect::<Vec<_>>();
+            // Each with its own cause: the error has room for the source of one.
+            let unknown = inputs.unknown().map(|document| match document.stale() {
+                Some(stale) => format!("{stale} ({})", stale.cause),
+                None => document.name().to_owned(),
+            });
+            let unknown = unknown.collect::<Vec<_>>();
             let doing = format!("{doing}: {}", unknown.join(", "));
             let error = Error::new(ErrorKind::Timeout, doing);
             if let Some(stale) = inputs.unknown().find_map(WatchedDocument::stale) {

@@ -119,6 +119,23 @@ async fn start_names_what_is_wrong_or_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn start_names_each_document_with_its_own_cause() {
+    let (documents, watched) =
+        Documents::new(&[("a.json", None), ("b.json", None), ("c.json", None)]);
+    for (at, why, cause) in
+        [(0, CoreErrorKind::Timeout, "reason of a"), (1, CoreErrorKind::Overloaded, "reason of b")]
+    {
+        documents.set(at, DocumentState::Unreachable { last: None, why, cause: cause.into() });
+    }
+    documents.set(2, DocumentState::Pending);
+    let error = spec().start(watched, None).await.map(|_| ()).expect_err("never known");
+    let shown = error.to_string();
+    for said in ["reason of a", "reason of b", "nacos://G/c.json"] {
+        assert!(shown.contains(said), "{shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
     let text = r#"{"n": 1}"#;
     let (documents, config) = start(spec(), &[("a.json", Some(text))]).await.expect("valid");

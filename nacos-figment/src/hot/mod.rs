@@ -79,13 +79,24 @@ impl<T: Send + Sync + 'static> Hot<T> {
         Self { root, lens: Lens::Whole(|version| downcast(&version.value)), keep_alive }
     }
 
-    /// The resource with this index. `T` must be what was built for it, and the root's version must
+    /// The resource in this place. `T` must be what was built for it, and the root's version must
     /// have it already.
-    pub(crate) fn resource<C: 'static>(whole: &Hot<C>, index: usize) -> Self {
-        let lens =
-            Lens::Part(Arc::new(move |version: &Version| downcast(&version.resources[index])));
+    pub(crate) fn resource<C: 'static>(whole: &Hot<C>, place: Place) -> Self {
+        let lens = Lens::Part(Arc::new(move |version: &Version| {
+            // The whole of it moves in here, so that the place is kept as long as this is.
+            let Place { index, hold: _ } = &place;
+            downcast(&version.resources[*index])
+        }));
         Self { root: Arc::clone(&whole.root), lens, keep_alive: whole.keep_alive.clone() }
     }
+}
+
+/// The place of a resource in every version, for as long as it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) index: usize,
+    /// With the last of these, the place is free for another resource.
+    pub(crate) hold: Arc<()>,
 }
 
 /// A value or a resource under the type that the engine gave it.

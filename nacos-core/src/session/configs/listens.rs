@@ -220,9 +220,10 @@ impl Configs {
 
 /// Names the right that a user lacks who may read a document, but not listen to it.
 pub(super) fn missing_right(key: &ConfigKey, cause: &str, polled: bool) -> Arc<str> {
-    let namespace = match key.tenant() {
-        "" => "public",
-        namespace => namespace,
+    // Servers before 3.0 join the names of a right without the word for the default namespace.
+    let right = match key.tenant() {
+        "" => "`public:*:config/*` (before Nacos 3.0 `:*:config/*`)".to_owned(),
+        namespace => format!("`{namespace}:*:config/*`"),
     };
     let meanwhile = if polled {
         "until it is granted, the document is asked for every 30 s"
@@ -230,8 +231,8 @@ pub(super) fn missing_right(key: &ConfigKey, cause: &str, polled: bool) -> Arc<s
         "grant it, or let the watch poll with `poll_when_refused`"
     };
     format!(
-        "{cause}; the document can be read, but whoever listens needs the right to read \
-         `{namespace}:*:config/*`: {meanwhile}"
+        "{cause}; the document can be read, but a user that listens needs the right to read \
+         {right}: {meanwhile}"
     )
     .into()
 }

@@ -270,7 +270,7 @@ fn state_tree(state: &SessionState) -> Tree {
             Access::Anonymous => "anonymous",
             Access::Granted => "granted",
             Access::WithoutLogin { cause } => {
-                parts.push(("login_refused".to_owned(), (&**cause).into()));
+                parts.push(("login_failed".to_owned(), (&**cause).into()));
                 "without login"
             }
         };

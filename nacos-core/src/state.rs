@@ -66,8 +66,7 @@ impl SessionState {
         Some(Error::new(kind, "connect the session").because(cause.to_string()))
     }
 
-    /// Whether it is connected although servers have refused its login: see
-    /// [`Access::WithoutLogin`].
+    /// Whether it is connected although its login has failed: see [`Access::WithoutLogin`].
     #[must_use]
     pub fn is_without_login(&self) -> bool {
         matches!(self, Self::Connected { access: Access::WithoutLogin { .. }, .. })
@@ -96,18 +95,23 @@ pub enum Access {
     Anonymous,
     /// With what the credentials have granted: a token, a header, a signature.
     Granted,
-    /// There are credentials, servers have refused the login, and let this client in all the same:
-    /// authentication is off there, as it is by default before Nacos 3.3, and the user is unknown.
+    /// There are credentials, the login has failed, and the server lets this client in all the
+    /// same: authentication is off there, as it is by default before Nacos 3.3, and the user is
+    /// unknown, or the login reaches no server, as where a proxy exposes the gRPC port only.
     ///
-    /// The client says so once, in a warning, and tries the login again every minute. Requests
-    /// carry no token meanwhile. The Java client behaves like this, too: a host that can answer in
-    /// the place of a server is believed, as by every client of a server without authentication.
+    /// The client says so once, in a warning, and tries the login again: every minute if servers
+    /// have refused it; if nobody has answered it, after half a second and then ever more rarely,
+    /// up to every minute; at once when a request is refused for want of it. Requests carry no
+    /// token meanwhile. The Java client behaves like this, too: a host that can answer in the place
+    /// of a server, or keeps the login from one, is believed, as by every client of a server
+    /// without authentication.
     /// Documents are read from a server that has not asked who reads them, and so cannot keep
     /// others from reading or writing them. Where that must not be, the option `require_login`
     /// ([`ClientBuilder::require_login`](crate::ClientBuilder::require_login)) forbids it; and TLS
     /// says who the server is, which a login never does.
     WithoutLogin {
-        /// The servers' answers to the login, and what they may mean.
+        /// What kept the last login from succeeding: the servers' answers and what they may mean,
+        /// or why nobody has answered.
         cause: Arc<str>,
     },
 }

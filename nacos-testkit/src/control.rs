@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use http::StatusCode;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -132,6 +133,19 @@ impl Server {
     /// Takes this long for each login, which counts when it arrives. Other answers are not delayed.
     pub fn delay_logins(&self, delay: Duration) {
         self.shared.change(|state| state.authentication.slow = delay);
+    }
+
+    /// Answers every login, at the paths of all versions, with this status and text, as what stands
+    /// before a server does that lets none through; with `None` as the server does.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such status.
+    pub fn answer_logins(&self, answer: Option<(u16, &str)>) {
+        let answer = answer.map(|(status, text)| {
+            (StatusCode::from_u16(status).expect("three digits"), text.to_owned())
+        });
+        self.shared.change(|state| state.authentication.answer = answer);
     }
 
     /// Stops or resumes acknowledging connection setups. A connection without acknowledgement is

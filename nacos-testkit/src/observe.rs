@@ -41,7 +41,7 @@ impl Server {
         self.shared.read(|state| state.counters.logins)
     }
 
-    /// Logins that were refused.
+    /// Logins that were refused, or were answered as [planned](Self::answer_logins).
     #[must_use]
     pub fn refused_logins(&self) -> u64 {
         self.shared.read(|state| state.counters.refused_logins)

@@ -24,7 +24,7 @@ use crate::{
 /// it. Dropping it closes every socket at once and ends every task.
 pub struct Server {
     pub(crate) shared: Arc<Shared>,
-    ports: Mutex<Option<Ports>>,
+    ports: Mutex<Ports>,
     _events: Task,
 }
 
@@ -51,7 +51,11 @@ impl Server {
             shared.schedule.enter(Instant::now() + scan, Event::Scan);
         }
         Ok(Self {
-            ports: Mutex::new(Some(Ports::open(&shared, main, grpc))),
+            ports: Mutex::new(Ports {
+                main: Some(Port::main(&shared, main)),
+                grpc: Some(Port::grpc(&shared, grpc)),
+                main_is_closed: false,
+            }),
             _events: tasks::spawn(events::work_off(Arc::clone(&shared))),
             shared,
         })
@@ -98,7 +102,7 @@ impl Server {
         reason = "the counterpart of `resume`, and free to wait one day"
     )]
     pub async fn stop(&self) {
-        *self.ports() = None;
+        self.ports().close();
         self.shared.forget_everything_but_documents();
     }
 
@@ -108,16 +112,51 @@ impl Server {
     ///
     /// When another process has taken one of the ports; the server is still stopped then.
     pub async fn resume(&self) -> io::Result<()> {
-        if self.ports().is_some() {
-            return Ok(());
-        }
-        let main = TcpListener::bind(self.addr()).await?;
+        let main_is_closed = {
+            let ports = self.ports();
+            if ports.grpc.is_some() {
+                return Ok(());
+            }
+            ports.main_is_closed
+        };
+        let main = if main_is_closed { None } else { Some(TcpListener::bind(self.addr()).await?) };
         let grpc = TcpListener::bind(self.grpc_addr()).await?;
-        *self.ports() = Some(Ports::open(&self.shared, main, grpc));
+        let mut ports = self.ports();
+        ports.main = main.map(|main| Port::main(&self.shared, main));
+        ports.grpc = Some(Port::grpc(&self.shared, grpc));
         Ok(())
     }
 
-    fn ports(&self) -> MutexGuard<'_, Option<Ports>> {
+    /// Closes the main port alone, so that logins are refused like any connection, or opens it
+    /// again: behind a proxy that exposes the gRPC port only, or at a server that opens its ports
+    /// one after the other. It stays closed over [`stop`](Self::stop), [`resume`](Self::resume) and
+    /// [`restart`](Self::restart).
+    ///
+    /// # Errors
+    ///
+    /// When another process has taken the port; it is still closed then.
+    pub async fn close_main_port(&self, closed: bool) -> io::Result<()> {
+        let opens = {
+            let mut ports = self.ports();
+            if closed {
+                ports.main = None;
+                ports.main_is_closed = true;
+            }
+            // A stopped one opens it when it resumes.
+            let opens = !closed && ports.main.is_none() && ports.grpc.is_some();
+            ports.main_is_closed = closed || opens;
+            opens
+        };
+        if opens {
+            let main = TcpListener::bind(self.addr()).await?;
+            let mut ports = self.ports();
+            ports.main = Some(Port::main(&self.shared, main));
+            ports.main_is_closed = false;
+        }
+        Ok(())
+    }
+
+    fn ports(&self) -> MutexGuard<'_, Ports> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -134,32 +173,51 @@ impl fmt::Debug for Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        *self.ports() = None;
+        self.ports().close();
         self.shared.forget_everything_but_documents();
     }
 }
 
-/// The open ports. Dropping them closes them at once, and ends the tasks behind them.
+/// The ports, as far as they are open.
 #[derive(Debug)]
 struct Ports {
-    gates: [Arc<Gate>; 2],
-    _serving: [Task; 2],
+    main: Option<Port>,
+    grpc: Option<Port>,
+    /// The main port opens with the other one only if it is not to stay closed.
+    main_is_closed: bool,
 }
 
 impl Ports {
-    fn open(shared: &Arc<Shared>, main: TcpListener, grpc: TcpListener) -> Self {
-        let (main, grpc) = (Gate::new(main), Gate::new(grpc));
-        let serving = [
-            tasks::spawn(http::serve(Arc::clone(&main), Arc::clone(shared))),
-            tasks::spawn(grpc::serve(Arc::clone(&grpc), Arc::clone(shared))),
-        ];
-        Self { gates: [main, grpc], _serving: serving }
+    fn close(&mut self) {
+        self.main = None;
+        self.grpc = None;
     }
 }
 
-impl Drop for Ports {
+/// An open port. Dropping it closes it at once, and ends the task behind it.
+#[derive(Debug)]
+struct Port {
+    gate: Arc<Gate>,
+    _serving: Task,
+}
+
+impl Port {
+    fn main(shared: &Arc<Shared>, listener: TcpListener) -> Self {
+        let gate = Gate::new(listener);
+        let serving = tasks::spawn(http::serve(Arc::clone(&gate), Arc::clone(shared)));
+        Self { gate, _serving: serving }
+    }
+
+    fn grpc(shared: &Arc<Shared>, listener: TcpListener) -> Self {
+        let gate = Gate::new(listener);
+        let serving = tasks::spawn(grpc::serve(Arc::clone(&gate), Arc::clone(shared)));
+        Self { gate, _serving: serving }
+    }
+}
+
+impl Drop for Port {
     fn drop(&mut self) {
-        self.gates.iter().for_each(|gate| gate.close());
+        self.gate.close();
     }
 }
 

@@ -64,6 +64,20 @@ async fn second_generation_refuses_without_a_status() {
 }
 
 #[tokio::test]
+async fn planned_answer_stands_in_the_way_of_every_login() {
+    let server = client::server().await;
+    server.answer_logins(Some((405, "<html>")));
+    for path in ["/nacos/v1/auth/users/login", "/nacos/v3/auth/user/login", "/v9/login"] {
+        let login = http(server.addr(), "POST", path, "username=ann&password=p").await;
+        assert_eq!(login.expect("answered"), (405, "<html>".to_owned()));
+    }
+    assert_eq!(server.refused_logins(), 3);
+    server.answer_logins(None);
+    let login = http(server.addr(), "POST", V3, "username=ann&password=p").await;
+    assert_eq!(login.expect("answered").0, 403);
+}
+
+#[tokio::test]
 async fn second_generation_has_no_third_generation_login() {
     for behaviour in [Behaviour::Nacos2_3, Behaviour::Nacos2_5] {
         let server = guarded(behaviour).await;

@@ -102,6 +102,28 @@ async fn stopped_server_refuses_connections_until_it_resumes_on_its_ports() {
 }
 
 #[tokio::test]
+async fn main_port_is_closed_alone_and_stays_so_over_a_restart() {
+    let server = client::server().await;
+    let client = Client::set_up(&server).await;
+    server.close_main_port(true).await.expect("nothing is opened");
+    assert!(TcpStream::connect(server.addr()).await.is_err());
+    assert!(client.call("HealthCheckRequest", &json!({})).await.is_ok(), "gRPC goes on");
+    server.stop().await;
+    server.resume().await.expect("the ports are ours");
+    assert!(TcpStream::connect(server.addr()).await.is_err());
+    assert!(TcpStream::connect(server.grpc_addr()).await.is_ok());
+    server.close_main_port(false).await.expect("the port is ours");
+    assert!(TcpStream::connect(server.addr()).await.is_ok());
+    // A stopped server opens none.
+    server.stop().await;
+    server.close_main_port(true).await.expect("nothing is opened");
+    server.close_main_port(false).await.expect("nothing is opened");
+    assert!(TcpStream::connect(server.addr()).await.is_err());
+    server.resume().await.expect("the ports are ours");
+    assert!(TcpStream::connect(server.addr()).await.is_ok());
+}
+
+#[tokio::test]
 async fn restart_keeps_documents_and_forgets_connections_and_tokens() {
     let server = client::start(Server::builder().credentials("nacos", "secret")).await;
     server.publish("", "g", "d", "a");

@@ -39,6 +39,7 @@ mod support;
 mod telemetry;
 mod tidy;
 mod tls;
+mod unreachable_login;
 mod unresponsive;
 mod user_code;
 mod without_login;

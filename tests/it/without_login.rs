@@ -242,7 +242,7 @@ async fn what_is_refused_for_want_of_the_login_that_was_refused_says_so() {
     assert!(client.state().get().is_without_login());
     let error = client.configs().get("d").await.expect_err("not let in");
     assert_eq!(error.kind(), ErrorKind::Denied);
-    for text in ["login was refused", "just started", "NACOS_USERNAME", "NACOS_PASSWORD"] {
+    for text in ["login has failed", "just started", "NACOS_USERNAME", "NACOS_PASSWORD"] {
         assert!(chain(&error).contains(text), "{error:?}");
     }
     let guard = client.naming().register(("orders", "OTHERS"), Instance::new("10.0.0.1", 80));

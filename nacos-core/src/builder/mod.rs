@@ -116,8 +116,8 @@ impl ClientBuilder {
     /// servers demand a login, which one request finds out. A server that has just started refuses
     /// a right password as it does a wrong one, and some servers say the same of a failure, so the
     /// login is tried again after 1, 2 and 4 s within the timeout, and the error names both causes.
-    /// Servers that refuse the login and demand none are connected to: see
-    /// [`Access::WithoutLogin`](crate::Access::WithoutLogin).
+    /// Servers that demand no login are connected to without one that was refused, or reached
+    /// nobody: see [`Access::WithoutLogin`](crate::Access::WithoutLogin).
     ///
     /// # Panics
     ///

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     call_error::CallError,
     error::{Error, ErrorKind},
-    session::{DEMANDED, LOGIN_REFUSED, conflict_delay, reconnect_delay},
+    session::{DEMANDED, LOGIN_FAILED, conflict_delay, reconnect_delay},
     state::{Access, SessionState},
     telemetry,
     transport::{Caller, Limit},
@@ -199,13 +199,13 @@ fn demanding(refusal: Refusal) -> Refusal {
     Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
 }
 
-/// Explains a refusal that demands a login, to a client whose login was refused before.
+/// Explains a refusal that demands a login, to a client whose login has failed before.
 fn without_login(refusal: Refusal, state: &SessionState) -> Refusal {
     match state {
         SessionState::Connected { access: Access::WithoutLogin { cause }, .. }
             if refusal.demands_login() =>
         {
-            Refusal { message: format!("{}; {LOGIN_REFUSED}: {cause}", refusal.message), ..refusal }
+            Refusal { message: format!("{}; {LOGIN_FAILED}: {cause}", refusal.message), ..refusal }
         }
         _ => refusal,
     }

@@ -22,7 +22,8 @@
 //! A login that is refused is tried again by itself: [`Denial`](crate::Denial) says how soon, and
 //! what it is likely to mean. Tries are counted for each credential, not for the client: a password
 //! that was replaced in its file and has never worked is a new one. Where servers demand no login,
-//! a refused one stops the client only with `require_login`: see [`Access`](crate::Access).
+//! one that was refused, or reached no server, stops the client only with `require_login`: see
+//! [`Access`](crate::Access).
 //!
 //! No server issues a static token, a header or a signature, so the first refusal is that of a
 //! request. A refused request fails with [`ErrorKind::Denied`](crate::ErrorKind). The credentials

@@ -84,10 +84,10 @@ macro_rules! table {
             /// root.
             context_path: text, default "`nacos`";
 
-            /// Whether a client whose login is refused uses no server. Without this it uses one
-            /// that demands no login, as the Java client does, marks that in its state, warns once,
-            /// and tries the login again every minute. Means nothing where there are no
-            /// credentials.
+            /// Whether a client whose login fails uses no server. Without this it uses one that
+            /// demands no login, as the Java client does, whether the login was refused or reaches
+            /// nobody, marks that in its state, warns once, and tries the login again every minute
+            /// at least. Means nothing where there are no credentials.
             require_login: flag, default "`false`";
 
             /// A token that was obtained elsewhere, in place of a login.

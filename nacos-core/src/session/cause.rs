@@ -12,8 +12,8 @@ pub(super) struct Cause {
 
 /// Begins a cause that is about the login, not about a connection.
 pub(crate) const ABOUT_LOGIN: &str = "login: ";
-/// Names the cause of a refused login beside the refusal of a request that lacks one.
-pub(crate) const LOGIN_REFUSED: &str = "the login was refused";
+/// Names the cause of a failed login beside the refusal of a request that lacks one.
+pub(crate) const LOGIN_FAILED: &str = "the login has failed";
 /// Why a client without credentials is refused, and what helps.
 pub(crate) const DEMANDED: &str = "this server demands a login, and there are no credentials: set \
      `username` and `password` (NACOS_USERNAME, NACOS_PASSWORD), or `access_token` \

@@ -39,8 +39,8 @@ pub(super) struct ConnectionFacts<'a> {
     pub(super) token: u64,
     /// Whether nobody logs in: there are no credentials.
     pub(super) is_anonymous: bool,
-    /// Why servers refused the login, if there is no token.
-    pub(super) refused_login: Option<&'a str>,
+    /// What kept the login from succeeding, if there is no token.
+    pub(super) failed_login: Option<&'a str>,
     /// Whether something is due or under way that may let in requests that were refused, or there
     /// is no token because servers are not ready to grant one.
     pub(super) is_renewing: bool,

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     backoff::retry_delay,
-    cause::{Cause, DEMANDED, LOGIN_REFUSED},
+    cause::{Cause, DEMANDED, LOGIN_FAILED},
     exchange::ConnectionFacts,
 };
 use crate::{
@@ -79,9 +79,9 @@ impl RequestFailure {
             }
             Self::Refused(refusal)
                 if refusal.demands_login()
-                    && let Some(cause) = connection.refused_login =>
+                    && let Some(cause) = connection.failed_login =>
             {
-                (refusal.code, format!("{}; {LOGIN_REFUSED}: {cause}", refusal.message).into())
+                (refusal.code, format!("{}; {LOGIN_FAILED}: {cause}", refusal.message).into())
             }
             Self::Refused(refusal) => (refusal.code, refusal.message.as_str().into()),
             Self::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),

@@ -11,6 +11,16 @@ use super::{
 };
 use crate::Behaviour;
 
+/// What the test has planned for whatever is a login on some server.
+pub(super) fn planned(call: &Call<'_>) -> Option<Reply> {
+    if !call.path.ends_with("/login") {
+        return None;
+    }
+    let (status, body) = call.shared.read(|state| state.authentication.answer.clone())?;
+    call.shared.change(|state| state.counters.refused_logins += 1);
+    Some(text(status, &body))
+}
+
 pub(super) fn login(call: &Call<'_>) -> Reply {
     if call.method != Method::POST && call.behaviour().is_java() {
         return wrong_method(call);

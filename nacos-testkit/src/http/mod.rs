@@ -112,6 +112,9 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
 fn route(call: &Call<'_>) -> Reply {
     let path = call.path.strip_prefix("/nacos").unwrap_or(&call.path);
     let behaviour = call.behaviour();
+    if let Some(reply) = login::planned(call) {
+        return reply;
+    }
     match path {
         // An address server is no Nacos server; this one is both, for clients that look there.
         "/serverlist" => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),

@@ -1,6 +1,8 @@
 //! The faults of the server's authentication, and whether it is on.
 use std::time::Duration;
 
+use http::StatusCode;
+
 /// How authentication differs from what the server was built with.
 #[derive(Debug, Default)]
 pub(crate) struct Authentication {
@@ -10,6 +12,8 @@ pub(crate) struct Authentication {
     pub(crate) knows_nobody: bool,
     /// The plugin that decides fails.
     pub(crate) crashes: bool,
+    /// What every login is answered, whatever it says, in place of a server's answer.
+    pub(crate) answer: Option<(StatusCode, String)>,
     /// How long each login takes.
     pub(crate) slow: Duration,
 }

@@ -8,8 +8,10 @@
 //!
 //! - without credentials, when `connect` wants to know, and when a request was refused: a session
 //!   that is refused both is `Denied`, and asks again by the minute;
-//! - with credentials, when the login was refused: a server that lets us in all the same is used
-//!   without a login, unless the option `require_login` forbids that.
+//! - with credentials, when the login has failed, be it that servers refused it or that it reached
+//!   none: once on each connection, and then whenever it has failed again. A server that lets us in
+//!   all the same is used without a login, unless the option `require_login` forbids that. On a new
+//!   connection a login that found nobody before is tried first.
 use std::time::{Duration, Instant};
 
 use super::{
@@ -173,7 +175,7 @@ impl Connecting {
             }
         } else if self.admission.is_open() {
             // Authentication has been switched on, it seems: whether that is so is asked once a
-            // login has been refused again.
+            // login has failed again.
             self.login.is_demanded(now);
         } else {
             // It carried a token that is none any more.
@@ -189,8 +191,8 @@ impl Connecting {
         self.admission.awaited_until.take_if(|until| *until <= now);
     }
 
-    /// The login was refused: a server that wants none may let us in all the same.
-    pub(super) fn login_refused(&mut self) {
+    /// The login has failed: a server that wants none may let us in all the same.
+    pub(super) fn login_failed(&mut self) {
         if !self.options.require_login && !self.login.has_token() {
             self.admission.want();
         }
@@ -202,14 +204,21 @@ impl Connecting {
     }
 
     /// Another server serves, which may think otherwise.
-    pub(super) fn admission_on_another(&mut self) {
+    pub(super) fn admission_on_another(&mut self, now: Instant) {
         let was_asking = self.admission.is_asking();
+        let was_open = self.admission.is_open();
         self.admission.asking = Asking::No;
-        let by_refusal = self.login.refusal().is_some() && !self.options.require_login;
-        if by_refusal {
+        let has_failed = self.login.failure().is_some() && !self.options.require_login;
+        if has_failed {
             self.admission.verdict = Verdict::Unknown;
         }
-        if was_asking || by_refusal || self.admission.is_demanded() {
+        if !(was_asking || has_failed || self.admission.is_demanded()) {
+            return;
+        }
+        if self.login.is_tried_anew() && !was_open {
+            // It found nobody while nobody served, and now that somebody does, it likely succeeds.
+            self.admission.again = Some(now + LOGIN_WITHIN);
+        } else {
             self.admission.want();
         }
     }
@@ -322,10 +331,13 @@ impl Connecting {
         self.tell_not_let_in();
     }
 
-    /// Tells whoever waits for a first answer why there is none, if waiting does not help.
+    /// Tells whoever waits for a first answer why there is none, if waiting does not help, or
+    /// nobody knows for how long.
     pub(super) fn tell_not_let_in(&mut self) {
         if self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady) {
             self.tell_waiting(ErrorKind::Denied);
+        } else if self.login.unreachable().is_some() && !self.is_let_in() && !self.is_undecided() {
+            self.tell_waiting(ErrorKind::Disconnected);
         }
     }
 }
@@ -336,6 +348,8 @@ pub(in super::super) const NOBODY: &str = "nacos-core.is-login-needed";
 pub(in super::super) const NO_CLUSTER: &str = "is-login-needed";
 /// `connect` does not wait longer: the answer decides only what is said.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// A login that is tried because a server has come back decides, if it ends within this.
+const LOGIN_WITHIN: Duration = Duration::from_secs(1);
 /// Refused requests cause it no more often.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
 #[cfg(test)]

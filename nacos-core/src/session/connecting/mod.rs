@@ -286,15 +286,9 @@ impl Connecting {
                 }
             }
             Err(why) => {
-                let refused = !matches!(why, LoginFailure::Unreachable(_));
                 self.login.failed(cx.now, with, why, jitter);
-                if refused {
-                    self.login_refused();
-                    self.tell_not_let_in();
-                } else if !self.is_let_in() {
-                    // A token that is still good serves on while its renewal fails.
-                    self.tell_waiting(ErrorKind::Disconnected);
-                }
+                self.login_failed();
+                self.tell_not_let_in();
             }
         }
     }
@@ -349,7 +343,7 @@ impl Connecting {
             lifetime,
             token: self.token(),
             is_anonymous: self.login.is_anonymous(),
-            refused_login: self.login.refusal().map(|(_, why)| why),
+            failed_login: self.login.failure(),
             is_renewing: self.is_renewing() || self.is_not_ready(),
             is_fresh: self.serving.as_ref().is_some_and(is_fresh),
         }

@@ -164,7 +164,10 @@ impl Connecting {
         }
         let list =
             || (!self.list_refresh.is_known()).then_some("the list of servers has not come yet");
-        let login = || (!self.is_let_in()).then(|| format!("{ABOUT_LOGIN}it has not ended yet"));
+        let login = || {
+            let why = self.login.failure().unwrap_or("it has not ended yet");
+            (!self.is_let_in()).then(|| format!("{ABOUT_LOGIN}{why}"))
+        };
         list().map(str::to_owned).or_else(login)
     }
 

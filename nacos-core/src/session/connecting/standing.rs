@@ -21,11 +21,11 @@ impl Connecting {
                 }
             }
             Some(_) => match self.login.unreachable() {
-                Some(cause) => SessionState::Backoff {
+                Some(cause) if !self.is_undecided() => SessionState::Backoff {
                     until: self.login.next_timeout().unwrap_or(now),
                     cause: format!("{ABOUT_LOGIN}{cause}").into(),
                 },
-                None => SessionState::Connecting {
+                _ => SessionState::Connecting {
                     failed_searches: self.outage.searches,
                     last_error: self.outage.last_error.clone(),
                 },
@@ -64,16 +64,21 @@ impl Connecting {
         if self.options.require_login {
             return Some(denial);
         }
-        let undecided = self.admission.is_asking() && !self.admission.is_demanded();
-        let refused = self.serving.is_some() && !self.admission.is_open() && !undecided;
+        let refused = self.serving.is_some() && !self.admission.is_open() && !self.is_undecided();
         refused.then_some(denial)
+    }
+
+    /// Whether the server that serves is being asked whether it lets us in without a login, and has
+    /// never said no.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.serving.is_some() && self.admission.is_asking() && !self.admission.is_demanded()
     }
 
     /// How it is let in.
     fn access(&self) -> Access {
-        match self.login.refusal() {
+        match self.login.failure() {
             _ if self.login.is_anonymous() => Access::Anonymous,
-            Some((_, cause)) => Access::WithoutLogin { cause: cause.into() },
+            Some(cause) => Access::WithoutLogin { cause: cause.into() },
             None => Access::Granted,
         }
     }

@@ -37,7 +37,7 @@ impl Connecting {
         let reason = planned.map_or(Reason::Suspect, |planned| planned.reason.into());
         self.arrived();
         self.login.server_is_back(cx.now);
-        self.admission_on_another();
+        self.admission_on_another(cx.now);
         let serving = ServingLink {
             link: id,
             server,

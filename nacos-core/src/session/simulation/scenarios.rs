@@ -145,6 +145,29 @@ fn server_that_knows_no_user_and_demands_none_is_used_without_a_login() {
 }
 
 #[test]
+fn server_that_demands_no_login_is_used_while_nobody_answers_one() {
+    let mut world = World::new(3, Faults::none());
+    (world.server.guards, world.server.logins_down) = (false, true);
+    world.register("orders", GuardId(1), Instance::new("a", 1));
+    world.run(Duration::from_secs(1));
+    world.assert_consistent();
+    assert!(world.states.last().is_some_and(SessionState::is_without_login));
+    let before = world.logins;
+    world.run(Duration::from_secs(600));
+    assert!((10..=20).contains(&(world.logins - before)), "{} in ten minutes", world.logins);
+    // It restarts, answers logins from now on, and demands them.
+    world.server.go_down();
+    world.lose_links();
+    world.run(Duration::from_secs(5));
+    (world.server.guards, world.server.logins_down) = (true, false);
+    world.server.come_up();
+    world.run(Duration::from_secs(2));
+    world.assert_consistent();
+    let state = world.states.last().expect("states");
+    assert!(state.is_connected() && !state.is_without_login(), "{state:?}");
+}
+
+#[test]
 fn server_that_is_told_to_demand_a_login_denies_who_has_none() {
     for seed in [3, 4] {
         let mut world = World::new(seed, Faults::none());

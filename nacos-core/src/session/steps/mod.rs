@@ -53,6 +53,10 @@ struct Stage {
     dialled: Vec<String>,
     login_under_way: bool,
     logins: usize,
+    /// Whether servers let in who has a token only, where they are asked about that.
+    demands_login: bool,
+    /// How often they were asked.
+    questions: usize,
     /// How often the list of servers was asked for.
     locates: usize,
     /// The requests that were not answered yet, without those of handshakes.
@@ -119,6 +123,8 @@ impl Stage {
             dialled: Vec::new(),
             login_under_way: false,
             logins: 0,
+            demands_login: false,
+            questions: 0,
             locates: 0,
             calls: Vec::new(),
             asked: HashMap::new(),
@@ -259,7 +265,8 @@ impl Stage {
                     self.session.handle_answer(self.now, call, answer);
                 }
                 Taking::Question(call) => {
-                    let answer = ok("QueryServiceResponse");
+                    let open = ok("QueryServiceResponse");
+                    let answer = if self.demands_login { refused(DENIED) } else { open };
                     self.session.handle_answer(self.now, call, answer);
                 }
                 Taking::Ack(link) => {
@@ -287,8 +294,9 @@ impl Stage {
                 Action::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
                     self.taking.push((self.now + self.check_takes, Taking::Check(call)));
                 }
-                // Servers of these tests let everybody in.
+                // Servers of these tests let everybody in, or nobody without a token.
                 Action::Call { call, request, .. } if asks_for_nobody(&request) => {
+                    self.questions += 1;
                     self.taking.push((self.now, Taking::Question(call)));
                 }
                 Action::OpenStream { link, .. } => {
@@ -327,8 +335,13 @@ impl Stage {
 }
 
 fn asks_for_nobody(request: &Payload) -> bool {
-    request.kind() == "ServiceQueryRequest"
-        && String::from_utf8_lossy(request.json()).contains(connecting::admission::NO_CLUSTER)
+    let body = String::from_utf8_lossy(request.json());
+    let names = |name| body.contains(name);
+    match request.kind() {
+        "ServiceQueryRequest" => names(connecting::admission::NO_CLUSTER),
+        "ConfigQueryRequest" => names(connecting::admission::NOBODY),
+        _ => false,
+    }
 }
 
 fn instances(name: &str) -> ClaimKey {

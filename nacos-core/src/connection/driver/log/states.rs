@@ -91,7 +91,7 @@ impl StateLog {
             Some(Line::Connected { server }) => info!(%server, "connected"),
             Some(Line::WithoutLogin { server, cause }) => warn!(
                 %server, %cause,
-                "connected without a login, which the server refused and does not demand: \
+                "connected without a login, which has failed and is not demanded: \
                  `require_login` forbids that"
             ),
             Some(Line::Again { server, outage, said }) => {

@@ -28,6 +28,8 @@ pub(crate) struct Login {
     failures: u32,
     /// The refusals in a row, if there are any: they are remembered while the next login is asked.
     refusals: Option<Refusals>,
+    /// Why nobody has answered the last login that ended, if nobody has; remembered like these.
+    unreachable: Option<String>,
     /// The credentials that were granted a token, the last one at the end.
     proven: Vec<Tried>,
     pace: Pace,
@@ -79,10 +81,9 @@ enum State {
     Granted {
         refresh_at: Option<Instant>,
     },
+    /// Refused, or nobody has answered.
     Failed {
         retry_at: Instant,
-        /// Why nobody has answered; nothing if the login was refused.
-        unreachable: Option<String>,
     },
 }
 
@@ -129,6 +130,7 @@ impl Login {
             has_token: false,
             failures: 0,
             refusals: None,
+            unreachable: None,
             proven: Vec::new(),
             pace: logins(),
             is_relaxed: false,
@@ -142,7 +144,7 @@ impl Login {
     pub(crate) fn begin(&mut self, now: Instant) -> bool {
         let due = match self.state {
             State::Due { at } | State::Granted { refresh_at: Some(at) } => at <= now,
-            State::Failed { retry_at, .. } => retry_at <= now,
+            State::Failed { retry_at } => retry_at <= now,
             State::Anonymous | State::UnderWay | State::Granted { refresh_at: None } => false,
         };
         if due {
@@ -173,6 +175,7 @@ impl Login {
         self.grants += u64::from(lease.changed);
         self.failures = 0;
         self.refusals = None;
+        self.unreachable = None;
         self.proven.retain(|tried| *tried != with);
         if self.proven.len() == REMEMBERED {
             self.proven.remove(0);
@@ -184,15 +187,17 @@ impl Login {
 
     /// It did not work, with the credential `with`.
     pub(crate) fn failed(&mut self, now: Instant, with: Tried, why: LoginFailure, jitter: f64) {
-        let (delay, unreachable) = match why {
+        self.unreachable = None;
+        let delay = match why {
             LoginFailure::Unreachable(why) => {
                 let delay = retry_delay(self.failures, jitter);
                 self.failures = self.failures.saturating_add(1);
-                (delay, Some(why))
+                self.unreachable = Some(why);
+                delay
             }
-            refused => (self.refused(now, with, refused, jitter), None),
+            refused => self.refused(now, with, refused, jitter),
         };
-        self.state = State::Failed { retry_at: now + delay, unreachable };
+        self.state = State::Failed { retry_at: now + delay };
     }
 
     /// A server refused the credential. Returns when to try it again.
@@ -235,9 +240,10 @@ impl Login {
     /// whenever each of them next asks for something, not together.
     pub(crate) fn token_refused(&mut self, now: Instant) {
         match self.state {
-            State::Granted { .. } | State::Failed { unreachable: Some(_), .. } => self.force(now),
+            State::Granted { .. } => self.force(now),
+            State::Failed { .. } if self.unreachable.is_some() => self.force(now),
             // The one that was granted before is no good, and no other is granted.
-            State::Failed { unreachable: None, .. } => self.has_token = false,
+            State::Failed { .. } => self.has_token = false,
             State::Anonymous | State::Due { .. } | State::UnderWay => {}
         }
         self.refused |= self.is_renewing();
@@ -261,11 +267,15 @@ impl Login {
     }
 
     /// Whether servers let us in without a token: then a refused login is tried again by the
-    /// minute. Where one wants a token after all, it is tried at once, and begins its series.
+    /// minute. One that nobody has answered keeps its pace: whoever restarts answers within
+    /// seconds, and may demand it then. Where one wants a token after all, it is tried at once, and
+    /// begins its series.
     pub(crate) fn relax(&mut self, now: Instant, is_relaxed: bool, jitter: f64) {
         let was_relaxed = std::mem::replace(&mut self.is_relaxed, is_relaxed);
         match &mut self.state {
-            State::Failed { retry_at, unreachable: None } if is_relaxed && !was_relaxed => {
+            State::Failed { retry_at }
+                if is_relaxed && !was_relaxed && self.unreachable.is_none() =>
+            {
                 *retry_at = now + denied_delay(jitter);
             }
             State::Failed { .. } if was_relaxed && !is_relaxed => {
@@ -285,7 +295,7 @@ impl Login {
 
     /// A server has taken us: a login that failed because none was there is tried again at once.
     pub(crate) fn server_is_back(&mut self, now: Instant) {
-        if matches!(self.state, State::Failed { unreachable: Some(_), .. }) {
+        if matches!(self.state, State::Failed { .. }) && self.unreachable.is_some() {
             self.state = State::Due { at: now };
             // A server that comes and goes is not asked more often each time.
             self.failures = self.failures.min(1);
@@ -306,7 +316,8 @@ impl Login {
             return;
         }
         refusals.begin(now);
-        if let State::Failed { retry_at, unreachable: None } = &mut self.state
+        if let State::Failed { retry_at } = &mut self.state
+            && self.unreachable.is_none()
             && *retry_at > now + FIRST_AGAIN
         {
             *retry_at = (*retry_at).min(self.pace.take(now, now + FIRST_AGAIN));
@@ -328,17 +339,28 @@ impl Login {
         self.has_token
     }
 
+    /// Whether one is due or under way after one that nobody answered.
+    pub(crate) fn is_tried_anew(&self) -> bool {
+        self.is_renewing() && self.unreachable.is_some()
+    }
+
     /// Whether a login is due or under way that may bring another token.
     pub(crate) fn is_renewing(&self) -> bool {
         matches!(self.state, State::Due { .. } | State::UnderWay)
     }
 
-    /// Why no server has answered the last login, if that is why there is no token.
+    /// Why no server has answered the last login, if that is why there is no token, and no other
+    /// login is due or under way.
     pub(crate) fn unreachable(&self) -> Option<&str> {
-        match &self.state {
-            State::Failed { unreachable: Some(why), .. } if !self.has_token => Some(why),
-            _ => None,
-        }
+        let why = self.unreachable.as_deref().filter(|_| !self.has_token)?;
+        matches!(self.state, State::Failed { .. }).then_some(why)
+    }
+
+    /// What kept the last login that ended from succeeding, if there is no token: that nobody has
+    /// answered it, or what servers said.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        let unreachable = self.unreachable.as_deref().filter(|_| !self.has_token);
+        unreachable.or(self.refusal().map(|(_, why)| why))
     }
 
     /// What servers said when they refused the last login, and what that is likely to mean, if
@@ -363,7 +385,7 @@ impl Login {
         match self.state {
             State::Due { at } => Some(at),
             State::Granted { refresh_at } => refresh_at,
-            State::Failed { retry_at, .. } => Some(retry_at),
+            State::Failed { retry_at } => Some(retry_at),
             State::Anonymous | State::UnderWay => None,
         }
     }

@@ -441,3 +441,29 @@ fn hostile_lifetimes_are_bounded() {
         assert!(refresh >= Duration::from_secs(4) && refresh <= LONGEST);
     }
 }
+
+#[test]
+fn login_that_nobody_answers_keeps_its_pace_and_its_cause_where_none_is_needed() {
+    let now = Instant::now();
+    let mut login = Login::new(true, now);
+    let mut delays = Vec::new();
+    for _ in 0..9 {
+        assert!(login.begin(login.next_timeout().expect("a time")));
+        login.failed(now, Tried::default(), LoginFailure::Unreachable("closed".into()), 1.0);
+        login.relax(now, true, 1.0);
+        delays.push((login.next_timeout().expect("a time") - now).as_millis());
+    }
+    assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    login.is_demanded(now);
+    assert_eq!(login.failure(), Some("closed"), "until the next one has ended");
+    assert!(login.begin(now), "unless one wants a token after all");
+    assert_eq!((login.failure(), login.unreachable()), (Some("closed"), None));
+    login.failed(now, Tried::default(), not_ready(), 1.0);
+    assert_eq!(login.failure(), Some("403"), "the last one");
+    let minute = Some(now + Duration::from_secs(72));
+    assert_eq!(login.next_timeout(), minute, "servers can be reached, and refuse it");
+    login.relax(now, false, 1.0);
+    assert!(!login.begin(now), "once a minute");
+    login.granted(now, Tried::default(), lease(20), 0.0);
+    assert_eq!(login.failure(), None);
+}

@@ -233,6 +233,40 @@ async fn what_everybody_may_do_is_done_where_all_else_demands_a_login() {
     }
 }
 
+/// The same for whoever claims nothing there.
+#[tokio::test(start_paused = true)]
+async fn who_only_asks_for_what_everybody_may_read_is_not_denied_for_what_is_refused() {
+    for behaviour in BEHAVIOURS {
+        let server = guarded(behaviour).await;
+        server.open_to_all(&["public:PUBLIC:config/*"]);
+        server.publish("", "PUBLIC", "limits", "1");
+        let client = builder(&server).connect_lazy().expect("valid");
+        let configs = client.configs();
+        for data_id in ["limits", "absent"] {
+            configs.get((data_id, "PUBLIC")).await.expect("open to all");
+            for _ in 0..2 {
+                let error = configs.get("secret").await.expect_err("not open");
+                assert_eq!(error.kind(), ErrorKind::Denied);
+                // As often as a refused request makes the client ask.
+                after(70).await;
+                let state = client.state().get();
+                assert!(state.is_connected(), "{behaviour:?} {state:?}");
+            }
+        }
+        let asked = server.requests("ConfigQueryRequest");
+        // What is open to nobody any more denies the client, until it is open again.
+        server.open_to_all(&[]);
+        configs.get(("limits", "PUBLIC")).await.expect_err("not open any more");
+        becomes(&mut client.state(), |state| matches!(state, SessionState::Denied { .. })).await;
+        assert!(server.requests("ConfigQueryRequest") > asked);
+        server.open_to_all(&["public:PUBLIC:config/*"]);
+        let began = Instant::now();
+        becomes(&mut client.state(), SessionState::is_connected).await;
+        assert!(Instant::now() - began <= Duration::from_secs(73));
+        configs.get(("limits", "PUBLIC")).await.expect("open to all");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_for_want_of_the_login_that_was_refused_says_so() {
     let server = guarded(Behaviour::Nacos3_0).await;

@@ -77,6 +77,7 @@ impl Connection {
             let answer = call.instrument(span).await;
             self.heard(&serving, began, answer.as_ref().err());
             let answer = answer.map(|payload| wire::decode(&payload));
+            note_let_in(&serving, request, &answer);
             telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
             let error = match answer {
                 Ok(Ok(answer)) => return Ok(Ok(answer)),
@@ -197,6 +198,22 @@ fn demanding(refusal: Refusal) -> Refusal {
         return refusal;
     }
     Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
+}
+
+/// Notes what a request was about that was answered without a token, and not refused.
+fn note_let_in<R: Request>(
+    serving: &CurrentLink,
+    request: &R,
+    answer: &Result<Result<R::Answer, Failure>, CallError>,
+) {
+    let is_let_in = match answer {
+        Ok(Ok(_)) => true,
+        Ok(Err(Failure::Answered(refusal))) => refusal.says_absent(),
+        Ok(Err(Failure::Unreadable(_))) | Err(_) => false,
+    };
+    if is_let_in && serving.grant.is_none() {
+        serving.users.let_in(|| request.resource());
+    }
 }
 
 /// Explains a refusal that demands a login, to a client whose login has failed before.

@@ -3,12 +3,15 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use crate::{credentials::Grant, session::LinkId, state::SessionState, transport::Http2Link};
+use crate::{
+    credentials::Grant, resource::Resource, session::LinkId, state::SessionState,
+    transport::Http2Link,
+};
 
 /// See the [module documentation](self).
 #[derive(Clone)]
@@ -27,6 +30,9 @@ pub(super) struct Current {
 #[derive(Default)]
 pub(super) struct Users {
     answered: AtomicBool,
+    /// One of what was answered without a token since the driver last asked.
+    let_in: Mutex<Option<Resource>>,
+    is_let_in: AtomicBool,
 }
 
 impl Users {
@@ -36,6 +42,31 @@ impl Users {
         if !self.answered.load(Ordering::Relaxed) {
             self.answered.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// One of them was answered though it carried no token; `to` says what it is about.
+    pub(super) fn let_in(&self, to: impl FnOnce() -> Resource) {
+        // The first one since the driver last asked is as good as the last, and costs one load.
+        if self.is_let_in.load(Ordering::Relaxed) {
+            return;
+        }
+        let to = Some(to());
+        let former = {
+            // A panic under the lock cannot leave it half-changed.
+            let mut let_in = self.let_in.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *let_in, to)
+        };
+        self.is_let_in.store(true, Ordering::Release);
+        drop(former);
+    }
+
+    /// What one of them was about that was answered without a token since this was last asked.
+    pub(super) fn take_let_in(&self) -> Option<Resource> {
+        if !self.is_let_in.load(Ordering::Relaxed) || !self.is_let_in.swap(false, Ordering::Acquire)
+        {
+            return None;
+        }
+        self.let_in.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Whether one was since this was last asked.

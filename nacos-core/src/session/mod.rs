@@ -66,7 +66,9 @@ use self::{
     naming::Naming,
     output::Output,
 };
-use crate::{disconnect::Reason, server::Server, state::SessionState, wire::Payload};
+use crate::{
+    disconnect::Reason, resource::Resource, server::Server, state::SessionState, wire::Payload,
+};
 
 /// See the [module documentation](self).
 pub(crate) struct Session {
@@ -157,6 +159,13 @@ impl Session {
     pub(crate) fn handle_answered(&mut self, link: LinkId) {
         if self.serving_link() == Some(link) {
             self.connecting.handle_request_answered(&mut self.output);
+        }
+    }
+
+    /// A user's request about `to` was answered on `link`, and carried no token.
+    pub(crate) fn handle_let_in(&mut self, link: LinkId, to: Resource) {
+        if self.serving_link() == Some(link) {
+            self.connecting.handle_let_in(to);
         }
     }
 

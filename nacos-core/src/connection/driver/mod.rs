@@ -342,6 +342,9 @@ impl Driver {
             let Open::Up { link, users, .. } = open else { continue };
             if self.serving == Some(*id) {
                 self.session.handle_heard(*id, link.last_heard().into_std());
+                if let Some(to) = users.take_let_in() {
+                    self.session.handle_let_in(*id, to);
+                }
                 let (answered, unanswered) = link.abandoned().take();
                 if users.take_answered() || answered {
                     self.session.handle_answered(*id);

@@ -2,9 +2,9 @@
 //!
 //! Connections are not guarded, requests are. So one is sent that needs a user and changes nothing:
 //! a query of a service. Where that is refused, a query of a document decides, so that a rule about
-//! services alone keeps nobody out. What is asked for is what is claimed, if anything is, because
-//! there may be parts of a server that everybody may use; else what nobody has. These questions are
-//! asked
+//! services alone keeps nobody out. What is asked for is what is claimed, or what a user's request
+//! was about that was answered without a token, if there is any, because there may be parts of a
+//! server that everybody may use; else what nobody has. These questions are asked
 //!
 //! - without credentials, when `connect` wants to know, and when a request was refused: a session
 //!   that is refused both is `Denied`, and asks again by the minute;
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     call_error::CallError,
     key::{ConfigKey, ServiceKey},
+    resource::Resource,
     state::Denial,
     wire::{
         Payload, Request,
@@ -56,26 +57,37 @@ pub(crate) struct Admission {
 struct Sample<K> {
     asked: Option<K>,
     was_let_in: bool,
+    /// What a user's request was about that was answered last without a token, and whether that has
+    /// not been refused since.
+    answered: Option<(K, bool)>,
 }
 
 impl<K: Clone + Ord> Sample<K> {
     fn new() -> Self {
-        Self { asked: None, was_let_in: false }
+        Self { asked: None, was_let_in: false, answered: None }
     }
 
-    /// What to ask for now: of what the server agreed to, if there is any.
+    /// What to ask for now: of what the server agreed to or has answered, if there is any.
     fn next<'a>(&mut self, claimed: impl Iterator<Item = (&'a K, bool)>) -> Option<K>
     where
         K: 'a,
     {
         let asked = self.asked.take();
         let was_let_in = std::mem::take(&mut self.was_let_in);
-        let rank = |&(key, is_held): &(&'a K, bool)| {
+        if let Some((key, stands)) = &mut self.answered
+            && asked.as_ref() == Some(key)
+        {
+            *stands = was_let_in;
+        }
+        let answered = self.answered.iter().map(|(key, stands)| (key, *stands));
+        #[expect(clippy::map_identity, reason = "references that live as long as `answered`")]
+        let candidates = claimed.map(|(key, is_held)| (key, is_held)).chain(answered);
+        let first = candidates.min_by_key(|&(key, is_held)| {
             let is_proven = was_let_in && asked.as_ref() == Some(key);
             let had_its_turn = asked.as_ref().is_some_and(|asked| key <= asked);
             (!is_held, !is_proven, had_its_turn, key)
-        };
-        self.asked = claimed.min_by_key(rank).map(|(key, _)| key.clone());
+        });
+        self.asked = first.map(|(key, _)| key.clone());
         self.asked.clone()
     }
 }
@@ -164,6 +176,15 @@ impl Connecting {
         if self.login.is_anonymous() {
             self.admission.awaited_until = Some(until);
             self.admission.want();
+        }
+    }
+
+    /// A user's request about `to` was answered without a token: worth asking for.
+    pub(in super::super) fn handle_let_in(&mut self, to: Resource) {
+        match to {
+            Resource::Document(key) => self.admission.document.answered = Some((key, true)),
+            Resource::Service(key) => self.admission.service.answered = Some((key, true)),
+            Resource::Documents | Resource::Services | Resource::Connection => {}
         }
     }
 
@@ -372,5 +393,24 @@ mod tests {
         let agreed = [(&1, false), (&4, true), (&5, true)];
         assert_eq!(sample.next(agreed.into_iter()), Some(4));
         assert_eq!(sample.next(agreed.into_iter()), Some(5));
+    }
+
+    #[test]
+    fn what_was_answered_is_asked_for_until_it_is_refused_and_then_in_its_turn() {
+        let mut sample = Sample::new();
+        sample.answered = Some((2, true));
+        let due = |keys: &'static [u32]| keys.iter().map(|key| (key, false));
+        for _ in 0..3 {
+            assert_eq!(sample.next(due(&[1, 3])), Some(2));
+            sample.was_let_in = true;
+        }
+        assert_eq!(sample.next(due(&[])), Some(2));
+        let turns: Vec<_> = (0..4).filter_map(|_| sample.next(due(&[1, 3]))).collect();
+        assert_eq!(turns, [3, 1, 2, 3], "it was refused");
+        assert_eq!(sample.next(due(&[])), Some(2), "it may be let in again");
+        let agreed = [(&4, true)];
+        assert_eq!(sample.next(agreed.into_iter()), Some(4));
+        sample.answered = Some((9, true));
+        assert_eq!(sample.next(due(&[1])), Some(9), "the last one that was answered");
     }
 }

@@ -121,11 +121,11 @@ fn until_login(stage: &mut Stage) -> Duration {
 
 /// The states that were shown since this was last asked.
 fn states(stage: &mut Stage) -> Vec<SessionState> {
-    let states = std::mem::take(&mut stage.events).into_iter().filter_map(|event| match event {
-        Event::State(state) => Some(state),
+    let shown = std::mem::take(&mut stage.events).into_iter().filter_map(|event| match event {
+        Event::State(shown) => Some(shown),
         _ => None,
     });
-    states.collect()
+    shown.collect()
 }
 
 #[test]

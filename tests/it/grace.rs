@@ -1,14 +1,16 @@
 //! A consumer's view of a service whose providers are not back yet, and of one whose are gone.
 use std::time::Duration;
 
-use nacos_core::{Client, Live, Service, Subscription, inspect::Tree};
+use nacos_core::{ClaimState, Client, Live, Service, Subscription, inspect::Tree};
 use nacos_testkit::{Instance as Held, Server};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Level;
 
 use crate::{
     logs::Log,
-    support::{BEHAVIOURS, becomes, connected, reconnected, server, server_like, soon},
+    support::{
+        BEHAVIOURS, becomes, builder, connected, guarded, reconnected, server, server_like, soon,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -193,6 +195,54 @@ async fn another_loss_begins_the_grace_anew_and_an_outage_ends_none() {
     becomes(&mut orders.live(), |service| service.instances.is_empty()).await;
     let took = Instant::now() - back;
     assert!(took >= 30 * SECOND && took < 31 * SECOND, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_is_lost_again_and_again_keeps_nobody_for_ever() {
+    let server = server().await;
+    let (client, orders) = consumer(&server).await;
+    restart(&server, &client).await;
+    becomes(&mut orders.live(), |service| service.held).await;
+    let began = Instant::now();
+    while orders.service().held && Instant::now() - began < 600 * SECOND {
+        sleep(20 * SECOND).await;
+        server.drop_connections();
+    }
+    let took = Instant::now() - began;
+    assert!(took >= 80 * SECOND && took <= 120 * SECOND, "{took:?}");
+    assert!(orders.service().instances.is_empty());
+    // What is listed again may be held again.
+    come(&server, 1..=2);
+    becomes(&mut orders.live(), |service| ports(service) == [1, 2]).await;
+    sleep(PUSHED).await;
+    restart(&server, &client).await;
+    becomes(&mut orders.live(), |service| service.held).await;
+    drop(client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn grace_begins_when_requests_are_let_in_again() {
+    for behaviour in BEHAVIOURS {
+        let server = guarded(behaviour).await;
+        come(&server, 1..=2);
+        let client = builder(&server).credentials("nacos", "s3cret").connect().await;
+        let client = client.expect("logs in");
+        let orders = subscribe(&client).ready().await.expect("an answer");
+        let connects = client.stats().get().connects;
+        server.stop().await;
+        leave(&server, 1..=2);
+        // The token is good for as long as nobody shows it to the server.
+        server.load_users(false);
+        server.expire_tokens();
+        server.resume().await.expect("the same ports");
+        becomes(&mut client.stats(), |stats| stats.connects > connects).await;
+        sleep(33 * SECOND).await;
+        server.load_users(true);
+        becomes(&mut orders.claim(), |claim| *claim == ClaimState::Held).await;
+        sleep(PUSHED).await;
+        assert_eq!(ports(&orders.service()), [1, 2], "{behaviour:?}");
+        assert!(orders.service().held, "{behaviour:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,8 +52,10 @@ impl Subscription {
     /// server, is told of no instance though all of them live. So from the loss of a connection
     /// until 30 s after another serves, an empty list does not replace one that was not: the last
     /// instances stay, marked as [held](Service::held), until the server lists some again. When the
-    /// grace is over, the server is asked once more, and its answer counts. At any other time an
-    /// empty list is shown at once: the last instance has deregistered.
+    /// grace is over, the server is asked once more, and its answer counts. Another connection
+    /// begins the grace anew, up to three times the grace in all; time without a connection does
+    /// not count. At any other time an empty list is shown at once: the last instance has
+    /// deregistered.
     ///
     /// Subscriptions of one service may each have another grace. Readers that
     /// [`live`](Self::live) has handed out before end, or keep the former grace.

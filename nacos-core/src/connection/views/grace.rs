@@ -26,6 +26,16 @@ impl Steadiness {
         was_lost
     }
 
+    /// The connection that serves cannot be asked. Says whether that is like a lost one: it has not
+    /// served for long enough that lists could be taken at their word.
+    pub(super) fn interrupted(&mut self, now: Instant) -> bool {
+        let interrupted = matches!(*self, Self::SteadyFrom(at) if at > now);
+        if interrupted {
+            *self = Self::Lost;
+        }
+        interrupted
+    }
+
     pub(super) fn is_steady(self, now: Instant) -> bool {
         match self {
             Self::Steady => true,
@@ -40,12 +50,13 @@ impl Steadiness {
 pub(super) enum Hold {
     #[default]
     No,
-    /// Nobody serves: it is kept in any case.
-    Paused,
-    /// Until a list that is not empty comes, or until then.
-    Until(Instant),
+    /// Nobody serves: it is kept in any case, and then for no longer than this in all.
+    Paused { left: Duration },
+    /// Until a list that is not empty comes, or until `at`. Other connections put that off, but not
+    /// beyond `limit`.
+    Until { at: Instant, limit: Instant },
     /// The next list decides, whatever it is; if none comes until then, the last one.
-    Deciding(Instant),
+    Deciding { at: Instant, limit: Instant },
 }
 
 impl Hold {
@@ -60,8 +71,8 @@ impl Hold {
         *self = match *self {
             _ if list > 0 || before == 0 => Self::No,
             Self::No if steadiness.is_steady(now) => Self::No,
-            Self::No => Self::until(now, grace),
-            Self::Deciding(_) => Self::No,
+            Self::No => Self::until(now, grace, longest(grace)),
+            Self::Deciding { .. } => Self::No,
             held => held,
         };
         *self != Self::No
@@ -69,49 +80,73 @@ impl Hold {
 
     /// Its time has come. Says whether the service is to be asked for; if not, it is kept no more.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let asks = matches!(self, Self::Until(_));
-        *self = if asks { Self::Deciding(now + DECISION) } else { Self::No };
-        asks
+        let Self::Until { limit, .. } = *self else {
+            *self = Self::No;
+            return false;
+        };
+        *self = Self::Deciding { at: now + DECISION, limit };
+        true
     }
 
-    /// A connection serves: the grace begins anew with it.
+    /// A connection serves: the grace begins anew with it, but for what earlier ones have taken.
     pub(super) fn resume(&mut self, now: Instant, grace: Duration) {
-        if *self == Self::Paused {
-            *self = Self::until(now, grace);
+        if let Self::Paused { left } = *self {
+            *self = Self::until(now, grace, left);
         }
     }
 
-    pub(super) fn pause(&mut self) {
-        if *self != Self::No {
-            *self = Self::Paused;
+    pub(super) fn pause(&mut self, now: Instant) {
+        if let Self::Until { limit, .. } | Self::Deciding { limit, .. } = *self {
+            *self = Self::Paused { left: limit.saturating_duration_since(now) };
         }
     }
 
     /// The same for a view with the grace `own` that begins beside one with `other`, which is held
     /// so: from the same moment on, and for as long as its own grace says.
     pub(super) fn for_newcomer(self, other: Duration, own: Duration) -> Self {
+        let moved = |at: Instant, other: Duration, own: Duration| {
+            at.checked_sub(other).map_or(at, |began| began + own)
+        };
+        let [most, own_most] = [other, own].map(longest);
         let [other, own] = [other, own].map(|grace| grace.min(LONGEST));
         match self {
-            Self::Until(at) => Self::Until(at.checked_sub(other).map_or(at, |began| began + own)),
+            Self::No => Self::No,
+            Self::Paused { left } => {
+                Self::Paused { left: own_most.saturating_sub(most.saturating_sub(left)) }
+            }
+            Self::Until { at, limit } => {
+                let limit = moved(limit, most, own_most);
+                Self::Until { at: moved(at, other, own).min(limit), limit }
+            }
             // It is doubted no more by who doubts it no longer than that one.
-            Self::Deciding(at) if own > other => Self::Until(at + own.saturating_sub(other)),
-            held => held,
+            Self::Deciding { at, limit } if own > other => {
+                let limit = moved(limit, most, own_most);
+                Self::Until { at: (at + own.saturating_sub(other)).min(limit), limit }
+            }
+            deciding @ Self::Deciding { .. } => deciding,
         }
     }
 
     /// When it expires.
     pub(super) fn next_timeout(self) -> Option<Instant> {
         match self {
-            Self::No | Self::Paused => None,
-            Self::Until(at) | Self::Deciding(at) => Some(at),
+            Self::No | Self::Paused { .. } => None,
+            Self::Until { at, .. } | Self::Deciding { at, .. } => Some(at),
         }
     }
 
-    fn until(now: Instant, grace: Duration) -> Self {
-        Self::Until(now + grace.min(LONGEST))
+    fn until(now: Instant, grace: Duration, left: Duration) -> Self {
+        Self::Until { at: now + grace.min(LONGEST).min(left), limit: now + left }
     }
 }
 
+/// For how long a view is held at most, on however many connections one after the other: a link
+/// that flaps would begin the grace anew for ever.
+fn longest(grace: Duration) -> Duration {
+    CONNECTIONS * grace.min(LONGEST)
+}
+
+const CONNECTIONS: u32 = 3;
 /// How long an empty list is doubted, unless a subscription says otherwise.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// For how long lists are doubted after a connection serves again: clients are back by then.
@@ -136,6 +171,17 @@ mod tests {
         // A second word of the same connection changes nothing.
         assert!(!steadiness.serves(now + RETURN / 2));
         assert!(steadiness.is_steady(now + RETURN));
+    }
+
+    #[test]
+    fn connection_that_cannot_be_asked_is_like_a_lost_one_until_it_was_steady() {
+        let now = Instant::now();
+        let mut steadiness = Steadiness::SteadyFrom(now + RETURN);
+        assert!(steadiness.interrupted(now) && !steadiness.is_steady(now + 2 * RETURN));
+        assert!(steadiness.serves(now + RETURN));
+        assert!(!steadiness.interrupted(now + 2 * RETURN), "a token that is refused later");
+        assert!(steadiness.is_steady(now + 2 * RETURN));
+        assert!(!Steadiness::Steady.interrupted(now) && !Steadiness::Lost.interrupted(now));
     }
 
     #[test]
@@ -170,33 +216,61 @@ mod tests {
     #[test]
     fn grace_begins_anew_with_a_connection() {
         let now = Instant::now();
-        for mut hold in [Hold::Until(now), Hold::Deciding(now)] {
-            hold.pause();
+        let mut deciding = Hold::until(now, GRACE, longest(GRACE));
+        deciding.expire(now);
+        for mut hold in [Hold::until(now, GRACE, longest(GRACE)), deciding] {
+            hold.pause(now);
             assert_eq!(hold.next_timeout(), None);
             hold.resume(now, GRACE);
-            assert_eq!(hold, Hold::Until(now + GRACE));
+            assert_eq!(hold.next_timeout(), Some(now + GRACE));
             hold.resume(now + GRACE, GRACE);
-            assert_eq!(hold, Hold::Until(now + GRACE));
+            assert_eq!(hold.next_timeout(), Some(now + GRACE));
         }
         let mut none = Hold::No;
-        none.pause();
+        none.pause(now);
         assert_eq!(none, Hold::No);
+    }
+
+    #[test]
+    fn connections_that_end_in_turn_hold_a_view_for_three_graces_and_outages_do_not_count() {
+        let (start, flap) = (Instant::now(), GRACE * 2 / 3);
+        let (mut now, mut hold) = (start, Hold::No);
+        assert!(hold.listed(now, GRACE, Steadiness::Lost, (1, 0)));
+        for _ in 0..4 {
+            now += flap;
+            hold.pause(now);
+            now += 10 * GRACE;
+            assert!(hold.listed(now, GRACE, Steadiness::Lost, (1, 0)));
+            hold.resume(now, GRACE);
+        }
+        // Four times two thirds have gone, so that a third is left.
+        assert_eq!(hold.next_timeout(), Some(now + GRACE / 3));
+        now += flap;
+        assert!(hold.expire(now));
+        // Nor does it begin anew because the answer is lost: the next list counts.
+        hold.pause(now);
+        hold.resume(now, GRACE);
+        assert_eq!(hold.next_timeout(), Some(now));
+        assert!(hold.expire(now) && !hold.listed(now, GRACE, Steadiness::Lost, (1, 0)));
     }
 
     #[test]
     fn newcomer_doubts_an_empty_list_from_the_same_moment_and_for_its_own_grace() {
         let now = Instant::now();
         let (short, long) = (GRACE / 2, 2 * GRACE);
-        let held = Hold::until(now, GRACE);
-        assert_eq!(held.for_newcomer(GRACE, short), Hold::Until(now + short));
-        assert_eq!(held.for_newcomer(GRACE, long), Hold::Until(now + long));
+        let until = |grace| Hold::until(now, grace, longest(grace));
+        let held = until(GRACE);
+        assert_eq!(held.for_newcomer(GRACE, short), until(short));
+        assert_eq!(held.for_newcomer(GRACE, long), until(long));
         let mut asking = held;
         asking.expire(now + GRACE);
         assert_eq!(asking.for_newcomer(GRACE, short), asking, "its query decides for both");
         let until = asking.for_newcomer(GRACE, long).next_timeout().expect("it is held");
         assert!(until >= now + long && until <= now + long + DECISION, "its own is not over");
-        for rest in [Hold::No, Hold::Paused] {
-            assert_eq!(rest.for_newcomer(GRACE, long), rest);
+        assert_eq!(Hold::No.for_newcomer(GRACE, long), Hold::No);
+        for (own, left) in [(long, 5 * GRACE), (short, GRACE / 2), (GRACE / 3, Duration::ZERO)] {
+            let paused = Hold::Paused { left: 2 * GRACE };
+            assert_eq!(paused.for_newcomer(GRACE, own), Hold::Paused { left });
         }
     }
 

@@ -33,7 +33,7 @@ impl Views {
     /// Shows readers what `event` is to them. Says what a grace has made of it.
     pub(crate) fn apply(&self, now: Instant, event: Event) -> Vec<(ServiceKey, Turn)> {
         match event {
-            Event::Ended { .. } => self.services.lost(),
+            Event::Ended { .. } => self.services.lost(now),
             Event::State(state) => self.services.stands(now, state.is_connected()),
             Event::Serving(Some(_)) => self.services.succeeds(now),
             Event::Document(key, state) => self.documents.stands(&key, state),

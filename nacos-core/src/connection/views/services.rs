@@ -160,21 +160,21 @@ impl ServiceViews {
     }
 
     /// The connection that served has ended.
-    pub(crate) fn lost(&self) {
+    pub(crate) fn lost(&self, now: Instant) {
         let mut entries = self.lock();
-        let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
-        *steadiness = Steadiness::Lost;
-        for (_, key, grace) in std::mem::take(timers) {
-            if let Some(graced) = live.get_mut(&key).and_then(|it| it.graced.get_mut(&grace)) {
-                graced.hold.pause();
-                paused.insert((key, grace));
-            }
-        }
+        entries.steadiness = Steadiness::Lost;
+        entries.pause(now);
     }
 
     /// The session's state is another one.
     pub(crate) fn stands(&self, now: Instant, connected: bool) {
-        self.lock().connected = connected;
+        let mut entries = self.lock();
+        entries.connected = connected;
+        // A connection that comes up with a token that its server does not know any more.
+        if !connected && entries.steadiness.interrupted(now) {
+            entries.pause(now);
+        }
+        drop(entries);
         if connected {
             self.serves(now);
         }
@@ -262,6 +262,16 @@ impl ServiceViews {
 }
 
 impl Entries {
+    /// Nobody can be asked: what is held stays until somebody can.
+    fn pause(&mut self, now: Instant) {
+        for (_, key, grace) in std::mem::take(&mut self.timers) {
+            if let Some(graced) = self.live.get_mut(&key).and_then(|it| it.graced.get_mut(&grace)) {
+                graced.hold.pause(now);
+                self.paused.insert((key, grace));
+            }
+        }
+    }
+
     /// One more guard reads the service, which is there, with this grace.
     fn join(&mut self, key: &ServiceKey, grace: Duration) -> Live<Service> {
         let Some(entry) = self.live.get_mut(key) else {
@@ -286,7 +296,7 @@ impl Entries {
                 let (hold, shown) = other.unwrap_or((Hold::No, entry.raw.shown.clone()));
                 let view = View { guards: 1, ..View::new(shown) };
                 let graced = place.insert(Graced { view, hold });
-                if hold == Hold::Paused {
+                if matches!(hold, Hold::Paused { .. }) {
                     self.paused.insert((key.clone(), grace));
                 }
                 reschedule(&mut self.timers, key, grace, Hold::No, hold);
@@ -413,7 +423,7 @@ mod tests {
         let orders: ServiceKey = "orders".try_into().expect("valid");
         let (raw, graced) = services.enter(&orders, Duration::from_secs(30));
         services.listed(start, &orders, &read(3, 1, &mut last));
-        services.lost();
+        services.lost(start);
         services.serves(start);
         services.listed(start, &orders, &read(0, 1, &mut last));
         let (none, held) = (raw.get(), graced.get());
@@ -433,7 +443,7 @@ mod tests {
         let (_raw, _first) = services.enter(&orders, seconds(30));
         let one = Service::new(orders.clone(), vec![Instance::new("10.0.0.1", 80)], false);
         services.listed(start, &orders, &one);
-        services.lost();
+        services.lost(start);
         services.serves(start);
         services.listed(start, &orders, &Service::new(orders.clone(), Vec::new(), false));
         for (grace, ends) in [(5, 5), (60, 60)] {

@@ -35,6 +35,20 @@ async fn user_and_password_log_in_on_every_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn login_may_take_as_long_as_connecting_may() {
+    for seconds in [25, 40, 58] {
+        let server = guarded(Behaviour::Nacos3_0, HOURS).await;
+        server.delay_logins(Duration::from_secs(seconds));
+        let client = builder(&server).credentials("nacos", "se&cret=");
+        let began = Instant::now();
+        let client = client.connect_timeout(Duration::from_secs(60)).connect().await;
+        client.expect("a slow login is a login");
+        let took = Instant::now() - began;
+        assert_eq!((took.as_secs(), server.logins()), (seconds, 1), "it is asked for once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_password_is_denied_and_never_tried_in_a_hot_loop() {
     for behaviour in BEHAVIOURS {
         let server = guarded(behaviour, HOURS).await;

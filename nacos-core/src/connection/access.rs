@@ -32,6 +32,7 @@ pub(crate) struct Options {
 pub(super) async fn log_in(
     credentials: Option<Arc<dyn Credentials>>,
     context: GrantContext,
+    within: Duration,
     alone: bool,
     place: Arc<Semaphore>,
 ) -> Result<Grant, (Tried, LoginFailure)> {
@@ -47,7 +48,7 @@ pub(super) async fn log_in(
         let _place = place;
         credentials.grant(&context).await
     });
-    let outcome = match timeout(LOGIN_TIMEOUT, asked).await {
+    let outcome = match timeout(within, asked).await {
         Ok(Some(outcome)) => outcome,
         Ok(None) => Err(GrantError::unavailable("whoever was asked for credentials panicked")),
         Err(_) => Err(GrantError::unavailable("the credentials gave no answer in time")),
@@ -116,8 +117,12 @@ fn foreign<T: Send + 'static>(
     if alone { tasks::spawn_beside(code) } else { tasks::spawn(code) }
 }
 
-/// For one login, however many servers are asked.
-pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// For one login, however many servers are asked; more where `connect` may take longer.
+pub(super) fn login_timeout(connect: Duration) -> Duration {
+    connect.max(LOGIN_TIMEOUT)
+}
+
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -170,7 +175,7 @@ mod tests {
             let (servers, dialer, context_path) = (Vec::new(), Dialer::plain(), "nacos".into());
             let within = Duration::from_secs(5);
             let context = GrantContext { servers, dialer, refused: false, context_path, within };
-            log_in(Some(Arc::new(Silent)), context, false, Arc::clone(&place))
+            log_in(Some(Arc::new(Silent)), context, LOGIN_TIMEOUT, false, Arc::clone(&place))
         };
         for _ in 0..2 {
             let asked = tasks::spawn(ask());

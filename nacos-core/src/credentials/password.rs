@@ -148,7 +148,8 @@ async fn ask(
     for path in PATHS {
         let path = format!("{}{path}", context.context_path());
         let form = Form::new(fields);
-        let (status, body) = match post_form(&context.dialer, server, &path, form).await {
+        let sent = post_form(&context.dialer, server, &path, form, context.within);
+        let (status, body) = match sent.await {
             Ok(answer) => answer,
             // The answer of Java Nacos 2.3 to a wrong password (seen: `HTTP/1.1 0`).
             Err(HttpError::StatusZero) => {
@@ -156,7 +157,7 @@ async fn ask(
             }
             Err(HttpError::Failed(why)) => return Err(GrantError::unavailable(why)),
         };
-        let error = match granted(status, &body) {
+        let error = match granted(status, &body, fields[0].1) {
             Ok(grant) => return Ok(grant),
             Err(error) => error,
         };
@@ -174,10 +175,10 @@ async fn ask(
     Err(GrantError::with(cause.unwrap_or(GrantFailure::Unavailable), why))
 }
 
-fn granted(status: StatusCode, body: &[u8]) -> Result<Grant, GrantError> {
+fn granted(status: StatusCode, body: &[u8], user: &str) -> Result<Grant, GrantError> {
     if status != StatusCode::OK {
         let why = format!("the login was answered with {status}");
-        return Err(GrantError::with(meaning(status, body), why));
+        return Err(GrantError::with(meaning(status, body, user), why));
     }
     let granted: LoginAnswer = serde_json::from_slice(body)
         .map_err(|_| GrantError::unavailable("the answer to the login is no JSON"))?;
@@ -204,8 +205,8 @@ fn is_final(status: StatusCode, body: &[u8]) -> bool {
     }
 }
 
-/// The meaning of an answer other than 200.
-fn meaning(status: StatusCode, body: &[u8]) -> GrantFailure {
+/// The meaning of an answer other than 200 to a login of `user`.
+fn meaning(status: StatusCode, body: &[u8], user: &str) -> GrantFailure {
     match status {
         // Of a wrong password, of an unknown user, and of both of one that is right, for as long as
         // the server has not read its users: 3.x does that after its port has opened (seen: 0.4 to
@@ -213,7 +214,7 @@ fn meaning(status: StatusCode, body: &[u8]) -> GrantFailure {
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => GrantFailure::Refused,
         // The answer of 2.3 for a user that it does not know, or not yet: it reads them every 15 s
         // (seen).
-        StatusCode::INTERNAL_SERVER_ERROR if mentions_user(body) => GrantFailure::Unknown,
+        StatusCode::INTERNAL_SERVER_ERROR if misses(body, user) => GrantFailure::Unknown,
         // The answer of 3.0 and 3.1 to a wrong password (seen), and for any other exception that
         // has no text.
         StatusCode::INTERNAL_SERVER_ERROR if contains(body, "No message available") => {
@@ -229,8 +230,21 @@ fn meaning(status: StatusCode, body: &[u8]) -> GrantFailure {
     }
 }
 
-fn mentions_user(body: &[u8]) -> bool {
-    contains(body, "User ") && contains(body, "not found")
+/// Whether the server says that it does not know `user`. By its name: a plugin that crashes may miss
+/// a table or a class of users. The server writes the text for HTML.
+fn misses(body: &[u8], user: &str) -> bool {
+    let mut name = String::with_capacity(user.len());
+    for letter in user.chars() {
+        match letter {
+            '&' => name.push_str("&amp;"),
+            '<' => name.push_str("&lt;"),
+            '>' => name.push_str("&gt;"),
+            '"' => name.push_str("&quot;"),
+            '\'' => name.push_str("&#39;"),
+            letter => name.push(letter),
+        }
+    }
+    [user, &name].iter().any(|name| contains(body, &format!("User {name} not found")))
 }
 
 fn leads_nowhere(body: &[u8]) -> bool {
@@ -289,7 +303,28 @@ mod tests {
             (302, String::new(), GrantFailure::Unavailable),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(meaning(status, body.as_bytes()), cause, "{status} {body}");
+            assert_eq!(meaning(status, body.as_bytes(), "ann"), cause, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn user_is_unknown_where_the_server_names_it_and_not_where_a_plugin_misses_something() {
+        let crash = StatusCode::INTERNAL_SERVER_ERROR;
+        for body in [
+            "caused: java.sql.SQLException: User table not found in database nacos;",
+            "caused: LdapException: User directory 10.0.0.9:389 not found;",
+            "caused: class com.acme.User not found: com.acme.User cannot be loaded;",
+            "caused: User of annex not found;",
+            "caused: User annabel not found;",
+        ] {
+            let said = meaning(crash, body.as_bytes(), "ann");
+            assert_eq!(said, GrantFailure::Unavailable, "{body}");
+        }
+        for (user, name) in
+            [("ann", "ann"), ("o'neil", "o'neil"), ("o'neil <&>", "o&#39;neil &lt;&amp;&gt;")]
+        {
+            let body = format!("caused: User {name} not found;");
+            assert_eq!(meaning(crash, body.as_bytes(), user), GrantFailure::Unknown, "{body}");
         }
     }
 
@@ -327,7 +362,7 @@ mod tests {
             (408, "", false),
         ] {
             let code = StatusCode::from_u16(status).expect("a status");
-            assert!(granted(code, body.as_bytes()).is_err());
+            assert!(granted(code, body.as_bytes(), "ann").is_err());
             assert_eq!(!is_final(code, body.as_bytes()), asks_the_next, "{status} {body}");
         }
     }

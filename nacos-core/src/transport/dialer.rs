@@ -103,15 +103,17 @@ impl Dialer {
         .await
     }
 
-    /// The outcome of `exchange` over a socket to the main port. The caller gives the deadline.
+    /// The outcome of `exchange` over a socket to the main port, `within` that time at the latest,
+    /// unless that is short. The caller gives the deadline.
     pub(super) async fn http<T, X: Future<Output = io::Result<T>>>(
         &self,
         server: &Server,
+        within: Duration,
         exchange: impl Fn(Socket) -> X,
     ) -> io::Result<T> {
         let alpn = self.secures_http(server).then_some(Alpn::Http1);
         let at = (server.host(), server.port());
-        self.ask(resolve(at), at, self.name_of(server), alpn, exchange).await
+        self.ask(resolve(at), within, at, self.name_of(server), alpn, exchange).await
     }
 
     /// The outcome of `exchange` over a socket to `origin`, whose name is its own. The caller gives
@@ -123,20 +125,22 @@ impl Dialer {
     ) -> io::Result<T> {
         let alpn = (origin.scheme == Scheme::Https).then_some(Alpn::Http1);
         let at = (origin.host.as_str(), origin.port);
-        self.ask(resolve(at), at, &origin.host, alpn, exchange).await
+        self.ask(resolve(at), ANSWER, at, &origin.host, alpn, exchange).await
     }
 
     /// The answer is a part of the attempt: HTTP/1 has no first words.
     async fn ask<T, X: Future<Output = io::Result<T>>>(
         &self,
         addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+        within: Duration,
         at: (&str, u16),
         name: &str,
         alpn: Option<Alpn>,
         exchange: impl Fn(Socket) -> X,
     ) -> io::Result<T> {
         let exchange = &exchange;
-        dial(addresses, WITH_ANSWER, BESIDE_ANSWER, |address, time| async move {
+        let all = within.max(ANSWER);
+        dial(addresses, Within { each: all, all }, BESIDE_ANSWER, |address, time| async move {
             // TLS may take its time, as the answer may: another address is tried beside it.
             let socket = self.open(address, time, at, name, alpn).await?;
             time.give(exchange(socket), "accepted, and did not answer").await?
@@ -181,8 +185,8 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// For one request over HTTP/1, the answer included; callers give less.
-const WITH_ANSWER: Within = Within { each: Duration::from_secs(30), all: Duration::from_secs(30) };
+/// For one request over HTTP/1, the answer included, at least; most callers give less.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// If an address has not answered by then, the next one is asked beside it. A login is slow, and
 /// should not be sent twice without need.
 const BESIDE_ANSWER: Duration = Duration::from_secs(1);
@@ -209,7 +213,7 @@ mod tests {
 
     async fn opened(host: &str, port: u16) -> io::Result<()> {
         let at = (host, port);
-        Dialer::plain().ask(resolve(at), at, host, None, |_| async { Ok(()) }).await
+        Dialer::plain().ask(resolve(at), ANSWER, at, host, None, |_| async { Ok(()) }).await
     }
 
     fn server_at(address: SocketAddr) -> Server {
@@ -318,6 +322,7 @@ mod tests {
         let at = ("nacos", 8848);
         let ask = dialer.ask(
             async { Ok(vec![frozen, proxy, living]) },
+            ANSWER,
             at,
             at.0,
             None,
@@ -351,12 +356,17 @@ mod tests {
         let at = ("nacos", 8848);
         let dialer = Dialer::plain();
         let began = Instant::now();
-        let answer =
-            dialer
-                .ask(async { Ok(vec![frozen]) }, at, at.0, Some(Alpn::Http1), |_| async { Ok(()) });
+        let answer = dialer.ask(
+            async { Ok(vec![frozen]) },
+            ANSWER,
+            at,
+            at.0,
+            Some(Alpn::Http1),
+            |_| async { Ok(()) },
+        );
         let error = answer.await.expect_err("it says nothing").to_string();
         assert!(error.contains("did not answer over TLS in time"), "{error}");
-        assert_eq!((Instant::now() - began).as_secs(), WITH_ANSWER.each.as_secs());
+        assert_eq!((Instant::now() - began).as_secs(), ANSWER.as_secs());
     }
 
     #[test]

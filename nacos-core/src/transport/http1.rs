@@ -1,5 +1,5 @@
 //! One HTTP/1 request: for logging in at a main port, and for the list of an address server.
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -10,6 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Dialer,
+    dialer::ANSWER,
     first::{First, Recorded},
     socket::Socket,
 };
@@ -72,7 +73,8 @@ impl Drop for Body {
     }
 }
 
-/// Posts `form` to `path` of the server's main port. The caller gives the deadline.
+/// Posts `form` to `path` of the server's main port, and has an answer `within` that time; the
+/// caller gives the deadline.
 ///
 /// # Cancel safety
 ///
@@ -82,6 +84,7 @@ pub(crate) async fn post_form(
     server: &Server,
     path: &str,
     form: Form,
+    within: Duration,
 ) -> Result<(StatusCode, Body), HttpError> {
     let request = Request::builder()
         .method(Method::POST)
@@ -91,7 +94,7 @@ pub(crate) async fn post_form(
         .header(header::CONNECTION, "close")
         .body(Full::new(Bytes::from_owner(form.0)));
     let request = request.map_err(|error| failed(&error))?;
-    let answer = dialer.http(server, |socket| attempt(socket, request.clone()));
+    let answer = dialer.http(server, within, |socket| attempt(socket, request.clone()));
     answer.await.map_err(|error| failed(&error))?
 }
 
@@ -117,7 +120,7 @@ pub(crate) async fn get(
         request = request.header(name, value);
     }
     let request = request.body(Full::default()).map_err(|error| failed(&error))?;
-    let answer = dialer.http(server, |socket| attempt(socket, request.clone()));
+    let answer = dialer.http(server, ANSWER, |socket| attempt(socket, request.clone()));
     answer.await.map_err(|error| failed(&error))?
 }
 
@@ -237,7 +240,7 @@ mod tests {
             let server = Server::parse_list(&address, 0).expect("valid").remove(0);
             let dialer = Dialer::plain();
             let form = Form::new([("username", "nacos")]);
-            let answer = post_form(&dialer, &server, "/login", form);
+            let answer = post_form(&dialer, &server, "/login", form, ANSWER);
             let endless = async {
                 let (mut socket, _) = listener.accept().await.expect("a client");
                 let many = piece.repeat(1000);

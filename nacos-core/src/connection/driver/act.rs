@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::{
-    super::access::{LOGIN_TIMEOUT, SessionHeaders, forget, log_in},
+    super::access::{SessionHeaders, forget, log_in, login_timeout},
     Driver, Open, Report, now,
 };
 use crate::{
@@ -88,10 +88,11 @@ impl Driver {
                 fastrand::shuffle(&mut servers);
                 let context_path = Arc::clone(&self.access.context_path);
                 let within = self.login_within();
+                let all = login_timeout(self.transport.connect_timeout);
                 let context = GrantContext { servers, dialer, refused, context_path, within };
                 let (alone, place) = (self.meters.dedicated_thread, Arc::clone(&self.asking));
                 self.jobs.push(Box::pin(async move {
-                    Report::LoggedIn(log_in(credentials, context, alone, place).await)
+                    Report::LoggedIn(log_in(credentials, context, all, alone, place).await)
                 }));
             }
         }
@@ -101,7 +102,7 @@ impl Driver {
     /// each login that nobody answered. Machines that start together are slow together.
     fn login_within(&self) -> Duration {
         let first = self.transport.connect_timeout.max(LOGIN_AT_LEAST);
-        doubled(first, self.slow_logins, LOGIN_TIMEOUT)
+        doubled(first, self.slow_logins, login_timeout(self.transport.connect_timeout))
     }
 
     /// Lets go of what requests carry no more, where that delays nobody: a signer of the user's

@@ -200,3 +200,68 @@ async fn server_without_a_proxy_before_it_is_never_taken_for_one() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn proxy_that_changes_its_upstream_under_a_connection_is_named() {
+    for behaviour in BEHAVIOURS {
+        let (log, _guard) = Log::keep();
+        let server = server_like(behaviour).await;
+        let proxy = behind(&server, Upstreams::Renewed { calls: 12 }).await;
+        let client = lazy(&proxy);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        let guard = guard.expect("valid");
+        becomes(&mut client.stats(), |stats| stats.proxy.is_some()).await;
+        assert_eq!(client.stats().get().disconnects.len(), 1, "with the first end of that kind");
+        let words = client.stats().get().proxy.clone().unwrap_or_default();
+        assert!(words.contains("splits") && words.contains("nginx `stream`"), "{words}");
+        let said = |state: &SessionState| format!("{state:?}").contains("splits");
+        becomes(&mut client.state(), said).await;
+        let warnings = log.at(Level::WARN).join("\n");
+        assert!(warnings.contains("a proxy is in the way"), "{warnings}");
+        // What can be survived is: it is registered again each time.
+        becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn proxy_that_carries_stream_and_calls_apart_is_named_and_not_stormed() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let proxy = behind(&server, Upstreams::Apart).await;
+        let client = lazy(&proxy);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        let guard = guard.expect("valid");
+        let began = Instant::now();
+        becomes(&mut client.stats(), |stats| stats.proxy.is_some()).await;
+        let took = Instant::now() - began;
+        assert!(took < Duration::from_secs(10), "{behaviour:?}: {took:?}");
+        let words = client.stats().get().proxy.clone().unwrap_or_default();
+        assert!(words.contains("splits"), "{words}");
+        let said = |state: &SessionState| format!("{state:?}").contains("splits");
+        becomes(&mut client.state(), said).await;
+        sleep(Duration::from_secs(120)).await;
+        // Two for each connection.
+        assert!(proxy.upstreams() < 120, "{behaviour:?}: {}", proxy.upstreams());
+        drop(guard);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pool_is_named_also_where_connections_follow_each_other() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let proxy = behind(&server, Upstreams::Pooled).await;
+        let client = lazy(&proxy);
+        let guard = client.naming().register("orders", Instance::new("10.0.0.1", 80));
+        let _guard = guard.expect("valid");
+        // Three, one after the other, are no accident where a server names them by their address.
+        for _ in 0..2 {
+            sleep(Duration::from_secs(30)).await;
+            proxy.go_away();
+        }
+        becomes(&mut client.stats(), |stats| stats.proxy.is_some()).await;
+        let words = client.stats().get().proxy.clone().unwrap_or_default();
+        assert!(words.contains("carries several connections over one"), "{words}");
+        assert_eq!(proxy.upstreams(), 1);
+    }
+}

@@ -34,6 +34,8 @@ impl Session {
         if answer.is_ok() {
             self.handle_heard(origin.link, now);
         }
+        let is_about_connection = matches!(pending, Pending::Connecting(_));
+        let shows_that_known = answer.is_ok() && !is_about_connection;
         let outcome = match pending {
             Pending::Connecting(asked) => self.with_connecting(now, |connecting, cx| {
                 connecting.handle_answer(cx, origin, asked, answer)
@@ -49,8 +51,10 @@ impl Session {
                 self.configs_answered(now, origin, asked, answer)
             }
         };
-        if let Err(Gone { reason, why }) = outcome {
-            self.lose_link(now, origin.link, reason, &why);
+        match outcome {
+            Err(Gone { reason, why }) => self.lose_link(now, origin.link, reason, &why),
+            Ok(()) if shows_that_known => self.connecting.handle_known(origin.link),
+            Ok(()) => {}
         }
         self.settle(now);
     }

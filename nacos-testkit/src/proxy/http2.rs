@@ -37,6 +37,14 @@ pub enum Upstreams {
     Split,
     /// One for all.
     Pooled,
+    /// One for each of the clients', until it has carried `calls`: those that follow go over
+    /// another, while the stream stays.
+    Renewed {
+        /// Calls before that.
+        calls: usize,
+    },
+    /// Two for each of the clients': one carries streams, the other calls.
+    Apart,
 }
 
 /// An HTTP/2 proxy on 127.0.0.1, in front of the gRPC port of one Nacos server.
@@ -163,7 +171,7 @@ async fn carry(socket: TcpStream, shared: Arc<Shared>, tasks: Spawner) {
     let mut upstreams = Vec::new();
     let count = match shared.mode {
         Upstreams::Own => 1,
-        Upstreams::Split => 2,
+        Upstreams::Split | Upstreams::Renewed { .. } | Upstreams::Apart => 2,
         Upstreams::Pooled => 0,
     };
     for _ in 0..count {
@@ -185,6 +193,11 @@ async fn carry(socket: TcpStream, shared: Arc<Shared>, tasks: Spawner) {
         let upstream = match shared.mode {
             Upstreams::Pooled => shared.pooled(&tasks).await,
             _ if is_stream => upstreams.first().cloned(),
+            Upstreams::Renewed { calls } => {
+                turn += 1;
+                upstreams.get(usize::from(turn > calls)).cloned()
+            }
+            Upstreams::Apart => upstreams.last().cloned(),
             _ => {
                 turn += 1;
                 upstreams.get(turn % upstreams.len().max(1)).cloned()

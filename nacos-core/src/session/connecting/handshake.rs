@@ -105,6 +105,10 @@ impl Connecting {
         if let Ok(Ok(check)) = answer.as_ref().map(wire::decode::<ServerCheckResponse>) {
             self.names_link(cx, id, &check.connection_id);
         }
+        // It was only kept for that.
+        if matches!(self.links.get(&id), Some(Link { phase: Phase::Retiring { .. }, .. })) {
+            self.close_link(cx.output, id);
+        }
     }
 
     fn names_link(&mut self, cx: &mut Context<'_>, id: LinkId, name: &str) {
@@ -169,7 +173,11 @@ impl Connecting {
                     let why = format!("no answer to the server check within {within:?}");
                     self.handle_lost(cx, id, Reason::Connection, &why);
                 }
-                Phase::SettingUp { deadline, .. } if *deadline <= cx.now => {
+                Phase::SettingUp { deadline, registration } if *deadline <= cx.now => {
+                    if registration.was_refused_all_the_time() {
+                        let server = link.server.clone();
+                        self.unknown_at_once(cx, id, &server);
+                    }
                     let why = format!("the setup was not acknowledged within {within:?}");
                     self.handle_lost(cx, id, Reason::Connection, &why);
                 }

@@ -62,7 +62,7 @@ impl Connecting {
                     self.handle_lost(cx, id, Reason::Unusable, &refusal.to_string());
                 }
                 // Any answer shows that the server is there: one odd answer ends no session.
-                _ => {}
+                _ => self.handle_known(id),
             },
             Err(CallError::Timeout) => match serving.liveness.unanswered(call) {
                 Some(Verdict::ProbeAgain) => self.probe(cx, id),
@@ -76,6 +76,13 @@ impl Connecting {
                 CallError::Status { .. } | CallError::Unreadable(_) | CallError::Oversized { .. },
             ) => self.handle_heard(cx.output, id, cx.now),
             Err(error) => self.handle_lost(cx, id, Reason::Connection, &error.to_string()),
+        }
+    }
+
+    /// The server has answered a request on `link` as one does that knows it.
+    pub(in super::super) fn handle_known(&mut self, link: LinkId) {
+        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
+            serving.is_known = true;
         }
     }
 

@@ -56,6 +56,14 @@ pub(crate) enum Registration {
     Probed { call: Option<CallId>, next_at: Instant, pause: Duration },
 }
 
+impl Registration {
+    /// Whether the server has said again and again that it does not know the connection, and was
+    /// quick to say so.
+    pub(crate) fn was_refused_all_the_time(&self) -> bool {
+        matches!(self, Self::Probed { pause, .. } if *pause >= REFUSED_OFTEN)
+    }
+}
+
 impl Link {
     /// A connection that is being dialled.
     pub(crate) fn dialling(server: Server, now: Instant, within: Duration) -> Self {
@@ -115,6 +123,8 @@ impl Link {
 
 /// The first pause after a health check that came too early; doubled each time.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// The pause after nine of them: no stream takes so much longer than the calls beside it.
+const REFUSED_OFTEN: Duration = Duration::from_millis(512);
 /// How long a replaced connection is kept at least: as long as a request of the session's own
 /// takes.
 pub(crate) const RETIREMENT: Duration = Duration::from_secs(3);

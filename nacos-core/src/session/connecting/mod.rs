@@ -143,6 +143,8 @@ struct ServingLink {
     pushed: Instant,
     liveness: Liveness,
     responsiveness: Responsiveness,
+    /// A request of the session's own was answered on it, as by a server that knows it.
+    is_known: bool,
     abilities: Arc<BTreeMap<String, bool>>,
 }
 

@@ -3,8 +3,9 @@
 //!
 //! For a server the connection that reaches it is the client, and a server check tells its name.
 //! Two names on one connection of ours mean that a proxy shares our calls out over several of its
-//! own; one name on two of ours, that it carries both over one. Neither can be put right from here,
-//! nor what [`endings`] tell.
+//! own; one name on two of ours, that it carries both over one. Where streams and calls never share
+//! one, names cannot tell: there the server does not know a connection whose setup it has just
+//! acknowledged. None of that can be put right from here, nor what [`endings`] tell.
 //!
 //! [`endings`]: super::endings
 use std::{collections::VecDeque, fmt};
@@ -47,13 +48,15 @@ pub(super) struct Names {
     found: Option<(LinkId, Finding)>,
     /// A server did not know a connection that it had just registered.
     pub(super) is_doubtful: bool,
+    /// How many in a row it did not know right after their setup.
+    unknown: usize,
 }
 
 impl Names {
     /// The server calls `link` by `name`. Says what is new about that.
     ///
     /// r-nacos names a connection by its address alone, which another may have had before: there,
-    /// only two that are open tell.
+    /// only two that are open tell, and three in a row, because no system gives a port out so.
     pub(super) fn named(
         &mut self,
         link: LinkId,
@@ -73,7 +76,9 @@ impl Names {
                 let shared = |(other, known): &(LinkId, String)| {
                     known == name && (is_unique || is_open(*other))
                 };
-                let shared = self.known.iter().any(shared);
+                let in_a_row = self.known.iter().take(IN_A_ROW - 1);
+                let same = in_a_row.filter(|(_, known)| known == name).count();
+                let shared = same == IN_A_ROW - 1 || self.known.iter().any(shared);
                 self.known.truncate(REMEMBERED - 1);
                 self.known.push_front((link, name.to_owned()));
                 shared.then_some(Finding::Pooled)
@@ -81,6 +86,25 @@ impl Names {
         };
         self.found = finding.map(|finding| (link, finding)).or(self.found);
         finding
+    }
+
+    /// The server did not know `link` right after it had set it up. Nothing but a proxy does that
+    /// twice in a row.
+    pub(super) fn unknown_at_once(&mut self, link: LinkId) -> Option<Finding> {
+        self.unknown = self.unknown.saturating_add(1);
+        let finding = self.is_split_for_good().then_some(Finding::Split)?;
+        self.found = Some((link, finding));
+        Some(finding)
+    }
+
+    /// A connection has ended that its server did know.
+    pub(super) fn known_for_a_while(&mut self) {
+        self.unknown = 0;
+    }
+
+    /// Whether another connection will probably fare no better.
+    pub(super) fn is_split_for_good(&self) -> bool {
+        self.unknown >= TWICE
     }
 
     /// Why a connection was lost, with what explains it.
@@ -106,6 +130,10 @@ fn has_time(name: &str) -> bool {
 }
 
 const DIGITS_OF_A_TIME: usize = 12;
+/// Connections with one address that are no chance any more.
+const IN_A_ROW: usize = 3;
+/// Connections that are unknown at once and are no chance any more.
+const TWICE: usize = 2;
 /// Connections of which the names are remembered.
 const REMEMBERED: usize = 8;
 /// Those of servers have some 40 characters.
@@ -125,6 +153,28 @@ mod tests {
         assert_eq!(names.named(LinkId(2), "1_127.0.0.1:45974", NONE), None);
         let both = |_| true;
         assert_eq!(names.named(LinkId(3), "1_127.0.0.1:45974", both), Some(Finding::Pooled));
+    }
+
+    #[test]
+    fn address_that_three_connections_in_a_row_have_is_a_pool() {
+        let mut names = Names::default();
+        let address = "1_127.0.0.1:45974";
+        for (link, name) in [(1, address), (2, "1_127.0.0.1:45975"), (3, address), (4, address)] {
+            assert_eq!(names.named(LinkId(link), name, NONE), None, "{link}");
+        }
+        assert_eq!(names.named(LinkId(4), address, NONE), None, "the same connection");
+        assert_eq!(names.named(LinkId(5), address, NONE), Some(Finding::Pooled));
+    }
+
+    #[test]
+    fn connections_that_are_unknown_at_once_twice_in_a_row_are_split() {
+        let mut names = Names::default();
+        assert_eq!(names.unknown_at_once(LinkId(1)), None);
+        names.known_for_a_while();
+        assert_eq!(names.unknown_at_once(LinkId(3)), None);
+        assert!(!names.is_split_for_good());
+        assert_eq!(names.unknown_at_once(LinkId(4)), Some(Finding::Split));
+        assert!(names.is_split_for_good() && names.explain("lost").contains("splits"));
     }
 
     #[test]

@@ -179,7 +179,12 @@ impl Connecting {
 
     pub(super) fn search_later(&mut self, cx: &mut Context<'_>) {
         let jitter = cx.output.jitter();
-        let outage = cx.now.saturating_duration_since(self.outage.since);
+        // In a hurry only where a server may be back any moment.
+        let outage = if self.names.is_split_for_good() {
+            Duration::MAX
+        } else {
+            cx.now.saturating_duration_since(self.outage.since)
+        };
         let cap = self.options.backoff_cap;
         let delay = reconnect_delay(self.outage.searches, outage, cap, jitter);
         self.next_search = Some(cx.now + delay);

@@ -7,14 +7,18 @@ use std::{
 
 use super::{
     super::Event,
-    Action, Change, Connecting, Context, Lifetime, Link, LinkId, Liveness, Output, Phase,
+    Action, Asked, Change, Connecting, Context, Lifetime, Link, LinkId, Liveness, Output, Phase,
     PlannedMove, Reason, Responsiveness, ServingLink,
     endings::{Ending, Limit},
-    link::RETIREMENT,
+    link::{RETIREMENT, Registration},
     moves::MoveReason,
     proxied::Finding,
 };
-use crate::{disconnect::Disconnect, wire::push::Redirect};
+use crate::{
+    disconnect::Disconnect,
+    server::Server,
+    wire::{Request, connection::ServerCheckRequest, push::Redirect},
+};
 
 impl Connecting {
     /// The server has registered the connection: it serves from now on, in place of any other.
@@ -25,9 +29,8 @@ impl Connecting {
         abilities: BTreeMap<String, bool>,
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if !matches!(link.phase, Phase::SettingUp { .. }) {
-            return;
-        }
+        let Phase::SettingUp { registration, .. } = &link.phase else { return };
+        let is_known = matches!(registration, Registration::Probed { .. });
         link.phase = Phase::Ready;
         let (round_trip, server) = (link.round_trip, link.server.to_string().into());
         self.servers.taken(&link.server);
@@ -45,6 +48,7 @@ impl Connecting {
             pushed: cx.now,
             liveness: Liveness::new(cx.now, self.options.patience, round_trip),
             responsiveness: Responsiveness::default(),
+            is_known,
             abilities: Arc::new(abilities),
         };
         if let Some(former) = self.serving.replace(serving)
@@ -78,24 +82,39 @@ impl Connecting {
         reason: Reason,
         why: &str,
     ) {
-        let Some(link) = self.close_link(cx.output, id) else { return };
+        let Some(link) = self.links.get(&id) else { return };
+        let (server, is_named) = (link.server.clone(), link.is_named);
+        let (is_candidate, is_late) = (link.is_candidate(), link.is_late(cx.now));
         let serving = self.serving.take_if(|serving| serving.link == id);
+        let is_unknown = serving.is_some() && reason == Reason::Unusable;
+        if is_unknown && cx.lifetime == Lifetime::Open {
+            self.ask_unknown(cx, id);
+        } else {
+            self.close_link(cx.output, id);
+        }
         if let Some(serving) = serving {
             cx.output.show(serving.ended(cx.now, reason, why));
             cx.output.show(Event::Serving(None));
             self.changes.push_back(Change::ServesNoMore);
             let limit = self.limit(cx, &serving, reason);
-            let is_good = cx.now.saturating_duration_since(serving.since) >= STABLE;
-            if reason == Reason::Unusable {
+            let age = cx.now.saturating_duration_since(serving.since);
+            let unknown_at_once = is_unknown && !serving.is_known && age < AT_ONCE;
+            let is_good = age >= STABLE && !unknown_at_once;
+            if unknown_at_once {
+                self.unknown_at_once(cx, id, &server);
+            } else {
+                self.names.known_for_a_while();
+            }
+            if is_unknown {
                 self.names.is_doubtful = true;
-            } else if is_good && link.is_named {
+            } else if is_good && is_named {
                 self.names.forget_before(id);
             }
             let mut why = self.names.explain(why);
             if let Some(limit) = limit {
                 why = format!("{why}; {limit}");
             }
-            self.outage.last_error = Some(format!("{}: {why}", link.server).into());
+            self.outage.last_error = Some(format!("{server}: {why}").into());
             self.outage.is_hasty = false;
             // A server that takes us and drops us at once must not be asked in a hot loop.
             if is_good {
@@ -107,11 +126,9 @@ impl Connecting {
             if self.search.is_none() {
                 self.search_later(cx);
             }
-        } else if link.is_candidate()
-            && let Some(search) = &mut self.search
-        {
+        } else if is_candidate && let Some(search) = &mut self.search {
             let why = self.names.explain(why);
-            search.failed(cx.now, &link.server, &why, link.is_late(cx.now));
+            search.failed(cx.now, &server, &why, is_late);
             self.search(cx);
         }
     }
@@ -133,6 +150,24 @@ impl Connecting {
         let limit = self.endings.stream(Ending { server: Arc::clone(&server), age, silence })?;
         cx.output.show(Event::Proxied { server, finding: Finding::Limited(limit) });
         Some(limit)
+    }
+
+    /// The server does not know the connection: it is asked once more how it names it, and closed
+    /// as soon as that is known. A proxy may have begun to send calls another way.
+    fn ask_unknown(&mut self, cx: &mut Context<'_>, id: LinkId) {
+        cx.output.forget_calls_of(id);
+        self.call(cx, id, ServerCheckRequest::new().outgoing(), Asked::Name);
+        if let Some(link) = self.links.get_mut(&id) {
+            let at = cx.now + NAMED_WITHIN;
+            link.phase = Phase::Retiring { deadline: at, at_most: at };
+        }
+    }
+
+    /// A setup went well, and right after it the server did not know the connection.
+    pub(super) fn unknown_at_once(&mut self, cx: &mut Context<'_>, id: LinkId, server: &Server) {
+        if let Some(finding) = self.names.unknown_at_once(id) {
+            cx.output.show(Event::Proxied { server: server.to_string().into(), finding });
+        }
     }
 
     pub(super) fn close_link(&mut self, output: &mut Output, id: LinkId) -> Option<Link> {
@@ -229,3 +264,7 @@ impl ServingLink {
 
 /// A connection that lasted this long was a good one: the next outage begins from scratch.
 pub(super) const STABLE: Duration = Duration::from_secs(5);
+/// The first health check is answered by then, where there is nothing else to ask.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// How long a connection that its server does not know is kept, to learn its name.
+const NAMED_WITHIN: Duration = Duration::from_secs(1);

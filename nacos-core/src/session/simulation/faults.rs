@@ -56,7 +56,9 @@ impl Faults {
 impl World {
     /// Something that did not do what was asked for.
     pub(super) fn odd_answer(&mut self) -> Payload {
-        let code = match self.dice.u32(0..8) {
+        let die = self.dice.u32(0..8);
+        self.server.disowns |= matches!(die, 4 | 5);
+        let code = match die {
             0 | 1 => 503,
             2 => SERVER_ERROR,
             3 => 403,

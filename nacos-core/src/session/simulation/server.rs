@@ -35,6 +35,8 @@ pub(super) struct Server {
     pub(super) hidden: BTreeSet<String>,
     /// In place of every answer to a query of a service.
     pub(super) odd_check: Option<Payload>,
+    /// It has denied to know connections whose sockets were open.
+    pub(super) disowns: bool,
     pub(super) documents: HashMap<String, String>,
     /// The instances of other clients, by service.
     others: BTreeMap<String, BTreeSet<String>>,
@@ -79,6 +81,7 @@ impl Server {
             refused_service: None,
             hidden: BTreeSet::new(),
             odd_check: None,
+            disowns: false,
             documents: HashMap::new(),
             others: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -135,6 +138,7 @@ impl Server {
         let held = self.connections.values();
         self.changed.extend(held.flat_map(|held| held.instances.keys().cloned()));
         self.connections.clear();
+        self.disowns = true;
     }
 
     /// Nobody is told that this service has been forgotten.

@@ -109,6 +109,78 @@ fn proxy_that_pools_is_in_the_state_also_after_a_long_time() {
     assert!(!cause.contains("carries several"), "{cause}");
 }
 
+/// The server answers health checks for so many seconds, and then says that it does not know the
+/// connection.
+fn forget(stage: &mut Stage, after: u32) -> LinkId {
+    let link = stage.serving();
+    for _ in 0..after {
+        stage.advance(SECOND);
+        stage.answer_all(&ok("HealthCheckResponse"));
+    }
+    while stage.session.serving_link() == Some(link) {
+        stage.wait();
+        stage.answer_all(&refused(301));
+    }
+    link
+}
+
+#[test]
+fn proxy_that_sends_calls_another_way_after_a_while_is_named() {
+    let mut stage = Stage::new("a", false, 0.5);
+    // In the handshake, twice after the first health check, and when it is not known any more.
+    stage.names = [A, A, A, B].into();
+    stage.begin();
+    forget(&mut stage, 40);
+    let (cause, told) = said(&mut stage);
+    assert_eq!(told, 1, "{cause}");
+    stage.advance(SECOND);
+    stage.names = [C, C, C, C].into();
+    forget(&mut stage, 40);
+    let (cause, told) = said(&mut stage);
+    assert!(told == 0 && cause.contains("splits"), "it explains the next end, too: {cause}");
+}
+
+#[test]
+fn connection_that_is_not_known_any_more_is_closed_once_it_is_named_or_after_a_second() {
+    for answers in [true, false] {
+        let mut stage = Stage::connected("a");
+        if !answers {
+            stage.check_takes = 60 * SECOND;
+        }
+        let link = forget(&mut stage, 3);
+        assert_eq!(stage.session.connecting.links().contains_key(&link), !answers);
+        stage.advance(SECOND);
+        assert!(!stage.session.connecting.links().contains_key(&link));
+    }
+}
+
+#[test]
+fn proxy_that_carries_stream_and_calls_apart_is_named_and_asked_ever_more_seldom() {
+    let mut stage = Stage::connected("a");
+    forget(&mut stage, 0);
+    assert_eq!(said(&mut stage).1, 0, "it may have been an accident");
+    let began = stage.now;
+    let mut dialled = stage.dialled.len();
+    while stage.now - began < 120 * SECOND {
+        stage.wait();
+        stage.answer_all(&refused(301));
+    }
+    let (cause, told) = said(&mut stage);
+    assert!(told > 0 && cause.contains("splits"), "{cause}");
+    dialled = stage.dialled.len() - dialled;
+    assert!(dialled < 40, "{dialled} connections in two minutes");
+}
+
+#[test]
+fn connection_that_is_unknown_now_and_then_is_no_proxy() {
+    let mut stage = Stage::connected("a");
+    for after in [0, 30, 0, 30] {
+        forget(&mut stage, after);
+        stage.advance(SECOND);
+    }
+    assert_eq!(said(&mut stage).1, 0);
+}
+
 const A: &str = "1795392095873_127.0.0.1_58454";
 const B: &str = "1795392095874_127.0.0.1_58455";
 const C: &str = "1795392096000_127.0.0.1_58456";

@@ -230,8 +230,8 @@ fn meaning(status: StatusCode, body: &[u8], user: &str) -> GrantFailure {
     }
 }
 
-/// Whether the server says that it does not know `user`. By its name: a plugin that crashes may miss
-/// a table or a class of users. The server writes the text for HTML.
+/// Whether the server says that it does not know `user`. By its name: a plugin that crashes may
+/// miss a table or a class of users. The server writes the text for HTML.
 fn misses(body: &[u8], user: &str) -> bool {
     let mut name = String::with_capacity(user.len());
     for letter in user.chars() {

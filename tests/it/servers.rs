@@ -1,9 +1,16 @@
 //! Where the servers are: read from an address server or from DNS, and followed as it changes.
-use std::time::Duration;
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use nacos_core::{ClaimState, Client, ErrorKind, Instance, SessionState};
-use nacos_testkit::{Server, TimeLimit};
-use tokio::{net::TcpListener, time::Instant};
+use nacos_testkit::{Server, TimeLimit, within};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream, lookup_host},
+    time::Instant,
+};
 
 use crate::{
     address_server::AddressServer,
@@ -177,4 +184,63 @@ async fn nobody() -> String {
     let server = server().await;
     server.stop().await;
     server.addr().to_string()
+}
+
+/// What comes to `port` at `::1` goes to `to`; says whether that can be.
+async fn relay(port: u16, to: SocketAddr) -> bool {
+    let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await else { return false };
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.expect("a client");
+            tokio::spawn(async move {
+                socket.set_nodelay(true).expect("open");
+                let mut there = TcpStream::connect(to).await.expect("there");
+                there.set_nodelay(true).expect("open");
+                // Either may end it.
+                let _ = copy_bidirectional(&mut socket, &mut there).await;
+            });
+        }
+    });
+    true
+}
+
+/// Two servers at two addresses of one name, and the name; nothing where it has only one.
+async fn of_one_name() -> Option<(Server, Server, String)> {
+    let (first, second) = (server().await, server().await);
+    let port = second.addr().port();
+    let found: Vec<_> = lookup_host(("localhost", port)).await.expect("known").collect();
+    let both = found.first().is_some_and(SocketAddr::is_ipv6) && found.contains(&second.addr());
+    let relayed = both
+        && relay(port, first.addr()).await
+        && relay(second.grpc_addr().port(), first.grpc_addr()).await;
+    relayed.then(|| (first, second, format!("localhost:{port}")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn address_that_only_refuses_hides_no_other_of_its_name() {
+    let Some((starting, _works, name)) = of_one_name().await else { return };
+    starting.answer_always("ServerCheckRequest", Some(300));
+    let client = Client::builder().server_addr(name).connect_lazy().expect("valid");
+    becomes(&mut client.state(), SessionState::is_connected).await;
+    assert!(starting.requests("ServerCheckRequest") > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unresponsive_server_is_left_for_another_address_of_its_name() {
+    for holds in [false, true] {
+        let Some((mute, works, name)) = of_one_name().await else { return };
+        let client = Client::builder().server_addr(name).connect().await.expect("there");
+        let register = |service| {
+            let guard = client.naming().register(service, Instance::new("10.0.0.1", 80));
+            guard.expect("valid")
+        };
+        let stock = if holds { Some(soon(register("stock").ready()).await) } else { None };
+        assert!(stock.as_ref().is_none_or(Result::is_ok));
+        assert_eq!(mute.connections(), 1);
+        mute.answer_health_checks_only(true);
+        let orders = register("orders");
+        let held = |server: &Server| server.instances("", "DEFAULT_GROUP", "orders").len() == 1;
+        within(Duration::from_secs(60), works.until(held)).await;
+        drop((stock, orders));
+    }
 }

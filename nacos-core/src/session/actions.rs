@@ -21,8 +21,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Open a connection; report with [`Session::handle_dialled`](super::Session::handle_dialled),
-    /// at the latest after [`within.all`](Within::all).
-    Dial { link: LinkId, server: Server, within: Within },
+    /// at the latest after [`within.all`](Within::all). Not at the address of `other_than`.
+    Dial { link: LinkId, server: Server, other_than: Option<LinkId>, within: Within },
     /// Send a request; report with [`Session::handle_answer`](super::Session::handle_answer), at
     /// the latest after `timeout` without any part of the answer.
     Call { link: LinkId, call: CallId, request: Payload, resource: Resource, timeout: Duration },

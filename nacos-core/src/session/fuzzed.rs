@@ -109,7 +109,11 @@ impl Life {
             AGREE..=10 => self.agree(input),
             11 => {
                 let link = self.any_link(input);
-                let outcome = if input.byte() < 128 { Ok(()) } else { Err("refused".to_owned()) };
+                let outcome = match input.byte() {
+                    ..64 => Ok(Addresses::One),
+                    64..128 => Ok(Addresses::More),
+                    _ => Err("refused".to_owned()),
+                };
                 self.session.handle_dialled(now, link, outcome);
             }
             12..=13 => {
@@ -280,7 +284,7 @@ impl Life {
                 .is_some_and(|it| matches!(it.phase, connecting::link::Phase::Dialling { .. }))
         });
         if let Some(&link) = waiting {
-            return self.session.handle_dialled(self.now, link, Ok(()));
+            return self.session.handle_dialled(self.now, link, Ok(Addresses::One));
         }
         let setting_up = self.streams.iter().find(|link| {
             self.session
@@ -404,7 +408,7 @@ impl Life {
         let link = self.dialled.last().copied().unwrap_or(LinkId(0));
         self.session.handle_timeout(self.now);
         self.session.handle_lost(self.now, link, "late");
-        self.session.handle_dialled(self.now, link, Ok(()));
+        self.session.handle_dialled(self.now, link, Ok(Addresses::One));
         self.session.handle_servers(self.now, Ok(list("d")));
         self.session.handle_login(self.now, Tried::named(1), Ok(lease(1)));
         self.session.handle_push(

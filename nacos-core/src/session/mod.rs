@@ -49,6 +49,7 @@ pub(crate) use self::{
     cause::{ABOUT_LOGIN, DEMANDED, LOGIN_FAILED},
     commands::Commands,
     connecting::{
+        link::Addresses,
         liveness::Patience,
         login::{LoginFailure, TokenLease, Tried},
     },
@@ -110,7 +111,7 @@ impl Session {
         &mut self,
         now: Instant,
         link: LinkId,
-        outcome: Result<(), String>,
+        outcome: Result<Addresses, String>,
     ) {
         self.with_connecting(now, |connecting, cx| connecting.handle_dialled(cx, link, outcome));
         self.settle(now);

@@ -1,5 +1,5 @@
 //! Which sockets are plain and which are under TLS.
-use std::{future::Future, io, net::SocketAddr, pin::Pin};
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::OnceLock};
 
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -12,7 +12,7 @@ use super::{
     link::Http2Link,
     socket::Socket,
     tls::{Alpn, Tls, TlsProblem},
-    unproven::Unproven,
+    unproven::{Reached, Unproven},
 };
 use crate::{address::Scheme, origin::Origin, server::Server};
 
@@ -28,6 +28,15 @@ pub(crate) struct Dialer {
 /// The work of a connection, which a task of its own has to do; ends with the reason for which the
 /// connection did.
 pub(crate) type Work = Pin<Box<dyn Future<Output = String> + Send>>;
+
+/// A connection that has been opened.
+pub(crate) struct Opened {
+    pub(crate) link: Http2Link,
+    pub(crate) work: Work,
+    pub(crate) reached: Reached,
+    /// Whether the name of the server has other addresses as well.
+    pub(crate) has_others: bool,
+}
 
 impl Dialer {
     /// Without a word about TLS, the scheme of a server's address decides for both of its ports.
@@ -62,31 +71,44 @@ impl Dialer {
         }
     }
 
-    /// A connection to the gRPC port of a server that has said its first words.
+    /// A connection to the gRPC port of a server that has said its first words, at another address
+    /// than `other_than`.
     ///
     /// Those are a part of the attempt at an address, as TLS is: one that accepts and says nothing
-    /// more hides no other, and neither does one that goes on to answer nothing.
+    /// more hides no other, and neither does one that goes on to serve nobody.
     pub(crate) async fn grpc(
         &self,
         server: &Server,
+        other_than: Option<SocketAddr>,
         within: Within,
         receive_limit: usize,
-    ) -> io::Result<(Http2Link, Work)> {
+    ) -> io::Result<Opened> {
         let addresses = resolve((server.host(), server.grpc_port()));
-        self.grpc_at(addresses, server, within, receive_limit).await
+        self.grpc_at(addresses, server, other_than, within, receive_limit).await
     }
 
     async fn grpc_at(
         &self,
         addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
         server: &Server,
+        other_than: Option<SocketAddr>,
         within: Within,
         receive_limit: usize,
-    ) -> io::Result<(Http2Link, Work)> {
+    ) -> io::Result<Opened> {
         let at = (server.host(), server.grpc_port());
         let name = self.name_of(server);
         let alpn = self.secures_grpc(server).then_some(Alpn::H2);
-        let addresses = async { Ok(self.unproven.last(at, addresses.await?)) };
+        let known = OnceLock::new();
+        let addresses = async {
+            let mut addresses = self.unproven.last(at, addresses.await?);
+            let all = known.get_or_init(|| addresses.clone()).len();
+            addresses.retain(|address| Some(*address) != other_than);
+            if all > 0 && addresses.is_empty() {
+                return Err(io::Error::other("the name has no other address"));
+            }
+            Ok(addresses)
+        };
+        let known = &known;
         dial(addresses, within, BESIDE, |address, time| async move {
             let socket = self.open(address, time, at, name, alpn).await?;
             let opening = async {
@@ -97,8 +119,9 @@ impl Dialer {
             };
             let opened = time.give(opening, "accepted, and said nothing").await?;
             let (link, work) = opened.map_err(io::Error::other)?;
-            self.unproven.won(at, address, link.answered());
-            Ok((link, work))
+            let is_other = |other: &SocketAddr| *other != address;
+            let has_others = known.get().is_some_and(|known| known.iter().any(is_other));
+            Ok(Opened { link, work, reached: self.unproven.won(at, address), has_others })
         })
         .await
     }
@@ -129,7 +152,7 @@ impl Dialer {
     }
 
     /// The answer is a part of the attempt: HTTP/1 has no first words.
-    async fn ask<T, X: Future<Output = io::Result<T>>>(
+    pub(super) async fn ask<T, X: Future<Output = io::Result<T>>>(
         &self,
         addresses: impl Future<Output = io::Result<Vec<SocketAddr>>>,
         within: Duration,
@@ -201,7 +224,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::{tasks, transport::TlsSettings};
+    use crate::{
+        tasks,
+        transport::{Caller, Headers, Limit, TlsSettings, frame},
+        wire::{Payload, Request, connection::ServerCheckRequest},
+    };
 
     /// For a test that has a time limit from here on.
     async fn listening() -> (TcpListener, SocketAddr) {
@@ -228,6 +255,31 @@ mod tests {
             open.push(tasks::spawn(async move {
                 let mut peer = h2::server::handshake(socket).await.expect("HTTP/2");
                 while peer.accept().await.is_some() {}
+            }));
+        }
+    }
+
+    /// Takes every connection and refuses each request, as a server does that is starting.
+    async fn refuse(listener: &TcpListener) {
+        let body = br#"{"resultCode":500,"errorCode":300,"message":"Server is starting"}"#;
+        let refusal = frame::encode(&Payload::new("ErrorResponse", body.to_vec()));
+        let mut open = Vec::new();
+        loop {
+            let (socket, _) = listener.accept().await.expect("a client");
+            let refusal = refusal.clone();
+            open.push(tasks::spawn(async move {
+                let mut peer = h2::server::handshake(socket).await.expect("HTTP/2");
+                while let Some(Ok((_, mut respond))) = peer.accept().await {
+                    let head = http::Response::builder();
+                    let head = head.header("content-type", "application/grpc").body(());
+                    let head = head.expect("valid");
+                    let mut stream = respond.send_response(head, false).expect("open");
+                    stream.send_data(refusal.clone(), false).expect("open");
+                    let status =
+                        ("grpc-status".parse().expect("valid"), "0".parse().expect("valid"));
+                    let trailers = http::HeaderMap::from_iter([status]);
+                    stream.send_trailers(trailers).expect("open");
+                }
             }));
         }
     }
@@ -273,13 +325,13 @@ mod tests {
                 let addresses = async { Ok(vec![frozen, proxy, living]) };
                 let began = Instant::now();
                 let server = server_at(frozen);
-                let link = dialer.grpc_at(addresses, &server, Within::DEFAULT, 1024).await;
+                let link = dialer.grpc_at(addresses, &server, None, Within::DEFAULT, 1024).await;
                 drop(link.expect("one of them lives"));
                 assert!(Instant::now() - began < 2 * BESIDE, "pass {pass}");
             }
             let alone = async { Ok(vec![frozen]) };
             let server = server_at(frozen);
-            let error = dialer.grpc_at(alone, &server, Within::DEFAULT, 1024).await;
+            let error = dialer.grpc_at(alone, &server, None, Within::DEFAULT, 1024).await;
             let error = error.map(drop).expect_err("nobody speaks").to_string();
             assert!(error.contains("accepted, and said nothing within 1s"), "{error}");
         };
@@ -291,18 +343,48 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn address_that_greets_and_answers_nothing_is_the_last_of_the_next_pass() {
+    async fn address_where_no_server_serves_is_the_last_of_the_next_pass() {
         let ((first, a), (second, b)) = (listening().await, listening().await);
         let dialer = Dialer::plain();
         let mut reached = Vec::new();
         let connecting = async {
-            for _ in 0..4 {
+            for pass in 0..8 {
                 let addresses = async { Ok(vec![a, b]) };
                 let server = server_at(a);
-                let link = dialer.grpc_at(addresses, &server, Within::DEFAULT, 1024).await;
-                let (link, work) = link.expect("both greet");
-                reached.push(dialer.unproven.newest((server.host(), server.grpc_port())));
-                drop((link, work));
+                let opened = dialer.grpc_at(addresses, &server, None, Within::DEFAULT, 1024).await;
+                let opened = opened.expect("both answer");
+                assert!(opened.has_others);
+                reached.push(opened.reached.address());
+                let answered = answer_of(opened.link, opened.work).await;
+                assert_eq!(answered.expect("an answer").kind(), "ErrorResponse");
+                // Then a server serves there.
+                if pass >= 4 {
+                    opened.reached.prove();
+                }
+            }
+        };
+        tokio::select! {
+            () = connecting => {}
+            () = refuse(&first) => {}
+            () = refuse(&second) => {}
+        }
+        assert_eq!(reached, [a, b, a, b, a, a, a, a]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn address_that_is_to_be_left_is_not_dialled_again() {
+        let ((first, a), (second, b)) = (listening().await, listening().await);
+        let dialer = Dialer::plain();
+        let connecting = async {
+            let server = server_at(a);
+            for (addresses, reached) in [(vec![a, b], Some(b)), (vec![a], None)] {
+                let addresses = async { Ok(addresses) };
+                let opened = dialer.grpc_at(addresses, &server, Some(a), Within::DEFAULT, 1024);
+                let opened = opened.await;
+                assert_eq!(opened.as_ref().ok().map(|opened| opened.reached.address()), reached);
+                let error = opened.err().map(|error| error.to_string());
+                let expected = reached.is_none().then_some("the name has no other address");
+                assert_eq!(error.as_deref(), expected);
             }
         };
         tokio::select! {
@@ -310,7 +392,18 @@ mod tests {
             () = greet(&first) => {}
             () = greet(&second) => {}
         }
-        assert_eq!(reached, [Some(a), Some(b), Some(a), Some(b)]);
+    }
+
+    async fn answer_of(link: Http2Link, work: Work) -> Result<Payload, CallError> {
+        let limit = Limit {
+            idle: Duration::from_secs(60),
+            deadline: Instant::now() + Duration::from_secs(60),
+        };
+        let check = ServerCheckRequest::new().outgoing();
+        tokio::select! {
+            answer = link.call(Caller::Session, check.payload, Headers::new(), limit) => answer,
+            why = work => panic!("{why}"),
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,9 @@
 //! One HTTP/1 request: for logging in at a main port, and for the list of an address server.
-use std::{fmt, io, time::Duration};
+use std::{
+    fmt, io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -94,8 +98,8 @@ pub(crate) async fn post_form(
         .header(header::CONNECTION, "close")
         .body(Full::new(Bytes::from_owner(form.0)));
     let request = request.map_err(|error| failed(&error))?;
-    let answer = dialer.http(server, within, |socket| attempt(socket, request.clone()));
-    answer.await.map_err(|error| failed(&error))?
+    let attempts = Attempts::new(request);
+    attempts.outcome(dialer.http(server, within, |socket| attempts.attempt(socket)).await)
 }
 
 /// Gets what stands at `path` of the server's main port, with one more header. The caller gives the
@@ -120,8 +124,8 @@ pub(crate) async fn get(
         request = request.header(name, value);
     }
     let request = request.body(Full::default()).map_err(|error| failed(&error))?;
-    let answer = dialer.http(server, ANSWER, |socket| attempt(socket, request.clone()));
-    answer.await.map_err(|error| failed(&error))?
+    let attempts = Attempts::new(request);
+    attempts.outcome(dialer.http(server, ANSWER, |socket| attempts.attempt(socket)).await)
 }
 
 /// Gets the list from the address server. The caller gives the deadline.
@@ -144,22 +148,53 @@ pub(crate) async fn get_list(
         .header(header::CONNECTION, "close")
         .body(Full::default());
     let request = request.map_err(|error| failed(&error))?;
-    let answer = dialer.origin(origin, |socket| attempt(socket, request.clone()));
-    answer.await.map_err(|error| failed(&error))?
+    let attempts = Attempts::new(request);
+    attempts.outcome(dialer.origin(origin, |socket| attempts.attempt(socket)).await)
 }
 
 fn failed(error: &dyn fmt::Display) -> HttpError {
     HttpError::Failed(error.to_string())
 }
 
-/// Asks one address of a name. Any HTTP answer counts, also one with an error status.
-async fn attempt(
-    socket: Socket,
+/// One request at the addresses of a name.
+struct Attempts {
     request: Request<Full<Bytes>>,
-) -> io::Result<Result<(StatusCode, Body), HttpError>> {
-    match exchange(socket, request).await {
-        Err(HttpError::Failed(why)) => Err(io::Error::other(why)),
-        answer => Ok(answer),
+    /// Of a server that fails: what to say where no other does better.
+    failure: Mutex<Option<Answer>>,
+}
+
+type Answer = (StatusCode, Body);
+
+impl Attempts {
+    fn new(request: Request<Full<Bytes>>) -> Self {
+        Self { request, failure: Mutex::new(None) }
+    }
+
+    /// Asks one address. An answer counts whatever its status is, unless that says that the server
+    /// has failed: a proxy without a server behind it would hide the other addresses.
+    async fn attempt(&self, socket: Socket) -> io::Result<Result<Answer, HttpError>> {
+        match exchange(socket, self.request.clone()).await {
+            Err(HttpError::Failed(why)) => Err(io::Error::other(why)),
+            Ok(answer) if answer.0.is_server_error() => {
+                let status = answer.0;
+                let mut failure = self.failure();
+                // A server says more about its own errors than a proxy about servers.
+                if failure.as_ref().is_none_or(|(former, _)| status < *former) {
+                    *failure = Some(answer);
+                }
+                Err(io::Error::other(format!("answered with {status}")))
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    fn outcome(&self, asked: io::Result<Result<Answer, HttpError>>) -> Result<Answer, HttpError> {
+        asked.unwrap_or_else(|error| self.failure().take().ok_or_else(|| failed(&error)))
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Answer>> {
+        // The value under the lock is whole at every moment.
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -260,6 +295,42 @@ mod tests {
                 answer = answer => assert!(answer.is_err(), "{piece} is no answer"),
                 () = endless => {}
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn server_that_fails_hides_no_other_address_of_its_name() {
+        TimeLimit::for_test();
+        for (statuses, expected) in [
+            ([503, 200], 200),
+            ([500, 403], 403),
+            ([502, 500], 500),
+            ([500, 502], 500),
+            ([404, 200], 404),
+            ([503, 503], 503),
+        ] {
+            let mut addresses = Vec::new();
+            let mut servers = Vec::new();
+            for status in statuses {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                addresses.push(listener.local_addr().expect("bound"));
+                servers.push(async move {
+                    let (mut socket, _) = listener.accept().await.expect("a client");
+                    let answer = format!("HTTP/1.1 {status} \r\ncontent-length: 0\r\n\r\n");
+                    socket.write_all(answer.as_bytes()).await.expect("open");
+                    std::future::pending::<()>().await;
+                });
+            }
+            let (dialer, at) = (Dialer::plain(), ("nacos", 8848));
+            let attempts = Attempts::new(Request::new(Full::default()));
+            let asked = dialer.ask(async { Ok(addresses) }, ANSWER, at, at.0, None, |socket| {
+                attempts.attempt(socket)
+            });
+            let answer = tokio::select! {
+                asked = asked => attempts.outcome(asked),
+                _ = futures_util::future::join_all(servers) => panic!("they go on"),
+            };
+            assert_eq!(answer.expect("an answer").0, expected, "of {statuses:?}");
         }
     }
 

@@ -4,10 +4,7 @@ use std::{
     future::{Future, poll_fn},
     net::IpAddr,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
@@ -49,8 +46,6 @@ struct Shared {
     local_ip: String,
     receive_limit: usize,
     calls: Calls,
-    /// Whether it has answered anything.
-    answered: Arc<AtomicBool>,
     /// Why the connection ended.
     end: OnceLock<String>,
 }
@@ -101,7 +96,6 @@ impl Http2Link {
             local_ip,
             receive_limit,
             calls,
-            answered: Arc::default(),
             end: OnceLock::new(),
         });
         let ending = Arc::clone(&shared);
@@ -150,11 +144,7 @@ impl Http2Link {
         let head = self.head(&self.shared.unary);
         match calls.begin(caller, head, body, limit).outcome().await {
             // The room of a large answer is free again once this is over.
-            Ok(Ok((frame, _room))) => {
-                let answer = decode(frame)?;
-                self.shared.answered.store(true, Ordering::Relaxed);
-                Ok(answer)
-            }
+            Ok(Ok((frame, _room))) => decode(frame),
             // For what reason its connection ended, if that is why.
             Ok(Err(CallError::Lost(_))) if self.end().is_some() => {
                 Err(CallError::Lost(self.why_ended()))
@@ -187,11 +177,6 @@ impl Http2Link {
             return Err(CallError::NotSent(self.why_ended()));
         }
         Ok(pushes)
-    }
-
-    /// Whether it has answered anything, now and later.
-    pub(super) fn answered(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.shared.answered)
     }
 
     /// Why the connection ended, if it has.

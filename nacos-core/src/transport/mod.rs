@@ -32,11 +32,12 @@ pub use self::tls::TlsVersion;
 pub(crate) use self::{
     activity::Limit,
     calls::Caller,
-    dialer::{Dialer, Work},
+    dialer::{Dialer, Opened},
     http1::{Form, HttpError, get, get_list, post_form},
     link::{Headers, Http2Link},
     stream::{Push, Pushes},
     tls::{ClientFiles, Tls, TlsSettings},
+    unproven::Reached,
 };
 use crate::{call_error::CallError, within::Within};
 

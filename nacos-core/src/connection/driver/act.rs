@@ -13,17 +13,21 @@ use super::{
 use crate::{
     call_error::CallError,
     credentials::{Grant, GrantContext},
-    session::{Action, LinkId},
+    session::{Action, Addresses, LinkId},
     tasks, telemetry,
     time::doubled,
-    transport::{Caller, Http2Link, Limit, Pushes, Work},
+    transport::{Caller, Limit, Opened, Pushes},
     wire::label,
 };
 
 impl Driver {
     pub(super) fn act(&mut self, action: Action) {
         match action {
-            Action::Dial { link, server, within } => {
+            Action::Dial { link, server, other_than, within } => {
+                let other_than = match other_than.and_then(|other| self.links.get(&other)) {
+                    Some(Open::Up { reached, .. }) => Some(reached.address()),
+                    _ => None,
+                };
                 let (owner, mut abandoned) = oneshot::channel();
                 self.links.insert(link, Open::Dialling { _owner: owner });
                 let (dialer, limit) = (self.transport.dialer.clone(), self.transport.receive_limit);
@@ -32,7 +36,7 @@ impl Driver {
                         biased;
                         // Nobody wants to know.
                         _ = &mut abandoned => Report::Dialled(link, Err("closed".to_owned())),
-                        opened = dialer.grpc(&server, within, limit) => {
+                        opened = dialer.grpc(&server, other_than, within, limit) => {
                             Report::Dialled(link, opened.map_err(|error| error.to_string()))
                         }
                     }
@@ -117,23 +121,24 @@ impl Driver {
         }
     }
 
-    pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<(Http2Link, Work), String>) {
+    pub(super) fn dialled(&mut self, id: LinkId, outcome: Result<Opened, String>) {
         if !self.links.contains_key(&id) {
             // Closed meanwhile: dropping the outcome closes the socket.
             return;
         }
-        let outcome = outcome.map(|(link, work)| {
+        let outcome = outcome.map(|Opened { link, work, reached, has_others }| {
             let (alive, ended) = oneshot::channel();
             // In a task of its own: nothing that the driver does can delay a health check's bytes.
             let work = tasks::spawn(async move {
                 // The driver may have forgotten the connection, and then needs no reason.
                 let _ = alive.send(work.await);
             });
-            self.links.insert(id, Open::Up { link, work, users: Arc::default() });
+            self.links.insert(id, Open::Up { link, work, reached, users: Arc::default() });
             self.jobs.push(Box::pin(async move {
                 let why = ended.await.unwrap_or_else(|_| "the connection was closed".to_owned());
                 Report::Ended(id, why)
             }));
+            if has_others { Addresses::More } else { Addresses::One }
         });
         self.session.handle_dialled(now(), id, outcome);
     }

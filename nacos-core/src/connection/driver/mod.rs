@@ -38,7 +38,7 @@ use crate::{
     session_stats::SessionStats,
     state::{ClaimState, SessionState},
     tasks::Task,
-    transport::{self, Http2Link},
+    transport::{self, Http2Link, Reached},
 };
 
 /// Where the driver shows what it knows of the session itself.
@@ -85,6 +85,7 @@ enum Open {
     Up {
         link: Http2Link,
         work: Task<()>,
+        reached: Reached,
         /// Held by each of users' requests on it, and by what they begin with while it serves.
         users: Arc<Users>,
     },
@@ -277,6 +278,9 @@ impl Driver {
         match event {
             Event::Serving(link) => {
                 self.serving = *link;
+                if let Some(reached) = self.reached() {
+                    reached.prove();
+                }
                 if link.is_none() {
                     self.leaving.clear();
                 }
@@ -288,7 +292,20 @@ impl Driver {
                 }
             }
             Event::Settled(key) => drop(self.leaving.remove(key)),
+            Event::Unresponsive { .. } => {
+                if let Some(reached) = self.reached() {
+                    reached.doubt();
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Where the connection that serves has led to.
+    fn reached(&self) -> Option<&Reached> {
+        match self.links.get(&self.serving?) {
+            Some(Open::Up { reached, .. }) => Some(reached),
+            _ => None,
         }
     }
 

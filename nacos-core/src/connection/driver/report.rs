@@ -7,13 +7,13 @@ use crate::{
     credentials::Grant,
     server_list::Listing,
     session::{CallId, LinkId, LoginFailure, TokenLease, Tried},
-    transport::{Http2Link, Push, Pushes, Work},
+    transport::{Opened, Push, Pushes},
     wire::{Payload, label},
 };
 
 /// How a job ended.
 pub(super) enum Report {
-    Dialled(LinkId, Result<(Http2Link, Work), String>),
+    Dialled(LinkId, Result<Opened, String>),
     Answered(CallId, Result<Payload, CallError>),
     StreamOpened(LinkId, Result<Pushes, CallError>),
     Pushed(LinkId, Pushes, Result<Push, CallError>),

@@ -2,8 +2,8 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    super::Event, Asked, CallError, CallId, Connecting, Context, Lifetime, LinkId, Output, Payload,
-    PlannedMove, Reason, liveness::Verdict, moves::MoveReason,
+    super::Event, Addresses, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId,
+    Output, Payload, PlannedMove, Reason, liveness::Verdict, moves::MoveReason,
 };
 use crate::wire::{
     self, Failure, Request,
@@ -110,8 +110,11 @@ impl Connecting {
             return;
         }
         let (server, name) = (serving.link, Arc::clone(&serving.server));
-        let others = |server| self.servers.list().iter().any(|other| other != server);
-        let alone = !self.links.get(&server).is_some_and(|link| others(&link.server));
+        let others = |link: &Link| {
+            link.addresses == Addresses::More
+                || self.servers.list().iter().any(|other| *other != link.server)
+        };
+        let alone = !self.links.get(&server).is_some_and(others);
         let leaves = !(alone && cx.holdings.are_some());
         // It is kept for what it holds and for want of another, until either changes.
         if !self.serving.as_mut().is_some_and(|serving| serving.responsiveness.tell(leaves)) {

@@ -9,10 +9,20 @@ use std::time::{Duration, Instant};
 
 use crate::{server::Server, session::ids::CallId};
 
+/// How many addresses the name of a server has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Addresses {
+    One,
+    /// Servers of the same name may stand at the others.
+    More,
+}
+
 /// A connection and how far it has come.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) server: Server,
+    /// The addresses that its name leads to, as far as is known.
+    pub(crate) addresses: Addresses,
     pub(crate) phase: Phase,
     /// How long each step of the handshake may take.
     pub(crate) within: Duration,
@@ -69,6 +79,7 @@ impl Link {
     pub(crate) fn dialling(server: Server, now: Instant, within: Duration) -> Self {
         Self {
             server,
+            addresses: Addresses::One,
             phase: Phase::Dialling { late: now + within },
             within,
             round_trip: None,

@@ -37,7 +37,7 @@ use self::{
     admission::Admission,
     asked::{Asked, Question},
     endings::Endings,
-    link::{BUSY_PAUSE, Link, Phase},
+    link::{Addresses, BUSY_PAUSE, Link, Phase},
     liveness::Liveness,
     login::{Login, LoginFailure, TokenLease, Tried},
     moves::{Moves, PlannedMove},
@@ -218,10 +218,15 @@ impl Connecting {
         &mut self,
         cx: &mut Context<'_>,
         link: LinkId,
-        outcome: Result<(), String>,
+        outcome: Result<Addresses, String>,
     ) {
         match outcome {
-            Ok(()) => self.check_server(cx, link),
+            Ok(addresses) => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.addresses = addresses;
+                }
+                self.check_server(cx, link);
+            }
             Err(why) => self.handle_lost(cx, link, Reason::Connection, &why),
         }
     }

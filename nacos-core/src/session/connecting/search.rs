@@ -5,8 +5,8 @@ use std::{
 };
 
 use super::{
-    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Connecting, Context, Link, LinkId,
-    Output, ServingLink, moves::MoveReason, succession::STABLE,
+    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Addresses, Connecting, Context, Link,
+    LinkId, Output, ServingLink, moves::MoveReason, succession::STABLE,
 };
 use crate::{error::ErrorKind, server::Server, time::doubled, within::Within};
 
@@ -118,13 +118,14 @@ impl Connecting {
             let redirect = self.planned_move.as_mut().and_then(|planned| planned.redirect.take());
             let mut order = self.servers.next_order(redirect.as_ref());
             let stays = self.must_not_be_dialled_anew(cx);
+            let anew = |link: &Link| !stays || link.addresses == Addresses::More;
             if let Some(planned) = &mut self.planned_move {
                 planned.has_begun = true;
                 let serving = self.serving.as_ref();
                 if let Some(link) = serving.and_then(|serving| self.links.get(&serving.link)) {
                     // Also after a search that failed, and where it is the recommended one.
                     order.sort_by_key(|server| *server == link.server);
-                    order.retain(|server| !stays || *server != link.server);
+                    order.retain(|server| anew(link) || *server != link.server);
                 }
             }
             self.search = Some(Search::new(cx.now, order, self.outage.searches));
@@ -134,7 +135,9 @@ impl Connecting {
         {
             let link = LinkId(cx.output.next_id());
             self.links.insert(link, Link::dialling(server.clone(), cx.now, within.each));
-            cx.output.act(Action::Dial { link, server, within });
+            let other_than = self.must_not_be_dialled_anew(cx).then_some(self.serving.as_ref());
+            let other_than = other_than.flatten().map(|serving| serving.link);
+            cx.output.act(Action::Dial { link, server, other_than, within });
         }
         let under_way = self.links.values().filter(|link| link.is_candidate()).count();
         if self.search.as_ref().is_some_and(|search| search.is_over(cx.now, under_way)) {

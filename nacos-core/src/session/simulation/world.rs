@@ -17,7 +17,7 @@ use super::{
 };
 
 pub(super) enum Input {
-    Dialled(LinkId, Result<(), String>),
+    Dialled(LinkId, Result<Addresses, String>),
     Request(LinkId, CallId, Payload),
     Setup(LinkId),
     Answer(CallId, Result<Payload, CallError>),
@@ -340,7 +340,7 @@ impl World {
             record.note(&action);
         }
         match action {
-            Action::Dial { link, server, within } => {
+            Action::Dial { link, server, within, .. } => {
                 self.dials += 1;
                 self.dialled_at.push(self.now);
                 self.server.hosts.insert(link, server.host().to_owned());
@@ -351,7 +351,7 @@ impl World {
                     self.later(within, Input::Dialled(link, Err("silent".to_owned())));
                 } else {
                     self.open.insert(link);
-                    self.later(travel, Input::Dialled(link, Ok(())));
+                    self.later(travel, Input::Dialled(link, Ok(Addresses::One)));
                 }
             }
             Action::Call { link, call, request, timeout, .. } => {

@@ -51,6 +51,10 @@ struct Stage {
     /// The steps that servers will take, each with its moment.
     taking: Vec<(Instant, Taking)>,
     dialled: Vec<String>,
+    /// The connection from whose address the last one that was dialled leads away.
+    other_than: Option<LinkId>,
+    /// Of every server that is dialled.
+    addresses: Addresses,
     login_under_way: bool,
     logins: usize,
     /// Whether servers let in who has a token only, where they are asked about that.
@@ -118,9 +122,11 @@ impl Stage {
             silent: "",
             check_takes: Duration::ZERO,
             ack_takes: Duration::ZERO,
+            addresses: Addresses::One,
             names: VecDeque::new(),
             taking: Vec::new(),
             dialled: Vec::new(),
+            other_than: None,
             login_under_way: false,
             logins: 0,
             demands_login: false,
@@ -283,10 +289,11 @@ impl Stage {
     fn act(&mut self) {
         while let Some(action) = self.session.poll_action() {
             match action {
-                Action::Dial { link, server, .. } => {
+                Action::Dial { link, server, other_than, .. } => {
+                    self.other_than = other_than;
                     self.dialled.push(server.host().to_owned());
                     let down = self.down.contains(server.host());
-                    let outcome = if down { Err("refused".to_owned()) } else { Ok(()) };
+                    let outcome = if down { Err("refused".to_owned()) } else { Ok(self.addresses) };
                     if !self.silent.contains(server.host()) {
                         self.session.handle_dialled(self.now, link, outcome);
                     }

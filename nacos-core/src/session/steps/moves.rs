@@ -111,6 +111,22 @@ fn unresponsive_server_is_not_left_for_itself_by_who_has_something_there() {
 }
 
 #[test]
+fn only_server_is_left_for_another_address_of_its_name_and_for_no_other_reason_dialled_anew() {
+    for down in ["", "a"] {
+        let mut stage = Stage::new("a", false, 0.5);
+        stage.addresses = Addresses::More;
+        stage.begin();
+        stage.hold_one_and_ask_for_another();
+        let serving = stage.serving();
+        stage.down = down;
+        stage.answer_health_checks_only(12);
+        assert_eq!(stage.unresponsive().first(), Some(&(true, true)));
+        assert_eq!(stage.other_than, Some(serving), "what it holds is not to be lost");
+        assert_eq!(stage.serving() == serving, down == "a");
+    }
+}
+
+#[test]
 fn requests_of_users_that_nobody_answers_count_like_our_own() {
     let mut stage = Stage::connected("a,b");
     let former = stage.serving();

@@ -110,7 +110,7 @@ pub enum Access {
     /// ([`ClientBuilder::require_login`](crate::ClientBuilder::require_login)) forbids it; and TLS
     /// says who the server is, which a login never does.
     WithoutLogin {
-        /// What kept the last login from succeeding: the servers' answers and what they may mean,
+        /// Why the last login did not succeed: the servers' answers and what they may mean,
         /// or why nobody has answered.
         cause: Arc<str>,
     },

@@ -10,7 +10,7 @@ use crate::tidy::{CRATES, sources};
 /// The path of a module below the root of its crate.
 type Module = Vec<String>;
 
-/// What a file declares, and what it names.
+/// The items that a file declares, and the names that it uses.
 #[derive(Default)]
 struct Names {
     declared: BTreeSet<String>,
@@ -223,7 +223,7 @@ fn absolute(
 /// Some modules of which each needs the next, and the last the first; none, if there are none.
 fn circle(needs: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<Module> {
     let mut left = needs.clone();
-    // Whatever needs nothing that is left is in no circle, nor is what nothing left needs.
+    // A file that needs none of those left is in no circle, nor is one that none of them needs.
     loop {
         let needed: BTreeSet<_> = left.values().flatten().cloned().collect();
         let present: BTreeSet<_> = left.keys().cloned().collect();

@@ -211,7 +211,7 @@ async fn connection_that_is_lost_again_and_again_keeps_nobody_for_ever() {
     let took = Instant::now() - began;
     assert!(took >= 80 * SECOND && took <= 120 * SECOND, "{took:?}");
     assert!(orders.service().instances.is_empty());
-    // What is listed again may be held again.
+    // An instance that is listed again may be held again.
     come(&server, 1..=2);
     becomes(&mut orders.live(), |service| ports(service) == [1, 2]).await;
     sleep(PUSHED).await;

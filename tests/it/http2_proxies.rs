@@ -218,7 +218,7 @@ async fn proxy_that_changes_its_upstream_under_a_connection_is_named() {
         becomes(&mut client.state(), said).await;
         let warnings = log.at(Level::WARN).join("\n");
         assert!(warnings.contains("a proxy is in the way"), "{warnings}");
-        // What can be survived is: it is registered again each time.
+        // The instance is registered again each time.
         becomes(&mut guard.claim(), |state| *state == ClaimState::Held).await;
     }
 }

@@ -186,7 +186,7 @@ async fn nobody() -> String {
     server.addr().to_string()
 }
 
-/// What comes to `port` at `::1` goes to `to`; says whether that can be.
+/// Forwards `port` at `::1` to `to`; says whether that can be.
 async fn relay(port: u16, to: SocketAddr) -> bool {
     let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await else { return false };
     tokio::spawn(async move {

@@ -236,6 +236,27 @@ fn tests_stand_below_their_file_and_not_at_a_path() {
     }
 }
 
+/// A sentence that begins with such a word has its subject somewhere else, if it has one.
+#[test]
+fn comments_name_their_subject() {
+    let mut folders: Vec<_> = CRATES.to_vec();
+    folders.extend(["tests", "benches", "examples"]);
+    let mut found = Vec::new();
+    for path in files(folders) {
+        let text = fs::read_to_string(&path).expect("text");
+        for (number, line) in (1..).zip(text.lines()) {
+            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+            let comment = comment.trim_start_matches(['/', '!']).trim_start();
+            let first = comment.split(' ').next().unwrap_or_default();
+            let is_question = comment.ends_with('?');
+            if ["What", "Who", "Whoever", "Whatever", "Whom"].contains(&first) && !is_question {
+                found.push(format!("{}:{number}", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "these comments do not name their subject: {found:#?}");
+}
+
 #[test]
 fn comments_are_a_hundred_columns_wide_at_most() {
     let files = files(CRATES.into_iter().chain(["tests", "examples", "benches"]));

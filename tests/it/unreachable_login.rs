@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::{BEHAVIOURS, after, becomes, builder, chain, guarded, server_like, soon};
 
-/// What stands in the way of a login, and what the cause says of it.
+/// Obstacles of a login, each with words of its cause.
 const WAYS: [(Way, &str); 6] = [
     (Way::Closed, "refused"),
     (Way::Answer(404, ""), "404"),

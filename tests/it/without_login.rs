@@ -254,7 +254,7 @@ async fn who_only_asks_for_what_everybody_may_read_is_not_denied_for_what_is_ref
             }
         }
         let asked = server.requests("ConfigQueryRequest");
-        // What is open to nobody any more denies the client, until it is open again.
+        // A part that is open to nobody any more denies the client, until it is open again.
         server.open_to_all(&[]);
         configs.get(("limits", "PUBLIC")).await.expect_err("not open any more");
         becomes(&mut client.state(), |state| matches!(state, SessionState::Denied { .. })).await;

@@ -119,7 +119,7 @@ async fn configuration_that_cannot_start_says_what_the_client_says() {
     assert!(support::chain(source).contains(&address), "{source:?}");
 }
 
-/// What is in force stays so: only the status, the report and the log tell.
+/// The version in force stays so: only the status, the report and the log tell.
 #[tokio::test(start_paused = true)]
 async fn document_of_a_configuration_that_is_stale_is_named_with_its_cause() {
     let (log, _guard) = Log::keep();

@@ -1,4 +1,4 @@
-//! What a server can do to its clients: die, freeze, come late.
+//! Servers that die, freeze, and come late.
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},

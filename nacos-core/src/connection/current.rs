@@ -60,7 +60,7 @@ impl Users {
         drop(former);
     }
 
-    /// What one of them was about that was answered without a token since this was last asked.
+    /// The key of one of them that was answered without a token since this was last asked.
     pub(super) fn take_let_in(&self) -> Option<Resource> {
         if !self.is_let_in.load(Ordering::Relaxed) || !self.is_let_in.swap(false, Ordering::Acquire)
         {

@@ -39,7 +39,7 @@ pub(super) struct ConnectionFacts<'a> {
     pub(super) token: u64,
     /// Whether nobody logs in: there are no credentials.
     pub(super) is_anonymous: bool,
-    /// What kept the login from succeeding, if there is no token.
+    /// Why the login did not succeed, if there is no token.
     pub(super) failed_login: Option<&'a str>,
     /// Whether something is due or under way that may let in requests that were refused, or there
     /// is no token because servers are not ready to grant one.

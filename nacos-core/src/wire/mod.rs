@@ -8,6 +8,7 @@ pub(crate) mod connection;
 pub(crate) mod fuzzy;
 #[cfg(test)]
 mod golden;
+mod instance;
 pub(crate) mod label;
 pub(crate) mod list;
 pub(crate) mod login;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Behaviour;
 
-/// What the test has planned for whatever is a login on some server.
+/// The plan of the test for every path that is a login on some server.
 pub(super) fn planned(call: &Call<'_>) -> Option<Reply> {
     if !call.path.ends_with("/login") {
         return None;

@@ -12,7 +12,7 @@ pub(crate) struct Authentication {
     pub(crate) knows_nobody: bool,
     /// The plugin that decides fails.
     pub(crate) crashes: bool,
-    /// What every login is answered, whatever it says, in place of a server's answer.
+    /// The answer to every login, in place of a server's.
     pub(crate) answer: Option<(StatusCode, String)>,
     /// How long each login takes.
     pub(crate) slow: Duration,

@@ -18,7 +18,7 @@ pub(crate) use self::{
 };
 use crate::{key::ServiceKey, session::Event};
 
-/// What readers are shown of everything that guards watch and subscribe to.
+/// The views of everything that guards watch and subscribe to.
 #[derive(Debug)]
 pub(crate) struct Views {
     pub(crate) documents: DocumentViews,

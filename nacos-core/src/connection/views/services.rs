@@ -56,11 +56,11 @@ struct Graced {
 struct View {
     writer: Arc<LiveWriter<Service>>,
     guards: usize,
-    /// What is shown from now on; the writer shows it as soon as the lock is gone.
+    /// The view from now on; the writer shows it as soon as the lock is gone.
     shown: Service,
 }
 
-/// What has become of a view that a grace concerns.
+/// The outcome for a view that a grace concerns.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Turn {
     /// It stays, though the server lists nothing.
@@ -71,7 +71,7 @@ pub(crate) enum Turn {
     Gone,
 }
 
-/// What is to be done about views whose time has come.
+/// The work on views whose time has come.
 #[derive(Debug, Default)]
 pub(crate) struct Expired {
     /// Services to ask for.
@@ -410,7 +410,7 @@ mod tests {
             services.listed(now, &orders, &read(1000, weight, &mut last));
             assert_eq!(looks(), 0, "nothing has changed");
         }
-        // Who has skipped some still learns what has changed.
+        // A reader that has skipped some still learns what has changed.
         services.listed(now, &orders, &read(999, 9, &mut last));
         services.listed(now, &orders, &read(1000, 9, &mut last));
         let change = readers[0].get().since(&seen[0]);

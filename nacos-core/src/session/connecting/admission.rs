@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// What is known of whether servers let us in without a token.
+/// Whether servers let us in without a token, as far as that is known.
 #[derive(Debug)]
 pub(crate) struct Admission {
     verdict: Verdict,
@@ -57,7 +57,7 @@ pub(crate) struct Admission {
 struct Sample<K> {
     asked: Option<K>,
     was_let_in: bool,
-    /// What a user's request was about that was answered last without a token, and whether that has
+    /// The key of the user's request that was answered last without a token, and whether that has
     /// not been refused since.
     answered: Option<(K, bool)>,
 }
@@ -67,7 +67,7 @@ impl<K: Clone + Ord> Sample<K> {
         Self { asked: None, was_let_in: false, answered: None }
     }
 
-    /// What to ask for now: of what the server agreed to or has answered, if there is any.
+    /// The key to ask for now: one that the server agreed to or has answered, if there is any.
     fn next<'a>(&mut self, claimed: impl Iterator<Item = (&'a K, bool)>) -> Option<K>
     where
         K: 'a,
@@ -92,7 +92,7 @@ impl<K: Clone + Ord> Sample<K> {
     }
 }
 
-/// What the servers' last answer means.
+/// The meaning of the servers' last answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Verdict {
     Unknown,
@@ -334,7 +334,7 @@ impl Connecting {
         let is_anonymous = self.login.is_anonymous();
         let before = self.admission.verdict;
         match verdict {
-            // What was demanded is so until somebody lets us in.
+            // A login that was demanded is so until somebody lets us in.
             Verdict::Unknown if before == Verdict::Demanded || !is_anonymous => {}
             verdict => self.admission.verdict = verdict,
         }

@@ -12,7 +12,7 @@ pub(in crate::session) enum Asked {
     Admission(Question),
 }
 
-/// What is asked for.
+/// The subject of the question whether a login is needed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::session) enum Question {
     Service,

@@ -26,7 +26,7 @@ impl Patience {
         Self { quiet: Duration::from_millis(4900), suspect: Duration::from_secs(1) };
 }
 
-/// The pulse of the connection that serves.
+/// Whether the connection that serves is alive.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     patience: Patience,

@@ -91,20 +91,20 @@ pub(super) struct Connecting {
     changes: VecDeque<Change>,
 }
 
-/// What the rest of the session has to know.
+/// News for the rest of the session.
 #[derive(Debug)]
 pub(super) enum Change {
     /// Another connection serves: its server holds nothing of ours.
     Serves,
     /// None does any more.
     ServesNoMore,
-    /// What was refused for want of a right may be granted now.
+    /// Claims that were refused for want of a right may be granted now.
     LetIn,
     /// Watches that wait for a first answer get none for now.
     Unreachable(Cause),
 }
 
-/// What has a time of its own.
+/// The timers of this machine.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// The list of servers is asked for.
@@ -311,7 +311,7 @@ impl Connecting {
 
     // Outputs.
 
-    /// What the rest of the session has to follow, if anything.
+    /// The next change that the rest of the session has to follow, if any.
     pub(super) fn poll_change(&mut self) -> Option<Change> {
         self.changes.pop_front()
     }
@@ -426,7 +426,7 @@ impl fmt::Debug for Connecting {
 /// Java reads users and their rights within 15 s of its start.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// What only tests look at.
+/// The parts that only tests look at.
 #[cfg(any(test, fuzzing))]
 impl Connecting {
     pub(super) fn links(&self) -> &BTreeMap<LinkId, Link> {

@@ -1,8 +1,8 @@
 //! Does the server answer anything but health checks?
 //!
-//! One whose workers hang, or a proxy that answers in its place, keeps the pulse of a connection
-//! and does nothing that it is asked for. It is *unresponsive* when nothing was answered for as
-//! long as three tries of one request take, one after the other.
+//! One whose workers hang, or a proxy that stands in for it, does nothing that it is asked for. It
+//! is *unresponsive* when nothing was answered for as long as three tries of one request take, one
+//! after the other.
 use std::time::{Duration, Instant};
 
 /// The requests that went unanswered in a row on the connection that serves, health checks apart.

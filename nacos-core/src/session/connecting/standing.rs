@@ -37,12 +37,12 @@ impl Connecting {
     /// The state of a session that nobody serves.
     fn searching(&self) -> SessionState {
         let with_login = |cause: &Arc<str>| match self.login.refusal() {
-            // What is wrong with both is told at once: each hides the other.
+            // The faults of both are told at once: each hides the other.
             Some((_, refused)) => format!("{cause}; {ABOUT_LOGIN}{refused}").into(),
             None => Arc::clone(cause),
         };
         match (self.next_search.or(self.list_refresh.retry_at()), &self.outage.last_error) {
-            // What was only too slow for the first try has not failed yet.
+            // A server that was only too slow for the first try has not failed yet.
             (Some(until), Some(cause)) if !self.outage.is_hasty => {
                 SessionState::Backoff { until, cause: with_login(cause) }
             }
@@ -53,7 +53,7 @@ impl Connecting {
         }
     }
 
-    /// What the servers' refusal of this client is likely to mean, and what they said, if that is
+    /// The likely meaning of the servers' refusal of this client, and their words, if that is
     /// how it stands.
     pub(super) fn denied(&self) -> Option<(Denial, &str)> {
         if self.login.is_anonymous() {

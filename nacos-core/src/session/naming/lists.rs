@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// What is known of services under subscription.
+/// The services under subscription, as far as they are known.
 #[derive(Debug)]
 pub(super) struct Lists {
-    /// What is shown of each service, as far as it came over the connection that serves.
+    /// The shown view of each service, as far as it came over the connection that serves.
     shown: HashMap<ServiceKey, Shown>,
     /// The last list of each service, whichever connection it came over: the next one is read
     /// against it.
@@ -190,7 +190,7 @@ impl Naming {
             }
         }
         if let Some(by) = by {
-            // Whatever the clock has done, one more answer decides.
+            // One more answer decides, however far the clock was stepped.
             self.lists.stale.these(cx.now, std::slice::from_ref(&key));
             cx.output.show(Event::Older { service: key, by, is_applied });
             self.ask_stale(cx.now);
@@ -206,7 +206,7 @@ impl Naming {
                     self.ask_again(now, &service);
                 }
             }
-            // What was pushed could not be read.
+            // The push could not be read.
             Some(Stale::All) => {
                 self.claims.reassert_all(|key| matches!(key, NamingKey::Subscription(_)));
             }

@@ -43,7 +43,7 @@ pub(super) struct Naming {
     lists: Lists,
 }
 
-/// What has a time of its own.
+/// The timers of this machine.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// A refused claim is sent again.
@@ -140,7 +140,7 @@ impl Naming {
         withdrawn.iter().any(|key| matches!(key, NamingKey::Instances(_)))
     }
 
-    /// What was refused for want of a right may be granted now.
+    /// Claims that were refused for want of a right may be granted now.
     pub(super) fn handle_let_in(&mut self) {
         self.claims.retry_refused(wire::DENIED);
     }
@@ -161,7 +161,7 @@ impl Naming {
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub(super) fn poll_timeout(&self, connection: &ConnectionFacts<'_>) -> Option<Instant> {
-        // Whatever waits for its time waits for a connection anyway.
+        // Retries need a connection: without one, their times are not waited for.
         let at = |timer| match timer {
             Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
             Timer::StaleServices => self.lists.next_timeout().filter(|_| connection.may_ask()),

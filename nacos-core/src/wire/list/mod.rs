@@ -26,7 +26,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Failure, naming::InstanceInfo};
+use super::{Failure, instance::InstanceInfo};
 use crate::{
     instance::Instance,
     key::{ClusterName, ServiceKey},
@@ -47,11 +47,11 @@ pub(crate) struct List {
     basis: Basis,
 }
 
-/// What the next list is read against.
+/// The texts against which the next list is read.
 #[derive(Default)]
 struct Basis {
     texts: Texts,
-    /// What was read from each of the texts.
+    /// The instance that was read from each of the texts.
     places: Vec<Place>,
     /// The instances of the service.
     shown: Arc<[Arc<Instance>]>,
@@ -87,7 +87,7 @@ impl List {
         let (basis, change) = reader.finish(texts);
         let shown = Arc::clone(&basis.shown);
         let service = match before.filter(|_| !change.is_empty()) {
-            // What is known is the list before, unless that was empty.
+            // The list before is known, unless that was empty.
             Some(before) if Arc::ptr_eq(&before.service.instances, &known.shown) => {
                 Service::following(key, shown, protected, &known.shown, change)
             }
@@ -183,7 +183,7 @@ struct Reader<'a> {
     kept: Vec<Option<usize>>,
     /// How many known instances no text stands for yet.
     missing: usize,
-    /// What else there is.
+    /// The rest of them.
     others: Vec<Other>,
     places: Vec<Place>,
     /// The last cluster that was read: most services have only one.

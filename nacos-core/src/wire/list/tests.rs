@@ -110,13 +110,13 @@ fn difference_counts_between_the_two_lists_that_it_was_found_for_alone() {
     let ips = |instances: &[Arc<Instance>]| -> Vec<String> {
         instances.iter().map(|instance| instance.ip.clone()).collect()
     };
-    // Whoever has skipped one.
+    // A reader that has skipped one.
     let change = three.since(&one);
     assert_eq!(
         (ips(&change.added), ips(&change.removed)),
         (vec!["c".into(), "d".into()], vec!["a".into(), "b".into()])
     );
-    // Whoever has left one out.
+    // A reader that has left one out.
     let mut filtered = two.clone();
     filtered.instances = two.instances[1..].into();
     let change = filtered.since(&one);
@@ -128,7 +128,7 @@ fn difference_counts_between_the_two_lists_that_it_was_found_for_alone() {
 }
 
 proptest! {
-    /// Whatever came before, the list is the one that is read without it.
+    /// The list is the same as without the ones before it.
     #[test]
     fn list_is_the_same_whatever_it_is_read_against(
         first in vec(any_host(), 0..12),
@@ -252,7 +252,7 @@ fn any_host() -> impl Strategy<Value = Host> {
     )
 }
 
-/// What may become of a list from one push to the next.
+/// The changes that a list may see from one push to the next.
 #[derive(Clone, Debug)]
 enum Edit {
     Insert(prop::sample::Index, Host),

@@ -81,7 +81,7 @@ impl<C> Registry<C> {
         let change = service.since(&before);
         let modified = change.modified.iter().map(|(_, after)| after);
         let changed = change.added.iter().chain(&change.removed).chain(modified);
-        // What goes may speak for the same address as what comes or stays.
+        // An instance that goes may have the address of one that comes or stays.
         let changed: BTreeMap<Arc<str>, _> =
             changed.map(|instance| (instance.address().into(), instance)).collect();
         let mut eligible = Vec::new();

@@ -156,7 +156,7 @@ fn set_costs_as_much_as_has_changed_of_it() {
 }
 
 proptest! {
-    /// Whatever sets came before, the endpoints are those of the newest one.
+    /// The endpoints are those of the newest set.
     #[test]
     fn endpoints_are_those_of_the_newest_set(
         sets in vec((vec(any_instance(), 0..8), any::<bool>()), 1..8),

@@ -61,7 +61,7 @@ impl fmt::Debug for Tried {
     }
 }
 
-/// What a login brought.
+/// The result of a login.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenLease {
     /// How long it is good for; for ever, unless a server refuses it.
@@ -96,7 +96,7 @@ struct Refusals {
     likely: Denial,
     /// The next try comes within seconds, and is not in vain as far as anybody can tell.
     soon: bool,
-    /// What the last one said.
+    /// The words of the last one.
     why: String,
 }
 
@@ -356,14 +356,14 @@ impl Login {
         matches!(self.state, State::Failed { .. }).then_some(why)
     }
 
-    /// What kept the last login that ended from succeeding, if there is no token: that nobody has
+    /// Why the last login that ended did not succeed, if there is no token: that nobody has
     /// answered it, or what servers said.
     pub(crate) fn failure(&self) -> Option<&str> {
         let unreachable = self.unreachable.as_deref().filter(|_| !self.has_token);
         unreachable.or(self.refusal().map(|(_, why)| why))
     }
 
-    /// What servers said when they refused the last login, and what that is likely to mean, if
+    /// The servers' words when they refused the last login, and their likely meaning, if
     /// there is no token.
     pub(crate) fn denial(&self) -> Option<(Denial, &str)> {
         self.refusal().filter(|_| self.unreachable().is_none())

@@ -1,4 +1,4 @@
-//! What a login promises, one step after the other.
+//! The promises of a login, one step after the other.
 use super::*;
 
 fn lease(seconds: u64) -> TokenLease {

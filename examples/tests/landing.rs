@@ -33,11 +33,11 @@ fn root(listener: TcpListener, app: axum::Router, nacos_source: NacosSource) {
         let hot: Hot<AppConfig> = config.hot();
         let limit = hot.load().limits.rps;
 
-        // 4. resources: rebuilt when their slice of the configuration changes, the old one drains
+        // 4. resources: rebuilt when their part of the configuration changes; the old one drains
         let pool: Hot<Pool> =
             config.resource("db", |c| &c.db, |db| async move { Pool::connect(&db).await }).await?;
 
-        // 5. plain figment, for those who only want a provider
+        // 5. plain figment, if you only need a provider
         let app: AppConfig =
             Figment::from(Toml::file("app.toml")).merge(nacos_source.fetch().await?).extract()?;
         Ok::<_, BoxError>(())
@@ -50,7 +50,7 @@ fn core() {
 
         let nacos = Client::builder().server_addr("127.0.0.1:8848").connect().await?;
 
-        // Documents: read once, or follow.
+        // Documents: read once, or watch.
         nacos.configs().publish(Publish::new("orders.yaml", "limit: 7")?).await?;
         let mut limits = nacos.configs().watch("orders.yaml")?.ready().await?;
 

@@ -10,6 +10,7 @@
 //! puts together; [`lists`] reads services, from answers and from pushes; [`self_check`] looks
 //! whether the server still has what it agreed to. The other files decide one thing each.
 pub(super) mod asked;
+mod audit;
 mod freshness;
 pub(super) mod key;
 mod lists;
@@ -22,7 +23,9 @@ mod union;
 
 use std::{sync::Arc, time::Instant};
 
-use self::{key::NamingKey, lists::Lists, registrations::Registrations, self_check::SelfCheck};
+use self::{
+    audit::Audit, key::NamingKey, lists::Lists, registrations::Registrations, self_check::SelfCheck,
+};
 use super::{
     claims::{Claims, Left},
     exchange::ConnectionFacts,
@@ -41,6 +44,7 @@ pub(super) struct Naming {
     registrations: Registrations,
     self_check: SelfCheck,
     lists: Lists,
+    audit: Audit,
 }
 
 /// The timers of this machine.
@@ -52,10 +56,12 @@ enum Timer {
     StaleServices,
     /// A registered service is looked for.
     SelfCheck,
+    /// A subscription is confirmed again.
+    Audit,
 }
 
 impl Timer {
-    const ALL: [Self; 3] = [Self::Claims, Self::StaleServices, Self::SelfCheck];
+    const ALL: [Self; 4] = [Self::Claims, Self::StaleServices, Self::SelfCheck, Self::Audit];
 }
 
 impl Naming {
@@ -68,6 +74,7 @@ impl Naming {
             registrations: Registrations::default(),
             self_check: SelfCheck::new(),
             lists: Lists::new(),
+            audit: Audit::new(),
         }
     }
 
@@ -118,6 +125,7 @@ impl Naming {
         let key = NamingKey::Subscription(service.clone());
         if self.claims.withdraw(&key, guard) == Some(Left::Nobody) {
             self.lists.forget(service);
+            self.audit.forget(service);
             self.withdrawn(output, key);
         }
     }
@@ -137,6 +145,7 @@ impl Naming {
         self.registrations.reconnected();
         self.self_check.reconnected();
         self.lists.reconnected();
+        self.audit.reconnected();
         withdrawn.iter().any(|key| matches!(key, NamingKey::Instances(_)))
     }
 
@@ -152,7 +161,7 @@ impl Naming {
             match timer {
                 Timer::StaleServices => self.ask_stale(now),
                 // Each is looked after whenever something is sent.
-                Timer::Claims | Timer::SelfCheck => {}
+                Timer::Claims | Timer::SelfCheck | Timer::Audit => {}
             }
         }
     }
@@ -166,6 +175,7 @@ impl Naming {
             Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
             Timer::StaleServices => self.lists.next_timeout().filter(|_| connection.may_ask()),
             Timer::SelfCheck => self.self_check.next_timeout().filter(|_| connection.may_ask()),
+            Timer::Audit => self.audit.next_timeout().filter(|_| connection.may_ask()),
         };
         Timer::ALL.into_iter().filter_map(at).min()
     }

@@ -26,6 +26,11 @@ impl Naming {
     /// Sends at most `room` of the claims that are due.
     pub(in crate::session) fn send_claims(&mut self, cx: &mut Exchange<'_>, room: usize) {
         self.claims.wake(cx.now);
+        if cx.connection.may_ask()
+            && let Some(service) = self.audit.take_due(cx.now, cx.output)
+        {
+            self.ask_again(cx.now, &service);
+        }
         for Due { key, claimed, revision } in self.claims.take_due(room) {
             let claim = SentClaim { key, revision };
             match &claim.key {
@@ -76,6 +81,7 @@ impl Naming {
         let service = claim.key.service();
         match answer {
             Ok(additive) => {
+                self.audit.answered(cx.now);
                 self.registrations.done(service, step, additive);
                 self.step(cx, claim);
             }
@@ -99,7 +105,10 @@ impl Naming {
     ) {
         match answer {
             Ok(list) => {
-                self.agreed(cx.output, &claim);
+                self.audit.answered(cx.now);
+                if self.agreed(cx.output, &claim) && self.claims.is_claimed(&claim.key) {
+                    self.audit.confirmed(claim.key.service());
+                }
                 if let (NamingKey::Subscription(service), Some(list)) = (claim.key, list) {
                     self.seen(cx, service, list, Some(origin.call));
                 }

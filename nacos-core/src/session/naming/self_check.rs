@@ -296,6 +296,9 @@ impl Naming {
         revision: Revision,
         list: Option<ServiceInfo>,
     ) {
+        if list.is_some() {
+            self.audit.answered(cx.now);
+        }
         let view = list.and_then(|list| list.into_service(service.clone()));
         let (now, jitter) = (cx.now, cx.output.jitter());
         if !self.holds(&service) {

@@ -127,6 +127,45 @@ fn only_server_is_left_for_another_address_of_its_name_and_for_no_other_reason_d
 }
 
 #[test]
+fn server_that_ceases_to_serve_is_left_by_who_only_subscribes() {
+    let mut stage = Stage::connected("a,b");
+    stage.subscribe("orders", "stock");
+    let serving = stage.serving();
+    stage.answer_health_checks_only(143);
+    assert_eq!((stage.serving(), stage.unresponsive().len()), (serving, 0));
+    stage.answer_health_checks_only(90);
+    assert_eq!(stage.unresponsive().first(), Some(&(true, true)));
+    assert_ne!(stage.serving(), serving);
+}
+
+#[test]
+fn idle_server_is_asked_for_one_subscription_in_three_minutes_each_in_its_turn() {
+    let mut stage = Stage::connected("a");
+    stage.subscribe("orders", "stock");
+    let mut asked = Vec::new();
+    for _ in 0..3600 {
+        stage.advance(SECOND);
+        for sent in std::mem::take(&mut stage.calls) {
+            let kind = sent.request.kind().replace("Request", "Response");
+            if kind == "SubscribeServiceResponse" {
+                asked.push(sent.body()["serviceName"].as_str().expect("a name").to_owned());
+            }
+            stage.answer(&sent, &ok(&kind));
+        }
+    }
+    assert!((16..=25).contains(&asked.len()), "{} in an hour", asked.len());
+    assert!(asked.windows(2).all(|two| two[0] != two[1]), "{asked:?}");
+    for guard in [GuardId(1), GuardId(2)] {
+        let service = if guard == GuardId(1) { "orders" } else { "stock" };
+        stage.session.commands().withdraw(&subscription(service), guard);
+    }
+    stage.settle();
+    stage.answer_all(&ok("SubscribeServiceResponse"));
+    stage.advance(600 * SECOND);
+    assert!(stage.calls.iter().all(|sent| sent.request.kind() == "HealthCheckRequest"));
+}
+
+#[test]
 fn requests_of_users_that_nobody_answers_count_like_our_own() {
     let mut stage = Stage::connected("a,b");
     let former = stage.serving();
@@ -206,6 +245,14 @@ fn dead_server_is_left_at_once_also_where_a_move_is_put_off() {
 
 impl Stage {
     /// The server holds an instance, and does not answer a subscription yet.
+    /// Two services, and the server knows it.
+    fn subscribe(&mut self, one: &str, other: &str) {
+        self.session.commands().assert(subscription(one), GuardId(1), None);
+        self.session.commands().assert(subscription(other), GuardId(2), None);
+        self.settle();
+        self.answer_all(&ok("SubscribeServiceResponse"));
+    }
+
     fn hold_one_and_ask_for_another(&mut self) {
         self.register(GuardId(1));
         self.answer_all(&ok("InstanceResponse"));

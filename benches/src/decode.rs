@@ -58,7 +58,7 @@ fn one_of(run: &Run, instances: usize) -> Result<Option<Row>, Failure> {
     let pushes = run.count(PUSHES * INSTANCES / instances);
     let sides: Vec<Side<'_, 1>> = vec![
         Box::new(|| Ok(each(pushes, || drop(black_box(lists.against_the_last()))))),
-        Box::new(|| Ok(each(pushes, || drop(black_box(lists.from_scratch()))))),
+        Box::new(|| Ok(each(pushes, || drop(black_box(lists.against_nothing()))))),
     ];
     let figures = contest(run.rounds(), sides)?;
     let [[ours], [theirs]] = &*figures else { return Ok(None) };
@@ -79,7 +79,7 @@ impl Lists {
         let last = list(&message(instances, |_| 1.0), None)?;
         let push = message(instances, |at| if at % one_in == 0 { 2.0 } else { 1.0 });
         let lists = Self { last, push };
-        let found = (lists.against_the_last()?, lists.from_scratch()?, plain(&lists.push)?);
+        let found = (lists.against_the_last()?, lists.against_nothing()?, plain(&lists.push)?);
         if found == (instances / one_in, instances / one_in, instances) {
             Ok(lists)
         } else {
@@ -94,7 +94,7 @@ impl Lists {
     }
 
     /// The same, as if nothing were known of the texts of the last list.
-    fn from_scratch(&self) -> Result<usize, Failure> {
+    fn against_nothing(&self) -> Result<usize, Failure> {
         self.difference(None)
     }
 

@@ -188,3 +188,18 @@ async fn call(balance: &Calls, path: &str) -> String {
 fn request(path: &str) -> Request<Full<Bytes>> {
     Request::post(path).body(Full::from("hello")).expect("valid")
 }
+
+#[tokio::test]
+async fn endpoint_that_accepts_and_says_nothing_gets_no_request() {
+    let server = Server::start().await;
+    // The kernel accepts.
+    let frozen = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (set, services) = Set::new(service(&[]));
+    let of = |address: SocketAddr| Instance::new(address.ip().to_string(), address.port());
+    let frozen_at = frozen.local_addr().expect("bound");
+    set.publish_instances(vec![of(server.address), of(frozen_at)]);
+    let balance: Calls = Balance::builder(Http2Connector::new()).follow(services);
+    for _ in 0..20 {
+        assert!(call(&balance, "/").await.contains(&server.address.to_string()));
+    }
+}

@@ -1,17 +1,21 @@
 //! Makes HTTP/2 connections.
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, net::SocketAddr, time::Duration};
 
 use http::HeaderValue;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::watch};
-use tracing::{Instrument, info_span};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    sync::watch,
+};
+use tracing::{Instrument, Span, info_span};
 
 use super::{
     connection::Http2Connection,
     driver::{drive, executor},
     given_up::GivenUp,
     origin::Origin,
+    reach::{Greeted, first},
 };
 use crate::{
     endpoint::Endpoint,
@@ -23,6 +27,10 @@ use crate::{
 ///
 /// Servers must speak it with prior knowledge, as gRPC servers do: nothing is negotiated. A request
 /// whose URI is a path goes to the authority of its endpoint; one that names an authority keeps it.
+///
+/// An endpoint is connected once its first frame has come: every HTTP/2 server begins with one, and
+/// what accepts sockets and says nothing gets no request. The addresses of a host name are tried in
+/// their order, the next one when one has failed, or 250 ms after the one before it.
 ///
 /// # Examples
 ///
@@ -88,9 +96,29 @@ where
         // A root span: the request that dials may be over long before the connection.
         let span = info_span!(parent: None, "http2 connection", endpoint = endpoint.address());
         let origin = Origin::parse(endpoint.address(), self.user_agent.clone())?;
-        let socket = TcpStream::connect(endpoint.address()).await?;
+        let addresses = lookup_host(endpoint.address()).await?;
+        first(addresses, |address| self.connect_to(address, origin.clone(), span.clone())).await
+    }
+}
+
+impl<B> Http2Connector<B>
+where
+    B: http_body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// A connection to one address, once the peer has said its first words: a kernel or a proxy
+    /// accepts sockets, too, and a request that goes there is lost.
+    async fn connect_to(
+        &self,
+        address: SocketAddr,
+        origin: Origin,
+        span: Span,
+    ) -> Result<Http2Connection<B>, BoxError> {
+        let socket = TcpStream::connect(address).await?;
         // A call is one small write: it must not wait for the acknowledgement of the one before.
         socket.set_nodelay(true)?;
+        let (socket, greeted) = Greeted::new(socket);
         let (executor, jobs) = executor();
         let given_up = GivenUp::new(executor.downgrade());
         let mut builder = http2::Builder::new(executor);
@@ -106,6 +134,7 @@ where
         let (sender, connection) = shaking.await?;
         let (over, ended) = watch::channel(false);
         let driver = tasks::spawn(span, drive(connection, jobs, over));
+        greeted.await.map_err(|_| "the connection was closed before its first words")?;
         Ok(Http2Connection::new(sender, origin, ended, given_up, driver))
     }
 }

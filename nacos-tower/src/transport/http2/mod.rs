@@ -6,6 +6,7 @@ mod driver;
 mod given_up;
 mod origin;
 mod outgoing;
+mod reach;
 #[cfg(test)]
 mod tests;
 

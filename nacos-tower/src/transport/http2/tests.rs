@@ -43,10 +43,14 @@ async fn connected() -> (Http2Connection<Empty<Bytes>>, watch::Receiver<usize>, 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let endpoint = Endpoint::new(Instance::new(address.ip().to_string(), address.port()));
-    let connection = Http2Connector::new().connect(endpoint).await.expect("it listens");
-    let (socket, _) = listener.accept().await.expect("a client");
     let (told, resets) = watch::channel(0);
-    (connection, resets, tasks::spawn(Span::none(), answer(socket, told)))
+    // The client waits for its first words.
+    let peer = tasks::spawn(Span::none(), async move {
+        let (socket, _) = listener.accept().await.expect("a client");
+        answer(socket, told).await;
+    });
+    let connection = Http2Connector::new().connect(endpoint).await.expect("it speaks");
+    (connection, resets, peer)
 }
 
 /// Sends the head of an answer to each request, and the rest of it once the client gives it up.

@@ -28,12 +28,12 @@ use crate::{
 /// The namespaces to look for: those that options or keys have named, each once.
 #[derive(Debug, Default)]
 pub(super) struct Mentioned {
-    names: Mutex<Names>,
+    names: Mutex<MentionedNames>,
     new: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Names {
+struct MentionedNames {
     known: BTreeSet<Namespace>,
     /// Not looked for yet.
     new: Vec<Namespace>,
@@ -69,7 +69,7 @@ impl Mentioned {
         std::mem::take(&mut self.names().new)
     }
 
-    fn names(&self) -> MutexGuard<'_, Names> {
+    fn names(&self) -> MutexGuard<'_, MentionedNames> {
         // A panic under the lock costs a line in the log.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Certificates, ClientOptions, access,
-    server_list::{self, Place},
+    server_list::{self, ServerPlace},
     tls,
 };
 use crate::{
@@ -34,7 +34,7 @@ pub(crate) fn prepare(
 ) -> Result<(connection::Options, Option<Certificates>), Error> {
     let (config_namespace, naming_namespace) = namespaces(&options)?;
     let logs_in_over_http = own.is_none() && options.username.is_some();
-    let Place { servers, list, path } = server_list::servers(&options, &naming_namespace)?;
+    let ServerPlace { servers, list, path } = server_list::servers(&options, &naming_namespace)?;
     let (dialer, certificates) = tls::dialer(&options, &servers, list.as_ref())?;
     let access = AccessOptions {
         credentials: own.map_or_else(|| access::check(&options), |own| Ok(Some(own)))?,

@@ -49,7 +49,7 @@ macro_rules! options {
         #[non_exhaustive]
         pub struct ClientOptions {
             $( $(#[doc = $doc])+ pub $name: Option<value!($kind)>, )+
-            pub(crate) origin: super::Origin,
+            pub(crate) origin: super::OptionOrigin,
         }
 
         impl ClientOptions {

@@ -27,7 +27,7 @@ pub use self::table::ClientOptions;
 pub(crate) use self::{
     check::{check, prepare},
     macros::value,
-    origin::Origin,
+    origin::OptionOrigin,
     table::{OPTIONS, table},
     tls::Certificates,
     typos::variable as misspelt_variable,
@@ -199,7 +199,7 @@ impl OfServices {
 
     /// The undecided variables of no service, to be read as options. Warns about the rest, and
     /// notes it.
-    fn end(self, origin: &mut Origin) -> Vec<(String, Given)> {
+    fn end(self, origin: &mut OptionOrigin) -> Vec<(String, Given)> {
         let Self { linked, undecided, mut skipped } = self;
         let (known, unknown): (Vec<_>, Vec<_>) = undecided
             .into_iter()

@@ -5,14 +5,14 @@ use crate::error::clip;
 
 /// See the [module documentation](self). Options that say the same are equal whatever it is.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Origin {
+pub(crate) struct OptionOrigin {
     /// The variable that an option was read from, by the option's name.
     variables: BTreeMap<&'static str, String>,
     /// The variables that Kubernetes and Docker set for a service, by their names there.
     not_read: BTreeSet<String>,
 }
 
-impl Origin {
+impl OptionOrigin {
     /// Notes that `option` was read from `variable`.
     pub(crate) fn note(&mut self, option: &'static str, variable: &str) {
         self.variables.insert(option, variable.to_owned());
@@ -48,13 +48,13 @@ impl Origin {
     }
 }
 
-impl PartialEq for Origin {
+impl PartialEq for OptionOrigin {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Origin {}
+impl Eq for OptionOrigin {}
 
 /// How much of the names of what is not read is shown.
 pub(super) const MOST_SHOWN: usize = 300;

@@ -13,7 +13,7 @@ use crate::{
 
 /// Where the servers are.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ServerPlace {
     /// Those that are given; none if their list is read.
     pub(super) servers: Vec<Server>,
     /// Where their list is read.
@@ -23,7 +23,10 @@ pub(super) struct Place {
 }
 
 /// The servers that are given, or where their list is read.
-pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<Place, Error> {
+pub(super) fn servers(
+    options: &ClientOptions,
+    namespace: &Namespace,
+) -> Result<ServerPlace, Error> {
     let grpc_offset = options.grpc_port_offset.unwrap_or(GRPC_PORT_OFFSET);
     let given = |text| Option::as_deref(text).filter(|text: &&str| !text.trim().is_empty());
     let mut path = None;
@@ -32,7 +35,7 @@ pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<
             (Some(addresses), None, None) => {
                 without_details(options, "server_addr")?;
                 let (servers, path) = named(options, "server_addr", addresses, grpc_offset)?;
-                return Ok(Place { servers, list: None, path });
+                return Ok(ServerPlace { servers, list: None, path });
             }
             (None, Some(text), None) => {
                 ListSource::AddressServer(endpoint(text, options, namespace)?)
@@ -58,7 +61,7 @@ pub(super) fn servers(options: &ClientOptions, namespace: &Namespace) -> Result<
         };
     let refresh = options.endpoint_refresh.unwrap_or(REFRESH).clamp(MIN_REFRESH, LONGEST);
     let list = Some(ServerList { source, refresh, grpc_offset });
-    Ok(Place { servers: Vec::new(), list, path })
+    Ok(ServerPlace { servers: Vec::new(), list, path })
 }
 
 /// The details of an address server contradict `source`, which names the servers.

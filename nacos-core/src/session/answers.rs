@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::{
     CallId, Event, Session, configs,
     naming::{self, publication::Step},
-    output::{Call, Origin, Pending},
+    output::{Pending, PendingCall, RequestOrigin},
     request_failure::{self, Gone, RequestFailure},
 };
 use crate::{
@@ -30,7 +30,7 @@ impl Session {
         id: CallId,
         answer: Result<Payload, CallError>,
     ) {
-        let Some(Call { origin, pending }) = self.output.answered(id) else { return };
+        let Some(PendingCall { origin, pending }) = self.output.answered(id) else { return };
         if answer.is_ok() {
             self.handle_heard(origin.link, now);
         }
@@ -73,7 +73,7 @@ impl Session {
     fn naming_answered(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: RequestOrigin,
         asked: naming::asked::Asked,
         answer: Result<Payload, CallError>,
     ) -> Result<(), Gone> {
@@ -120,7 +120,7 @@ impl Session {
     fn configs_answered(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: RequestOrigin,
         asked: configs::asked::Asked,
         answer: Result<Payload, CallError>,
     ) -> Result<(), Gone> {
@@ -146,7 +146,7 @@ impl Session {
     fn read<A: Answer>(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: RequestOrigin,
         answer: Result<Payload, CallError>,
     ) -> Result<Result<A, RequestFailure>, Gone> {
         let answer = self.look_at(answer)?;

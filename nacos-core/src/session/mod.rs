@@ -21,7 +21,6 @@ mod configs;
 mod connecting;
 mod context;
 mod entries;
-mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod ids;
@@ -33,6 +32,7 @@ mod output;
 mod pushes;
 mod queue;
 mod request_failure;
+mod serving_context;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -62,10 +62,10 @@ use self::{
     configs::Configs,
     connecting::{Change, Connecting},
     context::{Context, Holdings},
-    exchange::{ConnectionFacts, Exchange},
     lifetime::Lifetime,
     naming::Naming,
     output::Output,
+    serving_context::{ConnectionFacts, ServingContext},
 };
 use crate::{
     disconnect::Reason, resource::Resource, server::Server, state::SessionState, wire::Payload,
@@ -355,20 +355,20 @@ impl Session {
     fn with_naming<T>(
         &mut self,
         now: Instant,
-        handle: impl FnOnce(&mut Naming, &mut Exchange<'_>) -> T,
+        handle: impl FnOnce(&mut Naming, &mut ServingContext<'_>) -> T,
     ) -> T {
         let connection = self.connecting.connection(now, self.lifetime);
-        handle(&mut self.naming, &mut Exchange { now, connection, output: &mut self.output })
+        handle(&mut self.naming, &mut ServingContext { now, connection, output: &mut self.output })
     }
 
     /// Gives *configs* an input.
     fn with_configs<T>(
         &mut self,
         now: Instant,
-        handle: impl FnOnce(&mut Configs, &mut Exchange<'_>) -> T,
+        handle: impl FnOnce(&mut Configs, &mut ServingContext<'_>) -> T,
     ) -> T {
         let connection = self.connecting.connection(now, self.lifetime);
-        handle(&mut self.configs, &mut Exchange { now, connection, output: &mut self.output })
+        handle(&mut self.configs, &mut ServingContext { now, connection, output: &mut self.output })
     }
 
     /// The server of the next connection holds nothing of ours. Says whether the withdrawal of an

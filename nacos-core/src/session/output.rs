@@ -1,7 +1,7 @@
 //! The output of a session: the requests under way, the actions to do, and the events to show.
 //!
 //! The router owns it, and lends it to *connecting* in a [`Context`](super::context::Context),
-//! to the other machines in an [`Exchange`](super::exchange::Exchange).
+//! to the other machines in a [`ServingContext`](super::serving_context::ServingContext).
 use std::{
     collections::{HashMap, VecDeque},
     time::Duration,
@@ -21,7 +21,7 @@ pub(crate) type Jitter = Box<dyn FnMut() -> f64 + Send>;
 
 /// A request, and the connection and the token that it went out with.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct RequestOrigin {
     pub(super) link: LinkId,
     /// Which token it was: a refusal of an older one says nothing about the newest.
     pub(super) token: u64,
@@ -51,7 +51,7 @@ impl From<configs::Asked> for Pending {
 /// See the [module documentation](self).
 pub(super) struct Output {
     jitter: Jitter,
-    calls: HashMap<CallId, Call>,
+    calls: HashMap<CallId, PendingCall>,
     last_id: u64,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -59,8 +59,8 @@ pub(super) struct Output {
 
 /// A request of the session's own that is under way.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) origin: Origin,
+pub(super) struct PendingCall {
+    pub(super) origin: RequestOrigin,
     pub(super) pending: Pending,
 }
 
@@ -100,14 +100,15 @@ impl Output {
         pending: Pending,
     ) -> CallId {
         let call = CallId(self.next_id());
-        self.calls.insert(call, Call { origin: Origin { link, token, call }, pending });
+        self.calls
+            .insert(call, PendingCall { origin: RequestOrigin { link, token, call }, pending });
         let Outgoing { payload: request, resource } = request;
         self.act(Action::Call { link, call, request, resource, timeout });
         call
     }
 
     /// The request `call`, if its answer still counts. It is under way no more.
-    pub(super) fn answered(&mut self, call: CallId) -> Option<Call> {
+    pub(super) fn answered(&mut self, call: CallId) -> Option<PendingCall> {
         self.calls.remove(&call)
     }
 

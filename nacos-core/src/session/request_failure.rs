@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     backoff::retry_delay,
     cause::{Cause, DEMANDED, LOGIN_FAILED},
-    exchange::ConnectionFacts,
+    serving_context::ConnectionFacts,
 };
 use crate::{
     call_error::CallError,

@@ -15,19 +15,19 @@ pub(crate) fn peek<'de, T: Deserialize<'de>>(json: &'de [u8], name: &str) -> Opt
 /// The same of a field within fields: the last name of `path` within that before it.
 pub(crate) fn peek_in<'de, T: Deserialize<'de>>(json: &'de [u8], path: &[&str]) -> Option<T> {
     let mut found = None;
-    let search = Search { path, found: &mut found, kind: PhantomData };
+    let search = Lookup { path, found: &mut found, kind: PhantomData };
     // A value that was found counts, whatever ended the search.
     let _ = search.deserialize(&mut serde_json::Deserializer::from_slice(json));
     found
 }
 
-struct Search<'a, T> {
+struct Lookup<'a, T> {
     path: &'a [&'a str],
     found: &'a mut Option<T>,
     kind: PhantomData<T>,
 }
 
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Search<'_, T> {
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Lookup<'_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -35,7 +35,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Search<'_, T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Search<'_, T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Lookup<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +49,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Search<'_, T> {
                 if rest.is_empty() {
                     *self.found = Some(message.next_value()?);
                 } else {
-                    message.next_value_seed(Search {
+                    message.next_value_seed(Lookup {
                         path: rest,
                         found: self.found,
                         kind: PhantomData,

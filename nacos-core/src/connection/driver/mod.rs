@@ -22,7 +22,7 @@ use tokio::{
 use self::log::SessionLog;
 use self::meters::Meters;
 use self::report::Report;
-use self::server_list::Located;
+use self::server_list::ListLog;
 use super::{
     Options, ShutdownReport,
     access::Options as AccessOptions,
@@ -69,7 +69,7 @@ pub(super) struct Driver {
     log: SessionLog,
     closing: Option<Closing>,
     meters: Meters,
-    located: Located,
+    list_log: ListLog,
 
     transport: transport::Options,
     access: AccessOptions,
@@ -129,7 +129,7 @@ impl Driver {
             log: SessionLog::default(),
             closing: None,
             meters: Meters::new(options.dedicated_thread),
-            located: Located::new(options.server_list.clone()),
+            list_log: ListLog::new(options.server_list.clone()),
             transport: options.transport.clone(),
             access: options.access.clone(),
             asking: Arc::new(Semaphore::new(1)),

@@ -19,7 +19,7 @@ pub(super) enum Report {
     Pushed(LinkId, Pushes, Result<Push, CallError>),
     Ended(LinkId, String),
     LoggedIn(Result<Grant, (Tried, LoginFailure)>),
-    Located(Result<Listing, String>),
+    ServerList(Result<Listing, String>),
     Forgotten,
 }
 
@@ -41,7 +41,7 @@ impl Driver {
             }
             // Closed meanwhile.
             Report::Pushed(..) | Report::Forgotten => {}
-            Report::Located(outcome) => self.located(outcome),
+            Report::ServerList(outcome) => self.server_list_read(outcome),
             Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
             Report::LoggedIn(outcome) => {
                 let unanswered = matches!(outcome, Err((_, LoginFailure::Unreachable(_))));

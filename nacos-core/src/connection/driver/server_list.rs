@@ -12,7 +12,7 @@ use crate::server_list::{Listing, ServerList, read};
 
 /// Where the list is read, and what the log has said of it: a list that flaps is worth one line a
 /// minute.
-pub(super) struct Located {
+pub(super) struct ListLog {
     list: Option<ServerList>,
     changes: Throttle,
     /// The reasons why parts of the list are unreadable that were logged and still hold.
@@ -22,7 +22,7 @@ pub(super) struct Located {
     failures: Throttle,
 }
 
-impl Located {
+impl ListLog {
     pub(super) fn new(list: Option<ServerList>) -> Self {
         Self {
             list,
@@ -56,25 +56,25 @@ impl Located {
 
 impl Driver {
     pub(super) fn fetch_server_list(&mut self) {
-        let Some(list) = self.located.list.clone() else { return };
+        let Some(list) = self.list_log.list.clone() else { return };
         let dialer = self.transport.dialer.clone();
         let context_path = Arc::clone(&self.access.context_path);
         self.jobs.push(Box::pin(async move {
-            Report::Located(read(&dialer, &list, &context_path).await)
+            Report::ServerList(read(&dialer, &list, &context_path).await)
         }));
     }
 
-    pub(super) fn located(&mut self, outcome: Result<Listing, String>) {
+    pub(super) fn server_list_read(&mut self, outcome: Result<Listing, String>) {
         let now = now();
-        let warns = self.located.fails(now, outcome.is_err());
+        let warns = self.list_log.fails(now, outcome.is_err());
         let outcome = match outcome {
             Ok(Listing { servers, unreadable }) => {
-                for why in self.located.news(now, &unreadable) {
+                for why in self.list_log.news(now, &unreadable) {
                     warn!(why, "skipped a line of the list of servers");
                 }
                 if self.readers.servers.publish_if_changed(servers.clone()) {
                     let count = servers.len();
-                    let is_news = self.located.changes.allows(now);
+                    let is_news = self.list_log.changes.allows(now);
                     line!(is_news, info, count, "the list of servers is another one");
                 }
                 Ok(servers)
@@ -105,37 +105,37 @@ mod tests {
 
     #[test]
     fn unreadable_line_is_warned_about_once() {
-        let (mut located, now) = (Located::new(None), Instant::now());
-        assert_eq!(located.news(now, &lines(&["a"])), ["a"]);
-        assert_eq!(located.news(now, &lines(&["b", "a"])), [""; 0], "not so soon");
+        let (mut list_log, now) = (ListLog::new(None), Instant::now());
+        assert_eq!(list_log.news(now, &lines(&["a"])), ["a"]);
+        assert_eq!(list_log.news(now, &lines(&["b", "a"])), [""; 0], "not so soon");
         let later = now + WARNING_EVERY;
-        assert_eq!(located.news(later, &lines(&["b", "a"])), ["b"]);
+        assert_eq!(list_log.news(later, &lines(&["b", "a"])), ["b"]);
         let later = later + WARNING_EVERY;
-        assert_eq!(located.news(later, &lines(&["b", "a"])), [""; 0]);
-        assert_eq!(located.news(later, &[]), [""; 0]);
-        assert_eq!(located.news(later, &lines(&["a"])), ["a"], "it was mended meanwhile");
+        assert_eq!(list_log.news(later, &lines(&["b", "a"])), [""; 0]);
+        assert_eq!(list_log.news(later, &[]), [""; 0]);
+        assert_eq!(list_log.news(later, &lines(&["a"])), ["a"], "it was mended meanwhile");
     }
 
     #[test]
     fn list_that_flaps_is_one_warning_of_each_kind_a_minute() {
-        let (mut located, start) = (Located::new(None), Instant::now());
+        let (mut list_log, start) = (ListLog::new(None), Instant::now());
         let (mut failures, mut unreadable) = (0, 0);
         for answer in 0..120 {
             let now = start + answer * HALF_A_MINUTE / 10;
-            failures += u32::from(located.fails(now, answer % 2 == 0));
+            failures += u32::from(list_log.fails(now, answer % 2 == 0));
             let odd = if answer % 2 == 0 { lines(&["a"]) } else { Vec::new() };
-            unreadable += located.news(now, &odd).len();
+            unreadable += list_log.news(now, &odd).len();
         }
         assert_eq!((failures, unreadable), (6, 6), "in six minutes");
     }
 
     #[test]
     fn list_that_stays_unreadable_after_it_flapped_is_said_to_be() {
-        let (mut located, start) = (Located::new(None), Instant::now());
-        assert!(located.fails(start, true));
-        assert!(!located.fails(start, false));
-        assert!(!located.fails(start + HALF_A_MINUTE, true), "not so soon");
-        assert!(located.fails(start + WARNING_EVERY, true));
-        assert!(!located.fails(start + 3 * WARNING_EVERY, true), "once");
+        let (mut list_log, start) = (ListLog::new(None), Instant::now());
+        assert!(list_log.fails(start, true));
+        assert!(!list_log.fails(start, false));
+        assert!(!list_log.fails(start + HALF_A_MINUTE, true), "not so soon");
+        assert!(list_log.fails(start + WARNING_EVERY, true));
+        assert!(!list_log.fails(start + 3 * WARNING_EVERY, true), "once");
     }
 }

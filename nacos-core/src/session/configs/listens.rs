@@ -12,10 +12,10 @@ use crate::{
     session::{
         actions::Event,
         backoff::retry_delay,
-        exchange::Exchange,
         ledger::SentClaim,
-        output::{Origin, Output},
+        output::{Output, RequestOrigin},
         request_failure::RequestFailure,
+        serving_context::ServingContext,
     },
     wire::{
         self, Request,
@@ -40,7 +40,7 @@ impl Listens {
 
 impl Configs {
     /// Sends every listen that is due, and every end of one.
-    pub(super) fn send_listens(&mut self, cx: &mut Exchange<'_>) {
+    pub(super) fn send_listens(&mut self, cx: &mut ServingContext<'_>) {
         // One batch at a time: what becomes due meanwhile goes together with the next.
         if self.listens.under_way > 0 {
             return;
@@ -64,7 +64,7 @@ impl Configs {
     /// Sends one request about `claims`, which are of one namespace, and are some.
     fn send_listen(
         &mut self,
-        cx: &mut Exchange<'_>,
+        cx: &mut ServingContext<'_>,
         claims: Vec<SentClaim<ConfigKey>>,
         listen: bool,
     ) {
@@ -83,8 +83,8 @@ impl Configs {
     /// A request to `listen`, or to stop, was answered.
     pub(in crate::session) fn handle_listen(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         claims: &[SentClaim<ConfigKey>],
         listen: bool,
         answer: Result<ConfigChangeBatchListenResponse, RequestFailure>,
@@ -123,8 +123,8 @@ impl Configs {
     /// The server has not agreed to let us listen to `claims`, or to stop.
     fn listen_refused(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         claims: &[SentClaim<ConfigKey>],
         listen: bool,
         failure: &RequestFailure,
@@ -168,8 +168,8 @@ impl Configs {
     /// The server has not agreed to `claims`.
     fn set_back(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         claims: &[SentClaim<ConfigKey>],
         failure: &RequestFailure,
     ) {
@@ -181,8 +181,8 @@ impl Configs {
     /// The same, with a delay before the next try of one's own; none if there is to be none.
     fn set_back_after(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         claims: &[SentClaim<ConfigKey>],
         failure: &RequestFailure,
         delay: impl Fn(u32) -> Option<Duration>,

@@ -2,7 +2,7 @@
 //!
 //! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
 //! happened, `poll_*` says when to look again, and what follows goes to the
-//! [output](super::output). Of the connection it knows what an [`Exchange`] says.
+//! [output](super::output). Of the connection it knows what a [`ServingContext`] says.
 //!
 //! [`documents`] says which may have changed, [`queries`] asks for those; [`listens`] puts listens
 //! together, and knows what it means that one is refused; [`audit`] confirms all of them now and
@@ -21,10 +21,10 @@ use super::{
     actions::Event,
     cause::Cause,
     claims::{Claims, Left},
-    exchange::{ConnectionFacts, Exchange},
     ids::GuardId,
     ledger::Ledger,
     output::Output,
+    serving_context::{ConnectionFacts, ServingContext},
 };
 use crate::{key::ConfigKey, wire};
 
@@ -159,7 +159,7 @@ impl Configs {
     // Outputs.
 
     /// Sends every listen that is due, and asks for every document that may have changed.
-    pub(super) fn send_due(&mut self, cx: &mut Exchange<'_>) {
+    pub(super) fn send_due(&mut self, cx: &mut ServingContext<'_>) {
         self.claims.wake(cx.now);
         self.send_listens(cx);
         self.send_queries(cx);

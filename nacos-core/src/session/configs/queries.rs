@@ -10,9 +10,9 @@ use crate::{
     session::{
         Event,
         backoff::{conflict_delay, poll_delay, retry_delay},
-        exchange::Exchange,
-        output::Origin,
+        output::RequestOrigin,
         request_failure::RequestFailure,
+        serving_context::ServingContext,
     },
     wire::{
         Request,
@@ -22,7 +22,7 @@ use crate::{
 
 impl Configs {
     /// Asks for the documents that may have changed.
-    pub(super) fn send_queries(&mut self, cx: &mut Exchange<'_>) {
+    pub(super) fn send_queries(&mut self, cx: &mut ServingContext<'_>) {
         if !cx.connection.may_ask() {
             return;
         }
@@ -35,8 +35,8 @@ impl Configs {
     /// A document was asked for, and this is the answer.
     pub(in crate::session) fn handle_document(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         key: &ConfigKey,
         ticket: Ticket,
         answer: Result<ConfigQueryResponse, RequestFailure>,
@@ -78,7 +78,7 @@ impl Configs {
     /// A query failed. Returns the document's new state, if it is one.
     fn unanswered(
         &mut self,
-        cx: &mut Exchange<'_>,
+        cx: &mut ServingContext<'_>,
         key: &ConfigKey,
         ticket: Ticket,
         failure: &RequestFailure,

@@ -22,7 +22,7 @@ pub(super) struct Ending {
 
 /// The limit that the last streams had in common when they ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Limit {
+pub(crate) enum StreamLimit {
     /// Their silence, whatever their age.
     Silence(Duration),
     /// Their age, however silent they were.
@@ -33,7 +33,7 @@ pub(crate) enum Limit {
 
 impl Endings {
     /// A stream has ended alone. Returns the limit that it has in common with the two before it.
-    pub(super) fn stream(&mut self, ending: Ending) -> Option<Limit> {
+    pub(super) fn stream(&mut self, ending: Ending) -> Option<StreamLimit> {
         self.0.truncate(ALIKE - 1);
         self.0.push_front(ending);
         let Ending { server, .. } = self.0.front()?;
@@ -43,9 +43,9 @@ impl Endings {
         let silence = common(self.0.iter().map(|ending| ending.silence));
         let age = common(self.0.iter().map(|ending| ending.age));
         match (silence, age) {
-            (Some(_), Some(age)) => Some(Limit::Either(age)),
-            (Some(silence), None) => Some(Limit::Silence(silence)),
-            (None, Some(age)) => Some(Limit::Age(age)),
+            (Some(_), Some(age)) => Some(StreamLimit::Either(age)),
+            (Some(silence), None) => Some(StreamLimit::Silence(silence)),
+            (None, Some(age)) => Some(StreamLimit::Age(age)),
             (None, None) => None,
         }
     }
@@ -62,7 +62,7 @@ fn common(times: impl Iterator<Item = Duration> + Clone) -> Option<Duration> {
     (least >= LEAST && most <= least.mul_f64(NOISE)).then_some(most)
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for StreamLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SILENT: &str = "nginx `grpc_read_timeout`, Envoy `stream_idle_timeout`";
         const OLD: &str = "Envoy `max_connection_duration`, HAProxy `timeout tunnel`";
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     /// The finding after each stream, for streams with these ages and silences in seconds.
-    fn said(ended: &[(u64, u64)]) -> Vec<Option<Limit>> {
+    fn said(ended: &[(u64, u64)]) -> Vec<Option<StreamLimit>> {
         let mut endings = Endings::default();
         ended.iter().map(|(age, silence)| endings.stream(ending("a", *age, *silence))).collect()
     }
@@ -109,11 +109,11 @@ mod tests {
     #[test]
     fn what_three_ends_have_in_common_is_the_limit() {
         let silent = [(60, 60), (60, 60), (60, 60)];
-        assert_eq!(said(&silent), [None, None, Some(Limit::Either(MINUTE))]);
+        assert_eq!(said(&silent), [None, None, Some(StreamLimit::Either(MINUTE))]);
         let pushed = [(61, 60), (300, 60), (75, 58)];
-        assert_eq!(said(&pushed), [None, None, Some(Limit::Silence(MINUTE))]);
+        assert_eq!(said(&pushed), [None, None, Some(StreamLimit::Silence(MINUTE))]);
         let old = [(59, 3), (60, 59), (60, 0)];
-        assert_eq!(said(&old), [None, None, Some(Limit::Age(MINUTE))]);
+        assert_eq!(said(&old), [None, None, Some(StreamLimit::Age(MINUTE))]);
     }
 
     #[test]
@@ -133,20 +133,20 @@ mod tests {
             assert_eq!(endings.stream(ending("a", 60, 60)), None);
             assert_eq!(endings.stream(ending("a", 60, 60)), None);
         }
-        assert_eq!(endings.stream(ending("a", 60, 60)), Some(Limit::Either(MINUTE)));
+        assert_eq!(endings.stream(ending("a", 60, 60)), Some(StreamLimit::Either(MINUTE)));
     }
 
     #[test]
     fn words_say_what_to_raise() {
         for (limit, names, other) in [
-            (Limit::Silence(MINUTE), "grpc_read_timeout", "max_connection_duration"),
-            (Limit::Age(MINUTE), "max_connection_duration", "grpc_read_timeout"),
+            (StreamLimit::Silence(MINUTE), "grpc_read_timeout", "max_connection_duration"),
+            (StreamLimit::Age(MINUTE), "max_connection_duration", "grpc_read_timeout"),
         ] {
             let words = limit.to_string();
             assert!(words.contains("60s") && words.contains(names), "{words}");
             assert!(!words.contains(other), "{words}");
         }
-        let words = Limit::Either(MINUTE).to_string();
+        let words = StreamLimit::Either(MINUTE).to_string();
         assert!(words.contains("grpc_read_timeout") && words.contains("max_conn"), "{words}");
     }
 }

@@ -8,7 +8,7 @@ use super::{
     super::Event,
     Action, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId, Payload, Phase,
     Reason,
-    link::{FIRST_PAUSE, Registration},
+    link::{FIRST_PAUSE, SetupConfirmation},
 };
 use crate::wire::{
     self, Failure, Request,
@@ -46,7 +46,8 @@ impl Connecting {
             (Phase::Checking { call: expected, .. }, Asked::ServerCheck) => Some(*expected),
             (
                 Phase::SettingUp {
-                    registration: Registration::Probed { call: expected, .. }, ..
+                    confirmation: SetupConfirmation::Probed { call: expected, .. },
+                    ..
                 },
                 Asked::SetupProbe,
             ) => *expected,
@@ -130,17 +131,17 @@ impl Connecting {
         )
         .payload();
         cx.output.act(Action::OpenStream { link: id, setup, timeout: within });
-        let registration = if announced {
-            Registration::Announced
+        let confirmation = if announced {
+            SetupConfirmation::Announced
         } else {
             let call = self.probe_setup(cx, id, within);
-            Registration::Probed { call: Some(call), next_at: cx.now, pause: FIRST_PAUSE }
+            SetupConfirmation::Probed { call: Some(call), next_at: cx.now, pause: FIRST_PAUSE }
         };
         if let Some(link) = self.links.get_mut(&id) {
             if let Phase::Checking { deadline, .. } = link.phase {
                 link.round_trip = Some((cx.now + within).saturating_duration_since(deadline));
             }
-            link.phase = Phase::SettingUp { deadline: cx.now + within, registration };
+            link.phase = Phase::SettingUp { deadline: cx.now + within, confirmation };
         }
     }
 
@@ -150,9 +151,9 @@ impl Connecting {
     }
 
     fn probe_setup_later(&mut self, now: Instant, id: LinkId) {
-        if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
+        if let Some(Link { phase: Phase::SettingUp { confirmation, .. }, .. }) =
             self.links.get_mut(&id)
-            && let Registration::Probed { call, next_at, pause } = registration
+            && let SetupConfirmation::Probed { call, next_at, pause } = confirmation
         {
             *call = None;
             *next_at = now + *pause;
@@ -173,19 +174,19 @@ impl Connecting {
                     let why = format!("no answer to the server check within {within:?}");
                     self.handle_lost(cx, id, Reason::Connection, &why);
                 }
-                Phase::SettingUp { deadline, registration } if *deadline <= cx.now => {
-                    if registration.was_refused_all_the_time() {
+                Phase::SettingUp { deadline, confirmation } if *deadline <= cx.now => {
+                    if confirmation.was_refused_all_the_time() {
                         let server = link.server.clone();
                         self.unknown_at_once(cx, id, &server);
                     }
                     let why = format!("the setup was not acknowledged within {within:?}");
                     self.handle_lost(cx, id, Reason::Connection, &why);
                 }
-                Phase::SettingUp { registration: Registration::Probed { .. }, .. } => {
+                Phase::SettingUp { confirmation: SetupConfirmation::Probed { .. }, .. } => {
                     let probe = self.probe_setup(cx, id, within);
-                    if let Some(Link { phase: Phase::SettingUp { registration, .. }, .. }) =
+                    if let Some(Link { phase: Phase::SettingUp { confirmation, .. }, .. }) =
                         self.links.get_mut(&id)
-                        && let Registration::Probed { call, .. } = registration
+                        && let SetupConfirmation::Probed { call, .. } = confirmation
                     {
                         *call = Some(probe);
                     }

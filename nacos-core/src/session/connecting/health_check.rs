@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     super::Event, Addresses, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId,
-    Output, Payload, PlannedMove, Reason, liveness::Verdict, moves::MoveReason,
+    Output, Payload, PlannedMove, Reason, liveness::ProbeVerdict, moves::MoveReason,
 };
 use crate::wire::{
     self, Failure, Request,
@@ -65,8 +65,8 @@ impl Connecting {
                 _ => self.handle_known(id),
             },
             Err(CallError::Timeout) => match serving.liveness.unanswered(call) {
-                Some(Verdict::ProbeAgain) => self.probe(cx, id),
-                Some(Verdict::Dead) => {
+                Some(ProbeVerdict::ProbeAgain) => self.probe(cx, id),
+                Some(ProbeVerdict::Dead) => {
                     self.handle_lost(cx, id, Reason::HealthCheck, "three health checks unanswered");
                 }
                 None => {}

@@ -46,7 +46,7 @@ pub(crate) enum Phase {
     },
     SettingUp {
         deadline: Instant,
-        registration: Registration,
+        confirmation: SetupConfirmation,
     },
     Ready,
     /// Replaced, and kept for as long as requests are under way on it.
@@ -59,14 +59,14 @@ pub(crate) enum Phase {
 
 /// How the server shows that it has registered the connection.
 #[derive(Debug)]
-pub(crate) enum Registration {
+pub(crate) enum SetupConfirmation {
     /// It announced a `SetupAckRequest`.
     Announced,
     /// It does not: health checks are sent until one succeeds.
     Probed { call: Option<CallId>, next_at: Instant, pause: Duration },
 }
 
-impl Registration {
+impl SetupConfirmation {
     /// Whether the server has said again and again that it does not know the connection, and was
     /// quick to say so.
     pub(crate) fn was_refused_all_the_time(&self) -> bool {
@@ -92,12 +92,12 @@ impl Link {
         match &self.phase {
             Phase::Checking { deadline, .. }
             | Phase::Retiring { deadline, .. }
-            | Phase::SettingUp { deadline, registration: Registration::Announced } => {
+            | Phase::SettingUp { deadline, confirmation: SetupConfirmation::Announced } => {
                 Some(*deadline)
             }
             Phase::SettingUp {
                 deadline,
-                registration: Registration::Probed { call, next_at, .. },
+                confirmation: SetupConfirmation::Probed { call, next_at, .. },
             } => Some(if call.is_some() { *deadline } else { *deadline.min(next_at) }),
             Phase::Dialling { .. } | Phase::Ready => None,
         }

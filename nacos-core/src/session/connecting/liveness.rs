@@ -47,7 +47,7 @@ struct Probe {
 
 /// The conclusion from an unanswered probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Verdict {
+pub(crate) enum ProbeVerdict {
     /// Send another.
     ProbeAgain,
     /// Give the connection up.
@@ -103,9 +103,9 @@ impl Liveness {
     }
 
     /// `call` was not answered. Nothing to do if it is not the probe of this silence.
-    pub(crate) fn unanswered(&self, call: CallId) -> Option<Verdict> {
+    pub(crate) fn unanswered(&self, call: CallId) -> Option<ProbeVerdict> {
         let probe = self.probe.filter(|probe| probe.call == call)?;
-        Some(if probe.tries < TRIES { Verdict::ProbeAgain } else { Verdict::Dead })
+        Some(if probe.tries < TRIES { ProbeVerdict::ProbeAgain } else { ProbeVerdict::Dead })
     }
 
     /// Whether the server has been silent long enough to look for another.
@@ -153,7 +153,7 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::new(start, Patience::DEFAULT, None);
         for (call, verdict) in
-            [(1, Verdict::ProbeAgain), (2, Verdict::ProbeAgain), (3, Verdict::Dead)]
+            [(1, ProbeVerdict::ProbeAgain), (2, ProbeVerdict::ProbeAgain), (3, ProbeVerdict::Dead)]
         {
             liveness.probed(start + QUIET, CallId(call));
             assert_eq!(liveness.unanswered(CallId(call)), Some(verdict));

@@ -41,7 +41,7 @@ use self::{
     liveness::Liveness,
     login::{Login, LoginFailure, TokenLease, Tried},
     moves::{Moves, PlannedMove},
-    proxied::Names,
+    proxied::LinkNames,
     responsiveness::Responsiveness,
     search::Search,
     server_list::ListRefresh,
@@ -51,12 +51,12 @@ use super::{
     actions::Action,
     cause::{ABOUT_LOGIN, Cause},
     context::Context,
-    exchange::ConnectionFacts,
     ids::{CallId, LinkId},
     lifetime::Lifetime,
     options::Options,
-    output::{CALL_TIMEOUT, Origin, Output, Pending},
+    output::{CALL_TIMEOUT, Output, Pending, RequestOrigin},
     request_failure::Gone,
+    serving_context::ConnectionFacts,
 };
 use crate::{
     call_error::CallError,
@@ -86,7 +86,7 @@ pub(super) struct Connecting {
     planned_move: Option<PlannedMove>,
     moves: Moves,
     outage: Outage,
-    names: Names,
+    names: LinkNames,
     endings: Endings,
     changes: VecDeque<Change>,
 }
@@ -181,7 +181,7 @@ impl Connecting {
             planned_move: None,
             moves: Moves::default(),
             outage: Outage { since: now, searches: 0, last_error: None, is_hasty: false },
-            names: Names::default(),
+            names: LinkNames::default(),
             endings: Endings::default(),
             changes: VecDeque::new(),
         }
@@ -235,11 +235,11 @@ impl Connecting {
     pub(super) fn handle_answer(
         &mut self,
         cx: &mut Context<'_>,
-        origin: Origin,
+        origin: RequestOrigin,
         asked: Asked,
         answer: Result<Payload, CallError>,
     ) -> Result<(), Gone> {
-        let Origin { link, call, .. } = origin;
+        let RequestOrigin { link, call, .. } = origin;
         match asked {
             Asked::ServerCheck | Asked::SetupProbe => {
                 self.handshake_answered(cx, link, call, asked, answer);

@@ -10,7 +10,7 @@
 //! [`endings`]: super::endings
 use std::{collections::VecDeque, fmt};
 
-use super::endings::Limit;
+use super::endings::StreamLimit;
 use crate::session::ids::LinkId;
 
 /// A way in which a proxy changes a connection, or its stream.
@@ -21,7 +21,7 @@ pub(crate) enum Finding {
     /// Several connections reach the server over one.
     Pooled,
     /// Streams end by a limit.
-    Limited(Limit),
+    Limited(StreamLimit),
 }
 
 impl fmt::Display for Finding {
@@ -42,7 +42,7 @@ impl fmt::Display for Finding {
 
 /// How servers have named the last connections.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct LinkNames {
     known: VecDeque<(LinkId, String)>,
     /// The last finding, and the connection that showed it.
     found: Option<(LinkId, Finding)>,
@@ -52,7 +52,7 @@ pub(super) struct Names {
     unknown: usize,
 }
 
-impl Names {
+impl LinkNames {
     /// The server calls `link` by `name`. Says what is new about that.
     ///
     /// r-nacos names a connection by its address alone, which another may have had before: there,
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn address_that_another_connection_had_before_is_no_pool() {
-        let mut names = Names::default();
+        let mut names = LinkNames::default();
         assert_eq!(names.named(LinkId(1), "1_127.0.0.1:45974", NONE), None);
         assert_eq!(names.named(LinkId(2), "1_127.0.0.1:45974", NONE), None);
         let both = |_| true;
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn address_that_three_connections_in_a_row_have_is_a_pool() {
-        let mut names = Names::default();
+        let mut names = LinkNames::default();
         let address = "1_127.0.0.1:45974";
         for (link, name) in [(1, address), (2, "1_127.0.0.1:45975"), (3, address), (4, address)] {
             assert_eq!(names.named(LinkId(link), name, NONE), None, "{link}");
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn connections_that_are_unknown_at_once_twice_in_a_row_are_split() {
-        let mut names = Names::default();
+        let mut names = LinkNames::default();
         assert_eq!(names.unknown_at_once(LinkId(1)), None);
         names.known_for_a_while();
         assert_eq!(names.unknown_at_once(LinkId(3)), None);
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn two_names_on_one_connection_are_a_split() {
-        let mut names = Names::default();
+        let mut names = LinkNames::default();
         assert_eq!(names.named(LinkId(1), JAVA, NONE), None);
         assert_eq!(names.named(LinkId(1), JAVA, NONE), None);
         assert_eq!(names.named(LinkId(1), "b", NONE), Some(Finding::Split));
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn one_name_on_two_connections_is_a_pool() {
-        let mut names = Names::default();
+        let mut names = LinkNames::default();
         assert_eq!(names.named(LinkId(1), JAVA, NONE), None);
         assert_eq!(names.named(LinkId(2), JAVA, NONE), Some(Finding::Pooled));
         assert_eq!(names.named(LinkId(2), JAVA, NONE), None, "once a connection");
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn connections_without_a_name_and_long_ago_say_nothing() {
-        let mut names = Names::default();
+        let mut names = LinkNames::default();
         for link in 1..=100 {
             assert_eq!(names.named(LinkId(link), "", NONE), None);
             assert_eq!(names.named(LinkId(link), &"x".repeat(MAX_NAME + 1), NONE), None);

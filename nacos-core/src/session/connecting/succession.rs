@@ -9,8 +9,8 @@ use super::{
     super::Event,
     Action, Asked, Change, Connecting, Context, Lifetime, Link, LinkId, Liveness, Output, Phase,
     PlannedMove, Reason, Responsiveness, ServingLink,
-    endings::{Ending, Limit},
-    link::{RETIREMENT, Registration},
+    endings::{Ending, StreamLimit},
+    link::{RETIREMENT, SetupConfirmation},
     moves::MoveReason,
     proxied::Finding,
 };
@@ -29,8 +29,8 @@ impl Connecting {
         abilities: BTreeMap<String, bool>,
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let Phase::SettingUp { registration, .. } = &link.phase else { return };
-        let is_known = matches!(registration, Registration::Probed { .. });
+        let Phase::SettingUp { confirmation, .. } = &link.phase else { return };
+        let is_known = matches!(confirmation, SetupConfirmation::Probed { .. });
         link.phase = Phase::Ready;
         let (round_trip, server) = (link.round_trip, link.server.to_string().into());
         self.servers.taken(&link.server);
@@ -139,7 +139,7 @@ impl Connecting {
         cx: &mut Context<'_>,
         ended: &ServingLink,
         reason: Reason,
-    ) -> Option<Limit> {
+    ) -> Option<StreamLimit> {
         if reason != Reason::Stream {
             self.endings.other();
             return None;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     key::{Namespace, ServiceKey},
-    session::{actions::Event, exchange::Exchange, ids::CallId, ledger::Standing},
+    session::{actions::Event, ids::CallId, ledger::Standing, serving_context::ServingContext},
     wire::{
         Failure,
         list::{List, Texts},
@@ -96,7 +96,7 @@ impl Naming {
     /// The server that serves pushed a list. Nothing comes of one that cannot be read.
     pub(in crate::session) fn handle_list(
         &mut self,
-        cx: &mut Exchange<'_>,
+        cx: &mut ServingContext<'_>,
         namespace: Option<Namespace>,
         info: ServiceInfo<Texts>,
     ) -> Result<(), Failure> {
@@ -163,7 +163,7 @@ impl Naming {
     /// A service in full, from the answer to `request` or from a push.
     pub(super) fn seen(
         &mut self,
-        cx: &mut Exchange<'_>,
+        cx: &mut ServingContext<'_>,
         key: ServiceKey,
         listed: Listed,
         request: Option<CallId>,

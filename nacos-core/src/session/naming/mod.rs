@@ -4,7 +4,7 @@
 //! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
 //! happened, `poll_*` says when to look again, and what follows goes to the
 //! [output](super::output). Of the connection it knows what an
-//! [`Exchange`](super::exchange::Exchange) says.
+//! [`ServingContext`](super::serving_context::ServingContext) says.
 //!
 //! [`requests`] sends what is claimed and takes the answers, on the way to what [`registrations`]
 //! puts together; [`lists`] reads services, from answers and from pushes; [`self_check`] looks
@@ -28,10 +28,10 @@ use self::{
 };
 use super::{
     claims::{Claims, Left},
-    exchange::ConnectionFacts,
     ids::GuardId,
     ledger::Ledger,
     output::Output,
+    serving_context::ConnectionFacts,
 };
 use crate::{instance::Instance, key::ServiceKey, wire};
 

@@ -11,10 +11,10 @@ use super::{
 use crate::{
     session::{
         actions::Event,
-        exchange::Exchange,
         ledger::{Due, SentClaim},
-        output::{Origin, Output},
+        output::{Output, RequestOrigin},
         request_failure::RequestFailure,
+        serving_context::ServingContext,
     },
     wire::{
         Request,
@@ -24,7 +24,7 @@ use crate::{
 
 impl Naming {
     /// Sends at most `room` of the claims that are due.
-    pub(in crate::session) fn send_claims(&mut self, cx: &mut Exchange<'_>, room: usize) {
+    pub(in crate::session) fn send_claims(&mut self, cx: &mut ServingContext<'_>, room: usize) {
         self.claims.wake(cx.now);
         if cx.connection.may_ask()
             && let Some(service) = self.audit.take_due(cx.now, cx.output)
@@ -47,7 +47,7 @@ impl Naming {
     }
 
     /// Sends the next request towards what is claimed, or counts the claim as held.
-    fn step(&mut self, cx: &mut Exchange<'_>, claim: SentClaim<NamingKey>) {
+    fn step(&mut self, cx: &mut ServingContext<'_>, claim: SentClaim<NamingKey>) {
         let service = claim.key.service();
         let Some(step) = self.registrations.next_step(service) else {
             let held = self.agreed(cx.output, &claim);
@@ -72,8 +72,8 @@ impl Naming {
     /// it is additive, if it has.
     pub(in crate::session) fn handle_step(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         claim: SentClaim<NamingKey>,
         step: &Step,
         answer: Result<Additive, RequestFailure>,
@@ -98,8 +98,8 @@ impl Naming {
     /// A subscription was answered, with a list, or its end was.
     pub(in crate::session) fn handle_subscription(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         claim: SentClaim<NamingKey>,
         answer: Result<Option<Listed>, RequestFailure>,
     ) {
@@ -126,8 +126,8 @@ impl Naming {
     /// The server has not agreed to `claim`.
     fn set_back(
         &mut self,
-        cx: &mut Exchange<'_>,
-        origin: Origin,
+        cx: &mut ServingContext<'_>,
+        origin: RequestOrigin,
         claim: &SentClaim<NamingKey>,
         failure: &RequestFailure,
     ) {

@@ -30,9 +30,9 @@ use crate::{
     service::Service,
     session::{
         actions::Event,
-        exchange::Exchange,
         ledger::{Revision, Standing},
         queue::Queue,
+        serving_context::ServingContext,
         timers::Timers,
     },
     time::give_or_take_a_fifth,
@@ -269,7 +269,7 @@ const RAREST: u32 = 64;
 
 impl Naming {
     /// Asks for the services whose time has come.
-    pub(in crate::session) fn send_checks(&mut self, cx: &mut Exchange<'_>) {
+    pub(in crate::session) fn send_checks(&mut self, cx: &mut ServingContext<'_>) {
         if !cx.connection.may_ask() {
             return;
         }
@@ -291,7 +291,7 @@ impl Naming {
     /// that may register need not be allowed to ask.
     pub(in crate::session) fn handle_self_check(
         &mut self,
-        cx: &mut Exchange<'_>,
+        cx: &mut ServingContext<'_>,
         service: ServiceKey,
         revision: Revision,
         list: Option<ServiceInfo>,

@@ -23,7 +23,7 @@ pub(super) enum Input {
     Answer(CallId, Result<Payload, CallError>),
     Push(LinkId, Payload),
     Login(Result<TokenLease, LoginFailure>),
-    Located(Result<Vec<crate::server::Server>, String>),
+    ServerList(Result<Vec<crate::server::Server>, String>),
 }
 
 /// A session, its server, and the time between them.
@@ -394,7 +394,7 @@ impl World {
                     Some(list) => Ok(crate::server::Server::parse_list(list, 1000).expect("valid")),
                 };
                 let travel = self.travel();
-                self.later(travel, Input::Located(outcome));
+                self.later(travel, Input::ServerList(outcome));
             }
         }
     }
@@ -406,7 +406,7 @@ impl World {
             Input::Login(outcome) => {
                 self.session.handle_login(self.now, Tried::named(1), outcome);
             }
-            Input::Located(outcome) => self.session.handle_servers(self.now, outcome),
+            Input::ServerList(outcome) => self.session.handle_servers(self.now, outcome),
             Input::Push(link, _) if !self.open.contains(&link) => {}
             // Written pushes arrive once the network passes anything again.
             Input::Push(link, payload)

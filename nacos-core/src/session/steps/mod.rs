@@ -153,10 +153,10 @@ impl Stage {
     /// The list of servers is asked for, and is this one.
     fn list(&mut self, servers: &str) {
         let list = Server::parse_list(servers, 1000).expect("valid");
-        self.locate(Ok(list));
+        self.server_list(Ok(list));
     }
 
-    fn locate(&mut self, outcome: Result<Vec<Server>, String>) {
+    fn server_list(&mut self, outcome: Result<Vec<Server>, String>) {
         while self.locates == 0 {
             self.answer_all(&ok("HealthCheckResponse"));
             self.wait();

@@ -6,7 +6,7 @@ fn nothing_is_dialled_and_nobody_logs_in_before_the_servers_are_known() {
     let mut stage = Stage::locating(true);
     stage.begin();
     assert_eq!((stage.locates, stage.dialled.len(), stage.logins), (1, 0, 0));
-    stage.locate(Err("refused".to_owned()));
+    stage.server_list(Err("refused".to_owned()));
     let shown = &stage.session.shown;
     assert!(matches!(shown, SessionState::Backoff { cause, .. } if &**cause == "refused"));
     stage.list("a");
@@ -24,7 +24,7 @@ fn address_server_that_fails_is_not_asked_in_a_hot_loop() {
     let mut asked = 0;
     while stage.now < end {
         asked += 1;
-        stage.locate(if asked % 2 == 0 { Ok(Vec::new()) } else { Err("refused".to_owned()) });
+        stage.server_list(if asked % 2 == 0 { Ok(Vec::new()) } else { Err("refused".to_owned()) });
         stage.wait();
     }
     assert!((5..=16).contains(&asked), "{asked} times in a minute");
@@ -84,7 +84,7 @@ fn server_that_is_back_on_the_list_is_not_left() {
     let first = stage.serving();
     for _ in 0..5 {
         stage.list("b");
-        stage.locate(Err("refused".to_owned()));
+        stage.server_list(Err("refused".to_owned()));
         stage.list("a,b");
     }
     stage.down = "b";
@@ -132,8 +132,8 @@ fn empty_or_unreadable_list_replaces_none() {
     stage.list("a");
     let first = stage.serving();
     for _ in 0..5 {
-        stage.locate(Ok(Vec::new()));
-        stage.locate(Err("<html>".to_owned()));
+        stage.server_list(Ok(Vec::new()));
+        stage.server_list(Err("<html>".to_owned()));
     }
     assert_eq!((stage.serving(), stage.dialled.len()), (first, 1));
 }

@@ -19,7 +19,7 @@ use crate::{
 /// The lines that were logged about the session's states, as far as the next line depends on them.
 #[derive(Debug, Default)]
 pub(super) struct StateLog {
-    outage: Option<Outage>,
+    outage: Option<LoggedOutage>,
     /// How the last connection ended, until a line has said so: that of the outage after it, or one
     /// of its own where the outage is over without one.
     ended: Option<Disconnect>,
@@ -34,7 +34,7 @@ pub(super) struct StateLog {
 
 /// A time during which nobody serves.
 #[derive(Debug)]
-struct Outage {
+struct LoggedOutage {
     began: Instant,
     warned: bool,
     denied: bool,
@@ -120,7 +120,7 @@ impl StateLog {
             }
             return Some(match outage {
                 None => Line::Connected { server },
-                Some(Outage { began, warned, .. }) => {
+                Some(LoggedOutage { began, warned, .. }) => {
                     let outage = now.saturating_duration_since(began);
                     Line::Again { server, outage, said: warned }
                 }
@@ -128,7 +128,7 @@ impl StateLog {
         }
         // On the way to a first server there is nothing to say yet; at the end nothing any more.
         let cause = Arc::clone(state.cause()?);
-        let fresh = Outage { began: now, warned: false, denied: false };
+        let fresh = LoggedOutage { began: now, warned: false, denied: false };
         let outage = self.outage.get_or_insert(fresh);
         if matches!(state, SessionState::Denied { .. }) && !outage.denied {
             (outage.denied, outage.warned) = (true, true);

@@ -10,13 +10,13 @@ use crate::wire::Outgoing;
 
 /// The moment and the serving connection as *naming* and *configs* see them, and the output for
 /// their actions and events.
-pub(super) struct Exchange<'a> {
+pub(super) struct ServingContext<'a> {
     pub(super) now: Instant,
     pub(super) connection: ConnectionFacts<'a>,
     pub(super) output: &'a mut Output,
 }
 
-impl Exchange<'_> {
+impl ServingContext<'_> {
     /// Sends `request` over the connection that serves, which is there.
     pub(super) fn call(&mut self, request: Outgoing, asked: impl Into<Pending>) {
         if let Some(link) = self.connection.link {

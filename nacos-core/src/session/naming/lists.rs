@@ -191,7 +191,11 @@ impl Naming {
         }
         if let Some(by) = by {
             // One more answer decides, however far the clock was stepped.
-            self.lists.stale.these(cx.now, std::slice::from_ref(&key));
+            if is_applied {
+                self.lists.stale.stepped(cx.now, &key);
+            } else {
+                self.lists.stale.these(cx.now, std::slice::from_ref(&key));
+            }
             cx.output.show(Event::Older { service: key, by, is_applied });
             self.ask_stale(cx.now);
         }

@@ -17,6 +17,8 @@ pub(super) struct StaleServices {
     all: Option<Instant>,
     /// When each service was last asked for: of those alone that somebody subscribes to.
     asked: HashMap<ServiceKey, Instant>,
+    /// When each service was last to be asked for because its server's clock had stepped.
+    stepped: HashMap<ServiceKey, Instant>,
     /// When all were.
     all_asked: Option<Instant>,
 }
@@ -30,7 +32,13 @@ pub(super) enum Stale {
 
 impl StaleServices {
     pub(super) fn new() -> Self {
-        Self { these: Timers::new(), all: None, asked: HashMap::new(), all_asked: None }
+        Self {
+            these: Timers::new(),
+            all: None,
+            asked: HashMap::new(),
+            stepped: HashMap::new(),
+            all_asked: None,
+        }
     }
 
     /// The views of `services`, to which somebody subscribes, may be out of date.
@@ -39,6 +47,17 @@ impl StaleServices {
             let asked = self.asked.get(service).copied().max(self.all_asked);
             self.these.push(not_again_before(now, asked), service.clone());
         }
+    }
+
+    /// The list of `service` is of another epoch, and decides nothing by itself: it is asked for at
+    /// once, though it may have been in doubt less than a minute ago. Steps of the clock have a
+    /// minute of their own.
+    pub(super) fn stepped(&mut self, now: Instant, service: &ServiceKey) {
+        let last = self.stepped.get(service).copied();
+        let waiting = last.filter(|at| *at > now);
+        let at = waiting.unwrap_or_else(|| not_again_before(now, last));
+        self.stepped.insert(service.clone(), at);
+        self.these.push(at, service.clone());
     }
 
     /// The view of any service may be out of date.
@@ -50,6 +69,7 @@ impl StaleServices {
     pub(super) fn forget(&mut self, service: &ServiceKey) {
         self.these.remove(service);
         self.asked.remove(service);
+        self.stepped.remove(service);
     }
 
     /// The services to ask for now, if there are any.
@@ -88,6 +108,26 @@ mod tests {
 
     fn key(name: &str) -> ServiceKey {
         ServiceKey::try_from(name).expect("valid")
+    }
+
+    #[test]
+    fn step_of_the_clock_is_asked_about_at_once_whatever_was_in_doubt_before() {
+        let (mut stale, now) = (StaleServices::new(), Instant::now());
+        let asked =
+            |stale: &mut StaleServices, at| stale.take(at) == Some(Stale::These(vec![key("one")]));
+        let one = key("one");
+        stale.these(now, std::slice::from_ref(&one));
+        assert!(asked(&mut stale, now));
+        let soon = now + std::time::Duration::from_secs(1);
+        stale.stepped(soon, &one);
+        assert!(asked(&mut stale, soon));
+        for seconds in 2..60 {
+            stale.stepped(now + std::time::Duration::from_secs(seconds), &one);
+        }
+        assert_eq!(stale.next_timeout(), Some(soon + ASKED_EVERY), "once a minute");
+        assert!(asked(&mut stale, soon + ASKED_EVERY));
+        stale.forget(&one);
+        assert_eq!(stale.stepped.len(), 0);
     }
 
     #[test]

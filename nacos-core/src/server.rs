@@ -125,7 +125,9 @@ fn parse(address: &str, grpc_offset: u16) -> Result<(Server, Option<String>), St
     if path.to_ascii_lowercase().ends_with(".html") {
         return refuse("this is the address of a page: leave out what follows the port");
     }
-    if let Some(version) = path.split('/').find(|part| matches!(*part, "v1" | "v2" | "v3")) {
+    let is_version =
+        |part: &&str| ["v1", "v2", "v3"].iter().any(|it| it.eq_ignore_ascii_case(part));
+    if let Some(version) = path.split('/').find(is_version) {
         return Err(refused(&format!(
             "`{version}` is a version of the API, and no part of the context path: leave it out, \
              and what follows it"
@@ -234,6 +236,7 @@ mod tests {
             ("http://a:8848/nacos/index.html", "page"),
             ("http://a:8848/nacos/v1/cs/configs", "`v1` is a version of the API"),
             ("a:8848/nacos/v1", "`v1` is a version of the API"),
+            ("a:8848/V1", "`V1` is a version of the API"),
             ("a/v3/", "`v3` is a version of the API"),
             ("a:1/nacos,b:1/other", "two paths"),
             ("a\\b", "backslash"),

@@ -1,7 +1,7 @@
 //! Logins that reach no server: a port that is closed, a path that nobody knows, a page.
 use std::time::Duration;
 
-use nacos_core::{Access, ErrorKind, Instance, Publish, SessionState};
+use nacos_core::{Access, Client, ErrorKind, Instance, Publish, SessionState};
 use nacos_testkit::{Behaviour, Server};
 use tokio::time::{Instant, timeout};
 
@@ -69,14 +69,19 @@ async fn server_that_demands_no_login_is_used_without_one_that_reaches_nobody() 
     }
 }
 
+/// A server that demands no login while something stands in its way, and a client that has one.
+async fn let_in_without_login(way: Way) -> (Server, Client) {
+    let server = guarded(Behaviour::Nacos3_0).await;
+    server.demand_login(false);
+    stand_in_the_way(&server, way).await;
+    let client = builder(&server).credentials("nacos", "s3cret").connect().await;
+    (server, client.expect("requests need no user"))
+}
+
 #[tokio::test(start_paused = true)]
 async fn login_that_can_be_reached_again_is_made_within_the_minute() {
     for (way, _) in WAYS {
-        let server = guarded(Behaviour::Nacos3_0).await;
-        server.demand_login(false);
-        stand_in_the_way(&server, way).await;
-        let client = builder(&server).credentials("nacos", "s3cret").connect().await;
-        let client = client.expect("requests need no user");
+        let (server, client) = let_in_without_login(way).await;
         after(600).await;
         assert!(client.state().get().is_without_login());
         server.close_main_port(false).await.expect("the port is free");
@@ -156,11 +161,7 @@ async fn server_that_opens_its_ports_one_after_the_other_has_its_clients_back_wi
 #[tokio::test(start_paused = true)]
 async fn authentication_that_is_switched_on_is_answered_with_a_login_that_can_be_reached_by_now() {
     for (way, _) in WAYS {
-        let server = guarded(Behaviour::Nacos3_0).await;
-        server.demand_login(false);
-        stand_in_the_way(&server, way).await;
-        let client = builder(&server).credentials("nacos", "s3cret").connect().await;
-        let client = client.expect("requests need no user");
+        let (server, client) = let_in_without_login(way).await;
         // So long that the next try of the login is a minute away.
         after(600).await;
         server.demand_login(true);

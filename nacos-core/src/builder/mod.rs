@@ -163,7 +163,7 @@ impl ClientBuilder {
                 Err(Error::new(ErrorKind::Denied, &doing).because(cause.to_string()))
             }
             state => match state.cause() {
-                // A pass that has failed tells of every server, one under way of some.
+                // A search that has failed tells of every server, one under way of some.
                 Some(cause) => Err(disconnected(cause)),
                 None if is_late => {
                     let cause = client.explain().await;

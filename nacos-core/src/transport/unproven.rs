@@ -7,7 +7,7 @@ use std::{
 
 /// Addresses to try last: a proxy without a server behind it takes every connection, and a server
 /// that is starting refuses whoever comes. They would hide the other addresses of their name in
-/// every pass. Cheap to clone; every clone knows the same.
+/// every search. Cheap to clone; every clone knows the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unproven(Arc<Mutex<Names>>);
 
@@ -80,7 +80,7 @@ impl Reached {
     }
 }
 
-/// Names, and addresses of each. Forgetting them costs a pass.
+/// Names, and addresses of each. Forgetting them costs a search.
 const MOST: usize = 256;
 
 #[cfg(test)]

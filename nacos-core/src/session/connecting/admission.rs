@@ -373,6 +373,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 const LOGIN_WITHIN: Duration = Duration::from_secs(1);
 /// Refused requests cause it no more often.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
     use super::*;

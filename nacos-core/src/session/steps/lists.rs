@@ -109,12 +109,7 @@ fn push_from_before_a_step_of_the_clock_is_shown_and_asked_for() {
 #[test]
 fn list_of_another_connection_is_not_compared() {
     let mut stage = Lists::subscribed(100_000, 1);
-    let link = stage.0.serving();
-    stage.0.session.handle_lost(stage.0.now, link, "reset");
-    stage.0.settle();
-    while stage.0.session.serving_link().is_none() {
-        stage.0.advance(SECOND);
-    }
+    stage.reconnect();
     stage.answer(10, 2);
     stage.push(11, 3);
     assert_eq!((stage.shown(), stage.older()), (vec![1, 2, 3], vec![]));
@@ -136,12 +131,7 @@ fn instances_that_did_not_change_are_shared_from_list_to_list_and_over_connectio
     let mut stage = Lists::subscribed(100_000, 1);
     let before = stage.last();
     stage.push(100_001, 1);
-    let link = stage.0.serving();
-    stage.0.session.handle_lost(stage.0.now, link, "reset");
-    stage.0.settle();
-    while stage.0.session.serving_link().is_none() {
-        stage.0.advance(SECOND);
-    }
+    stage.reconnect();
     stage.answer(10, 1);
     assert_eq!(stage.shown(), [1, 1, 1]);
     assert!(Arc::ptr_eq(&stage.last().instances, &before.instances));
@@ -210,6 +200,16 @@ impl Lists {
         let link = self.0.serving();
         self.0.session.handle_push(self.0.now, link, &push);
         self.0.settle();
+    }
+
+    /// Loses the connection, and lets time pass until another one serves.
+    fn reconnect(&mut self) {
+        let link = self.0.serving();
+        self.0.session.handle_lost(self.0.now, link, "reset");
+        self.0.settle();
+        while self.0.session.serving_link().is_none() {
+            self.0.advance(SECOND);
+        }
     }
 
     /// Lets time pass on a connection that is well.

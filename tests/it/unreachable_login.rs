@@ -69,6 +69,24 @@ async fn server_that_demands_no_login_is_used_without_one_that_reaches_nobody() 
     }
 }
 
+/// A login is demanded, but not for everything.
+#[tokio::test(start_paused = true)]
+async fn what_everybody_may_read_is_read_while_the_login_reaches_nobody() {
+    for (behaviour, (way, _)) in BEHAVIOURS.iter().flat_map(|kind| WAYS.map(|way| (*kind, way))) {
+        let server = guarded(behaviour).await;
+        stand_in_the_way(&server, way).await;
+        server.open_to_all(&["public:PUBLIC:config/*"]);
+        let client = builder(&server).credentials("nacos", "s3cret");
+        let client = client.connect_lazy().expect("valid");
+        let in_vain = |state: &SessionState| matches!(state, SessionState::Backoff { .. });
+        becomes(&mut client.state(), in_vain).await;
+        soon(client.configs().get(("limits", "PUBLIC"))).await.expect("open to all");
+        let mut state = client.state();
+        soon(state.wait_for(|state| without_login(state).is_some())).await.expect("let in");
+        client.shutdown(Duration::from_secs(1)).await;
+    }
+}
+
 /// A server that demands no login while something stands in its way, and a client that has one.
 async fn let_in_without_login(way: Way) -> (Server, Client) {
     let server = guarded(Behaviour::Nacos3_0).await;

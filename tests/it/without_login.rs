@@ -145,7 +145,7 @@ async fn client_without_credentials_learns_it_from_its_first_request_too() {
         let asked = server.requests("ConfigQueryRequest");
         let error = client.configs().get("d").await.expect_err("denied");
         assert!(chain(&error).contains("NACOS_USERNAME"), "{error:?}");
-        assert_eq!(server.requests("ConfigQueryRequest"), asked, "nothing helps");
+        assert_eq!(server.requests("ConfigQueryRequest"), asked + 1, "asked once more, in vain");
         // By the minute it is asked whether that is still so.
         server.demand_login(false);
         let began = Instant::now();
@@ -264,6 +264,30 @@ async fn who_only_asks_for_what_everybody_may_read_is_not_denied_for_what_is_ref
         becomes(&mut client.state(), SessionState::is_connected).await;
         assert!(Instant::now() - began <= Duration::from_secs(73));
         configs.get(("limits", "PUBLIC")).await.expect("open to all");
+    }
+}
+
+/// The client was denied for what it asked for first.
+#[tokio::test(start_paused = true)]
+async fn request_for_what_everybody_may_read_is_answered_though_the_client_is_denied() {
+    for behaviour in BEHAVIOURS {
+        let server = guarded(behaviour).await;
+        server.open_to_all(&["public:PUBLIC:config/*"]);
+        server.publish("", "PUBLIC", "limits", "1");
+        for client in [builder(&server), builder(&server).credentials("nacos", "guess")] {
+            let client = client.connect_lazy().expect("valid");
+            let configs = client.configs();
+            let error = configs.get("secret").await.expect_err("not open");
+            assert_eq!(error.kind(), ErrorKind::Denied);
+            becomes(&mut client.state(), |state| matches!(state, SessionState::Denied { .. }))
+                .await;
+            let error = configs.get("secret").await.expect_err("not open");
+            assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)), "{error:?}");
+            let limits = soon(configs.get(("limits", "PUBLIC"))).await.expect("open to all");
+            assert_eq!(limits.map(|limits| limits.content.to_string()).as_deref(), Some("1"));
+            soon(client.state().wait_for(SessionState::is_connected)).await.expect("let in");
+            client.shutdown(Duration::from_secs(1)).await;
+        }
     }
 }
 

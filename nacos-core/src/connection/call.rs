@@ -17,7 +17,7 @@ use crate::{
     call_error::CallError,
     error::{Error, ErrorKind},
     session::{DEMANDED, LOGIN_FAILED, conflict_delay, reconnect_delay},
-    state::{Access, SessionState},
+    state::{Access, Denial, SessionState},
     telemetry,
     transport::{Caller, Limit},
     wire::{self, Failure, Refusal, Request},
@@ -38,8 +38,9 @@ impl Connection {
     ///
     /// Waits for a connection if there is none, goes on to the next one if this one is lost, logs
     /// in again once if the token is refused; all within the request timeout, and each try within
-    /// three seconds. A document that is just being replaced is asked for again. Nothing is sent to
-    /// a server that lacks the ability which the request needs.
+    /// three seconds. Where the login has failed and is demanded, one try goes without a token: the
+    /// request may be about what everybody may do. A document that is just being replaced is asked
+    /// for again. Nothing is sent to a server that lacks the ability which the request needs.
     pub(crate) async fn call<R: Request>(
         &self,
         doing: impl Display,
@@ -49,6 +50,7 @@ impl Connection {
         let deadline = Instant::now() + self.options.session.request_timeout;
         let mut current = self.current.clone();
         let mut denied = false;
+        let mut tried_without_token = false;
         let mut last_error = None;
         let mut tries = 0;
         let mut conflicts = 0;
@@ -57,8 +59,9 @@ impl Connection {
             if Instant::now() >= deadline {
                 return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing)));
             }
-            let serving = match timeout_at(deadline, serving(&mut current)).await {
-                Ok(Ok(serving)) => serving,
+            let found = serving(&mut current, tried_without_token);
+            let (serving, is_admitted) = match timeout_at(deadline, found).await {
+                Ok(Ok(found)) => found,
                 Ok(Err(unserved)) => return Err(unserved.error(doing)),
                 Err(_) => return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing))),
             };
@@ -69,16 +72,11 @@ impl Connection {
             if let Some(why) = missing {
                 return Err(Error::new(ErrorKind::Unsupported, doing).because(why));
             }
-            let began = Instant::now();
-            let limit = Limit { idle: PER_TRY, deadline };
-            let headers = headers_now(serving.grant.as_deref(), || request.resource());
-            let span = debug_span!("request", kind = R::TYPE, server = %serving.server);
-            let call = serving.link.call(Caller::User, request.payload(), headers, limit);
-            let answer = call.instrument(span).await;
-            self.heard(&serving, began, answer.as_ref().err());
-            let answer = answer.map(|payload| wire::decode(&payload));
-            note_let_in(&serving, request, &answer);
-            telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
+            let (answer, is_let_in) = self.attempt(&serving, request, deadline).await;
+            if is_let_in && !is_admitted {
+                // That there is something which everybody may do is news.
+                self.outbox.wake();
+            }
             let error = match answer {
                 Ok(Ok(answer)) => return Ok(Ok(answer)),
                 Ok(Err(Failure::Answered(refusal))) => match refusal.code {
@@ -90,21 +88,22 @@ impl Connection {
                             Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
                         continue;
                     }
+                    wire::DENIED if !is_admitted => {
+                        let state = current.borrow().state.clone();
+                        if state.is_refused() {
+                            return Ok(Err(without_login(refusal, &state)));
+                        }
+                        // The login may still succeed.
+                        tried_without_token = true;
+                        continue;
+                    }
                     wire::DENIED if !denied => {
                         denied = true;
-                        self.outbox.refused(serving.grant.clone());
-                        if self.options.access.credentials.is_none() {
-                            return Ok(Err(demanding(refusal)));
+                        match self.denied(&mut current, &serving, refusal, deadline).await {
+                            Denied::Renewed => continue,
+                            Denied::Refused(refusal) => return Ok(Err(refusal)),
+                            Denied::Unserved => return Err(self.nobody_answered(&doing)),
                         }
-                        return match timeout_at(deadline, renewed(&mut current, &serving)).await {
-                            Ok(true) => continue,
-                            Err(_) if current.borrow().serving.is_none() => {
-                                Err(self.nobody_answered(&doing))
-                            }
-                            Ok(false) | Err(_) => {
-                                Ok(Err(without_login(refusal, &current.borrow().state)))
-                            }
-                        };
                     }
                     // Not read: the server is just writing it down.
                     _ if refusal.says_being_modified() && repeat == Repeat::Freely => {
@@ -177,6 +176,47 @@ impl Connection {
         PER_TRY.min(self.options.session.request_timeout * 3 / 4)
     }
 
+    /// Sends `request` once, and notes what its answer says of the server. Says whether it was
+    /// answered without a token.
+    async fn attempt<R: Request>(
+        &self,
+        serving: &CurrentLink,
+        request: &R,
+        deadline: Instant,
+    ) -> (Result<Result<R::Answer, Failure>, CallError>, bool) {
+        let began = Instant::now();
+        let limit = Limit { idle: PER_TRY, deadline };
+        let headers = headers_now(serving.grant.as_deref(), || request.resource());
+        let span = debug_span!("request", kind = R::TYPE, server = %serving.server);
+        let call = serving.link.call(Caller::User, request.payload(), headers, limit);
+        let answer = call.instrument(span).await;
+        self.heard(serving, began, answer.as_ref().err());
+        let answer = answer.map(|payload| wire::decode(&payload));
+        let is_let_in = note_let_in(serving, request, &answer);
+        telemetry::requested(R::TYPE, label(&answer), Instant::now() - began);
+        (answer, is_let_in)
+    }
+
+    /// A request was denied with the token in use, or without one: waits for the login that this
+    /// causes.
+    async fn denied(
+        &self,
+        current: &mut watch::Receiver<Current>,
+        with: &CurrentLink,
+        refusal: Refusal,
+        deadline: Instant,
+    ) -> Denied {
+        self.outbox.refused(with.grant.clone());
+        if self.options.access.credentials.is_none() {
+            return Denied::Refused(demanding(refusal));
+        }
+        match timeout_at(deadline, renewed(current, with)).await {
+            Ok(true) => Denied::Renewed,
+            Err(_) if current.borrow().serving.is_none() => Denied::Unserved,
+            Ok(false) | Err(_) => Denied::Refused(without_login(refusal, &current.borrow().state)),
+        }
+    }
+
     /// Waits until `gone` serves no more: asking it again would only fail again.
     async fn moved_on(
         &self,
@@ -184,9 +224,7 @@ impl Connection {
         gone: &CurrentLink,
         deadline: Instant,
     ) {
-        let other = |current: &Current| {
-            current.serving.as_ref().is_none_or(|serving| serving.id != gone.id)
-        };
+        let other = |current: &Current| current.link().is_none_or(|link| link.id != gone.id);
         // Both a closed session and the deadline are for the next round to report.
         let _ = timeout_at(deadline, current.wait_for(other)).await;
     }
@@ -200,32 +238,39 @@ fn demanding(refusal: Refusal) -> Refusal {
     Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
 }
 
-/// Notes what a request was about that was answered without a token, and not refused.
+/// Notes what a request was about that was answered without a token, and not refused. Says
+/// whether it was.
 fn note_let_in<R: Request>(
     serving: &CurrentLink,
     request: &R,
     answer: &Result<Result<R::Answer, Failure>, CallError>,
-) {
+) -> bool {
     let is_let_in = match answer {
         Ok(Ok(_)) => true,
         Ok(Err(Failure::Answered(refusal))) => refusal.says_absent(),
         Ok(Err(Failure::Unreadable(_))) | Err(_) => false,
     };
-    if is_let_in && serving.grant.is_none() {
+    let is_let_in = is_let_in && serving.grant.is_none();
+    if is_let_in {
         serving.users.let_in(|| request.resource());
     }
+    is_let_in
 }
 
-/// Explains a refusal that demands a login, to a client whose login has failed before.
+/// Explains a refusal that demands a login, to a client that has none, or whose login has failed.
 fn without_login(refusal: Refusal, state: &SessionState) -> Refusal {
-    match state {
-        SessionState::Connected { access: Access::WithoutLogin { cause }, .. }
-            if refusal.demands_login() =>
-        {
-            Refusal { message: format!("{}; {LOGIN_FAILED}: {cause}", refusal.message), ..refusal }
-        }
-        _ => refusal,
+    if !refusal.demands_login() {
+        return refusal;
     }
+    let why = match state {
+        SessionState::Denied { likely: Denial::Missing, cause } => cause.to_string(),
+        SessionState::Denied { cause, .. }
+        | SessionState::Connected { access: Access::WithoutLogin { cause }, .. } => {
+            format!("{LOGIN_FAILED}: {cause}")
+        }
+        _ => return refusal,
+    };
+    Refusal { message: format!("{}; {why}", refusal.message), ..refusal }
 }
 
 /// How a try ended, as a label.
@@ -238,8 +283,12 @@ fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
     }
 }
 
-/// The connection that serves, as soon as there is one.
-async fn serving(current: &mut watch::Receiver<Current>) -> Result<CurrentLink, Unserved> {
+/// The connection that serves, as soon as there is one, and that it lets requests in; or one to a
+/// server that lets nobody in without a login, unless that was `tried` with this request.
+async fn serving(
+    current: &mut watch::Receiver<Current>,
+    tried: bool,
+) -> Result<(CurrentLink, bool), Unserved> {
     loop {
         // The last state stays in the channel when the session's task has ended with its runtime.
         if current.has_changed().is_err() {
@@ -248,7 +297,10 @@ async fn serving(current: &mut watch::Receiver<Current>) -> Result<CurrentLink, 
         {
             let current = current.borrow_and_update();
             if let Some(serving) = &current.serving {
-                return Ok(serving.clone());
+                return Ok((serving.clone(), true));
+            }
+            if let Some(link) = current.unadmitted.as_ref().filter(|_| !tried) {
+                return Ok((link.clone(), false));
             }
             match &current.state {
                 SessionState::Closed => return Err(Unserved::Closed),
@@ -281,6 +333,15 @@ async fn renewed(current: &mut watch::Receiver<Current>, with: &CurrentLink) -> 
         },
         Err(_) => true,
     }
+}
+
+/// The end of a wait for the login that a denial has caused.
+enum Denied {
+    /// There is another token now, or no session any more.
+    Renewed,
+    Refused(Refusal),
+    /// The deadline came while nobody served.
+    Unserved,
 }
 
 /// Why no connection will serve.

@@ -17,6 +17,9 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Current {
     pub(super) serving: Option<CurrentLink>,
+    /// The connection to a server that lets nobody in without the login that has failed, as far as
+    /// is known: a request may be about what everybody may do.
+    pub(super) unadmitted: Option<CurrentLink>,
     pub(super) state: SessionState,
     /// Something is due or under way that may let in who was refused.
     pub(super) renewing: bool,
@@ -94,7 +97,19 @@ pub(super) struct CurrentLink {
 
 impl Current {
     pub(super) fn new(state: SessionState) -> Self {
-        Self { serving: None, state, renewing: false, tries_soon: false, refusals: 0 }
+        Self {
+            serving: None,
+            unadmitted: None,
+            state,
+            renewing: false,
+            tries_soon: false,
+            refusals: 0,
+        }
+    }
+
+    /// The connection that there is, whether it lets requests in or not.
+    pub(super) fn link(&self) -> Option<&CurrentLink> {
+        self.serving.as_ref().or(self.unadmitted.as_ref())
     }
 }
 

@@ -41,7 +41,7 @@ mod timer;
 mod timers;
 mod told;
 
-use std::{fmt, time::Instant};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 pub(crate) use self::{
     actions::{Action, Event},
@@ -164,10 +164,11 @@ impl Session {
     }
 
     /// A user's request about `to` was answered on `link`, and carried no token.
-    pub(crate) fn handle_let_in(&mut self, link: LinkId, to: Resource) {
+    pub(crate) fn handle_let_in(&mut self, now: Instant, link: LinkId, to: Resource) {
         if self.serving_link() == Some(link) {
             self.connecting.handle_let_in(to);
         }
+        self.settle(now);
     }
 
     /// `count` of users' requests were not answered on `link` for as long as one of ours may take.
@@ -273,6 +274,21 @@ impl Session {
     /// Whether a refused login is tried again within seconds, and may be granted then.
     pub(crate) fn tries_soon(&self) -> bool {
         self.connecting.tries_soon()
+    }
+
+    /// Whether a user's request that finds nobody who lets it in is worth a try without a token.
+    pub(crate) fn tries_without_token(&self) -> bool {
+        self.connecting.tries_without_token()
+    }
+
+    /// The server of the connection that serves, as it was named in the options, or in the list.
+    pub(crate) fn server(&self) -> Option<&Arc<str>> {
+        self.connecting.server()
+    }
+
+    /// The abilities of that server.
+    pub(crate) fn abilities(&self) -> Option<&Arc<BTreeMap<String, bool>>> {
+        self.connecting.abilities()
     }
 
     /// Whether requests are to carry what the last login brought.

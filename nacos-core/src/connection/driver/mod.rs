@@ -245,6 +245,7 @@ impl Driver {
             let current = self.readers.current.borrow();
             moved |= current.renewing != self.session.is_renewing();
             moved |= current.tries_soon != self.session.tries_soon();
+            moved |= current.unadmitted.is_some() != self.session.tries_without_token();
         }
         // After all of them: a connection is never shown with the abilities of another.
         if moved {
@@ -326,31 +327,32 @@ impl Driver {
     /// Users' requests go over the connection that serves, once there is a token too.
     fn show_current(&mut self) {
         let state = (*self.readers.state.get()).clone();
-        let serving = match (&state, self.serving) {
-            (SessionState::Connected { server, abilities, .. }, Some(id)) => {
-                match self.links.get(&id) {
-                    Some(Open::Up { link, users, .. }) => Some(CurrentLink {
-                        id,
-                        link: link.clone(),
-                        users: Arc::clone(users),
-                        grant: self.grant.clone(),
-                        server: Arc::clone(server),
-                        abilities: Arc::clone(abilities),
-                        refusals: self.refusals,
-                    }),
-                    _ => None,
-                }
-            }
-            _ => None,
-        };
-        let renewing = self.session.is_renewing();
+        let is_connected = matches!(state, SessionState::Connected { .. });
+        let tries = self.session.tries_without_token();
         self.readers.current.send_replace(Current {
-            serving,
+            serving: self.current_link().filter(|_| is_connected),
+            unadmitted: self.current_link().filter(|_| tries),
             state,
-            renewing,
+            renewing: self.session.is_renewing(),
             tries_soon: self.session.tries_soon(),
             refusals: self.refusals,
         });
+    }
+
+    /// The connection that serves, as users' requests need it.
+    fn current_link(&self) -> Option<CurrentLink> {
+        let id = self.serving?;
+        let (server, abilities) = self.session.server().zip(self.session.abilities())?;
+        let Some(Open::Up { link, users, .. }) = self.links.get(&id) else { return None };
+        Some(CurrentLink {
+            id,
+            link: link.clone(),
+            users: Arc::clone(users),
+            grant: self.grant.clone(),
+            server: Arc::clone(server),
+            abilities: Arc::clone(abilities),
+            refusals: self.refusals,
+        })
     }
 
     /// Tells the session what users' requests have heard, and where some are still under way.
@@ -360,7 +362,7 @@ impl Driver {
             if self.serving == Some(*id) {
                 self.session.handle_heard(*id, link.last_heard().into_std());
                 if let Some(to) = users.take_let_in() {
-                    self.session.handle_let_in(*id, to);
+                    self.session.handle_let_in(now(), *id, to);
                 }
                 let (answered, unanswered) = link.abandoned().take();
                 if users.take_answered() || answered {

@@ -184,7 +184,11 @@ impl Connecting {
         match to {
             Resource::Document(key) => self.admission.document.answered = Some((key, true)),
             Resource::Service(key) => self.admission.service.answered = Some((key, true)),
-            Resource::Documents | Resource::Services | Resource::Connection => {}
+            Resource::Documents | Resource::Services | Resource::Connection => return,
+        }
+        // There is something that everybody may do: the last question asked for something else.
+        if self.admission.is_demanded() {
+            self.admission.want();
         }
     }
 

@@ -386,6 +386,30 @@ impl Connecting {
         self.login.tries_soon()
     }
 
+    /// Whether a user's request that finds nobody who lets it in is worth a try without a token:
+    /// it may be about what everybody may do, which those that were asked for are not. A request
+    /// whose login has worked before waits for the next one instead, as long as there is hope.
+    pub(super) fn tries_without_token(&self) -> bool {
+        let is_refused = self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady);
+        let has_failed = self.login.failure().is_some() && self.login.grants() == 0;
+        let is_forbidden = self.options.require_login && !self.login.is_anonymous();
+        self.serving.is_some()
+            && !self.is_let_in()
+            && !self.is_undecided()
+            && !is_forbidden
+            && (is_refused || has_failed)
+    }
+
+    /// The server of the connection that serves, as it was named in the options, or in the list.
+    pub(super) fn server(&self) -> Option<&Arc<str>> {
+        self.serving.as_ref().map(|serving| &serving.server)
+    }
+
+    /// The abilities of that server.
+    pub(super) fn abilities(&self) -> Option<&Arc<BTreeMap<String, bool>>> {
+        self.serving.as_ref().map(|serving| &serving.abilities)
+    }
+
     /// Whether requests are to carry what the last login brought.
     pub(super) fn has_token(&self) -> bool {
         self.login.has_token()

@@ -24,8 +24,8 @@ pub struct Service {
     pub protected: bool,
     /// False until a server has answered once: then "no instances" means "not known yet".
     pub known: bool,
-    /// The server lists no instance; these are the last ones, which stay for as long as the
-    /// [grace](crate::Subscription::with_grace) of the subscription lasts.
+    /// The server lists no instance that may be called; these are the last ones, which stay for as
+    /// long as the [grace](crate::Subscription::with_grace) of the subscription lasts.
     pub held: bool,
     /// The difference to the view before, if it is known already.
     step: Option<Arc<Step>>,
@@ -134,7 +134,7 @@ impl Service {
         }
     }
 
-    /// The same view, kept though the server lists no instance any more.
+    /// The same view, kept though the server lists no instance any more that may be called.
     pub(crate) fn into_held(self) -> Self {
         Self { held: true, ..self }
     }

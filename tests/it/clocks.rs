@@ -144,6 +144,26 @@ async fn namesakes_follow_a_clock_that_steps_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn change_of_a_namesake_while_it_is_asked_for_is_asked_for_after_the_answer() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let client = builder(&server).connect().await.expect("there");
+        let key = |namespace: &str| {
+            let key = nacos_core::ServiceKey::try_from("orders").expect("valid");
+            key.in_namespace(namespace.parse().expect("valid"))
+        };
+        let naming = client.naming();
+        let here = naming.subscribe(key("")).expect("valid").ready().await.expect("an answer");
+        let _there = naming.subscribe(key("dev")).expect("valid").ready().await.expect("answered");
+        sleep(AT_ONCE).await;
+        server.delay(Duration::from_millis(1500));
+        server.register("", "DEFAULT_GROUP", "orders", Held::new("10.0.0.1", 1));
+        sleep(Duration::from_secs(1)).await;
+        grows(&server, &here, 2, 2 * AT_ONCE).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_older_is_counted() {
     let recorder = metrics_util::debugging::DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use nacos_core::{ClaimState, Client, Live, Service, Subscription, inspect::Tree};
-use nacos_testkit::{Instance as Held, Server};
+use nacos_testkit::{Behaviour, Instance as Held, Server};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Level;
 
@@ -96,6 +96,28 @@ async fn providers_that_are_back_late_are_never_missed() {
         assert_eq!(seen, [(all.clone(), true), (vec![2], false), (all.clone(), false)]);
         let raw = soon(raw).await;
         assert_eq!(raw, [(vec![], false), (vec![2], false), (all, false)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn instance_that_nobody_may_call_ends_no_grace() {
+    // r-nacos lists every instance that registers as one that may be called.
+    for behaviour in BEHAVIOURS.into_iter().filter(|kind| *kind != Behaviour::RNacos) {
+        for drained in [
+            Held { weight: 0.0, ..provider(3) },
+            Held { healthy: false, ..provider(3) },
+            Held { enabled: false, ..provider(3) },
+        ] {
+            let server = server_like(behaviour).await;
+            let (client, orders) = consumer(&server).await;
+            restart(&server, &client).await;
+            server.register("", "DEFAULT_GROUP", "orders", drained);
+            sleep(PUSHED).await;
+            let view = orders.service();
+            assert!(view.held && ports(&view) == [1, 2], "{behaviour:?} {:?}", view.instances);
+            come(&server, [2]);
+            becomes(&mut orders.live(), |it| !it.held && it.callable().count() == 1).await;
+        }
     }
 }
 

@@ -51,11 +51,12 @@ impl Subscription {
     /// A client that subscribes again before the providers are back, as after a restart of the only
     /// server, is told of no instance though all of them live. So from the loss of a connection
     /// until 30 s after another serves, an empty list does not replace one that was not: the last
-    /// instances stay, marked as [held](Service::held), until the server lists some again. When the
-    /// grace is over, the server is asked once more, and its answer counts. Another connection
-    /// begins the grace anew, up to three times the grace in all; time without a connection does
-    /// not count. At any other time an empty list is shown at once: the last instance has
-    /// deregistered.
+    /// instances stay, marked as [held](Service::held), until the server lists some again. A list
+    /// of which nothing is [callable](Service::callable) counts as empty: an instance that an
+    /// operator has taken out of service may be the first to be back. When the grace is over, the
+    /// server is asked once more, and its answer counts. Another connection begins the grace anew,
+    /// up to three times the grace in all; time without a connection does not count. At any other
+    /// time an empty list is shown at once: the last instance has deregistered.
     ///
     /// Subscriptions of one service may each have another grace. Readers that
     /// [`live`](Self::live) has handed out before end, or keep the former grace.

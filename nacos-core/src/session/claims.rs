@@ -161,7 +161,17 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         self.ledger.reassert(key);
     }
 
-    /// The same for those that `which` chooses.
+    /// See [`Ledger::repeat`].
+    pub(super) fn repeat(&mut self, key: &K) {
+        self.ledger.repeat(key);
+    }
+
+    /// See [`Ledger::repeat_all`].
+    pub(super) fn repeat_all(&mut self, which: impl Fn(&K) -> bool) {
+        self.ledger.repeat_all(which);
+    }
+
+    /// All that are held and that `which` chooses are to be confirmed again.
     pub(super) fn reassert_all(&mut self, which: impl Fn(&K) -> bool) {
         self.ledger.reassert_all(which);
     }

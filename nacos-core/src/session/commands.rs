@@ -92,8 +92,8 @@ impl Commands<'_> {
     }
 
     /// Asks for a service again.
-    pub(crate) fn ask_again(&mut self, now: Instant, service: &ServiceKey) {
-        self.0.naming.ask_again(now, service);
+    pub(crate) fn ask_again(&mut self, service: &ServiceKey) {
+        self.0.naming.ask_again(service);
     }
 
     /// Withdraws every claim, and closes once the server has acknowledged that or at `deadline`.

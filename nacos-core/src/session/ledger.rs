@@ -82,6 +82,7 @@ pub(crate) enum Standing {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts, none of which follows from another")]
 struct Entry {
     /// Whether the server should hold something; not once it is withdrawn.
     claimed: bool,
@@ -91,6 +92,8 @@ struct Entry {
     told: bool,
     /// Whether it has agreed to something under this key, be it older than what is claimed now.
     agreed: bool,
+    /// The request under way is followed by one more.
+    again: bool,
     /// Refusals in a row.
     refusals: u32,
 }
@@ -129,6 +132,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
                 standing,
                 told: false,
                 agreed: false,
+                again: false,
                 refusals: 0,
             };
             self.entries.insert(key.clone(), entry);
@@ -187,6 +191,22 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
         }
     }
 
+    /// Makes a claim due again whose last answer, or the one that is under way, may be out of date:
+    /// a request that is sent from now on decides.
+    pub(crate) fn repeat(&mut self, key: &K) {
+        match self.entries.get_mut(key) {
+            Some(entry) if matches!(entry.standing, Standing::Sent(_)) => entry.again = true,
+            _ => self.reassert(key),
+        }
+    }
+
+    /// The same for all claims that `which` chooses.
+    pub(crate) fn repeat_all(&mut self, which: impl Fn(&K) -> bool) {
+        for key in self.in_order(|key, _| which(key)) {
+            self.repeat(&key);
+        }
+    }
+
     /// Makes held claims due again, to be confirmed anew.
     pub(crate) fn reassert_all(&mut self, which: impl Fn(&K) -> bool) {
         self.make_due(|key, standing| standing == Standing::Held && which(key));
@@ -223,6 +243,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
         {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.told = true;
+            entry.again = false;
             let (claimed, revision) = (entry.claimed, entry.revision);
             self.stand(&key, Standing::Sent(revision));
             taken.push(Due { key, claimed, revision });
@@ -239,7 +260,8 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
             self.stand(key, Standing::Due);
             false
         } else if entry.claimed {
-            self.stand(key, Standing::Held);
+            let standing = if entry.again { Standing::Due } else { Standing::Held };
+            self.stand(key, standing);
             true
         } else {
             self.forget(key);
@@ -401,6 +423,23 @@ mod tests {
 
         ledger.reconnected();
         assert_eq!(due(&mut ledger), [("orders", true)]);
+    }
+
+    #[test]
+    fn claim_that_is_repeated_while_it_is_under_way_is_sent_once_more_after_its_answer() {
+        let mut ledger = Names::new();
+        ledger.assert("orders");
+        let first = take(&mut ledger).remove(0);
+        ledger.repeat(&"orders");
+        ledger.repeat_all(|_| true);
+        assert_eq!(due(&mut ledger), [], "its answer comes first");
+        assert!(ledger.confirm(&"orders", first.revision), "the server holds it");
+        let second = take(&mut ledger).remove(0);
+        assert!(ledger.confirm(&"orders", second.revision));
+        assert_eq!(due(&mut ledger), [], "once is enough");
+        ledger.repeat(&"orders");
+        assert_eq!(due(&mut ledger), [("orders", true)]);
+        ledger.repeat(&"nobody's");
     }
 
     #[test]

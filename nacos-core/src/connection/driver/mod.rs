@@ -316,7 +316,7 @@ impl Driver {
         let Expired { ask, gone } = self.views.handle_timeout(now);
         self.session.handle_commands(now, |commands| {
             for service in &ask {
-                commands.ask_again(now, service);
+                commands.ask_again(service);
             }
         });
         for service in gone {

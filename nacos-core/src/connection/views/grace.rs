@@ -1,8 +1,9 @@
-//! When a reader keeps its last view of a service though the server lists no instance any more.
+//! When a reader keeps its last view of a service though the server lists no instance any more that
+//! may be called.
 //!
-//! A client that subscribes again before the providers have come back is sent an empty list,
-//! though they have lived all the time. So for a while after a lost connection an empty list is
-//! not taken at its word.
+//! A client that subscribes again before the providers have come back is sent an empty list, or one
+//! of those that an operator has taken out of service, though the others have lived all the time.
+//! So for a while after a lost connection such a list is not taken at its word.
 use std::time::{Duration, Instant};
 
 /// Whether lists can be taken at their word.
@@ -52,24 +53,25 @@ pub(super) enum Hold {
     No,
     /// Nobody serves: it is kept in any case, and then for no longer than this in all.
     Paused { left: Duration },
-    /// Until a list that is not empty comes, or until `at`. Other connections put that off, but not
-    /// beyond `limit`.
+    /// Until a list comes of which something may be called, or until `at`. Other connections put
+    /// that off, but not beyond `limit`.
     Until { at: Instant, limit: Instant },
     /// The next list decides, whatever it is; if none comes until then, the last one.
     Deciding { at: Instant, limit: Instant },
 }
 
 impl Hold {
-    /// A list has come. Says whether the former view stays.
+    /// A list has come. `before` and `list` say whether anything of the former view, and of the
+    /// list, may be called. Says whether the former view stays.
     pub(super) fn listed(
         &mut self,
         now: Instant,
         grace: Duration,
         steadiness: Steadiness,
-        (before, list): (usize, usize),
+        (before, list): (bool, bool),
     ) -> bool {
         *self = match *self {
-            _ if list > 0 || before == 0 => Self::No,
+            _ if list || !before => Self::No,
             Self::No if steadiness.is_steady(now) => Self::No,
             Self::No => Self::until(now, grace, longest(grace)),
             Self::Deciding { .. } => Self::No,
@@ -160,6 +162,9 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 mod tests {
     use super::*;
 
+    /// There were instances that may be called, and there are none now.
+    const LAST_GONE: (bool, bool) = (true, false);
+
     #[test]
     fn session_is_steady_until_a_loss_and_half_a_minute_after_its_successor() {
         let (mut steadiness, now) = (Steadiness::default(), Instant::now());
@@ -187,13 +192,13 @@ mod tests {
     #[test]
     fn only_the_last_instances_are_held_and_only_after_a_loss() {
         let now = Instant::now();
-        let held = |steadiness, counts| Hold::No.listed(now, GRACE, steadiness, counts);
-        assert!(held(Steadiness::Lost, (1, 0)));
-        assert!(held(Steadiness::SteadyFrom(now + RETURN), (2, 0)));
-        assert!(!held(Steadiness::SteadyFrom(now), (2, 0)));
-        assert!(!held(Steadiness::Steady, (2, 0)), "that is a deregistration");
-        for counts in [(0, 0), (0, 1), (3, 1)] {
-            assert!(!held(Steadiness::Lost, counts), "{counts:?}");
+        let held = |steadiness, turn| Hold::No.listed(now, GRACE, steadiness, turn);
+        assert!(held(Steadiness::Lost, LAST_GONE));
+        assert!(held(Steadiness::SteadyFrom(now + RETURN), LAST_GONE));
+        assert!(!held(Steadiness::SteadyFrom(now), LAST_GONE));
+        assert!(!held(Steadiness::Steady, LAST_GONE), "that is a deregistration");
+        for turn in [(false, false), (false, true), (true, true)] {
+            assert!(!held(Steadiness::Lost, turn), "{turn:?}");
         }
     }
 
@@ -201,13 +206,13 @@ mod tests {
     fn grace_ends_with_one_query_and_the_query_with_its_answer_or_without() {
         let (now, lost) = (Instant::now(), Steadiness::Lost);
         let mut hold = Hold::No;
-        assert!(hold.listed(now, GRACE, lost, (1, 0)));
+        assert!(hold.listed(now, GRACE, lost, LAST_GONE));
         // Further empty lists make it no longer.
-        assert!(hold.listed(now + GRACE / 2, GRACE, lost, (1, 0)));
+        assert!(hold.listed(now + GRACE / 2, GRACE, lost, LAST_GONE));
         assert_eq!(hold.next_timeout(), Some(now + GRACE));
         assert!(hold.expire(now + GRACE));
         let mut unanswered = hold;
-        assert!(!hold.listed(now + GRACE, GRACE, lost, (1, 0)));
+        assert!(!hold.listed(now + GRACE, GRACE, lost, LAST_GONE));
         assert_eq!(unanswered.next_timeout(), Some(now + GRACE + DECISION));
         assert!(!unanswered.expire(now + GRACE + DECISION));
         assert_eq!((hold, unanswered), (Hold::No, Hold::No));
@@ -235,12 +240,12 @@ mod tests {
     fn connections_that_end_in_turn_hold_a_view_for_three_graces_and_outages_do_not_count() {
         let (start, flap) = (Instant::now(), GRACE * 2 / 3);
         let (mut now, mut hold) = (start, Hold::No);
-        assert!(hold.listed(now, GRACE, Steadiness::Lost, (1, 0)));
+        assert!(hold.listed(now, GRACE, Steadiness::Lost, LAST_GONE));
         for _ in 0..4 {
             now += flap;
             hold.pause(now);
             now += 10 * GRACE;
-            assert!(hold.listed(now, GRACE, Steadiness::Lost, (1, 0)));
+            assert!(hold.listed(now, GRACE, Steadiness::Lost, LAST_GONE));
             hold.resume(now, GRACE);
         }
         // Four times two thirds have gone, so that a third is left.
@@ -251,7 +256,7 @@ mod tests {
         hold.pause(now);
         hold.resume(now, GRACE);
         assert_eq!(hold.next_timeout(), Some(now));
-        assert!(hold.expire(now) && !hold.listed(now, GRACE, Steadiness::Lost, (1, 0)));
+        assert!(hold.expire(now) && !hold.listed(now, GRACE, Steadiness::Lost, LAST_GONE));
     }
 
     #[test]
@@ -277,7 +282,7 @@ mod tests {
     #[test]
     fn no_grace_is_too_long_for_the_clock() {
         let mut hold = Hold::No;
-        assert!(hold.listed(Instant::now(), Duration::MAX, Steadiness::Lost, (1, 0)));
+        assert!(hold.listed(Instant::now(), Duration::MAX, Steadiness::Lost, LAST_GONE));
         let newcomer = hold.for_newcomer(Duration::MAX, GRACE).next_timeout();
         assert!(newcomer.is_some_and(|at| at <= Instant::now() + GRACE));
         let longest = hold.for_newcomer(Duration::MAX, Duration::MAX);

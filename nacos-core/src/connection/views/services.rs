@@ -1,5 +1,5 @@
 //! Services under subscription, as their readers are shown them: as the server lists them, or with
-//! a [grace](super::grace) for empty lists.
+//! a [grace](super::grace) for lists of which nothing may be called.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -63,9 +63,9 @@ struct View {
 /// The outcome for a view that a grace concerns.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Turn {
-    /// It stays, though the server lists nothing.
+    /// It stays, though the server lists nothing that may be called.
     Held { instances: usize },
-    /// The server lists instances again.
+    /// The server lists instances again that may be called.
     Back,
     /// It stays no longer.
     Gone,
@@ -138,16 +138,18 @@ impl ServiceViews {
         entry.raw.show(list.clone(), &mut publications);
         for (grace, Graced { view, hold }) in &mut entry.graced {
             let former = *hold;
-            let counts = (view.shown.instances.len(), list.instances.len());
-            let is_held = hold.listed(now, *grace, *steadiness, counts);
+            let turn = (may_be_called(&view.shown), may_be_called(list));
+            let is_held = hold.listed(now, *grace, *steadiness, turn);
             if *hold != former {
                 reschedule(timers, key, *grace, former, *hold);
                 paused.remove(&(key.clone(), *grace));
             }
             let was_held = former != Hold::No;
             match (was_held, is_held) {
-                (false, true) => turns.push(Turn::Held { instances: counts.0 }),
-                (true, false) if counts.1 > 0 => turns.push(Turn::Back),
+                (false, true) => {
+                    turns.push(Turn::Held { instances: view.shown.instances.len() });
+                }
+                (true, false) if may_be_called(list) => turns.push(Turn::Back),
                 (true, false) => turns.push(Turn::Gone),
                 _ => {}
             }
@@ -348,6 +350,11 @@ fn reschedule(
     if let Some(at) = hold.next_timeout() {
         timers.insert((at, key.clone(), grace));
     }
+}
+
+/// Whether anything of it may be called.
+fn may_be_called(service: &Service) -> bool {
+    service.callable().next().is_some()
 }
 
 fn publish(publications: Publications) {

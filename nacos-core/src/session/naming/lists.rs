@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     key::{Namespace, ServiceKey},
-    session::{actions::Event, ids::CallId, ledger::Standing, serving_context::ServingContext},
+    session::{actions::Event, ids::CallId, serving_context::ServingContext},
     wire::{
         Failure,
         list::{List, Texts},
@@ -115,7 +115,7 @@ impl Naming {
                 info.check()?;
                 let several = several.to_vec();
                 for service in &several {
-                    self.ask_again(cx.now, service);
+                    self.ask_again(service);
                 }
                 return Ok(());
             }
@@ -207,24 +207,19 @@ impl Naming {
             None => {}
             Some(Stale::These(services)) => {
                 for service in services {
-                    self.ask_again(now, &service);
+                    self.ask_again(&service);
                 }
             }
             // The push could not be read.
             Some(Stale::All) => {
-                self.claims.reassert_all(|key| matches!(key, NamingKey::Subscription(_)));
+                self.claims.repeat_all(|key| matches!(key, NamingKey::Subscription(_)));
             }
         }
     }
 
-    /// Asks for a service that is subscribed to.
-    pub(in crate::session) fn ask_again(&mut self, now: Instant, service: &ServiceKey) {
-        let key = NamingKey::Subscription(service.clone());
-        // The answer that is under way may be the older one: once more after it.
-        let is_under_way = matches!(self.claims.standing(&key), Some(Standing::Sent(_)));
-        if is_under_way && self.claims.is_claimed(&key) {
-            self.lists.stale.these(now, std::slice::from_ref(service));
-        }
-        self.claims.reassert(&key);
+    /// Asks for a service that is subscribed to; if it is being asked for, once more after the
+    /// answer.
+    pub(in crate::session) fn ask_again(&mut self, service: &ServiceKey) {
+        self.claims.repeat(&NamingKey::Subscription(service.clone()));
     }
 }

@@ -29,7 +29,7 @@ impl Naming {
         if cx.connection.may_ask()
             && let Some(service) = self.audit.take_due(cx.now, cx.output)
         {
-            self.ask_again(cx.now, &service);
+            self.claims.reassert(&NamingKey::Subscription(service));
         }
         for Due { key, claimed, revision } in self.claims.take_due(room) {
             let claim = SentClaim { key, revision };

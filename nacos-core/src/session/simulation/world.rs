@@ -274,7 +274,7 @@ impl World {
             };
             self.now = self.now.max(next);
             for service in self.views.handle_timeout(self.now).ask {
-                self.session.commands().ask_again(self.now, &service);
+                self.session.commands().ask_again(&service);
                 self.session.settle(self.now);
             }
             if arrival.is_some_and(|at| at <= self.now) {

@@ -8,7 +8,7 @@ use crate::service::Service;
 fn answer_to_what_was_asked_after_the_view_is_shown_whatever_its_time() {
     for stamp in [99_000, 40_000, 0, i64::MIN, i64::MAX] {
         let mut stage = Lists::subscribed(100_000, 1);
-        stage.0.session.commands().ask_again(stage.0.now, &service("orders"));
+        stage.0.session.commands().ask_again(&service("orders"));
         stage.0.settle();
         stage.answer(stamp, 2);
         assert_eq!(stage.shown(), [1, 2], "{stamp}");
@@ -21,7 +21,7 @@ fn answer_to_what_was_asked_after_the_view_is_shown_whatever_its_time() {
 fn answer_that_was_overtaken_by_a_push_is_judged_by_its_time() {
     for (stamp, shown) in [(101_000, 3), (100_999, 2), (96_000, 2), (95_999, 3), (i64::MIN, 3)] {
         let mut stage = Lists::subscribed(100_000, 1);
-        stage.0.session.commands().ask_again(stage.0.now, &service("orders"));
+        stage.0.session.commands().ask_again(&service("orders"));
         stage.0.settle();
         stage.push(101_000, 2);
         stage.answer(stamp, 3);

@@ -88,8 +88,8 @@ impl SessionLog {
     pub(super) fn turned(&mut self, now: Instant, service: &ServiceKey, turn: Turn) {
         match turn {
             Turn::Held { instances } => line!(self.held.allows(now), warn, %service, instances,
-                "the server lists none: the last instances stay for now"),
-            Turn::Back => debug!(%service, "the server lists instances again"),
+                "the server lists none that may be called: the last instances stay for now"),
+            Turn::Back => debug!(%service, "the server lists instances again that may be called"),
             Turn::Gone => line!(self.gone.allows(now), warn, %service,
                 "the last instances are gone: nobody came back in time"),
         }

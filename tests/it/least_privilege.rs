@@ -2,9 +2,11 @@
 use nacos_core::{ClaimState, ConfigKey, DocumentState, ErrorKind, Namespace};
 use nacos_testkit::Server;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::support::{BEHAVIOURS, becomes, builder, chain, connected, server, server_like, soon};
+use crate::support::{
+    BEHAVIOURS, becomes, builder, chain, connected, guarded, server, server_like, soon,
+};
 
 #[tokio::test(start_paused = true)]
 async fn watch_of_what_can_only_be_read_says_which_right_is_missing() {
@@ -80,15 +82,37 @@ async fn poll_that_is_asked_for_late_or_beside_another_watch_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn right_that_is_missing_costs_no_login_and_no_wait() {
+    for behaviour in BEHAVIOURS {
+        let server = guarded(behaviour).await;
+        limit(&server);
+        let client = builder(&server).credentials("nacos", "s3cret").connect().await;
+        let client = client.expect("its password is right");
+        let watch = client.configs().watch(("d", "ORDERS")).expect("valid").poll_when_refused();
+        let watch = watch.ready().await.expect("readable");
+        server.delay_logins(Duration::from_secs(4));
+        for _ in 0..100 {
+            let began = Instant::now();
+            let error = client.configs().get(("d", "OTHERS")).await.expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::Denied);
+            assert!(Instant::now() - began < Duration::from_secs(1));
+            sleep(Duration::from_secs(36)).await;
+        }
+        assert_eq!(server.logins(), 1, "in an hour");
+        assert_eq!(content(&watch.state()), Some("1"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn polled_watch_of_what_cannot_be_read_is_refused_at_once() {
     let server = server().await;
     limit(&server);
     let client = connected(&server).await;
     let watch = client.configs().watch(("d", "OTHERS")).expect("valid").poll_when_refused();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let error = watch.ready().await.expect_err("refused");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
-    assert!(tokio::time::Instant::now() - began < Duration::from_secs(1));
+    assert!(Instant::now() - began < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -353,12 +353,14 @@ async fn claims_are_made_again_with_the_new_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn missing_right_causes_one_login_a_minute_and_is_denied() {
+async fn tokens_that_are_refused_cause_one_login_a_minute_and_are_denied() {
     let server = guarded(Behaviour::Nacos3_0, HOURS).await;
     let client =
         builder(&server).credentials("nacos", "se&cret=").connect().await.expect("logs in");
-    server.answer_always("ConfigQueryRequest", Some(403));
+    server.expire_tokens();
+    soon(client.configs().get("d")).await.expect("logged in again");
     for _ in 0..10 {
+        server.expire_tokens();
         let error = soon(client.configs().get("d")).await.expect_err("denied");
         assert_eq!(error.kind(), ErrorKind::Denied);
     }

@@ -5,7 +5,7 @@ use nacos_core::{
     Access, ClaimState, Client, ClientOptions, Denial, ErrorKind, Instance, SessionState,
 };
 use nacos_testkit::{Behaviour, RawAnswer, Server};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::support::{self, BEHAVIOURS, after, becomes, builder, chain, guarded, soon};
 
@@ -332,6 +332,27 @@ async fn question_that_nobody_answers_costs_connect_a_second_and_no_more() {
         let client = builder(&server).connect_timeout(timeout).connect().await;
         client.expect("it serves").configs().get("d").await.expect("answered");
         assert!(Instant::now() - began <= Duration::from_millis(1100));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_comes_too_late_for_connect_still_counts() {
+    for (delay, silent) in [(600, false), (1100, false), (2900, false), (0, true)] {
+        let server = guarded(Behaviour::Nacos3_3).await;
+        server.delay(Duration::from_millis(delay));
+        if silent {
+            server.answer_next_raw("ServiceQueryRequest", RawAnswer::Silent);
+        }
+        let connected = builder(&server).connect_timeout(Duration::from_secs(20)).connect().await;
+        let Ok(client) = connected else {
+            assert_eq!(delay, 600, "it was answered within a second");
+            continue;
+        };
+        let missing = |state: &SessionState| {
+            matches!(state, SessionState::Denied { likely: Denial::Missing, .. })
+        };
+        let told = timeout(Duration::from_secs(90), client.state().wait_for(missing)).await;
+        assert!(told.is_ok(), "{delay} ms: {:?}", client.state().get());
     }
 }
 

@@ -97,7 +97,7 @@ impl Connection {
                         tried_without_token = true;
                         continue;
                     }
-                    wire::DENIED if !denied => {
+                    wire::DENIED if !denied && self.options.session.is_about_login(&refusal) => {
                         denied = true;
                         match self.denied(&mut current, &serving, refusal, deadline).await {
                             Denied::Renewed => continue,

@@ -52,6 +52,7 @@ pub(crate) fn prepare(
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
         client_id: format!("{:016x}", fastrand::u64(..)),
         has_credentials: access.credentials.is_some(),
+        keeps_rights: logs_in_over_http || access.credentials.is_none(),
         require_login: options.require_login.unwrap_or(false),
         request_timeout: options.request_timeout.unwrap_or(REQUEST_TIMEOUT).min(LONGEST),
         refresh: list.as_ref().map(|list| list.refresh),

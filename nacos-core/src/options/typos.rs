@@ -203,6 +203,7 @@ const TRIED: &[(&str, &str)] = &[
 /// The same, where Kubernetes sets the same name to something else.
 const NUMBERS: &[(&str, &str)] = &[
     ("port", "NACOS_SERVER_ADDR"),
+    ("serverport", "NACOS_SERVER_ADDR"),
     ("grpcport", "NACOS_GRPC_PORT_OFFSET"),
     ("grpcoffset", "NACOS_GRPC_PORT_OFFSET"),
     ("portoffset", "NACOS_GRPC_PORT_OFFSET"),

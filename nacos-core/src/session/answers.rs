@@ -15,7 +15,7 @@ use super::{
 use crate::{
     call_error::CallError,
     wire::{
-        self, Answer, Payload,
+        Answer, Payload,
         naming::{
             BatchInstanceResponse, InstanceResponse, QueryServiceResponse, SubscribeServiceResponse,
         },
@@ -151,7 +151,7 @@ impl Session {
     ) -> Result<Result<A, RequestFailure>, Gone> {
         let answer = self.look_at(answer)?;
         if let Err(RequestFailure::Refused(refusal)) = &answer
-            && refusal.code == wire::DENIED
+            && self.connecting.is_about_login(refusal)
             && origin.token == self.connecting.token()
         {
             self.connecting.handle_denied(now);

@@ -68,6 +68,7 @@ impl Life {
             app: "fuzzed".to_owned(),
             client_id: "fuzzed".to_owned(),
             has_credentials: data.first().is_some_and(|byte| byte % 3 == 0),
+            keeps_rights: true,
             require_login: data.first().is_some_and(|byte| byte % 2 == 0),
             backoff_cap: CAP,
             patience: Patience::DEFAULT,

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use super::Patience;
-use crate::key::Namespace;
+use crate::{key::Namespace, wire::Refusal};
 
 /// The options of a session; its servers come apart.
 #[derive(Clone, Debug)]
@@ -17,6 +17,9 @@ pub(crate) struct Options {
     pub(crate) client_id: String,
     /// Whether there is somebody to log in.
     pub(crate) has_credentials: bool,
+    /// Whether servers look up the rights of the user anew for each request, as with a token that
+    /// they grant for a password. A key or a token from elsewhere may come with rights of its own.
+    pub(crate) keeps_rights: bool,
     /// Whether a server that refuses the login is not to be used without one.
     pub(crate) require_login: bool,
     /// The longest delay between two attempts to connect.
@@ -27,4 +30,12 @@ pub(crate) struct Options {
     pub(crate) request_timeout: Duration,
     /// How often the list of servers is read; `None` if it never changes.
     pub(crate) refresh: Option<Duration>,
+}
+
+impl Options {
+    /// Whether another login may let in what was refused so: a right that servers keep is not
+    /// gained by one.
+    pub(crate) fn is_about_login(&self, refusal: &Refusal) -> bool {
+        refusal.demands_login() || refusal.says_forbidden() && !self.keeps_rights
+    }
 }

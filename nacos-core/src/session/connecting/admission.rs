@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         backoff::denied_delay,
-        output::CALL_TIMEOUT,
         request_failure::{Gone, RequestFailure, read},
     },
     Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime, Question,
@@ -39,8 +38,8 @@ use crate::{
 pub(crate) struct Admission {
     verdict: Verdict,
     asking: Asking,
-    /// Somebody waits for the first verdict before anything else, and for how long.
-    awaited_until: Option<Instant>,
+    /// Somebody waits for the first verdict before anything else.
+    awaited: Option<Awaited>,
     /// When a refused request last caused it to be asked.
     forced: Option<Instant>,
     /// When it is asked again, if nobody wants to know before.
@@ -92,6 +91,14 @@ impl<K: Clone + Ord> Sample<K> {
     }
 }
 
+/// A wait for the first verdict.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    until: Instant,
+    /// It is not prolonged beyond this.
+    at_most: Instant,
+}
+
 /// The meaning of the servers' last answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Verdict {
@@ -113,7 +120,7 @@ impl Admission {
         Self {
             verdict: Verdict::Unknown,
             asking: Asking::No,
-            awaited_until: None,
+            awaited: None,
             forced: None,
             again: None,
             service: Sample::new(),
@@ -138,11 +145,11 @@ impl Admission {
 
     /// Nothing is to be said of the session before the answer.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.awaited_until.is_some()
+        self.awaited.is_some()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.again.into_iter().chain(self.awaited_until).min()
+        self.again.into_iter().chain(self.awaited.map(|awaited| awaited.until)).min()
     }
 
     fn want(&mut self) {
@@ -174,7 +181,7 @@ impl Connecting {
     /// login.
     pub(in super::super) fn knock(&mut self, until: Instant) {
         if self.login.is_anonymous() {
-            self.admission.awaited_until = Some(until);
+            self.admission.awaited = Some(Awaited { until, at_most: until });
             self.admission.want();
         }
     }
@@ -213,7 +220,7 @@ impl Connecting {
         if self.admission.again.is_some_and(|at| at <= now) {
             self.admission.want();
         }
-        self.admission.awaited_until.take_if(|until| *until <= now);
+        self.admission.awaited.take_if(|awaited| awaited.until <= now);
     }
 
     /// The login has failed: a server that wants none may let us in all the same.
@@ -258,8 +265,10 @@ impl Connecting {
     fn ask(&mut self, cx: &mut Context<'_>, question: Question) {
         let Some(link) = self.serving() else { return };
         let asked = Asked::Admission(question);
-        // Without credentials nothing waits for the answer but what `connect` says.
-        let within = if self.login.is_anonymous() { ANSWERED_WITHIN } else { CALL_TIMEOUT };
+        // A slow answer still counts, but `connect` does not wait for it.
+        if let Some(Awaited { until, at_most }) = &mut self.admission.awaited {
+            *until = (cx.now + ANSWERED_WITHIN).min(*at_most);
+        }
         let call = match question {
             Question::Service => {
                 let claimed = self.admission.service.next(cx.holdings.services());
@@ -271,7 +280,7 @@ impl Connecting {
                 };
                 // Of however many instances: nobody wants them.
                 let request = ServiceQueryRequest::new(&service).of_cluster(NO_CLUSTER).outgoing();
-                self.call_within(cx, within, link, request, asked)
+                self.call(cx, link, request, asked)
             }
             Question::Document => {
                 let claimed = self.admission.document.next(cx.holdings.documents());
@@ -282,7 +291,7 @@ impl Connecting {
                     nothing.resolve(&self.options.config_namespace)
                 };
                 let request = ConfigQueryRequest::new(&document).outgoing();
-                self.call_within(cx, within, link, request, asked)
+                self.call(cx, link, request, asked)
             }
         };
         self.admission.asking = Asking::UnderWay(call);
@@ -333,7 +342,7 @@ impl Connecting {
 
     fn decided(&mut self, cx: &mut Context<'_>, verdict: Verdict) {
         self.admission.asking = Asking::No;
-        self.admission.awaited_until = None;
+        self.admission.awaited = None;
         let jitter = cx.output.jitter();
         let is_anonymous = self.login.is_anonymous();
         let before = self.admission.verdict;
@@ -343,8 +352,9 @@ impl Connecting {
             verdict => self.admission.verdict = verdict,
         }
         if is_anonymous {
-            let again = self.admission.is_demanded().then(|| cx.now + denied_delay(jitter));
-            self.admission.again = again;
+            // A question that nobody has answered is asked again, too.
+            self.admission.again =
+                (!self.admission.is_open()).then(|| cx.now + denied_delay(jitter));
         } else {
             self.login.relax(cx.now, self.admission.is_open(), jitter);
         }
@@ -371,7 +381,7 @@ impl Connecting {
 pub(in super::super) const NOBODY: &str = "nacos-core.is-login-needed";
 /// The same of a cluster, in whose names servers allow no dot.
 pub(in super::super) const NO_CLUSTER: &str = "is-login-needed";
-/// `connect` does not wait longer: the answer decides only what is said.
+/// `connect` does not wait longer for each question: the answer decides only what is said.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// A login that is tried because a server has come back decides, if it ends within this.
 const LOGIN_WITHIN: Duration = Duration::from_secs(1);

@@ -32,16 +32,18 @@ pub(crate) enum StreamLimit {
 }
 
 impl Endings {
-    /// A stream has ended alone. Returns the limit that it has in common with the two before it.
+    /// A stream has ended alone. Returns the limit that it has in common with the two before it to
+    /// the same server: after each end the client goes on to another one, if there is one.
     pub(super) fn stream(&mut self, ending: Ending) -> Option<StreamLimit> {
-        self.0.truncate(ALIKE - 1);
+        self.0.truncate(KEPT - 1);
         self.0.push_front(ending);
         let Ending { server, .. } = self.0.front()?;
-        if self.0.len() < ALIKE || self.0.iter().any(|ending| ending.server != *server) {
+        let of_it = self.0.iter().filter(|ending| ending.server == *server).take(ALIKE);
+        if of_it.clone().count() < ALIKE {
             return None;
         }
-        let silence = common(self.0.iter().map(|ending| ending.silence));
-        let age = common(self.0.iter().map(|ending| ending.age));
+        let silence = common(of_it.clone().map(|ending| ending.silence));
+        let age = common(of_it.map(|ending| ending.age));
         match (silence, age) {
             (Some(_), Some(age)) => Some(StreamLimit::Either(age)),
             (Some(silence), None) => Some(StreamLimit::Silence(silence)),
@@ -84,6 +86,8 @@ impl fmt::Display for StreamLimit {
 
 /// Ends in a row that are no chance any more.
 const ALIKE: usize = 3;
+/// Three rounds of eight servers.
+const KEPT: usize = 8 * ALIKE;
 /// How much longer the longest of them may be than the shortest.
 const NOISE: f64 = 1.05;
 /// No proxy has a shorter limit; a server that fails again and again does.
@@ -134,6 +138,20 @@ mod tests {
             assert_eq!(endings.stream(ending("a", 60, 60)), None);
         }
         assert_eq!(endings.stream(ending("a", 60, 60)), Some(StreamLimit::Either(MINUTE)));
+    }
+
+    #[test]
+    fn limit_is_found_behind_whichever_servers_take_turns() {
+        let mut endings = Endings::default();
+        let servers = ["a", "b", "c"].into_iter().cycle();
+        let said: Vec<_> =
+            servers.take(7).map(|server| endings.stream(ending(server, 60, 60))).collect();
+        assert_eq!(said[..6], [None; 6]);
+        assert_eq!(said[6], Some(StreamLimit::Either(MINUTE)));
+        for server in 0..1000 {
+            endings.stream(ending(&server.to_string(), 60, 60));
+        }
+        assert_eq!(endings.0.len(), KEPT);
     }
 
     #[test]

@@ -64,7 +64,7 @@ use crate::{
     error::ErrorKind,
     server::Server,
     state::Denial,
-    wire::{Outgoing, Payload},
+    wire::{Outgoing, Payload, Refusal},
 };
 
 /// See the [module documentation](self).
@@ -363,6 +363,11 @@ impl Connecting {
         } else {
             self.login.has_token() || self.admission.is_open()
         }
+    }
+
+    /// Whether another login may let in what was refused so.
+    pub(super) fn is_about_login(&self, refusal: &Refusal) -> bool {
+        self.options.is_about_login(refusal)
     }
 
     /// Whether servers answer health checks and nothing else.

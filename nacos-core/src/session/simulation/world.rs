@@ -99,6 +99,7 @@ impl World {
             app: "simulated".to_owned(),
             client_id: "c0".to_owned(),
             has_credentials,
+            keeps_rights: true,
             require_login: false,
             backoff_cap: Duration::from_secs(10),
             patience: Patience::DEFAULT,

@@ -107,6 +107,7 @@ impl Stage {
             app: "steps".to_owned(),
             client_id: "c0".to_owned(),
             has_credentials,
+            keeps_rights: true,
             require_login: false,
             backoff_cap: CAP,
             patience: Patience::DEFAULT,

@@ -1,8 +1,9 @@
 //! Services: registered, subscribed to, queried, listed.
-use std::error::Error as _;
+use std::{error::Error as _, time::Duration};
 
 use nacos_core::{ClaimState, ErrorKind, Group, Instance, ServiceKey, SessionState};
 use nacos_testkit::{Behaviour, Instance as Held, Server};
+use tokio::time::sleep;
 
 use crate::support::{
     BEHAVIOURS, becomes, chain, connected, reconnected, server, server_like, soon,
@@ -56,6 +57,40 @@ async fn several_instances_of_one_service_stand_side_by_side_on_every_server() {
         assert_eq!(held(&server, "orders"), ["10.0.0.1:3"]);
         three.deregister().await.expect("agreed");
         assert!(held(&server, "orders").is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn instance_that_changes_all_the_time_keeps_no_other_of_its_service_waiting() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        let naming = connected(&server).await.naming();
+        let register =
+            |port| naming.register("orders", Instance::new("10.0.0.1", port)).expect("valid");
+        let mut ramp = register(1).ready().await.expect("registered");
+        // Every answer finds another weight than its request had.
+        server.delay(Duration::from_millis(30));
+        let changes = async {
+            for weight in 1.. {
+                ramp.update(Instance::new("10.0.0.1", 1).with_weight(f64::from(weight)))
+                    .expect("valid");
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let others = async {
+            let other = register(2).ready().await.expect("registered");
+            assert_eq!(held(&server, "orders").len(), 2);
+            other.deregister().await.expect("agreed");
+            assert_eq!(held(&server, "orders"), ["10.0.0.1:1"]);
+            server.answer_always("InstanceRequest", Some(400));
+            server.answer_always("BatchInstanceRequest", Some(400));
+            let refused = |state: &ClaimState| matches!(state, ClaimState::Refused { .. });
+            becomes(&mut register(3).claim(), refused).await;
+        };
+        tokio::select! {
+            () = changes => {}
+            () = soon(others) => {}
+        }
     }
 }
 
@@ -253,7 +288,7 @@ async fn persistent_instance_that_was_removed_is_not_brought_back_by_a_reconnect
         let orders = naming.subscribe("orders").expect("valid").ready().await.expect("an answer");
         assert_eq!(seen(&orders.service()), ["10.0.0.2:80"]);
     }
-    tokio::time::sleep(std::time::Duration::from_secs(300)).await;
+    sleep(Duration::from_secs(300)).await;
     assert_eq!(held(&server, "orders"), ["10.0.0.2:80"]);
     assert_eq!(server.requests("PersistentInstanceRequest"), 3);
 }
@@ -336,7 +371,7 @@ async fn last_refusal_is_the_reason_when_the_wait_for_a_claim_is_over() {
     let guard = naming.register("orders", Instance::new("10.0.0.1", 80));
     let error = guard.expect("valid").ready().await.expect_err("denied");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Denied, Some(403)));
-    assert!(tokio::time::Instant::now() - began < std::time::Duration::from_secs(1));
+    assert!(tokio::time::Instant::now() - began < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     connecting::proxied::Finding,
     ids::{CallId, ClaimKey, GuardId, LinkId},
+    ledger::Revision,
 };
 use crate::{
     disconnect::{Disconnect, Reason},
@@ -58,8 +59,9 @@ pub(crate) enum Event {
     Service(ServiceKey, Service),
     /// The state of a guard's claim, as far as the server has confirmed it.
     Claim(GuardId, ClaimState),
-    /// The server holds exactly what is claimed under this key.
-    Settled(ClaimKey),
+    /// The server holds what was claimed under this key as of this revision, and nothing that was
+    /// withdrawn before.
+    Settled(ClaimKey, Revision),
     /// The server had lost instances of ours without telling us; they are asserted again. `first`
     /// unless it was so before, and they have not been seen since.
     Lost { service: ServiceKey, first: bool },

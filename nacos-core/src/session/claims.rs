@@ -8,7 +8,7 @@ use std::{collections::HashMap, hash::Hash, sync::Arc, time::Instant};
 use super::{
     actions::Event,
     ids::{ClaimKey, GuardId},
-    ledger::{Due, Ledger, SentClaim, Standing},
+    ledger::{Due, Ledger, Revision, SentClaim, Standing},
     output::Output,
     request_failure::Rejection,
     told::Told,
@@ -44,6 +44,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         let first = guards.is_empty();
         guards.insert(guard, &state);
         if first || adds || matches!(standing, Some(Standing::Refused { .. })) {
+            guards.changed(guard);
             self.ledger.assert(key);
         }
         output.show(Event::Claim(guard, state));
@@ -82,7 +83,9 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     /// Returns the keys whose withdrawal is thereby done.
     pub(super) fn reconnected(&mut self, output: &mut Output) -> Vec<K> {
         let withdrawn = self.ledger.reconnected();
-        output.show_all(withdrawn.iter().cloned().map(Into::into).map(Event::Settled));
+        output.show_all(
+            withdrawn.iter().cloned().map(|key| Event::Settled(key.into(), Revision::LAST)),
+        );
         let waiting = ClaimState::Pending;
         let told = self.guards.values_mut().flat_map(|guards| guards.tell(&waiting));
         output.show_all(told.map(|guard| Event::Claim(guard, ClaimState::Pending)));
@@ -97,17 +100,31 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     /// See [`Ledger::take_due`].
     #[must_use = "what is taken counts as sent"]
     pub(super) fn take_due(&mut self, room: usize) -> Vec<Due<K>> {
-        self.ledger.take_due(room)
+        let due = self.ledger.take_due(room);
+        for Due { key, .. } in &due {
+            if let Some(guards) = self.guards.get_mut(key) {
+                guards.sent();
+            }
+        }
+        due
     }
 
     /// The server has agreed to `claim`. Says whether it now holds the newest.
+    ///
+    /// If it does not, the guards that have not changed since learn of it all the same.
     pub(super) fn agreed(&mut self, output: &mut Output, claim: &SentClaim<K>) -> bool {
-        let held = self.ledger.confirm(&claim.key, claim.revision);
+        let SentClaim { key, revision } = claim;
+        let counts = self.ledger.awaits(key, *revision);
+        let held = self.ledger.confirm(key, *revision);
         if held {
-            self.tell(output, &claim.key, &ClaimState::Held);
+            self.tell(output, key, &ClaimState::Held);
+        } else if counts {
+            self.tell_sent(output, key, &ClaimState::Held);
         }
-        if held || !self.is_known(&claim.key) {
-            output.show(Event::Settled(claim.key.clone().into()));
+        if !self.is_known(key) {
+            output.show(Event::Settled(key.clone().into(), Revision::LAST));
+        } else if counts {
+            output.show(Event::Settled(key.clone().into(), *revision));
         }
         held
     }
@@ -122,9 +139,16 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         retry_at: impl FnOnce(u32) -> Option<Instant>,
     ) -> bool {
         let SentClaim { key, revision } = claim;
+        let counts = self.ledger.awaits(key, *revision);
         let stands = self.ledger.refuse(key, *revision, rejection.code, retry_at);
         if !self.is_known(key) {
-            output.show(Event::Settled(key.clone().into()));
+            output.show(Event::Settled(key.clone().into(), Revision::LAST));
+        }
+        if counts && !stands && !rejection.is_passing {
+            // It is sent again at once, with what has changed.
+            let (code, message) = rejection.told();
+            let message = Arc::clone(message);
+            self.tell_sent(output, key, &ClaimState::Refused { code, message, retrying: true });
         }
         stands && !rejection.is_passing
     }
@@ -152,6 +176,12 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
 
     fn tell(&mut self, output: &mut Output, key: &K, state: &ClaimState) {
         let guards = self.guards.get_mut(key).map(|guards| guards.tell(state));
+        let guards = guards.into_iter().flatten();
+        output.show_all(guards.map(|guard| Event::Claim(guard, state.clone())));
+    }
+
+    fn tell_sent(&mut self, output: &mut Output, key: &K, state: &ClaimState) {
+        let guards = self.guards.get_mut(key).map(|guards| guards.tell_sent(state));
         let guards = guards.into_iter().flatten();
         output.show_all(guards.map(|guard| Event::Claim(guard, state.clone())));
     }
@@ -184,6 +214,11 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     /// See [`Ledger::next_retry`].
     pub(super) fn next_retry(&self) -> Option<Instant> {
         self.ledger.next_retry()
+    }
+
+    /// See [`Ledger::newest`].
+    pub(super) fn newest(&self) -> Revision {
+        self.ledger.newest()
     }
 
     /// How many keys there are, withdrawals under way included.

@@ -1,7 +1,7 @@
 //! The commands that guards and the driver give to the session.
 use std::{sync::Arc, time::Instant};
 
-use super::{ClaimKey, GuardId, Lifetime, Session};
+use super::{ClaimKey, GuardId, Lifetime, Revision, Session};
 use crate::{
     instance::Instance,
     key::{ConfigKey, ServiceKey},
@@ -65,8 +65,8 @@ impl Commands<'_> {
         }
     }
 
-    /// `guard` claims `key` no more.
-    pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) {
+    /// `guard` claims `key` no more. That is done once this revision of the key is settled.
+    pub(crate) fn withdraw(&mut self, key: &ClaimKey, guard: GuardId) -> Revision {
         let session = &mut *self.0;
         let output = &mut session.output;
         match key {
@@ -77,6 +77,10 @@ impl Commands<'_> {
                 session.connecting.close_retiring(output);
                 session.naming.deregister(output, service, guard);
             }
+        }
+        match key {
+            ClaimKey::Listen(_) => session.configs.claims().newest(),
+            ClaimKey::Subscription(_) | ClaimKey::Instances(_) => session.naming.claims().newest(),
         }
     }
 

@@ -45,8 +45,11 @@ pub(crate) struct Ledger<K> {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Revision(u64);
 
-#[cfg(test)]
 impl Revision {
+    /// Not before any other.
+    pub(crate) const LAST: Self = Self(u64::MAX);
+
+    #[cfg(test)]
     pub(crate) fn new(number: u64) -> Self {
         Self(number)
     }
@@ -249,6 +252,16 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
             taken.push(Due { key, claimed, revision });
         }
         taken
+    }
+
+    /// Whether `revision` of `key` is under way, so that its answer counts.
+    pub(crate) fn awaits(&self, key: &K, revision: Revision) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.standing == Standing::Sent(revision))
+    }
+
+    /// The revision of the last change, of whichever key.
+    pub(crate) fn newest(&self) -> Revision {
+        Revision(self.revisions)
     }
 
     /// The server agreed to `revision` of `key`. Says whether it now holds the newest claim.

@@ -54,6 +54,7 @@ pub(crate) use self::{
         login::{LoginFailure, TokenLease, Tried},
     },
     ids::{CallId, ClaimKey, GuardId, LinkId},
+    ledger::Revision,
     options::Options,
     output::Jitter,
     queue::Queue,

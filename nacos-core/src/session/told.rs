@@ -3,6 +3,9 @@
 //! Thousands of guards may claim one key, and mostly all of them have been told the same. So that
 //! state is kept once, beside the guards that were told another one. Telling all of them costs as
 //! much as there are guards to which it is news.
+//!
+//! An answer concerns the guards whose claims were in its request. Those that have changed since
+//! are told by the next one; the others need not wait for it, however often one of them changes.
 use std::collections::BTreeSet;
 
 use super::ids::GuardId;
@@ -15,12 +18,15 @@ pub(crate) struct Told {
     /// The state that all guards were told last, except the `others`.
     state: ClaimState,
     others: BTreeSet<GuardId>,
+    /// The guards that have changed since the last request was sent.
+    changed: BTreeSet<GuardId>,
 }
 
 impl Told {
     /// There are no guards yet.
     pub(crate) fn new() -> Self {
-        Self { guards: BTreeSet::new(), state: ClaimState::Pending, others: BTreeSet::new() }
+        let none = BTreeSet::new;
+        Self { guards: none(), state: ClaimState::Pending, others: none(), changed: none() }
     }
 
     /// `guard` is one of them from now on, and is told `state`.
@@ -36,11 +42,39 @@ impl Told {
     /// `guard` is none of them any more. Says whether it was.
     pub(crate) fn remove(&mut self, guard: GuardId) -> bool {
         self.others.remove(&guard);
+        self.changed.remove(&guard);
         self.guards.remove(&guard)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.guards.is_empty()
+    }
+
+    /// The claim of `guard` is to be sent.
+    pub(crate) fn changed(&mut self, guard: GuardId) {
+        self.changed.insert(guard);
+    }
+
+    /// A request is sent with the claims of all of them.
+    pub(crate) fn sent(&mut self) {
+        self.changed.clear();
+    }
+
+    /// Those whose claims were in the last request are told `state`. Returns those of them to which
+    /// it may be news, in their order.
+    #[must_use = "they count as told"]
+    pub(crate) fn tell_sent(&mut self, state: &ClaimState) -> Vec<GuardId> {
+        let is_sent = |guard: &GuardId| !self.changed.contains(guard);
+        if *state == self.state {
+            let (told, others) = std::mem::take(&mut self.others).into_iter().partition(is_sent);
+            self.others = others;
+            return Vec::from_iter::<BTreeSet<_>>(told);
+        }
+        let told = self.guards.iter().copied().filter(is_sent).collect();
+        // They know the former state, or yet another one.
+        self.others = self.changed.iter().copied().filter(|it| self.guards.contains(it)).collect();
+        self.state = state.clone();
+        told
     }
 
     /// All of them are told `state`. Returns those to which it may be news, in their order.
@@ -89,6 +123,32 @@ mod tests {
         told.insert(GuardId(1), &ClaimState::Pending);
         assert_eq!(told.tell(&ClaimState::Pending), [1, 2].map(GuardId));
         assert_eq!(told.tell(&ClaimState::Held), [1, 2].map(GuardId));
+    }
+
+    #[test]
+    fn answer_is_for_the_guards_that_were_in_its_request() {
+        let mut told = Told::new();
+        for guard in [1, 2].map(GuardId) {
+            told.insert(guard, &ClaimState::Pending);
+            told.changed(guard);
+        }
+        told.sent();
+        // Guard 1 changes in turn with each answer, and guard 3 comes.
+        for guard in [1, 3].map(GuardId) {
+            told.insert(guard, &ClaimState::Pending);
+            told.changed(guard);
+        }
+        assert_eq!(told.tell_sent(&ClaimState::Held), [GuardId(2)]);
+        told.sent();
+        told.insert(GuardId(1), &ClaimState::Pending);
+        told.changed(GuardId(1));
+        assert_eq!(told.tell_sent(&ClaimState::Held), [GuardId(3)]);
+        assert_eq!(told.tell_sent(&ClaimState::Held), []);
+        told.sent();
+        assert_eq!(told.tell_sent(&ClaimState::Held), [GuardId(1)]);
+        told.changed(GuardId(2));
+        assert!(told.remove(GuardId(2)));
+        assert_eq!(told.changed.len(), 0);
     }
 
     fn refused(message: &str) -> ClaimState {

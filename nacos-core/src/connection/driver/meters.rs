@@ -66,7 +66,7 @@ impl Meters {
             Event::Document(..)
             | Event::Service(..)
             | Event::Claim(..)
-            | Event::Settled(_)
+            | Event::Settled(..)
             | Event::Unresponsive { .. }
             | Event::Withheld { .. }
             | Event::Refused { .. } => {}

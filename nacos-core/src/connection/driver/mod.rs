@@ -5,6 +5,7 @@
 //! comes first. The session's requests run side by side in one set of futures; ending the task
 //! drops them all, and with them every socket.
 mod act;
+mod leaving;
 mod log;
 mod meters;
 mod report;
@@ -19,6 +20,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::leaving::Leaving;
 use self::log::SessionLog;
 use self::meters::Meters;
 use self::report::Report;
@@ -34,7 +36,7 @@ use crate::{
     credentials::Grant,
     live::LiveWriter,
     server::Server,
-    session::{ClaimKey, Commands, Event, GuardId, LinkId, Session},
+    session::{ClaimKey, Commands, Event, GuardId, LinkId, Revision, Session},
     session_stats::SessionStats,
     state::{ClaimState, SessionState},
     tasks::Task,
@@ -57,8 +59,8 @@ pub(super) struct Driver {
     readers: Readers,
     views: Arc<Views>,
     guards: HashMap<GuardId, LiveWriter<ClaimState>>,
-    /// Callers that wait for a withdrawal; dropping a sender tells them.
-    leaving: HashMap<ClaimKey, Vec<oneshot::Sender<()>>>,
+    /// Callers that wait for a withdrawal.
+    leaving: Leaving,
     links: HashMap<LinkId, Open>,
     jobs: FuturesUnordered<Job>,
     serving: Option<LinkId>,
@@ -119,7 +121,7 @@ impl Driver {
             readers,
             views,
             guards: HashMap::new(),
-            leaving: HashMap::new(),
+            leaving: Leaving::default(),
             links: HashMap::new(),
             jobs: FuturesUnordered::new(),
             serving: None,
@@ -206,10 +208,10 @@ impl Driver {
             }
             for (guard, wish) in wishes {
                 // Without a connection nothing is held anywhere: dropping `done` says so.
-                if let Some((key, done)) = take_wish(commands, guards, guard, wish)
+                if let Some((key, revision, done)) = take_wish(commands, guards, guard, wish)
                     && serving.is_some()
                 {
-                    drop(push_awaited(leaving.entry(key).or_default(), done));
+                    leaving.wait(key, revision, done);
                 }
             }
             close.as_ref().map_or(0, |close| commands.close(close.deadline.into_std()))
@@ -292,7 +294,7 @@ impl Driver {
                     writer.publish_if_changed(state.clone());
                 }
             }
-            Event::Settled(key) => drop(self.leaving.remove(key)),
+            Event::Settled(key, revision) => self.leaving.settled(key, *revision),
             Event::Unresponsive { .. } => {
                 if let Some(reached) = self.reached() {
                     reached.doubt();
@@ -403,13 +405,13 @@ impl Driver {
 }
 
 /// Gives the session a guard's wish. Returns the key and the sender of a withdrawal that somebody
-/// waits for.
+/// waits for, and the revision that settles it.
 fn take_wish(
     commands: &mut Commands<'_>,
     guards: &mut HashMap<GuardId, LiveWriter<ClaimState>>,
     guard: GuardId,
     Wish { key, wanted, refetch, polls, .. }: Wish,
-) -> Option<(ClaimKey, oneshot::Sender<()>)> {
+) -> Option<(ClaimKey, Revision, oneshot::Sender<()>)> {
     match wanted {
         Wanted::Nothing => {}
         Wanted::Assert { instance, state } => {
@@ -418,8 +420,8 @@ fn take_wish(
         }
         Wanted::Withdraw { done } => {
             guards.remove(&guard);
-            commands.withdraw(&key, guard);
-            return done.map(|done| (key, done));
+            let revision = commands.withdraw(&key, guard);
+            return done.map(|done| (key, revision, done));
         }
     }
     let ClaimKey::Listen(document) = &key else { return None };

@@ -22,7 +22,7 @@ use super::{
     cause::Cause,
     claims::{Claims, Left},
     ids::GuardId,
-    ledger::Ledger,
+    ledger::{Ledger, Revision},
     output::Output,
     serving_context::{ConnectionFacts, ServingContext},
 };
@@ -91,7 +91,7 @@ impl Configs {
             self.documents.unwatch(document);
             if !self.claims.is_known(document) {
                 // The server of this connection has never heard of it.
-                output.show(Event::Settled(document.clone().into()));
+                output.show(Event::Settled(document.clone().into(), Revision::LAST));
             }
         }
     }

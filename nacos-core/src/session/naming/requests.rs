@@ -11,7 +11,7 @@ use super::{
 use crate::{
     session::{
         actions::Event,
-        ledger::{Due, SentClaim},
+        ledger::{Due, Revision, SentClaim},
         output::{Output, RequestOrigin},
         request_failure::RequestFailure,
         serving_context::ServingContext,
@@ -150,7 +150,7 @@ impl Naming {
     pub(super) fn withdrawn(&mut self, output: &mut Output, key: NamingKey) {
         self.forget_unclaimed(&key);
         if !self.claims.is_known(&key) {
-            output.show(Event::Settled(key.into()));
+            output.show(Event::Settled(key.into(), Revision::LAST));
         }
     }
 

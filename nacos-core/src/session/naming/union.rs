@@ -64,7 +64,7 @@ impl Union {
             self.leave(guard, former);
         }
         self.members.entry(identity.clone()).or_default().insert(guard, instance);
-        self.changes.note(identity);
+        self.changes.note(identity, self.members.len());
     }
 
     /// `guard` registers nothing any more.
@@ -111,17 +111,25 @@ impl Union {
                 self.members.remove(&identity);
             }
         }
-        self.changes.note(identity);
+        self.changes.note(identity, self.members.len());
     }
 }
 
 impl Changes {
-    fn note(&mut self, identity: Identity) {
-        if let Self::Of(identities) = self {
-            identities.insert(identity);
+    /// The instance of `identity` has changed, in a union of so many members.
+    fn note(&mut self, identity: Identity, members: usize) {
+        let Self::Of(identities) = self else { return };
+        identities.insert(identity);
+        // Nothing may be taken for long, as while a login is refused: what comes and goes leaves no
+        // more than there is.
+        if identities.len() > 2 * members + FEW {
+            *self = Self::Whole;
         }
     }
 }
+
+/// So many changes are not worth a look at all members.
+const FEW: usize = 16;
 
 fn member(guards: &BTreeMap<GuardId, Arc<Instance>>) -> Option<Member> {
     let (place, instance) = (*guards.keys().next()?, Arc::clone(guards.values().next_back()?));
@@ -196,6 +204,20 @@ mod tests {
         }
         assert_eq!((union.guards.len(), union.members.len()), (0, 0));
         assert_eq!(union.instances().count(), 0);
+    }
+
+    #[test]
+    fn changes_that_nobody_takes_are_no_more_than_there_is() {
+        let mut union = Union::new();
+        union.insert(GuardId(0), instance("stays", 1.0));
+        drop(union.take_news());
+        for guard in 1..1000 {
+            union.insert(GuardId(guard), instance(&format!("i{guard}"), 1.0));
+            union.remove(GuardId(guard));
+            let Changes::Of(noted) = &union.changes else { continue };
+            assert!(noted.len() <= 2 + FEW);
+        }
+        assert_eq!(whole(&mut union), [(0, "another", 1.0)]);
     }
 
     fn instance(ip: &str, weight: f64) -> Arc<Instance> {

@@ -316,7 +316,7 @@ impl World {
                 Event::Serving(_)
                 | Event::Service(..)
                 | Event::Older { .. }
-                | Event::Settled(_)
+                | Event::Settled(..)
                 | Event::Refused { .. }
                 | Event::Unreadable { .. }
                 | Event::Unresponsive { .. }

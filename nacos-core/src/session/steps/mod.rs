@@ -338,7 +338,7 @@ impl Stage {
     /// Whether the withdrawal is known to be done.
     fn is_settled(&self) -> bool {
         let key = instances("orders");
-        self.events.iter().any(|event| matches!(event, Event::Settled(done) if *done == key))
+        self.events.iter().any(|event| matches!(event, Event::Settled(done, _) if *done == key))
     }
 }
 

@@ -80,7 +80,7 @@ impl SessionLog {
             | Event::Document(..)
             | Event::Service(..)
             | Event::Claim(..)
-            | Event::Settled(_) => {}
+            | Event::Settled(..) => {}
         }
     }
 

@@ -29,7 +29,7 @@ product! {
     "../../nacos-core/src/error.rs" error,
     "../../nacos-core/src/given.rs" given,
     "../../nacos-core/src/instance.rs" instance,
-    "../../nacos-core/src/key.rs" key,
+    "../../nacos-core/src/key/mod.rs" key,
     "../../nacos-core/src/link_variable.rs" link_variable,
     "../../nacos-core/src/resource.rs" resource,
     "../../nacos-core/src/secret.rs" secret,

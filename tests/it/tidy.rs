@@ -71,6 +71,9 @@ fn session_does_no_io_and_reads_no_clock() {
 fn session_imports_nothing_but_values_and_messages() {
     let mut seen = 0;
     for source in sources("nacos-core/src/session") {
+        // Nor by a path that leads up and down again.
+        source.must_not("super::transport", "the session carries no bytes");
+        source.must_not("super::telemetry", "the session counts nothing");
         for used in used_modules(&source.text).into_iter().filter(|used| !used.is_empty()) {
             let own_or_wire = ["session", "wire"].contains(&used.as_str());
             let may = own_or_wire || FLOORS[0].contains(&used.as_str()) && used != "telemetry";
@@ -236,6 +239,16 @@ fn tests_stand_below_their_file_and_not_at_a_path() {
     }
 }
 
+#[test]
+fn no_file_is_longer_than_one_idea_takes() {
+    for folder in CRATES {
+        for source in sources(&format!("{folder}/src")) {
+            let lines = source.text.lines().count();
+            assert!(lines <= LONGEST_FILE, "{} has {lines} lines without its tests", source.path);
+        }
+    }
+}
+
 /// A sentence that begins with such a word has its subject somewhere else, if it has one.
 #[test]
 fn comments_name_their_subject() {
@@ -353,6 +366,9 @@ fn used_modules(text: &str) -> Vec<String> {
     }
     modules
 }
+
+/// Lines of code of a file.
+const LONGEST_FILE: usize = 500;
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -249,6 +249,16 @@ fn no_file_is_longer_than_one_idea_takes() {
     }
 }
 
+#[test]
+fn long_tests_are_a_file_of_their_own() {
+    for path in files(CRATES.map(|folder| format!("{folder}/src"))) {
+        let text = fs::read_to_string(&path).expect("text");
+        let Some((_, tests)) = text.split_once("\nmod tests {") else { continue };
+        let lines = tests.lines().count();
+        assert!(lines <= LONGEST_TESTS, "{}: {lines} lines of tests", path.display());
+    }
+}
+
 /// A sentence that begins with such a word has its subject somewhere else, if it has one.
 #[test]
 fn comments_name_their_subject() {
@@ -369,6 +379,8 @@ fn used_modules(text: &str) -> Vec<String> {
 
 /// Lines of code of a file.
 const LONGEST_FILE: usize = 500;
+/// Lines of tests at the end of a file: more of them are a file of their own.
+const LONGEST_TESTS: usize = 200;
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -113,6 +113,7 @@ mod options;
 mod origin;
 mod pace;
 mod resource;
+mod room;
 mod secret;
 mod server;
 mod server_list;

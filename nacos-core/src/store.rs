@@ -1,11 +1,13 @@
 //! Live values by key: one writer, many readers, each value kept while a guard claims it.
 use std::{
-    collections::HashMap,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::live::{Live, LiveWriter, live};
+use crate::{
+    live::{Live, LiveWriter, live},
+    room::Map,
+};
 
 /// A [`Live`] value for each key that a guard claims.
 ///
@@ -23,7 +25,7 @@ pub(crate) struct Store<K, V> {
 
 #[derive(Debug)]
 struct Entries<K, V> {
-    live: HashMap<K, Entry<V>>,
+    live: Map<K, Entry<V>>,
     closed: bool,
 }
 
@@ -35,7 +37,7 @@ struct Entry<V> {
 
 impl<K: Clone + Eq + Hash, V> Store<K, V> {
     pub(crate) fn new() -> Self {
-        Self { entries: Mutex::new(Entries { live: HashMap::new(), closed: false }) }
+        Self { entries: Mutex::new(Entries { live: Map::new(), closed: false }) }
     }
 
     /// A guard comes, and reads the value under `key`: `initial` if it is the first.

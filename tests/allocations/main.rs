@@ -1,7 +1,9 @@
 //! Counted allocations, where there must be none: reading a hot value, picking an endpoint, and a
-//! balanced call; and of registrations, none of which may cost more where there are many.
+//! balanced call; of registrations, none of which may cost more where there are many; and of claims
+//! that are gone, which must leave nothing.
 //!
 //! A binary of its own, because counting replaces the allocator of the whole process.
+mod claims;
 mod registrations;
 
 use std::{
@@ -9,21 +11,54 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
     },
     task::{Context, Poll, Waker},
+    thread,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
-use nacos_core::{Instance, ServiceKey};
+use nacos_core::{Client, Instance, ServiceKey};
 use nacos_figment::Hot;
+use nacos_testkit::Server;
 use nacos_tower::{
     Balance, BoxError, Candidate, Candidates, Endpoint, PickArgs, Policy, ServiceConnection,
     WeightedP2c, WeightedRandom, bench::Picker,
 };
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::oneshot,
+    time::Instant,
+};
 use tower_service::Service;
+
+/// Runs `test` with a client, and a server on a thread of its own, so that only what the client
+/// allocates is counted.
+fn with_a_server(test: impl FnOnce(&Runtime, &Client)) {
+    let (tell, told) = mpsc::channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let server = thread::spawn(move || {
+        runtime().block_on(async {
+            let server = Server::start().await.expect("a port is free");
+            tell.send(server.addr()).expect("the test waits for it");
+            // The end is that the other half is dropped.
+            let _ = ended.await;
+        });
+    });
+    let (addr, runtime) = (told.recv().expect("the server runs"), runtime());
+    let client = Client::builder().server_addr(addr.to_string()).connect();
+    let client = runtime.block_on(client).expect("the server runs");
+    test(&runtime, &client);
+    drop(client);
+    drop(end);
+    server.join().expect("the server ends");
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("the system has a thread")
+}
 
 /// How many allocations `code` makes, once everything lazy about it has been made.
 fn allocations(mut code: impl FnMut()) -> u64 {

@@ -24,6 +24,7 @@ const FLOORS: [&[&str]; 6] = [
         "origin",
         "pace",
         "resource",
+        "room",
         "secret",
         "server",
         "service",
@@ -207,6 +208,21 @@ fn no_state_is_global() {
             assert_eq!(found, None, "{}: there is no global state", source.path);
         }
     }
+}
+
+/// A map of std keeps room for as many entries as it ever had.
+#[test]
+fn maps_of_claims_give_their_room_back() {
+    let holders = ["session/", "connection/", "store.rs"];
+    let mut seen = 0;
+    for source in sources("nacos-core/src") {
+        let below = source.path.trim_start_matches("nacos-core/src/");
+        if holders.iter().any(|holder| below.starts_with(holder)) {
+            source.must_not("HashMap<", "a `Map` gives its room back");
+            seen += source.text.matches(" Map<").count();
+        }
+    }
+    assert!(seen > 15, "only {seen} maps were found");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! no guard is a few counters and lists, each bounded by what is under way. Putting something in
 //! neither waits nor fails.
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,6 +20,7 @@ use crate::{
     credentials::Grant,
     instance::Instance,
     live::LiveWriter,
+    room::Map,
     session::{ClaimKey, GuardId, LinkId, Queue},
     state::ClaimState,
 };
@@ -109,7 +110,7 @@ struct Waiting {
     is_closed: bool,
     /// The guards that want something, in the order in which they came to.
     order: Queue<GuardId>,
-    wishes: HashMap<GuardId, Wish>,
+    wishes: Map<GuardId, Wish>,
     notices: Notices,
 }
 
@@ -118,7 +119,7 @@ pub(super) fn inbox() -> (Outbox, Inbox) {
     let waiting = Waiting {
         is_closed: false,
         order: Queue::new(),
-        wishes: HashMap::new(),
+        wishes: Map::new(),
         notices: Notices::default(),
     };
     let shared = Arc::new(Shared { waiting: Mutex::new(waiting), filled: Notify::new() });

@@ -1,6 +1,5 @@
 //! The open connections of a server, and the switch that cuts them.
 use std::{
-    collections::HashMap,
     fmt, io,
     pin::Pin,
     sync::{
@@ -15,6 +14,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::watch,
 };
+
+use crate::room::Map;
 
 /// The open connections of one server: counted, and cut all at once if need be.
 ///
@@ -54,7 +55,7 @@ struct Shared {
 struct Set {
     next: u64,
     is_cut: bool,
-    switches: HashMap<u64, Arc<Switch>>,
+    switches: Map<u64, Arc<Switch>>,
 }
 
 /// Cuts one connection. Reading and writing may be two tasks.

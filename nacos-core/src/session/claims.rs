@@ -3,7 +3,7 @@
 //! The [ledger](super::ledger) says what is to be sent, and [`Told`] to which guards an answer is
 //! news. Each machine has claims of its own kind of key: *naming* those of services, *configs*
 //! those of documents.
-use std::{collections::HashMap, hash::Hash, sync::Arc, time::Instant};
+use std::{hash::Hash, sync::Arc, time::Instant};
 
 use super::{
     actions::Event,
@@ -13,13 +13,13 @@ use super::{
     request_failure::Rejection,
     told::Told,
 };
-use crate::state::ClaimState;
+use crate::{room::Map, state::ClaimState};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Claims<K> {
     ledger: Ledger<K>,
-    guards: HashMap<K, Told>,
+    guards: Map<K, Told>,
 }
 
 /// The guards that are left at a key from which one has withdrawn.
@@ -31,7 +31,7 @@ pub(super) enum Left {
 
 impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     pub(super) fn new(ledger: Ledger<K>) -> Self {
-        Self { ledger, guards: HashMap::new() }
+        Self { ledger, guards: Map::new() }
     }
 
     /// `guard` claims `key`, and is told how that stands. The server is to be told if nobody

@@ -1,14 +1,16 @@
 //! A map of many keys, whose entries are found without a look at the others.
-use std::{collections::HashMap, hash::Hash};
+use std::hash::Hash;
+
+use crate::room::Map;
 
 /// A map in which, in tests, each look at an entry is counted: a session of thousands of claims
 /// must not go through all of them for the sake of one.
 #[derive(Debug)]
-pub(super) struct Entries<K, V>(HashMap<K, V>);
+pub(super) struct Entries<K, V>(Map<K, V>);
 
 impl<K: Eq + Hash, V> Entries<K, V> {
     pub(super) fn new() -> Self {
-        Self(HashMap::new())
+        Self(Map::new())
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {

@@ -2,10 +2,7 @@
 //!
 //! The router owns it, and lends it to *connecting* in a [`Context`](super::context::Context),
 //! to the other machines in a [`ServingContext`](super::serving_context::ServingContext).
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     actions::{Action, Event},
@@ -14,7 +11,10 @@ use super::{
     ids::{CallId, LinkId},
     naming::asked as naming,
 };
-use crate::wire::Outgoing;
+use crate::{
+    room::{Map, pop_front},
+    wire::Outgoing,
+};
 
 /// A random number, uniform in `[0, 1)`.
 pub(crate) type Jitter = Box<dyn FnMut() -> f64 + Send>;
@@ -51,7 +51,7 @@ impl From<configs::Asked> for Pending {
 /// See the [module documentation](self).
 pub(super) struct Output {
     jitter: Jitter,
-    calls: HashMap<CallId, PendingCall>,
+    calls: Map<CallId, PendingCall>,
     last_id: u64,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -68,7 +68,7 @@ impl Output {
     pub(super) fn new(jitter: Jitter) -> Self {
         Self {
             jitter,
-            calls: HashMap::new(),
+            calls: Map::new(),
             last_id: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -145,11 +145,11 @@ impl Output {
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        pop_front(&mut self.actions)
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        pop_front(&mut self.events)
     }
 }
 

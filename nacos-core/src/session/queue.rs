@@ -1,21 +1,20 @@
 //! Keys in the order in which they came, each once at most.
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::Hash,
-};
+use std::{collections::BTreeMap, hash::Hash};
+
+use crate::room::Map;
 
 /// A queue that holds a key once, however often it is put there, and forgets one that is taken
 /// back: it is never longer than there are keys.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
-    places: HashMap<K, u64>,
+    places: Map<K, u64>,
     keys: BTreeMap<u64, K>,
     pushed: u64,
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
     pub(crate) fn new() -> Self {
-        Self { places: HashMap::new(), keys: BTreeMap::new(), pushed: 0 }
+        Self { places: Map::new(), keys: BTreeMap::new(), pushed: 0 }
     }
 
     /// Puts `key` at the end, unless it is there already: then it keeps its place.

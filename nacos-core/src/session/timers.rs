@@ -1,22 +1,20 @@
 //! Keys by the time at which they are to be looked at again.
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::Hash,
-    time::Instant,
-};
+use std::{collections::BTreeMap, hash::Hash, time::Instant};
+
+use crate::room::Map;
 
 /// A queue of keys by time, each with one time at most: there are never more times than keys,
 /// however often a key is given another.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     keys: BTreeMap<(Instant, u64), K>,
-    times: HashMap<K, (Instant, u64)>,
+    times: Map<K, (Instant, u64)>,
     pushed: u64,
 }
 
 impl<K: Clone + Eq + Hash> Timers<K> {
     pub(crate) fn new() -> Self {
-        Self { keys: BTreeMap::new(), times: HashMap::new(), pushed: 0 }
+        Self { keys: BTreeMap::new(), times: Map::new(), pushed: 0 }
     }
 
     /// `key` is to be looked at at `at`, and not at the time that it had.

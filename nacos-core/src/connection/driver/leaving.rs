@@ -1,13 +1,14 @@
 //! The callers that wait until the server has agreed to a withdrawal.
-use std::collections::{HashMap, hash_map::Entry};
-
 use tokio::sync::oneshot;
 
-use crate::session::{ClaimKey, Revision};
+use crate::{
+    room::Map,
+    session::{ClaimKey, Revision},
+};
 
 /// By key, in the order of their withdrawals. Dropping a sender tells its caller.
 #[derive(Debug, Default)]
-pub(super) struct Leaving(HashMap<ClaimKey, Vec<(Revision, oneshot::Sender<()>)>>);
+pub(super) struct Leaving(Map<ClaimKey, Vec<(Revision, oneshot::Sender<()>)>>);
 
 impl Leaving {
     /// One waits until this revision of `key` is settled.
@@ -22,10 +23,10 @@ impl Leaving {
 
     /// The server has agreed to everything under `key` up to this revision.
     pub(super) fn settled(&mut self, key: &ClaimKey, revision: Revision) {
-        let Entry::Occupied(mut waiting) = self.0.entry(key.clone()) else { return };
-        waiting.get_mut().retain(|(withdrawn, _)| *withdrawn > revision);
-        if waiting.get().is_empty() {
-            waiting.remove();
+        let Some(waiting) = self.0.get_mut(key) else { return };
+        waiting.retain(|(withdrawn, _)| *withdrawn > revision);
+        if waiting.is_empty() {
+            self.0.remove(key);
         }
     }
 

@@ -11,7 +11,7 @@ mod meters;
 mod report;
 mod server_list;
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -35,6 +35,7 @@ use super::{
 use crate::{
     credentials::Grant,
     live::LiveWriter,
+    room::Map,
     server::Server,
     session::{ClaimKey, Commands, Event, GuardId, LinkId, Revision, Session},
     session_stats::SessionStats,
@@ -58,10 +59,10 @@ pub(super) struct Driver {
     inbox: Inbox,
     readers: Readers,
     views: Arc<Views>,
-    guards: HashMap<GuardId, LiveWriter<ClaimState>>,
+    guards: Map<GuardId, LiveWriter<ClaimState>>,
     /// Callers that wait for a withdrawal.
     leaving: Leaving,
-    links: HashMap<LinkId, Open>,
+    links: BTreeMap<LinkId, Open>,
     jobs: FuturesUnordered<Job>,
     serving: Option<LinkId>,
     grant: Option<Arc<Grant>>,
@@ -120,9 +121,9 @@ impl Driver {
             inbox,
             readers,
             views,
-            guards: HashMap::new(),
+            guards: Map::new(),
             leaving: Leaving::default(),
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             jobs: FuturesUnordered::new(),
             serving: None,
             grant: None,
@@ -385,7 +386,7 @@ impl Driver {
         let withdrawn = Instant::now();
         // Jobs hold on to connections too.
         self.jobs.clear();
-        for (_, open) in self.links.drain() {
+        for (_, open) in std::mem::take(&mut self.links) {
             if let Open::Up { work, .. } = open {
                 work.end().await;
             }
@@ -408,7 +409,7 @@ impl Driver {
 /// waits for, and the revision that settles it.
 fn take_wish(
     commands: &mut Commands<'_>,
-    guards: &mut HashMap<GuardId, LiveWriter<ClaimState>>,
+    guards: &mut Map<GuardId, LiveWriter<ClaimState>>,
     guard: GuardId,
     Wish { key, wanted, refetch, polls, .. }: Wish,
 ) -> Option<(ClaimKey, Revision, oneshot::Sender<()>)> {

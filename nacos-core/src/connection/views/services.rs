@@ -1,7 +1,7 @@
 //! Services under subscription, as their readers are shown them: as the server lists them, or with
 //! a [grace](super::grace) for lists of which nothing may be called.
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
+    collections::{BTreeMap, BTreeSet, btree_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,6 +10,7 @@ use super::grace::{Hold, Steadiness};
 use crate::{
     key::ServiceKey,
     live::{Live, LiveWriter, live},
+    room::Map,
     service::Service,
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct ServiceViews {
 
 #[derive(Debug, Default)]
 struct Entries {
-    live: HashMap<ServiceKey, Entry>,
+    live: Map<ServiceKey, Entry>,
     steadiness: Steadiness,
     /// When to look at which view that is held.
     timers: BTreeSet<(Instant, ServiceKey, Duration)>,
@@ -42,8 +43,9 @@ struct Entries {
 #[derive(Debug)]
 struct Entry {
     raw: View,
-    /// With a grace; those without read the raw view.
-    graced: BTreeMap<Duration, Graced>,
+    /// With a grace; those without read the raw view. Mostly there is one: boxed, because a map
+    /// begins with room for eleven.
+    graced: BTreeMap<Duration, Box<Graced>>,
 }
 
 #[derive(Debug)]
@@ -136,7 +138,8 @@ impl ServiceViews {
         let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
         let Some(entry) = live.get_mut(key) else { return turns };
         entry.raw.show(list.clone(), &mut publications);
-        for (grace, Graced { view, hold }) in &mut entry.graced {
+        for (grace, graced) in &mut entry.graced {
+            let Graced { view, hold } = &mut **graced;
             let former = *hold;
             let turn = (may_be_called(&view.shown), may_be_called(list));
             let is_held = hold.listed(now, *grace, *steadiness, turn);
@@ -216,7 +219,8 @@ impl ServiceViews {
         {
             let Some(entry) = live.get_mut(&key) else { continue };
             let list = entry.raw.shown.clone();
-            let Some(Graced { view, hold }) = entry.graced.get_mut(&grace) else { continue };
+            let Some(graced) = entry.graced.get_mut(&grace) else { continue };
+            let Graced { view, hold } = &mut **graced;
             if hold.expire(now) {
                 reschedule(timers, &key, grace, Hold::No, *hold);
                 expired.ask.insert(key);
@@ -297,7 +301,7 @@ impl Entries {
             btree_map::Entry::Vacant(place) => {
                 let (hold, shown) = other.unwrap_or((Hold::No, entry.raw.shown.clone()));
                 let view = View { guards: 1, ..View::new(shown) };
-                let graced = place.insert(Graced { view, hold });
+                let graced = place.insert(Box::new(Graced { view, hold }));
                 if matches!(hold, Hold::Paused { .. }) {
                     self.paused.insert((key.clone(), grace));
                 }
@@ -308,7 +312,7 @@ impl Entries {
     }
 
     /// One guard less reads the service with this grace. What is dropped wakes readers.
-    fn part(&mut self, key: &ServiceKey, grace: Duration) -> Option<Graced> {
+    fn part(&mut self, key: &ServiceKey, grace: Duration) -> Option<Box<Graced>> {
         let entry = self.live.get_mut(key)?;
         let graced = entry.graced.get_mut(&grace)?;
         graced.view.guards -= 1;

@@ -10,24 +10,21 @@
 //!                └──▶ Clean ◀─────────────── answered ─────────┘ │
 //!           unchanged   └── hint ──▶ Dirty ◀── hint, failed ─────┘
 //! ```
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use super::{asked::Ticket, listens::missing_right};
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
     key::ConfigKey,
+    room::Map,
     session::{cause::Cause, ids::GuardId, queue::Queue, timers::Timers},
 };
 
 /// The watched documents.
 #[derive(Debug)]
 pub(super) struct Documents {
-    entries: HashMap<ConfigKey, Entry>,
+    entries: Map<ConfigKey, Entry>,
     /// Documents in the order in which they became dirty; some are not any more.
     dirty: Queue<ConfigKey>,
     retries: Timers<ConfigKey>,
@@ -77,7 +74,7 @@ enum SyncState {
 impl Documents {
     pub(super) fn new() -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: Map::new(),
             dirty: Queue::new(),
             retries: Timers::new(),
             asking: 0,

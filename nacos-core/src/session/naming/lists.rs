@@ -1,8 +1,5 @@
 //! The lists of services under subscription, as they come: from answers, and from pushes.
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    time::Instant,
-};
+use std::{collections::hash_map::Entry, time::Instant};
 
 use super::{
     Naming,
@@ -12,6 +9,7 @@ use super::{
 };
 use crate::{
     key::{Namespace, ServiceKey},
+    room::Map,
     session::{actions::Event, ids::CallId, serving_context::ServingContext},
     wire::{
         Failure,
@@ -24,12 +22,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Lists {
     /// The shown view of each service, as far as it came over the connection that serves.
-    shown: HashMap<ServiceKey, Shown>,
+    shown: Map<ServiceKey, Shown>,
     /// The last list of each service, whichever connection it came over: the next one is read
     /// against it.
-    last: HashMap<ServiceKey, List>,
+    last: Map<ServiceKey, List>,
     /// Subscribed services by group and name: pushes of Java servers name no namespace.
-    namesakes: HashMap<ServiceKey, Vec<ServiceKey>>,
+    namesakes: Map<ServiceKey, Vec<ServiceKey>>,
     /// Services of which a push could not be read, or seems to be an old one.
     stale: StaleServices,
 }
@@ -44,16 +42,18 @@ pub(in crate::session) struct Listed {
 impl Lists {
     pub(super) fn new() -> Self {
         Self {
-            shown: HashMap::new(),
-            last: HashMap::new(),
-            namesakes: HashMap::new(),
+            shown: Map::new(),
+            last: Map::new(),
+            namesakes: Map::new(),
             stale: StaleServices::new(),
         }
     }
 
     /// Lists of `service` are wanted from now on.
     pub(super) fn expect(&mut self, service: &ServiceKey) {
-        let namesakes = self.namesakes.entry(service.unplaced()).or_default();
+        // Mostly it is the only one.
+        let alone = || Vec::with_capacity(1);
+        let namesakes = self.namesakes.entry(service.unplaced()).or_insert_with(alone);
         if !namesakes.contains(service) {
             namesakes.push(service.clone());
         }
@@ -86,7 +86,7 @@ impl Lists {
 
 /// The subscribed services of this group and name.
 fn of_name<'a>(
-    namesakes: &'a HashMap<ServiceKey, Vec<ServiceKey>>,
+    namesakes: &'a Map<ServiceKey, Vec<ServiceKey>>,
     unplaced: &ServiceKey,
 ) -> &'a [ServiceKey] {
     namesakes.get(unplaced).map_or(&[], Vec::as_slice)

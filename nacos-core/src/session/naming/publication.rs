@@ -9,18 +9,18 @@
 //! The wanted and the held instances are kept by identity, together with the places where the two
 //! differ: the next request costs as much as it contains.
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use super::union::{Identity, Member, News};
-use crate::{instance::Instance, session::ids::GuardId};
+use crate::{instance::Instance, room::Map, session::ids::GuardId};
 
 /// The instances of one service that the server holds for this connection, and those that it is to
 /// hold.
 #[derive(Debug, Default)]
 pub(super) struct Publication {
-    slots: HashMap<Identity, Slot>,
+    slots: Map<Identity, Slot>,
     /// The instances that the requests under way lead to, in the order of their guards.
     wanted: BTreeMap<GuardId, Arc<Instance>>,
     /// In the order in which the server came to hold it. After an unanswered request an instance

@@ -1,19 +1,19 @@
 //! The instances that the guards of each service register together, and those that the server has.
 //!
 //! A guard's instance is read when a request is made of it, and shared until then.
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     publication::{Additive, Publication, Step},
     union::Union,
 };
-use crate::{instance::Instance, key::ServiceKey, session::ids::GuardId};
+use crate::{instance::Instance, key::ServiceKey, room::Map, session::ids::GuardId};
 
 /// See the [module documentation](self).
 #[derive(Debug, Default)]
 pub(super) struct Registrations {
-    unions: HashMap<ServiceKey, Union>,
-    publications: HashMap<ServiceKey, Publication>,
+    unions: Map<ServiceKey, Union>,
+    publications: Map<ServiceKey, Publication>,
     /// Whether the server of this connection adds on a batch.
     additive: Additive,
 }

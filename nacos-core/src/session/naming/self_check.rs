@@ -19,7 +19,7 @@
 //! asserted again once; if it is still not there soon after, it is hidden, and asserted again
 //! ever more rarely: after 2, 4, 8 … checks.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,7 @@ use super::{Naming, asked::Asked, key::NamingKey};
 use crate::{
     instance::Instance,
     key::ServiceKey,
+    room::Map,
     service::Service,
     session::{
         actions::Event,
@@ -45,13 +46,13 @@ use crate::{
 /// The services whose instances we claim and the server holds.
 #[derive(Debug)]
 pub(super) struct SelfCheck {
-    entries: HashMap<ServiceKey, Entry>,
+    entries: Map<ServiceKey, Entry>,
     timers: Timers<ServiceKey>,
     /// Due, and waiting for one of those under way to end.
     queue: Queue<ServiceKey>,
     under_way: usize,
     /// The services that a former server held, and the present one does not hold yet.
-    lost: HashSet<ServiceKey>,
+    lost: BTreeSet<ServiceKey>,
 }
 
 #[derive(Debug)]
@@ -88,11 +89,11 @@ pub(super) enum Absence {
 impl SelfCheck {
     pub(super) fn new() -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: Map::new(),
             timers: Timers::new(),
             queue: Queue::new(),
             under_way: 0,
-            lost: HashSet::new(),
+            lost: BTreeSet::new(),
         }
     }
 
@@ -142,7 +143,7 @@ impl SelfCheck {
     /// A new connection: nothing is held, and nothing is under way.
     pub(super) fn reconnected(&mut self) {
         let mut lost = std::mem::take(&mut self.lost);
-        lost.extend(std::mem::take(&mut self.entries).into_keys());
+        lost.extend(std::mem::take(&mut self.entries).into_iter().map(|(service, _)| service));
         *self = Self { lost, ..Self::new() };
     }
 

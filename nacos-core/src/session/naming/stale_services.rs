@@ -1,10 +1,11 @@
 //! Which services are in doubt, after a push that could not be read or a list that seems to be
 //! older than the one before it, and when to ask for them: at once, and once a minute at most, each
 //! service for itself.
-use std::{collections::HashMap, time::Instant};
+use std::time::Instant;
 
 use crate::{
     key::ServiceKey,
+    room::Map,
     session::{backoff::ASKED_EVERY, timers::Timers},
 };
 
@@ -16,9 +17,9 @@ pub(super) struct StaleServices {
     /// When all are, if any of them may be in doubt.
     all: Option<Instant>,
     /// When each service was last asked for: of those alone that somebody subscribes to.
-    asked: HashMap<ServiceKey, Instant>,
+    asked: Map<ServiceKey, Instant>,
     /// When each service was last to be asked for because its server's clock had stepped.
-    stepped: HashMap<ServiceKey, Instant>,
+    stepped: Map<ServiceKey, Instant>,
     /// When all were.
     all_asked: Option<Instant>,
 }
@@ -35,8 +36,8 @@ impl StaleServices {
         Self {
             these: Timers::new(),
             all: None,
-            asked: HashMap::new(),
-            stepped: HashMap::new(),
+            asked: Map::new(),
+            stepped: Map::new(),
             all_asked: None,
         }
     }
@@ -81,7 +82,9 @@ impl StaleServices {
             return Some(Stale::All);
         }
         let services: Vec<_> = std::iter::from_fn(|| self.these.pop(now)).collect();
-        self.asked.extend(services.iter().map(|service| (service.clone(), now)));
+        for service in &services {
+            self.asked.insert(service.clone(), now);
+        }
         (!services.is_empty()).then_some(Stale::These(services))
     }
 

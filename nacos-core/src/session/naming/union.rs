@@ -3,20 +3,20 @@
 //! The cost of a change depends on the change and not on the number of guards: nothing is copied,
 //! and nobody walks over the others. Changes are noted until they are sent.
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     hash::{Hash, Hasher},
     sync::Arc,
 };
 
-use crate::{instance::Instance, session::ids::GuardId};
+use crate::{instance::Instance, room::Map, session::ids::GuardId};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Union {
     /// The instance of each guard.
-    guards: HashMap<GuardId, Arc<Instance>>,
+    guards: Map<GuardId, Arc<Instance>>,
     /// The same by identity: each has one guard at least.
-    members: HashMap<Identity, BTreeMap<GuardId, Arc<Instance>>>,
+    members: Map<Identity, BTreeMap<GuardId, Arc<Instance>>>,
     changes: Changes,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum News {
 
 impl Union {
     pub(super) fn new() -> Self {
-        Self { guards: HashMap::new(), members: HashMap::new(), changes: Changes::Whole }
+        Self { guards: Map::new(), members: Map::new(), changes: Changes::Whole }
     }
 
     /// `guard` registers `instance`, in place of its former one.

@@ -1,5 +1,6 @@
 //! The promises of ARCHITECTURE.md about files, checked on the files.
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -137,15 +138,64 @@ fn every_invariant_names_tests_that_exist() {
     let files = files(CRATES.into_iter().chain(["tests", "examples"]));
     let text = |path| fs::read_to_string(path).expect("text");
     let code = files.into_iter().map(text).collect::<Vec<_>>().join("\n");
+    let run = tests_that_run(&code);
     for invariant in invariants {
         // A name of a test is a sentence.
         let quoted = invariant.split('`').skip(1).step_by(2);
         let tests: Vec<_> = quoted.filter(|name| name.matches('_').count() >= 2).collect();
         assert!(!tests.is_empty(), "no test is named by: {invariant}");
         for test in tests {
-            assert!(code.contains(&format!("fn {test}()")), "there is no test `{test}`");
+            assert!(run.contains(test), "there is no test `{test}`, or it does not run");
         }
     }
+}
+
+#[test]
+fn function_is_a_test_that_runs_by_its_attributes() {
+    let code = "
+/// Its words stand above or below its attributes.
+#[test]
+fn plain() {}
+
+    #[cfg(target_os = \"linux\")]
+    #[tokio::test(start_paused = true)]
+    // So does this.
+    async fn paused() {}
+
+#[test]
+#[ignore = \"another test runs it\"]
+fn ignored() {}
+
+#[tokio::test]
+#[cfg_attr(miri, ignore)]
+async fn ignored_somewhere() {}
+
+#[test]
+const NOTHING: () = ();
+fn helper() {}
+
+#[cfg(test)]
+fn of_tests() {}
+";
+    assert_eq!(tests_that_run(code), BTreeSet::from(["plain", "paused"]));
+}
+
+/// The names of the functions that a run of the tests calls, as the formatter lays them out.
+fn tests_that_run(code: &str) -> BTreeSet<&str> {
+    let mut tests = BTreeSet::new();
+    let (mut is_test, mut is_ignored) = (false, false);
+    for line in code.lines().map(str::trim_start) {
+        if line.starts_with("#[") {
+            is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
+            is_ignored |= line.contains("ignore");
+        } else if !line.starts_with("//") {
+            let name = line.trim_start_matches("async ").strip_prefix("fn ");
+            let name = name.and_then(|name| name.split_once('(')).map(|(name, _)| name);
+            tests.extend(name.filter(|_| is_test && !is_ignored));
+            (is_test, is_ignored) = (false, false);
+        }
+    }
+    tests
 }
 
 #[test]

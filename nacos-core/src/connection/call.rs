@@ -62,7 +62,7 @@ impl Connection {
             let found = serving(&mut current, tried_without_token);
             let (serving, is_admitted) = match timeout_at(deadline, found).await {
                 Ok(Ok(found)) => found,
-                Ok(Err(unserved)) => return Err(unserved.error(doing)),
+                Ok(Err(state)) => return Err(state.error_of(doing)),
                 Err(_) => return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing))),
             };
             // Asked on each connection anew: servers of different versions take turns in an
@@ -284,15 +284,16 @@ fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
 }
 
 /// The connection that serves, as soon as there is one, and that it lets requests in; or one to a
-/// server that lets nobody in without a login, unless that was `tried` with this request.
+/// server that lets nobody in without a login, unless that was `tried` with this request. Fails
+/// with the state of the session where waiting does not help.
 async fn serving(
     current: &mut watch::Receiver<Current>,
     tried: bool,
-) -> Result<(CurrentLink, bool), Unserved> {
+) -> Result<(CurrentLink, bool), SessionState> {
     loop {
         // The last state stays in the channel when the session's task has ended with its runtime.
         if current.has_changed().is_err() {
-            return Err(Unserved::Closed);
+            return Err(SessionState::Closed);
         }
         {
             let current = current.borrow_and_update();
@@ -302,16 +303,12 @@ async fn serving(
             if let Some(link) = current.unadmitted.as_ref().filter(|_| !tried) {
                 return Ok((link.clone(), false));
             }
-            match &current.state {
-                SessionState::Closed => return Err(Unserved::Closed),
-                // A server that is starting lets us in soon.
-                state @ SessionState::Denied { cause, .. } if state.is_refused() => {
-                    return Err(Unserved::Denied(cause.to_string()));
-                }
-                _ => {}
+            // Not where a server is starting: it lets us in soon.
+            if current.state.is_hopeless() {
+                return Err(current.state.clone());
             }
         }
-        current.changed().await.map_err(|_| Unserved::Closed)?;
+        current.changed().await.map_err(|_| SessionState::Closed)?;
     }
 }
 
@@ -324,7 +321,7 @@ async fn renewed(current: &mut watch::Receiver<Current>, with: &CurrentLink) -> 
             !current.renewing && current.refusals > with.refusals || has_another(serving)
         }
         // Not yet: a connection that is lost meanwhile says nothing about the token.
-        (None, state) => state.is_refused() || matches!(state, SessionState::Closed),
+        (None, state) => state.is_hopeless(),
     };
     match current.wait_for(decided).await {
         Ok(current) => match &current.serving {
@@ -342,21 +339,6 @@ enum Denied {
     Refused(Refusal),
     /// The deadline came while nobody served.
     Unserved,
-}
-
-/// Why no connection will serve.
-enum Unserved {
-    Closed,
-    Denied(String),
-}
-
-impl Unserved {
-    fn error(self, doing: impl Display) -> Error {
-        match self {
-            Self::Closed => Error::new(ErrorKind::Closed, doing),
-            Self::Denied(cause) => Error::new(ErrorKind::Denied, doing).because(cause),
-        }
-    }
 }
 
 /// For one try, while nothing of its answer comes.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     call_error::CallError,
     error::{Error, ErrorKind},
-    session::{DEMANDED, LOGIN_FAILED, conflict_delay, reconnect_delay},
+    session::{NoToken, conflict_delay, reconnect_delay},
     state::{Access, Denial, SessionState},
     telemetry,
     transport::{Caller, Limit},
@@ -208,7 +208,7 @@ impl Connection {
     ) -> Denied {
         self.outbox.refused(with.grant.clone());
         if self.options.access.credentials.is_none() {
-            return Denied::Refused(demanding(refusal));
+            return Denied::Refused(NoToken::NoCredentials.explain(refusal));
         }
         match timeout_at(deadline, renewed(current, with)).await {
             Ok(true) => Denied::Renewed,
@@ -230,14 +230,6 @@ impl Connection {
     }
 }
 
-/// Explains a refusal that demands a login, to a client without credentials.
-fn demanding(refusal: Refusal) -> Refusal {
-    if !refusal.demands_login() {
-        return refusal;
-    }
-    Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
-}
-
 /// Notes what a request was about that was answered without a token, and not refused. Says
 /// whether it was.
 fn note_let_in<R: Request>(
@@ -257,20 +249,17 @@ fn note_let_in<R: Request>(
     is_let_in
 }
 
-/// Explains a refusal that demands a login, to a client that has none, or whose login has failed.
+/// The refusal of a request that went without a token, as far as the state says why it did.
 fn without_login(refusal: Refusal, state: &SessionState) -> Refusal {
-    if !refusal.demands_login() {
-        return refusal;
-    }
-    let why = match state {
-        SessionState::Denied { likely: Denial::Missing, cause } => cause.to_string(),
+    let no_token = match state {
+        SessionState::Denied { likely: Denial::Missing, .. } => NoToken::NoCredentials,
         SessionState::Denied { cause, .. }
         | SessionState::Connected { access: Access::WithoutLogin { cause }, .. } => {
-            format!("{LOGIN_FAILED}: {cause}")
+            NoToken::LoginFailed(cause)
         }
         _ => return refusal,
     };
-    Refusal { message: format!("{}; {why}", refusal.message), ..refusal }
+    no_token.explain(refusal)
 }
 
 /// How a try ended, as a label.

@@ -84,8 +84,7 @@ impl Connection {
                     wire::UNREGISTERED | wire::DISCONNECTED => {
                         self.outbox.lost(serving.id, Loss::Unusable);
                         self.moved_on(&mut current, &serving, deadline).await;
-                        last_error =
-                            Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
+                        last_error = Some(refusal.into_error(&doing));
                         continue;
                     }
                     wire::DENIED if !is_admitted => {

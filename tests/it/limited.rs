@@ -1,4 +1,5 @@
-//! Every test that waits for something has a time limit, as CONTRIBUTING.md asks.
+//! Every test that waits for something, or loops until something happens, has a time limit, as
+//! CONTRIBUTING.md asks.
 use std::{collections::BTreeMap, fs};
 
 use crate::tidy::{CRATES, files, root};
@@ -64,7 +65,7 @@ async fn without() {
 }
 
 #[test]
-fn plain_test_needs_a_limit_where_it_blocks_itself_or_by_a_helper_beside_it() {
+fn plain_test_needs_a_limit_where_it_blocks_or_loops_itself_or_by_a_helper_beside_it() {
     let text = "
 fn told(from: &Receiver<u8>) -> u8 {
     from.recv().expect(\"told\")
@@ -86,8 +87,32 @@ fn limited() {
     assert_eq!(told(&from), 7);
 }
 
+fn drain(output: &mut Output) {
+    while output.poll().is_some() {}
+}
+
+#[test]
+fn loops_by_a_helper() {
+    drain(&mut output);
+}
+
+#[test]
+fn loops_itself() {
+    let last = 'all: loop {
+        break 'all output.poll();
+    };
+}
+
+#[test]
+fn loops_limited() {
+    let _limit = TimeLimit::start();
+    drain(&mut output);
+}
+
 #[test]
 fn nothing() {
+    // A loop over what is there, or one in words: loop, while.
+    for whiles in loops {}
     assert_eq!([told, other].join(\", \"), text);
     stage.wait();
 }
@@ -99,7 +124,7 @@ fn nothing() {
     };
     let tests = suite.functions.iter().filter(|function| function.is_test);
     let missing: Vec<_> = tests.filter(missing).map(|test| test.name.as_str()).collect();
-    assert_eq!(missing, ["by_a_helper", "itself"]);
+    assert_eq!(missing, ["by_a_helper", "itself", "loops_by_a_helper", "loops_itself"]);
 }
 
 /// The folders whose functions call each other.
@@ -179,10 +204,11 @@ impl Suite {
         }
     }
 
-    /// Whether this function waits for something, or one of its file that it calls does.
+    /// Whether this function waits for something or loops, or one of its file that it calls does.
     fn waits<'a>(&'a self, function: &'a Function, callers: &mut Vec<&'a str>) -> bool {
         callers.push(&function.body);
         let found = WAITS.iter().any(|wait| has(&function.body, wait))
+            || function.body.lines().any(loops)
             || function.calls().iter().any(|call| {
                 let of_that_name = self.names.get(call).into_iter().flatten();
                 let mut called = of_that_name.map(|at| &self.functions[*at]);
@@ -270,6 +296,16 @@ const WAITS: [&str; 10] = [
     "BufReader::new(",
     "child.wait()",
 ];
+
+/// Whether a loop begins in this line that ends by nothing but what happens in it.
+fn loops(line: &str) -> bool {
+    let code = line.trim_start();
+    let code = match code.strip_prefix('\'').and_then(|label| label.split_once(": ")) {
+        Some((_, labelled)) => labelled,
+        None => code,
+    };
+    code.starts_with("while ") || code.starts_with("loop {") || code.ends_with(" loop {")
+}
 
 /// The name of a function that begins here.
 fn function(code: &str) -> Option<String> {

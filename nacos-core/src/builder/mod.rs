@@ -159,7 +159,9 @@ impl ClientBuilder {
         };
         match &state {
             SessionState::Connected { .. } => Ok(client),
-            SessionState::Denied { .. } => Err(state.error_of(&doing)),
+            SessionState::Denied { cause, .. } => {
+                Err(Error::new(ErrorKind::Denied, &doing).because(cause.to_string()))
+            }
             state => match state.cause() {
                 // A search that has failed tells of every server, one under way of some.
                 Some(cause) => Err(disconnected(cause)),

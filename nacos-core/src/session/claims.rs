@@ -264,6 +264,7 @@ mod tests {
 
     #[test]
     fn second_reader_sends_nothing() {
+        let _limit = nacos_testkit::TimeLimit::start();
         let (mut claims, mut output) = (documents(), Output::new(Box::new(|| 0.5)));
         claims.assert(&mut output, limits(), GuardId(1), false);
         let first = claims.take_due(9).remove(0);

@@ -172,6 +172,7 @@ mod tests {
     }
 
     fn read(reader: &mut FrameReader, data: &[u8], piece: usize) -> Vec<Frame> {
+        let _limit = nacos_testkit::TimeLimit::start();
         let mut frames = Vec::new();
         for piece in data.chunks(piece) {
             let mut piece = Bytes::copy_from_slice(piece);

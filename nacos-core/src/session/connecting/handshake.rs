@@ -5,10 +5,10 @@ use std::{
 };
 
 use super::{
-    super::{Event, backoff::setup_probe_delay},
+    super::Event,
     Action, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId, Payload, Phase,
     Reason,
-    link::SetupConfirmation,
+    link::{FIRST_PAUSE, SetupConfirmation},
 };
 use crate::wire::{
     self, Failure, Request,
@@ -135,7 +135,7 @@ impl Connecting {
             SetupConfirmation::Announced
         } else {
             let call = self.probe_setup(cx, id, within);
-            SetupConfirmation::Probed { call: Some(call), next_at: cx.now, refusals: 0 }
+            SetupConfirmation::Probed { call: Some(call), next_at: cx.now, pause: FIRST_PAUSE }
         };
         if let Some(link) = self.links.get_mut(&id) {
             if let Phase::Checking { deadline, .. } = link.phase {
@@ -153,11 +153,11 @@ impl Connecting {
     fn probe_setup_later(&mut self, now: Instant, id: LinkId) {
         if let Some(Link { phase: Phase::SettingUp { confirmation, .. }, .. }) =
             self.links.get_mut(&id)
-            && let SetupConfirmation::Probed { call, next_at, refusals } = confirmation
+            && let SetupConfirmation::Probed { call, next_at, pause } = confirmation
         {
             *call = None;
-            *next_at = now + setup_probe_delay(*refusals);
-            *refusals = refusals.saturating_add(1);
+            *next_at = now + *pause;
+            *pause *= 2;
         }
     }
 

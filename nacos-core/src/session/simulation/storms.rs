@@ -9,6 +9,7 @@ use super::{faults::Faults, world::World, *};
 /// The answer changes for everybody at the same moment; their moves do not.
 #[test]
 fn a_thousand_clients_do_not_leave_a_server_in_one_spike() {
+    let _limit = nacos_testkit::TimeLimit::start();
     let mut moves = Vec::new();
     for seed in 0..1000 {
         let mut world = World::locating(seed, Faults::none());

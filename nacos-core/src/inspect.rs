@@ -106,8 +106,8 @@ impl Tree {
     }
 }
 
-/// An outline: a part a line, what is below it further in. For logs, terminals and tests; programs
-/// read the tree itself, or serialize it (feature `serde`).
+/// Writes an outline: one part a line, its own parts indented below it. The outline is for logs,
+/// terminals and tests. Programs read the tree itself, or serialize it (feature `serde`).
 ///
 /// ```
 /// use nacos_core::inspect::Tree;

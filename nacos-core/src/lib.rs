@@ -82,10 +82,14 @@
 //!
 //! # What is absent
 //!
-//! The crate has no global state, no thread of its own unless `dedicated_thread` asks for one, and
-//! no callbacks: user code never runs on the session's task, so it cannot delay it. This API has no
-//! `tonic`, `prost`, `hyper` or `rustls` type. Snapshots on disk, encrypted documents and fuzzy
-//! watches are not in this version.
+//! The crate has no global state and no callbacks. It has no thread of its own unless
+//! `dedicated_thread` asks for one. The session's task runs three kinds of a user's code: the
+//! subscriber of `tracing`, the recorder of `metrics`, and the wakers of tasks that wait. Code of
+//! these kinds that blocks delays the session. When the session ends, its task also drops what a
+//! user gave it. All other code of a user runs on the user's own tasks, or beside the session.
+//!
+//! This API has no `tonic`, `prost`, `hyper` or `rustls` type. Snapshots on disk, encrypted
+//! documents and fuzzy watches are not in this version.
 mod address;
 mod builder;
 mod call_error;

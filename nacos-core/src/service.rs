@@ -17,8 +17,8 @@ use crate::{instance::Instance, key::ServiceKey};
 pub struct Service {
     /// Which service.
     pub key: ServiceKey,
-    /// Its instances, healthy or not; disabled ones are never reported. Whoever makes a view of
-    /// some of them keeps their order.
+    /// Its instances, healthy or not. The server never reports disabled ones. Code that makes a
+    /// view of some of them keeps their order.
     pub instances: Arc<[Arc<Instance>]>,
     /// Too few were healthy, so the server reports all of them as healthy (protect threshold).
     pub protected: bool,

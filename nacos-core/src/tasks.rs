@@ -11,8 +11,8 @@ use std::{
 use tokio::{runtime, sync::oneshot, task::JoinHandle};
 use tracing::{Instrument, Span};
 
-/// A task that ends when this is dropped. As a future, what the task returned; `None` if it was
-/// ended or panicked.
+/// A task that ends when this is dropped. As a future it gives the task's result, or `None` if the
+/// task was ended or panicked.
 #[derive(Debug)]
 pub(crate) struct Task<T>(Kind<T>);
 

@@ -325,25 +325,102 @@ fn long_tests_are_a_file_of_their_own() {
     }
 }
 
-/// A sentence that begins with such a word has its subject somewhere else, if it has one.
+/// A sentence that begins with such a word has its subject somewhere else, if it has one. Headings
+/// and questions may begin so.
 #[test]
-fn comments_name_their_subject() {
-    let mut folders: Vec<_> = CRATES.to_vec();
-    folders.extend(["tests", "benches", "examples"]);
+fn sentences_name_their_subject() {
     let mut found = Vec::new();
-    for path in files(folders) {
-        let text = fs::read_to_string(&path).expect("text");
-        for (number, line) in (1..).zip(text.lines()) {
-            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
-            let comment = comment.trim_start_matches(['/', '!']).trim_start();
-            let first = comment.split(' ').next().unwrap_or_default();
-            let is_question = comment.ends_with('?');
-            if ["What", "Who", "Whoever", "Whatever", "Whom"].contains(&first) && !is_question {
-                found.push(format!("{}:{number}", path.display()));
+    let mut sentences = 0;
+    let mut check = |path: &Path, blocks: Vec<(usize, String)>| {
+        for (line, block) in blocks {
+            for sentence in block.split_inclusive(['.', '!', '?']).fold(Vec::new(), join_words) {
+                sentences += 1;
+                let words = sentence.trim_start_matches([' ', '*', '_', '"', '(']);
+                let first = words.split([' ', '*', '_']).next().unwrap_or_default();
+                let is_question = sentence.trim_end_matches(['*', '_', '"', ')']).ends_with('?');
+                if ["What", "Who", "Whoever", "Whatever", "Whom"].contains(&first) && !is_question {
+                    let start: String = words.chars().take(60).collect();
+                    found.push(format!("{}:{line}: {start}", path.display()));
+                }
             }
         }
+    };
+    let folders = || CRATES.into_iter().chain(["tests", "benches", "examples"]);
+    for path in files(folders()) {
+        let text = fs::read_to_string(&path).expect("text");
+        let comment = |line: &str| {
+            let words = line.trim_start().strip_prefix("//")?;
+            Some(words.trim_start_matches(['/', '!']).trim().to_owned())
+        };
+        check(&path, blocks(text.lines().map(|line| comment(line).unwrap_or_default())));
     }
-    assert!(found.is_empty(), "these comments do not name their subject: {found:#?}");
+    let mut pages = Vec::new();
+    folders().for_each(|folder| collect(&root().join(folder), "md", &mut pages));
+    let beside = fs::read_dir(root()).expect("the root").map(|entry| entry.expect("entry").path());
+    pages.extend(beside.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    assert!(pages.len() > 10, "only {} pages were found", pages.len());
+    for path in pages {
+        let text = fs::read_to_string(&path).expect("text");
+        check(&path, blocks(text.lines().map(|line| line.trim().to_owned())));
+    }
+    assert!(sentences > 5_000, "only {sentences} sentences were found");
+    assert!(found.is_empty(), "these sentences do not name their subject: {found:#?}");
+}
+
+/// The blocks of a text, each with the number of its first line: paragraphs, entries of lists, and
+/// cells of tables. Headings and code are none.
+fn blocks(lines: impl Iterator<Item = String>) -> Vec<(usize, String)> {
+    let mut blocks: Vec<(usize, String)> = Vec::new();
+    let mut is_code = false;
+    let mut goes_on = false;
+    for (number, line) in (1..).zip(lines) {
+        let is_fence = line.starts_with("```");
+        is_code ^= is_fence;
+        if is_code || is_fence || line.is_empty() || line.starts_with('#') {
+            goes_on = false;
+            continue;
+        }
+        if line.starts_with('|') {
+            blocks.extend(line.split('|').map(|cell| (number, cell.trim().to_owned())));
+            goes_on = false;
+            continue;
+        }
+        let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
+        let entry = line.strip_prefix("- ").or(digits.strip_prefix(". "));
+        match blocks.last_mut().filter(|_| goes_on && entry.is_none()) {
+            Some((_, block)) => {
+                block.push(' ');
+                block.push_str(&line);
+            }
+            None => blocks.push((number, entry.unwrap_or(&line).to_owned())),
+        }
+        goes_on = true;
+    }
+    blocks
+}
+
+/// Joins what a mark inside a word has divided, such as `tidy.rs`: a sentence ends before a blank.
+fn join_words(mut sentences: Vec<String>, part: &str) -> Vec<String> {
+    let begins = part.starts_with([' ', '*']);
+    match sentences.last_mut().filter(|_| !begins) {
+        Some(sentence) => sentence.push_str(part),
+        None => sentences.push(part.to_owned()),
+    }
+    sentences
+}
+
+/// A sentence in the middle of a block is found, and neither a heading nor a question is.
+#[test]
+fn blocks_are_what_a_reader_sees_as_one() {
+    let text = "# What\nOne. It is in\n`tidy.rs`. Two\n- three\n4. four\n| a | b |\n```\nc\n```\nd";
+    let blocks = blocks(text.lines().map(str::to_owned));
+    let found: Vec<_> = blocks.iter().map(|(line, block)| (*line, block.as_str())).collect();
+    let cells = [(6, ""), (6, "a"), (6, "b"), (6, "")];
+    let mut expected = vec![(2, "One. It is in `tidy.rs`. Two"), (4, "three"), (5, "four")];
+    expected.extend(cells.into_iter().chain([(10, "d")]));
+    assert_eq!(found, expected);
+    let sentences = blocks[0].1.split_inclusive('.').fold(Vec::new(), join_words);
+    assert_eq!(sentences, ["One.", " It is in `tidy.rs`.", " Two"]);
 }
 
 #[test]
@@ -482,18 +559,18 @@ pub(crate) fn sources(below: &str) -> impl Iterator<Item = SourceFile> {
 pub(crate) fn files(folders: impl IntoIterator<Item = impl AsRef<Path>>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for folder in folders {
-        collect(&root().join(folder), &mut files);
+        collect(&root().join(folder), "rs", &mut files);
     }
     files.sort();
     files
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+fn collect(folder: &Path, wanted: &str, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() && !path.ends_with("target") {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            collect(&path, wanted, files);
+        } else if path.extension().is_some_and(|ending| ending == wanted) {
             files.push(path);
         }
     }

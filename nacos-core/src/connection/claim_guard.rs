@@ -22,7 +22,7 @@ pub(crate) struct ClaimGuard {
     guard: GuardId,
     state: Live<ClaimState>,
     is_withdrawn: bool,
-    /// With which a subscription is read.
+    /// The grace with which the guard's subscription is read.
     grace: Duration,
 }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::{instance::Instance, key::ServiceKey};
 
-/// How a server began, served and ended: each step, what became of it, how long it took.
+/// How a server began, served and ended: each step, its outcome and how long it took.
 ///
 /// `Display` is one line for a log.
 #[derive(Clone, Debug, PartialEq)]

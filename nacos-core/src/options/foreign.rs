@@ -105,7 +105,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
     },
     Foreign {
         names: &["nacos.remote.client.rpc.tls.provider", "nacos.remote.client.rpc.tls.ciphers"],
-        why: "rustls is what speaks TLS, with the ciphers that are safe",
+        why: "TLS is spoken by rustls, with safe ciphers only",
     },
     Foreign {
         names: &[

@@ -1,4 +1,5 @@
-//! The table. The order is that of the documentation: where, as whom, how.
+//! The table of the options. Its order is that of the documentation: servers first, then
+//! credentials, then everything else.
 use super::macros::{options, value};
 
 /// Hands the table to the macro `$expand`.
@@ -13,10 +14,10 @@ macro_rules! table {
             server_addr: text, default "none; this, `endpoint` or `server_dns` is required",
                 also "serverAddr";
 
-            /// The address server that lists the servers, one a line: `host[:port]`, or a URL,
-            /// whose path is then used as it is. The list is read anew while the client runs, and a
-            /// server that has left it is left. What the other options `endpoint_…` say about the
-            /// address server is an error where there is none, but for `endpoint_refresh`.
+            /// The address server that lists the servers, one a line: `host[:port]`, or a URL. The
+            /// path of a URL is used as it is. The client reads the list again while it runs, and
+            /// leaves a server that is no longer in the list. The other options `endpoint_…` are an
+            /// error where there is no address server, except `endpoint_refresh`.
             endpoint: text, default "none", also "ALIBABA_ALIWARE_ENDPOINT_URL";
 
             /// The port of the address server, if `endpoint` names none.
@@ -40,14 +41,15 @@ macro_rules! table {
             /// answers. It means nothing for the servers of a `server_addr`.
             endpoint_refresh: time, default "30s", also_in seconds "endpointRefreshIntervalSeconds";
 
-            /// One name, `host[:port]`, of which each address is a server of its own, such as a
-            /// headless service of Kubernetes; resolved anew every `endpoint_refresh`. `A` and
-            /// `AAAA` records are read, `SRV` records are not.
+            /// One name, `host[:port]`, such as that of a headless service of Kubernetes. Each of
+            /// its addresses is a server of its own. The client resolves the name again every
+            /// `endpoint_refresh`. It reads `A` and `AAAA` records, and no `SRV` records.
             ///
-            /// Each answer has to name all servers: one that is missing from two answers, half an
-            /// `endpoint_refresh` apart, is left, so that a resolver which answers with a few of
-            /// many at a time moves the client again and again. Over TLS each address shows a
-            /// certificate of the name, unless `tls_server_name` says which.
+            /// Each answer has to name all servers. The client leaves a server that is missing from
+            /// two answers, half an `endpoint_refresh` apart. A resolver that answers with only
+            /// some of many addresses therefore moves the client again and again. Over TLS each
+            /// address has to show a certificate of the name, or of `tls_server_name` if that is
+            /// given.
             server_dns: text, default "none";
 
             /// The namespace (its id, not its display name) of documents and services.
@@ -84,10 +86,11 @@ macro_rules! table {
             /// root.
             context_path: text, default "`nacos`";
 
-            /// Whether a client whose login fails uses no server. Without this it uses one that
-            /// demands no login, as the Java client does, whether the login was refused or reaches
-            /// nobody, marks that in its state, warns once, and tries the login again every minute
-            /// at least. Means nothing where there are no credentials.
+            /// Whether a client whose login fails uses no server. Without this option the client
+            /// uses a server that demands no login, as the Java client does. It does so when the
+            /// login is refused, and when the login reaches no server. It then marks its state,
+            /// warns once, and tries the login again at least every minute. The option means
+            /// nothing where there are no credentials.
             require_login: flag, default "`false`";
 
             /// A token that was obtained elsewhere, in place of a login.

@@ -204,9 +204,9 @@ fn the_table_is_documented() {
             .expect("a string takes everything");
     }
     text.push_str("\n## Names that are not read\n\n");
-    text.push_str("Of the names by which the Java and Go clients are configured these are not read: in files each is an\n");
-    text.push_str("error that says why, in the environment it is ignored. Nor are `username`, `password`, `namespace`,\n");
-    text.push_str("`endpoint`, `accessKey` and `secretKey` variables: whoever sets them may mean somebody else.\n\n");
+    text.push_str("The Java and Go clients have these names, which this client does not read: in a file each is an error\n");
+    text.push_str("that says why, and in the environment it is ignored. The variables `username`, `password`, `namespace`,\n");
+    text.push_str("`endpoint`, `accessKey` and `secretKey` are not read: a program that sets them may mean another product.\n\n");
     for group in foreign::FOREIGN {
         let names: Vec<_> = group.names.iter().map(|name| format!("`{name}`")).collect();
         writeln!(text, "- {}: {}.", names.join(", "), group.why)

@@ -1,4 +1,4 @@
-//! The options of TLS: what they ask for together, and what they must not ask for.
+//! The options of TLS: which of them go together, and which contradict each other.
 use tracing::warn;
 
 use super::{ClientOptions, invalid};

@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Addresses to try last: a proxy without a server behind it takes every connection, and a server
-/// that is starting refuses whoever comes. They would hide the other addresses of their name in
-/// every search. Cheap to clone; every clone knows the same.
+/// Addresses to try last. A proxy without a server behind it takes every connection, and a server
+/// that is starting refuses every client. Such an address would hide the other addresses of its
+/// name in every search. A clone is cheap, and all clones know the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unproven(Arc<Mutex<Names>>);
 

@@ -311,7 +311,7 @@ impl Entries {
         }
     }
 
-    /// One guard less reads the service with this grace. What is dropped wakes readers.
+    /// One guard less reads the service with this grace. Dropping the result wakes readers.
     fn part(&mut self, key: &ServiceKey, grace: Duration) -> Option<Box<Graced>> {
         let entry = self.live.get_mut(key)?;
         let graced = entry.graced.get_mut(&grace)?;

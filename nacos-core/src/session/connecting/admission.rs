@@ -2,9 +2,10 @@
 //!
 //! Connections are not guarded, requests are. So one is sent that needs a user and changes nothing:
 //! a query of a service. Where that is refused, a query of a document decides, so that a rule about
-//! services alone keeps nobody out. What is asked for is what is claimed, or what a user's request
-//! was about that was answered without a token, if there is any, because there may be parts of a
-//! server that everybody may use; else what nobody has. These questions are asked
+//! services alone keeps nobody out. The question names something that is claimed, or something that
+//! a user's request was about and that was answered without a token, because a server may have
+//! parts that everybody may use. If there is neither, the question has a name that nobody uses.
+//! These questions are asked
 //!
 //! - without credentials, when `connect` wants to know, and when a request was refused: a session
 //!   that is refused both is `Denied`, and asks again by the minute;
@@ -308,7 +309,7 @@ impl Connecting {
         if self.admission.asking != Asking::UnderWay(call) {
             return Ok(());
         }
-        // For whoever serves next, if this one is gone.
+        // For the server that serves next, if this one is gone.
         self.admission.asking = Asking::Wanted;
         let outcome = match question {
             Question::Service => read::<QueryServiceResponse>(answer)?.map(drop),
@@ -366,8 +367,8 @@ impl Connecting {
         self.tell_not_let_in();
     }
 
-    /// Tells whoever waits for a first answer why there is none, if waiting does not help, or
-    /// nobody knows for how long.
+    /// Tells readers that wait for a first answer why there is none, if waiting does not help, or
+    /// if nobody knows how long they would wait.
     pub(super) fn tell_not_let_in(&mut self) {
         if self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady) {
             self.tell_waiting(ErrorKind::Denied);

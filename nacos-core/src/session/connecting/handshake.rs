@@ -81,7 +81,7 @@ impl Connecting {
     }
 
     /// Server checks after the first health check, or in the handshake after an odd answer: see
-    /// [`proxied`]. Not before there was an answer: who is silent is asked nothing more.
+    /// [`proxied`]. They wait for a first answer: a silent server is asked nothing more.
     ///
     /// [`proxied`]: super::proxied
     pub(super) fn ask_name(&mut self, cx: &mut Context<'_>, id: LinkId) {

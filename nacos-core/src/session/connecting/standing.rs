@@ -83,7 +83,7 @@ impl Connecting {
         }
     }
 
-    /// Tells whoever waits for a first answer why there is none.
+    /// Tells readers that wait for a first answer why there is none.
     pub(super) fn tell_waiting(&mut self, kind: ErrorKind) {
         let login = self.denied().map(|(_, why)| why).or(self.login.unreachable());
         let text = match (login, &self.outage.last_error) {

@@ -38,7 +38,7 @@ use crate::{instance::Instance, key::ServiceKey, wire};
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Naming {
-    /// Each a request of its own. One after the other they stay in their order, so that whoever
+    /// Each claim is a request of its own. They are sent in their order, so that a client that
     /// subscribes and then withdraws sees the withdrawal.
     claims: Claims<NamingKey>,
     registrations: Registrations,
@@ -66,8 +66,8 @@ impl Timer {
 
 impl Naming {
     pub(super) fn new() -> Self {
-        // Instances first: who subscribes has its last view meanwhile, who is not registered has
-        // no callers.
+        // Instances first: a subscriber still has its last view; an instance that is not
+        // registered is not called.
         let ledger = Ledger::new().favouring(|key| matches!(key, NamingKey::Instances(_)));
         Self {
             claims: Claims::new(ledger),
@@ -154,7 +154,7 @@ impl Naming {
         self.claims.retry_refused(wire::DENIED);
     }
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. What is due is
+    /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Due claims are
     /// [sent](Self::send_claims) at the end of every input.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for timer in Timer::ALL {

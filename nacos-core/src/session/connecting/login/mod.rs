@@ -153,9 +153,8 @@ impl Login {
         due
     }
 
-    /// There is a token. Says whether what was refused is worth another try: there is another
-    /// token than before, or whoever was refused still waits for what this login has brought, and
-    /// has to be told.
+    /// There is a token. Returns whether refused requests are worth another try. They are if the
+    /// token is another one than before, or if they still wait for the result of this login.
     ///
     /// It is renewed at a random point of its last tenth, so that a thousand clients that logged
     /// in together do not do so again. Lifetimes below five seconds count as five: a server that
@@ -267,9 +266,9 @@ impl Login {
     }
 
     /// Whether servers let us in without a token: then a refused login is tried again by the
-    /// minute. One that nobody has answered keeps its pace: whoever restarts answers within
-    /// seconds, and may demand it then. Where one wants a token after all, it is tried at once, and
-    /// begins its series.
+    /// minute. A login that no server has answered keeps its pace: a server that restarts answers
+    /// within seconds, and may demand the login then. Where a server wants a token after all, the
+    /// login is tried at once, and begins its series.
     pub(crate) fn relax(&mut self, now: Instant, is_relaxed: bool, jitter: f64) {
         let was_relaxed = std::mem::replace(&mut self.is_relaxed, is_relaxed);
         match &mut self.state {

@@ -103,9 +103,14 @@ impl DocumentState {
     /// Why it could not be asked for, as an error; `None` if it could be, or has not been yet.
     #[must_use]
     pub fn error(&self) -> Option<Error> {
+        self.error_of("ask for the document")
+    }
+
+    /// The same, as the error of an operation that needs the document.
+    pub(crate) fn error_of(&self, doing: impl fmt::Display) -> Option<Error> {
         match self {
             Self::Unreachable { why, cause, .. } => {
-                Some(Error::new(*why, "ask for the document").because(cause.to_string()))
+                Some(Error::new(*why, doing).because(cause.to_string()))
             }
             Self::Pending | Self::Present(_) | Self::Absent => None,
         }

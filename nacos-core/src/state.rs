@@ -1,5 +1,5 @@
 //! The state of a client's session, as its user sees it.
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Instant};
 
 use crate::error::{Error, ErrorKind};
 
@@ -56,14 +56,26 @@ impl SessionState {
     /// yet.
     #[must_use]
     pub fn error(&self) -> Option<Error> {
+        match self {
+            Self::Closed => Some(self.error_of("use the session")),
+            _ => self.cause().map(|_| self.error_of("connect the session")),
+        }
+    }
+
+    /// The error of an operation that has waited for a server, and waits no more in this state. If
+    /// it is connected, the server has not answered in time.
+    pub(crate) fn error_of(&self, doing: impl Display) -> Error {
         let kind = match self {
-            Self::Connected { .. } => return None,
-            Self::Closed => return Some(Error::new(ErrorKind::Closed, "use the session")),
+            Self::Connected { .. } => ErrorKind::Timeout,
+            Self::Closed => ErrorKind::Closed,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::Connecting { .. } | Self::Backoff { .. } => ErrorKind::Disconnected,
         };
-        let cause = self.cause()?;
-        Some(Error::new(kind, "connect the session").because(cause.to_string()))
+        let error = Error::new(kind, doing);
+        match self.cause() {
+            Some(cause) => error.because(cause.to_string()),
+            None => error,
+        }
     }
 
     /// Whether it is connected although its login has failed: see [`Access::WithoutLogin`].
@@ -75,6 +87,11 @@ impl SessionState {
     /// Whether it is denied, and waiting for a few seconds is not likely to help.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self, Self::Denied { likely: Denial::Wrong | Denial::Missing, .. })
+    }
+
+    /// Whether waiting for a server does not help: the session is closed, or refused.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.is_refused() || matches!(self, Self::Closed)
     }
 
     /// The reason why it is not connected, as far as it is known.
@@ -157,4 +174,42 @@ pub enum ClaimState {
         /// reconnect makes it ask again.
         retrying: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn each_state_is_one_error_whatever_was_being_done() {
+        let cause: Arc<str> = "the server's words".into();
+        let connecting = |last_error| SessionState::Connecting { failed_searches: 1, last_error };
+        let states = [
+            (connecting(None), ErrorKind::Disconnected, false),
+            (connecting(Some(Arc::clone(&cause))), ErrorKind::Disconnected, true),
+            (
+                SessionState::Backoff { until: Instant::now(), cause: Arc::clone(&cause) },
+                ErrorKind::Disconnected,
+                true,
+            ),
+            (
+                SessionState::Denied { likely: Denial::Wrong, cause: Arc::clone(&cause) },
+                ErrorKind::Denied,
+                true,
+            ),
+            (SessionState::Closed, ErrorKind::Closed, false),
+        ];
+        for (state, kind, has_cause) in states {
+            let error = state.error_of("get orders");
+            assert_eq!(error.kind(), kind, "{state:?}");
+            assert_eq!(error.to_string(), format!("get orders: {kind}"));
+            let source = error.source().map(ToString::to_string);
+            assert_eq!(source.as_deref(), has_cause.then_some(&*cause), "{state:?}");
+            // Nothing is known to be wrong with a session that has just begun to connect.
+            let is_error = has_cause || state == SessionState::Closed;
+            assert_eq!(state.error().map(|error| error.kind()), is_error.then_some(kind));
+        }
+    }
 }

@@ -1,4 +1,6 @@
 //! Moments that may be missing, and delays that grow.
+//!
+//! Core and `nacos-tower` have their own: one for all would be a part of core's public API.
 use std::{future::pending, time::Duration};
 
 use tokio::time::Instant;

@@ -70,6 +70,17 @@ async fn publish_in_flight_is_never_sent_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn request_on_connections_that_a_server_never_knows_ends_with_its_code() {
+    let server = server().await;
+    let client = connected(&server).await;
+    for _ in 0..1000 {
+        server.answer_next("ConfigQueryRequest", 301);
+    }
+    let error = client.configs().get("d").await.expect_err("until the deadline");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Disconnected, Some(301)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn unregistered_connection_is_replaced_and_the_request_done_there() {
     let server = server().await;
     let client = connected(&server).await;

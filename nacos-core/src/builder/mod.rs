@@ -159,9 +159,7 @@ impl ClientBuilder {
         };
         match &state {
             SessionState::Connected { .. } => Ok(client),
-            SessionState::Denied { cause, .. } => {
-                Err(Error::new(ErrorKind::Denied, &doing).because(cause.to_string()))
-            }
+            SessionState::Denied { .. } => Err(state.error_of(&doing)),
             state => match state.cause() {
                 // A search that has failed tells of every server, one under way of some.
                 Some(cause) => Err(disconnected(cause)),

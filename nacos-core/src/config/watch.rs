@@ -96,12 +96,9 @@ impl Watch {
         let outcome = self.claim.settled(&doing, &mut self.state, settled).await;
         let unexplained =
             outcome.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Timeout);
-        match &*self.state.get() {
-            DocumentState::Unreachable { why, cause, .. } if unexplained => {
-                let withheld = || Error::new(*why, &doing).because(cause.to_string());
-                Err(self.claim.refused(&doing).unwrap_or_else(withheld))
-            }
-            _ => outcome.map(|()| self),
+        match self.state.get().error_of(&doing).filter(|_| unexplained) {
+            Some(withheld) => Err(self.claim.refused(&doing).unwrap_or(withheld)),
+            None => outcome.map(|()| self),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     call_error::CallError,
     error::{Error, ErrorKind},
-    session::{DEMANDED, LOGIN_FAILED, conflict_delay, reconnect_delay},
+    session::{NoToken, conflict_delay, reconnect_delay},
     state::{Access, Denial, SessionState},
     telemetry,
     transport::{Caller, Limit},
@@ -62,7 +62,7 @@ impl Connection {
             let found = serving(&mut current, tried_without_token);
             let (serving, is_admitted) = match timeout_at(deadline, found).await {
                 Ok(Ok(found)) => found,
-                Ok(Err(unserved)) => return Err(unserved.error(doing)),
+                Ok(Err(state)) => return Err(state.error_of(doing)),
                 Err(_) => return Err(last_error.unwrap_or_else(|| self.nobody_answered(&doing))),
             };
             // Asked on each connection anew: servers of different versions take turns in an
@@ -84,8 +84,7 @@ impl Connection {
                     wire::UNREGISTERED | wire::DISCONNECTED => {
                         self.outbox.lost(serving.id, Loss::Unusable);
                         self.moved_on(&mut current, &serving, deadline).await;
-                        last_error =
-                            Some(Error::new(ErrorKind::Disconnected, &doing).because(refusal));
+                        last_error = Some(refusal.into_error(&doing));
                         continue;
                     }
                     wire::DENIED if !is_admitted => {
@@ -208,7 +207,7 @@ impl Connection {
     ) -> Denied {
         self.outbox.refused(with.grant.clone());
         if self.options.access.credentials.is_none() {
-            return Denied::Refused(demanding(refusal));
+            return Denied::Refused(NoToken::NoCredentials.explain(refusal));
         }
         match timeout_at(deadline, renewed(current, with)).await {
             Ok(true) => Denied::Renewed,
@@ -230,14 +229,6 @@ impl Connection {
     }
 }
 
-/// Explains a refusal that demands a login, to a client without credentials.
-fn demanding(refusal: Refusal) -> Refusal {
-    if !refusal.demands_login() {
-        return refusal;
-    }
-    Refusal { message: format!("{}; {DEMANDED}", refusal.message), ..refusal }
-}
-
 /// Notes what a request was about that was answered without a token, and not refused. Says
 /// whether it was.
 fn note_let_in<R: Request>(
@@ -257,20 +248,17 @@ fn note_let_in<R: Request>(
     is_let_in
 }
 
-/// Explains a refusal that demands a login, to a client that has none, or whose login has failed.
+/// The refusal of a request that went without a token, as far as the state says why it did.
 fn without_login(refusal: Refusal, state: &SessionState) -> Refusal {
-    if !refusal.demands_login() {
-        return refusal;
-    }
-    let why = match state {
-        SessionState::Denied { likely: Denial::Missing, cause } => cause.to_string(),
+    let no_token = match state {
+        SessionState::Denied { likely: Denial::Missing, .. } => NoToken::NoCredentials,
         SessionState::Denied { cause, .. }
         | SessionState::Connected { access: Access::WithoutLogin { cause }, .. } => {
-            format!("{LOGIN_FAILED}: {cause}")
+            NoToken::LoginFailed(cause)
         }
         _ => return refusal,
     };
-    Refusal { message: format!("{}; {why}", refusal.message), ..refusal }
+    no_token.explain(refusal)
 }
 
 /// How a try ended, as a label.
@@ -284,15 +272,16 @@ fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
 }
 
 /// The connection that serves, as soon as there is one, and that it lets requests in; or one to a
-/// server that lets nobody in without a login, unless that was `tried` with this request.
+/// server that lets nobody in without a login, unless that was `tried` with this request. Fails
+/// with the state of the session where waiting does not help.
 async fn serving(
     current: &mut watch::Receiver<Current>,
     tried: bool,
-) -> Result<(CurrentLink, bool), Unserved> {
+) -> Result<(CurrentLink, bool), SessionState> {
     loop {
         // The last state stays in the channel when the session's task has ended with its runtime.
         if current.has_changed().is_err() {
-            return Err(Unserved::Closed);
+            return Err(SessionState::Closed);
         }
         {
             let current = current.borrow_and_update();
@@ -302,16 +291,12 @@ async fn serving(
             if let Some(link) = current.unadmitted.as_ref().filter(|_| !tried) {
                 return Ok((link.clone(), false));
             }
-            match &current.state {
-                SessionState::Closed => return Err(Unserved::Closed),
-                // A server that is starting lets us in soon.
-                state @ SessionState::Denied { cause, .. } if state.is_refused() => {
-                    return Err(Unserved::Denied(cause.to_string()));
-                }
-                _ => {}
+            // Not where a server is starting: it lets us in soon.
+            if current.state.is_hopeless() {
+                return Err(current.state.clone());
             }
         }
-        current.changed().await.map_err(|_| Unserved::Closed)?;
+        current.changed().await.map_err(|_| SessionState::Closed)?;
     }
 }
 
@@ -324,7 +309,7 @@ async fn renewed(current: &mut watch::Receiver<Current>, with: &CurrentLink) -> 
             !current.renewing && current.refusals > with.refusals || has_another(serving)
         }
         // Not yet: a connection that is lost meanwhile says nothing about the token.
-        (None, state) => state.is_refused() || matches!(state, SessionState::Closed),
+        (None, state) => state.is_hopeless(),
     };
     match current.wait_for(decided).await {
         Ok(current) => match &current.serving {
@@ -342,21 +327,6 @@ enum Denied {
     Refused(Refusal),
     /// The deadline came while nobody served.
     Unserved,
-}
-
-/// Why no connection will serve.
-enum Unserved {
-    Closed,
-    Denied(String),
-}
-
-impl Unserved {
-    fn error(self, doing: impl Display) -> Error {
-        match self {
-            Self::Closed => Error::new(ErrorKind::Closed, doing),
-            Self::Denied(cause) => Error::new(ErrorKind::Denied, doing).because(cause),
-        }
-    }
 }
 
 /// For one try, while nothing of its answer comes.

@@ -106,8 +106,6 @@ impl ClaimGuard {
     ) -> Result<(), Error> {
         let mut claim = self.state();
         let mut session = self.connection.state();
-        let hopeless =
-            |state: &SessionState| state.is_refused() || matches!(state, SessionState::Closed);
         let refused = |state: &ClaimState| match state {
             // A claim without the right to it is sent again, too, but it needs an operator's help.
             ClaimState::Refused { retrying, .. } => {
@@ -129,7 +127,9 @@ impl ClaimGuard {
                     Err(refused.unwrap_or_else(|| Error::new(ErrorKind::Closed, doing)))
                 }
                 // A wrong password is not made right by waiting.
-                _ = session.wait_for(hopeless) => Err(self.connection.nobody_answered(doing)),
+                _ = session.wait_for(SessionState::is_hopeless) => {
+                    Err(self.connection.nobody_answered(doing))
+                }
             }
         };
         match timeout(within, wait).await {

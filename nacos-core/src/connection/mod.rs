@@ -248,30 +248,22 @@ impl Connection {
 impl Connection {
     /// The error for a request that has run out of time.
     pub(crate) fn nobody_answered(&self, doing: impl std::fmt::Display) -> Error {
-        match &*self.state.get() {
+        let state = self.state.get();
+        let error = state.error_of(doing);
+        match &*state {
             SessionState::Connected { server, .. } => {
                 let mute = "it answers health checks, and none of the last requests";
                 let mute = Some(mute).filter(|_| self.stats.get().unresponsive);
                 let why = format!("{server} has not answered");
                 let why = mute.map_or_else(|| why.clone(), |mute| format!("{why}: {mute}"));
-                Error::new(ErrorKind::Timeout, doing).because(why)
-            }
-            SessionState::Closed => Error::new(ErrorKind::Closed, doing),
-            SessionState::Denied { cause, .. } => {
-                Error::new(ErrorKind::Denied, doing).because(cause.to_string())
+                error.because(why)
             }
             SessionState::Backoff { until, cause } => {
                 let left = until.saturating_duration_since(Instant::now().into_std());
                 let why = format!("{cause}; next try in {left:.1?}");
-                Error::new(ErrorKind::Disconnected, doing).because(why)
+                error.because(why)
             }
-            SessionState::Connecting { last_error, .. } => {
-                let error = Error::new(ErrorKind::Disconnected, doing);
-                match last_error {
-                    Some(cause) => error.because(cause.to_string()),
-                    None => error,
-                }
-            }
+            _ => error,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     live::Live,
     resource::Resource,
     server::Server,
+    time::doubled,
     transport::{Dialer, HttpError, get},
     wire::namespaces::{Listed, PATHS, parse},
 };
@@ -140,8 +141,8 @@ impl Look {
                 }
                 Said::Failed(why) => {
                     debug!(%server, %why, "the server could not be asked which namespaces it has");
-                    sleep(RETRY * 2_u32.pow(failures)).await;
-                    failures = MOST_DOUBLINGS.min(failures + 1);
+                    sleep(doubled(RETRY, failures, RETRY_CAP)).await;
+                    failures = failures.saturating_add(1);
                     continue;
                 }
             }
@@ -218,9 +219,9 @@ fn missing<'a>(wanted: &'a [Namespace], listed: &[Listed]) -> Vec<(&'a Namespace
 /// Namespaces that are looked for: as many requests as a client makes for it at most.
 const MOST: usize = 32;
 const TOKEN: &str = "accessToken";
-/// After a failure; twice as long after each that follows, up to 64 minutes.
+/// After a failure; twice as long after each that follows.
 const RETRY: Duration = Duration::from_secs(60);
-const MOST_DOUBLINGS: u32 = 6;
+const RETRY_CAP: Duration = Duration::from_secs(64 * 60);
 /// For all answers together.
 const WITHIN: Duration = Duration::from_secs(5);
 

@@ -186,26 +186,11 @@ impl Registrar {
         } else {
             timeout(ANSWER_LIMIT, settled).await.unwrap_or_default()
         };
-        match settled.as_deref() {
-            Some(SessionState::Connected { server, .. }) => Ok(Arc::clone(server)),
-            _ => Err(self.unanswered()),
+        if let Some(SessionState::Connected { server, .. }) = settled.as_deref() {
+            return Ok(Arc::clone(server));
         }
-    }
-
-    /// Why Nacos has not answered.
-    fn unanswered(&self) -> Error {
-        let state = self.client.state().get();
-        let kind = match &*state {
-            SessionState::Connected { .. } => ErrorKind::Timeout,
-            SessionState::Closed => ErrorKind::Closed,
-            SessionState::Denied { .. } => ErrorKind::Denied,
-            _ => ErrorKind::Disconnected,
-        };
-        let error = Error::new(kind, format!("register {} as {}", self.bound, self.service));
-        match state.cause() {
-            Some(cause) => error.because(cause.to_string()),
-            None => error,
-        }
+        let doing = format!("register {} as {}", self.bound, self.service);
+        Err(self.client.state().get().error_of(doing))
     }
 
     /// Logs what is registered at `server` now.

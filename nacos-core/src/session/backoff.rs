@@ -68,6 +68,14 @@ pub(crate) fn list_refresh_delay(attempt: u32, every: Duration) -> Duration {
     doubled(LIST_REFRESH_FIRST, attempt, every)
 }
 
+/// The delay before a server is asked again whether it has read the setup of a connection, which it
+/// has denied `refusals` times before: 1 ms × 2ⁿ.
+///
+/// It has no jitter: clients that lost the same server connect to it at different moments already.
+pub(crate) fn setup_probe_delay(refusals: u32) -> Duration {
+    doubled(SETUP_PROBE_FIRST, refusals, RETRY_CAP)
+}
+
 fn at_least_half(delay: Duration, jitter: f64) -> Duration {
     delay.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
@@ -85,6 +93,7 @@ const REFUSED_CAP: Duration = Duration::from_secs(5);
 const REFUSED_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
+const SETUP_PROBE_FIRST: Duration = Duration::from_millis(1);
 
 /// A server that sends nothing but what cannot be read is asked no more often, be it about a
 /// service or about documents.

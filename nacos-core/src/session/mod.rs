@@ -46,7 +46,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 pub(crate) use self::{
     actions::{Action, Event},
     backoff::{conflict_delay, reconnect_delay},
-    cause::{ABOUT_LOGIN, DEMANDED, LOGIN_FAILED},
+    cause::{ABOUT_LOGIN, NoToken},
     commands::Commands,
     connecting::{
         link::Addresses,

@@ -1,11 +1,7 @@
 //! Why a claim or a query was not answered as it was hoped, and when to try again.
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    backoff::retry_delay,
-    cause::{Cause, DEMANDED, LOGIN_FAILED},
-    serving_context::ConnectionFacts,
-};
+use super::{backoff::retry_delay, cause::Cause, serving_context::ConnectionFacts};
 use crate::{
     call_error::CallError,
     disconnect::Reason,
@@ -74,16 +70,14 @@ impl RequestFailure {
     ) -> Option<Rejection> {
         let (code, message): (i32, Arc<str>) = match self {
             Self::Unanswered => return None,
-            Self::Refused(refusal) if refusal.demands_login() && connection.is_anonymous => {
-                (refusal.code, format!("{}; {DEMANDED}", refusal.message).into())
+            Self::Refused(refusal) => {
+                let refusal = refusal.clone();
+                let told = match connection.no_token {
+                    Some(no_token) => no_token.explain(refusal),
+                    None => refusal,
+                };
+                (told.code, told.message.into())
             }
-            Self::Refused(refusal)
-                if refusal.demands_login()
-                    && let Some(cause) = connection.failed_login =>
-            {
-                (refusal.code, format!("{}; {LOGIN_FAILED}: {cause}", refusal.message).into())
-            }
-            Self::Refused(refusal) => (refusal.code, refusal.message.as_str().into()),
             Self::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),
         };
         let is_passing = self.is_passing(connection, token);

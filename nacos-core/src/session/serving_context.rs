@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    cause::NoToken,
     ids::LinkId,
     lifetime::Lifetime,
     output::{CALL_TIMEOUT, Output, Pending},
@@ -28,7 +29,6 @@ impl ServingContext<'_> {
 
 /// The connection that serves, as far as it matters to what goes over it.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "facts, none of which follows from another")]
 pub(super) struct ConnectionFacts<'a> {
     /// Which it is, if one serves.
     pub(super) link: Option<LinkId>,
@@ -37,10 +37,8 @@ pub(super) struct ConnectionFacts<'a> {
     pub(super) lifetime: Lifetime,
     /// Which token requests carry, by number.
     pub(super) token: u64,
-    /// Whether nobody logs in: there are no credentials.
-    pub(super) is_anonymous: bool,
-    /// Why the login did not succeed, if there is no token.
-    pub(super) failed_login: Option<&'a str>,
+    /// Why requests carry no token, as far as is known.
+    pub(super) no_token: Option<NoToken<'a>>,
     /// Whether something is due or under way that may let in requests that were refused, or there
     /// is no token because servers are not ready to grant one.
     pub(super) is_renewing: bool,

@@ -1,4 +1,6 @@
 //! How long to wait before an endpoint is dialled again. Pure: jitter comes in as an argument.
+//!
+//! Core and figment's crate have their own: one for all would be a part of core's public API.
 use std::time::Duration;
 
 /// The delay after `failures` failed attempts in a row; `jitter` is uniform in `[0, 1)`.

@@ -5,10 +5,10 @@ use std::{
 };
 
 use super::{
-    super::Event,
+    super::{Event, backoff::setup_probe_delay},
     Action, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId, Payload, Phase,
     Reason,
-    link::{FIRST_PAUSE, SetupConfirmation},
+    link::SetupConfirmation,
 };
 use crate::wire::{
     self, Failure, Request,
@@ -135,7 +135,7 @@ impl Connecting {
             SetupConfirmation::Announced
         } else {
             let call = self.probe_setup(cx, id, within);
-            SetupConfirmation::Probed { call: Some(call), next_at: cx.now, pause: FIRST_PAUSE }
+            SetupConfirmation::Probed { call: Some(call), next_at: cx.now, refusals: 0 }
         };
         if let Some(link) = self.links.get_mut(&id) {
             if let Phase::Checking { deadline, .. } = link.phase {
@@ -153,11 +153,11 @@ impl Connecting {
     fn probe_setup_later(&mut self, now: Instant, id: LinkId) {
         if let Some(Link { phase: Phase::SettingUp { confirmation, .. }, .. }) =
             self.links.get_mut(&id)
-            && let SetupConfirmation::Probed { call, next_at, pause } = confirmation
+            && let SetupConfirmation::Probed { call, next_at, refusals } = confirmation
         {
             *call = None;
-            *next_at = now + *pause;
-            *pause *= 2;
+            *next_at = now + setup_probe_delay(*refusals);
+            *refusals = refusals.saturating_add(1);
         }
     }
 

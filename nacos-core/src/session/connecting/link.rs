@@ -63,14 +63,14 @@ pub(crate) enum SetupConfirmation {
     /// It announced a `SetupAckRequest`.
     Announced,
     /// It does not: health checks are sent until one succeeds.
-    Probed { call: Option<CallId>, next_at: Instant, pause: Duration },
+    Probed { call: Option<CallId>, next_at: Instant, refusals: u32 },
 }
 
 impl SetupConfirmation {
     /// Whether the server has said again and again that it does not know the connection, and was
     /// quick to say so.
     pub(crate) fn was_refused_all_the_time(&self) -> bool {
-        matches!(self, Self::Probed { pause, .. } if *pause >= REFUSED_OFTEN)
+        matches!(self, Self::Probed { refusals, .. } if *refusals >= REFUSED_OFTEN)
     }
 }
 
@@ -132,10 +132,8 @@ impl Link {
     }
 }
 
-/// The first pause after a health check that came too early; doubled each time.
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(1);
-/// The pause after nine of them: no stream takes so much longer than the calls beside it.
-const REFUSED_OFTEN: Duration = Duration::from_millis(512);
+/// Refusals that take half a second together: no stream is so much slower than calls beside it.
+const REFUSED_OFTEN: u32 = 9;
 /// How long a replaced connection is kept at least: as long as a request of the session's own
 /// takes.
 pub(crate) const RETIREMENT: Duration = Duration::from_secs(3);

@@ -49,7 +49,7 @@ use self::{
 };
 use super::{
     actions::Action,
-    cause::{ABOUT_LOGIN, Cause},
+    cause::{ABOUT_LOGIN, Cause, NoToken},
     context::Context,
     ids::{CallId, LinkId},
     lifetime::Lifetime,
@@ -349,11 +349,17 @@ impl Connecting {
             is_let_in: self.is_let_in(),
             lifetime,
             token: self.token(),
-            is_anonymous: self.login.is_anonymous(),
-            failed_login: self.login.failure(),
+            no_token: self.no_token(),
             is_renewing: self.is_renewing() || self.is_not_ready(),
             is_fresh: self.serving.as_ref().is_some_and(is_fresh),
         }
+    }
+
+    fn no_token(&self) -> Option<NoToken<'_>> {
+        if self.login.is_anonymous() {
+            return Some(NoToken::NoCredentials);
+        }
+        self.login.failure().map(NoToken::LoginFailed)
     }
 
     /// Whether requests may go out: there is a token, or none is needed as far as is known.

@@ -92,8 +92,8 @@ async fn drain(response: Response<Incoming>) {
 /// Servers on the `h2` crate, as tonic's are, end a connection with 20 that they have not looked at
 /// yet; servers and proxies on Netty after 200 within 30 s.
 ///
-/// Core has such a type for itself. A type that both have would be a part of its public API: each
-/// crate is released with versions of its own.
+/// Core has such a type for itself. A type that both have would be a part of its public API, and
+/// would have to stay: cargo builds this crate with any compatible version of core.
 #[derive(Debug, Default)]
 struct Pace {
     /// When the next one would be due, were all of them spread evenly.

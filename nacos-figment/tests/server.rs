@@ -138,14 +138,11 @@ async fn encrypted_document_is_an_error_that_says_so_wherever_it_is_imported() {
 async fn user_with_rights_on_one_group_is_told_which_is_missing_and_may_poll() {
     let (server, nacos) = world().await;
     publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
-    server.limit_rights(Some(&["public:ORDER_GROUP:config/*"]));
+    server.limit_rights(Some(&[":ORDER_GROUP:config/*"]));
     let builder = || HotConfig::<AppConfig>::builder(&nacos).import(app());
     let error = builder().start().await.expect_err("it could not be followed");
     let cause = causes(&error);
-    assert!(
-        cause.contains("`public:*:config/*`") && cause.contains("poll_when_refused"),
-        "{cause}"
-    );
+    assert!(cause.contains("`:*:config/*`") && cause.contains("poll_when_refused"), "{cause}");
     let config = builder().poll_when_refused().start().await.expect("readable");
     assert_eq!(config.hot().load().limits.rps, 1);
 }

@@ -78,9 +78,11 @@ impl Server {
     /// Java server decides it, reading and writing taken together.
     ///
     /// A right is `namespace:group:type/name`, where `*` stands for any text:
-    /// `public:ORDERS:config/*` for the documents of one group. A listen is authorised as
-    /// `namespace:*:config/*` with the namespace of its first document, so that a user with rights
-    /// on a group only may read and not listen.
+    /// `:ORDERS:config/*` for the documents of one group of the default namespace. To 2.x that
+    /// namespace has no name here, and a right that begins with `public` covers nothing; 3.x takes
+    /// both spellings. (2.3 does what a real one was seen to do, 2.5 and 3.x what their source
+    /// says.) A listen is authorised as `namespace:*:config/*` with the namespace of its first
+    /// document, so that a user with rights on a group only may read and not listen.
     pub fn limit_rights(&self, rights: Option<&[&str]>) {
         let rights =
             rights.map(|rights| rights.iter().map(|&right| right.to_owned()).collect::<Vec<_>>());
@@ -88,7 +90,8 @@ impl Server {
     }
 
     /// Lets everybody do what one of these rights covers, with a token or without: a public part of
-    /// a server that demands a login elsewhere.
+    /// a server that demands a login elsewhere. The default namespace is `public` in them,
+    /// whichever server is imitated.
     pub fn open_to_all(&self, rights: &[&str]) {
         let rights = rights.iter().map(|&right| right.to_owned()).collect();
         self.shared.change(|state| state.open = rights);

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The server of this kind that all tests of this file share. Its tokens live for `TTL_SECS`.
-fn guarded(product: Product) -> MutexGuard<'static, Running> {
+pub(crate) fn guarded(product: Product) -> MutexGuard<'static, Running> {
     static RUNNING: [OnceLock<Mutex<Running>>; 2] = [OnceLock::new(), OnceLock::new()];
     let place = match product {
         Product::RNacos => &RUNNING[0],

@@ -15,6 +15,7 @@ mod fleet;
 mod guarded;
 mod network;
 mod relay;
+mod rights;
 mod tls;
 mod traveller;
 mod visit;

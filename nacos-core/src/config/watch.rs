@@ -47,7 +47,7 @@ impl Watch {
     /// listen to it. Off by default: the more clients poll, the more their servers have to do, and
     /// a change is seen half a minute late.
     ///
-    /// Servers authorise listening for a whole namespace, by the right to read
+    /// Java Nacos authorises listening for a whole namespace, by the right to read
     /// `namespace:*:config/*`: a user who has rights on one group only can read its documents, but
     /// not listen to them. Without this, such a watch is
     /// [`Unreachable`](DocumentState::Unreachable), with the last content that was read and a cause
@@ -55,12 +55,19 @@ impl Watch {
     /// [`claim`](Self::claim) says that the listen is refused. The listen is asked for again about
     /// every minute; polling ends when it is granted, and with the watch.
     ///
+    /// The right of the default namespace is `:*:config/*`. A right that begins with `public`
+    /// covers nothing on 2.3.2, and by its source on 2.5.1; 3.0.3 takes both spellings, by its
+    /// source. The right to listen is also the right to read all documents of its namespace. On
+    /// 2.3.2, `namespace:[*]:config/[*]` lets a user listen and no more, because the server takes a
+    /// right for a regular expression: together with the right on one group, that is the least with
+    /// which a watch works.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = nacos_testkit::Server::start().await?;
     /// # server.publish("", "ORDERS", "limits", "7");
-    /// # server.limit_rights(Some(&["public:ORDERS:config/*"]));
+    /// # server.limit_rights(Some(&[":ORDERS:config/*"]));
     /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
     /// let watch = nacos.configs().watch(("limits", "ORDERS"))?.poll_when_refused().ready().await?;
     /// assert!(watch.state().document().is_some());

@@ -19,21 +19,39 @@ pub(super) fn permitted(
 ) -> Result<(), Denied> {
     let Some(rights) = &state.rights else { return Ok(()) };
     let resource = resource(behaviour, message_type, fields);
-    if rights.iter().any(|right| covers(right, &resource)) {
+    if rights.iter().any(|right| grants(behaviour, right, &resource)) {
         return Ok(());
     }
     Err(Denied::without_right(behaviour))
 }
 
-/// Whether everybody may do it.
+/// Whether everybody may do it. No server has such a list: a right in it is spelled as for 3.x.
 pub(super) fn open(
     behaviour: Behaviour,
     state: &State,
     message_type: &str,
     fields: Fields<'_>,
 ) -> bool {
-    let about = |right: &String| covers(right, &resource(behaviour, message_type, fields));
-    state.open.iter().any(about)
+    let resource = resource(behaviour, message_type, fields);
+    state.open.iter().any(|right| covers(right, &resource))
+}
+
+/// Whether a server takes `right` for one on `resource`, in which the default namespace has its
+/// name.
+fn grants(behaviour: Behaviour, right: &str, resource: &str) -> bool {
+    match behaviour {
+        // The name of the default namespace is left out before both are compared: seen on 2.3.2,
+        // read in the source of 2.5.1.
+        Behaviour::Nacos2_3 | Behaviour::Nacos2_5 => {
+            let rest = resource.strip_prefix("public").filter(|rest| rest.starts_with(':'));
+            covers(right, rest.unwrap_or(resource))
+        }
+        // The name is put in where a right has none: read in the source of 3.0.3.
+        Behaviour::Nacos3_0 | Behaviour::Nacos3_3 if right.starts_with(':') => {
+            covers(&format!("public{right}"), resource)
+        }
+        Behaviour::Nacos3_0 | Behaviour::Nacos3_3 | Behaviour::RNacos => covers(right, resource),
+    }
 }
 
 fn resource(behaviour: Behaviour, message_type: &str, fields: Fields<'_>) -> String {
@@ -68,16 +86,26 @@ fn resource(behaviour: Behaviour, message_type: &str, fields: Fields<'_>) -> Str
     }
 }
 
-/// Whether `right`, in which `*` stands for any text, is about `resource`.
+/// Whether `right` is about `resource`. In a right, `*` is any text, and `[*]` an asterisk.
 fn covers(right: &str, resource: &str) -> bool {
-    match right.split_once('*') {
-        None => right == resource,
-        Some((start, rest)) => resource.strip_prefix(start).is_some_and(|tail| {
-            let ends = tail.char_indices().map(|(at, _)| at).chain([tail.len()]);
-            ends.into_iter().any(|at| tail.get(at..).is_some_and(|tail| covers(rest, tail)))
-        }),
+    if let Some(rest) = right.strip_prefix(ASTERISK) {
+        return resource.strip_prefix('*').is_some_and(|tail| covers(rest, tail));
+    }
+    let mut chars = right.chars();
+    match chars.next() {
+        None => resource.is_empty(),
+        Some('*') => {
+            let ends = resource.char_indices().map(|(at, _)| at).chain([resource.len()]);
+            ends.into_iter()
+                .any(|at| resource.get(at..).is_some_and(|tail| covers(chars.as_str(), tail)))
+        }
+        Some(char) => resource.strip_prefix(char).is_some_and(|tail| covers(chars.as_str(), tail)),
     }
 }
+
+/// To Java, which makes `.*` of each asterisk in a right, this is a class of two characters. Only
+/// one of the two, the asterisk, is to be expected in a resource.
+const ASTERISK: &str = "[*]";
 
 #[cfg(test)]
 mod tests {
@@ -91,5 +119,35 @@ mod tests {
         assert!(!covers(right, "public:*:config/*"));
         assert!(covers("public:*:config/*", "public:*:config/*"));
         assert!(covers("public:*:*", "public:ORDERS:config/limits") && covers("*", ""));
+    }
+
+    #[test]
+    fn right_to_listen_and_no_more_covers_no_document() {
+        let right = "public:[*]:config/[*]";
+        assert!(covers(right, "public:*:config/*"));
+        assert!(!covers(right, "public:ORDERS:config/limits"));
+    }
+
+    /// Users of 2.3.2 were seen to be let in like this.
+    #[test]
+    fn default_namespace_has_no_name_in_rights_of_2_and_two_spellings_in_those_of_3() {
+        let (document, service) = ("public:ORDERS:config/limits", "public:ORDERS:naming/orders");
+        for (behaviour, by_name) in [
+            (Behaviour::Nacos2_3, false),
+            (Behaviour::Nacos2_5, false),
+            (Behaviour::Nacos3_0, true),
+            (Behaviour::Nacos3_3, true),
+        ] {
+            assert!(grants(behaviour, ":ORDERS:config/*", document), "{behaviour:?}");
+            assert!(grants(behaviour, ":ORDERS:naming/*", service), "{behaviour:?}");
+            assert_eq!(grants(behaviour, "public:ORDERS:config/*", document), by_name);
+            assert_eq!(grants(behaviour, "public:ORDERS:naming/*", service), by_name);
+            assert!(grants(behaviour, "*:*:*", document), "{behaviour:?}");
+            for namespace in ["team-a", "publicity"] {
+                let elsewhere = format!("{namespace}:ORDERS:config/limits");
+                assert!(grants(behaviour, &format!("{namespace}:*:config/*"), &elsewhere));
+                assert!(!grants(behaviour, ":*:*", &elsewhere), "{behaviour:?}");
+            }
+        }
     }
 }

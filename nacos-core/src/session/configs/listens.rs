@@ -220,9 +220,10 @@ impl Configs {
 
 /// Names the right that a user lacks who may read a document, but not listen to it.
 pub(super) fn missing_right(key: &ConfigKey, cause: &str, polled: bool) -> Arc<str> {
-    // Servers before 3.0 join the names of a right without the word for the default namespace.
+    // Java Nacos 2.x never fills in the default namespace's name, so that a right that begins with
+    // `public` covers nothing there; 3.x fills it in where a right begins with a colon.
     let right = match key.tenant() {
-        "" => "`public:*:config/*` (before Nacos 3.0 `:*:config/*`)".to_owned(),
+        "" => "`:*:config/*` (since Nacos 3.0 also spelled `public:*:config/*`)".to_owned(),
         namespace => format!("`{namespace}:*:config/*`"),
     };
     let meanwhile = if polled {

@@ -46,7 +46,7 @@ fn refused_namespace_does_not_hold_back_the_others() {
 
 #[test]
 fn refused_listen_of_what_can_be_read_names_the_missing_right() {
-    for (namespace, right) in [("", "`public:*:config/*`"), ("team-a", "`team-a:*:config/*`")] {
+    for (namespace, right) in [("", "`:*:config/*`"), ("team-a", "`team-a:*:config/*`")] {
         let mut stage = Stage::connected("a");
         stage.session.commands().assert(placed("d", namespace), GuardId(1), None);
         stage.settle();

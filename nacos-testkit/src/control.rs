@@ -74,8 +74,8 @@ impl Server {
         self.shared.change(|state| state.tokens.expire());
     }
 
-    /// Lets the user do only what one of these rights covers, or everything again (`None`), as a
-    /// Java server decides it, reading and writing taken together.
+    /// Lets the user do only what one of these rights covers, or everything again (`None`), as the
+    /// imitated server decides it, reading and writing taken together.
     ///
     /// A right is `namespace:group:type/name`, where `*` stands for any text:
     /// `:ORDERS:config/*` for the documents of one group of the default namespace. To 2.x that
@@ -83,6 +83,10 @@ impl Server {
     /// both spellings. (2.3 does what a real one was seen to do, 2.5 and 3.x what their source
     /// says.) A listen is authorised as `namespace:*:config/*` with the namespace of its first
     /// document, so that a user with rights on a group only may read and not listen.
+    ///
+    /// To r-nacos a right is one on a namespace, blank for the default one: it looks at nothing
+    /// behind the first colon, and leaves out of a listen, without a word, what the user may not
+    /// read.
     pub fn limit_rights(&self, rights: Option<&[&str]>) {
         let rights =
             rights.map(|rights| rights.iter().map(|&right| right.to_owned()).collect::<Vec<_>>());

@@ -4,7 +4,9 @@ use nacos_testkit::{Behaviour, Server};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{becomes, builder, chain, connected, guarded, server, server_like, soon};
+use crate::support::{
+    BEHAVIOURS, becomes, builder, chain, connected, guarded, server, server_like, soon,
+};
 
 #[tokio::test(start_paused = true)]
 async fn watch_of_what_can_only_be_read_names_the_right_that_lets_it_listen() {
@@ -144,6 +146,46 @@ async fn namespace_without_rights_takes_nothing_from_the_others() {
         let own = client.configs().watch("d").expect("valid").ready().await.expect("allowed");
         assert_eq!(*own.state(), DocumentState::Absent);
         assert_eq!(watch.ready().await.expect_err("refused").kind(), ErrorKind::Denied);
+    }
+}
+
+/// r-nacos leaves out of a listen what the user may not read, and says nothing.
+#[tokio::test(start_paused = true)]
+async fn document_of_a_namespace_without_rights_is_denied_and_not_absent_on_r_nacos() {
+    let server = guarded(Behaviour::RNacos).await;
+    server.publish("", "ORDERS", "d", "1");
+    server.limit_rights(Some(&["team-a:*:*"]));
+    let client = builder(&server).credentials("nacos", "s3cret").connect().await;
+    let client = client.expect("its password is right");
+    let watch = client.configs().watch(("d", "ORDERS")).expect("valid");
+    let error = watch.ready().await.expect_err("denied");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(chain(&error).contains("NO_NAMESPACE_PERMISSION"), "{}", chain(&error));
+    assert_eq!(server.logins(), 1, "it is no matter of a login");
+
+    let watch = client.configs().watch(("d", "ORDERS")).expect("valid");
+    server.limit_rights(Some(&["team-a:*:*", ":*:*"]));
+    becomes(&mut watch.live(), |state| content(state) == Some("1")).await;
+    // Within a few seconds, it is listened to as well.
+    sleep(Duration::from_secs(5)).await;
+    let queries = server.requests("ConfigQueryRequest");
+    server.publish("", "ORDERS", "d", "2");
+    becomes(&mut watch.live(), |state| content(state) == Some("2")).await;
+    assert_eq!(server.requests("ConfigQueryRequest"), queries + 1);
+    assert_eq!(*watch.claim().get(), ClaimState::Held);
+}
+
+/// A user of r-nacos learns, too, that a document is not there.
+#[tokio::test(start_paused = true)]
+async fn document_that_is_not_there_is_absent_to_a_user_of_any_server() {
+    for behaviour in BEHAVIOURS {
+        let server = guarded(behaviour).await;
+        let client = builder(&server).credentials("nacos", "s3cret").connect().await;
+        let client = client.expect("its password is right");
+        let watch = client.configs().watch("absent").expect("valid").ready().await;
+        assert_eq!(*watch.expect("an answer").state(), DocumentState::Absent);
+        let asked = u64::from(behaviour == Behaviour::RNacos);
+        assert_eq!(server.requests("ConfigQueryRequest"), asked, "{behaviour:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 
 use nacos_core::{ClaimState, Client, Error, ErrorKind, Instance, Publish};
 use nacos_testkit::{Behaviour, Server as TestServer};
-use servers::{Product, Request, covers};
+use servers::{Product, RNacos, Request, Running, covers};
 use tokio::task::block_in_place;
 
 use crate::{
@@ -146,6 +146,78 @@ fn user_without_any_right_is_told_of_a_right_and_of_no_login() {
     });
 }
 
+/// r-nacos gives a user namespaces, and a role that may write or not.
+#[test]
+fn namespaces_of_a_user_of_r_nacos_let_in_everything_there_and_nothing_elsewhere() {
+    if !covers(Product::RNacos) {
+        return;
+    }
+    let console = Console::start();
+    for (number, (role, namespaces, _)) in NAMESPACES.into_iter().enumerate() {
+        console.user("add", &number.to_string(), role, namespaces);
+    }
+    within(Duration::from_secs(120), async {
+        for (number, (role, namespaces, expected)) in NAMESPACES.into_iter().enumerate() {
+            for (namespace, expected) in ["public", "team-a"].into_iter().zip(expected) {
+                let nacos = console.client(&number.to_string(), namespace).await;
+                let seen = let_in(&nacos).await;
+                assert_eq!(seen, expected, "{role:?}, {namespaces:?} in {namespace}");
+                if role == VISITOR {
+                    continue;
+                }
+                let imitation = TestServer::builder().behaviour(Behaviour::RNacos);
+                let imitation = imitation.credentials("ann", "ann").start().await.expect("a port");
+                imitation.limit_rights(Some(namespaces));
+                let nacos = Server { addr: imitation.addr() }.builder().namespace(namespace);
+                let nacos = connect(&nacos.credentials("ann", "ann")).await;
+                let seen = let_in(&nacos).await;
+                assert_eq!(seen, expected, "imitated: {namespaces:?} in {namespace}");
+            }
+        }
+    });
+}
+
+/// It leaves out of a listen what the user may not read, and says nothing: the document seems to be
+/// absent, and the listen to be granted.
+#[test]
+fn document_that_r_nacos_withholds_is_denied_until_the_namespace_is_given() {
+    if !covers(Product::RNacos) {
+        return;
+    }
+    let console = Console::start();
+    console.user("add", "ann", DEVELOPER, &["team-a"]);
+    within(Duration::from_secs(180), async {
+        let admin = console.client("nacos", "public").await;
+        let publish = async |content| {
+            let publish = Publish::new(ORDERS, content).expect("valid");
+            admin.configs().publish(publish).await.expect("published");
+        };
+        publish("1").await;
+        let nacos = console.client("ann", "public").await;
+        let error = nacos.configs().watch(ORDERS).expect("valid").ready().await;
+        let error = error.expect_err("denied");
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        let text = chain(&error);
+        assert!(text.contains("NO_NAMESPACE_PERMISSION") && !text.contains("login"), "{text}");
+
+        let watch = nacos.configs().watch(ORDERS).expect("valid");
+        console.user("update", "ann", DEVELOPER, &["team-a", ""]);
+        let began = Instant::now();
+        document_becomes(&watch, Some("1")).await;
+        // A token has the rights that the user had at the login.
+        println!("the namespace is given after {:?}", began.elapsed());
+        // Listened to, not only read once; a poll would come half a minute later.
+        let held = |claim: &ClaimState| *claim == ClaimState::Held;
+        watch.claim().wait_for(held).await.expect("the client lives");
+        for content in ["2", "3"] {
+            let began = Instant::now();
+            publish(content).await;
+            document_becomes(&watch, Some(content)).await;
+            println!("`{content}` is seen after {:?}", began.elapsed());
+        }
+    });
+}
+
 /// The requests that this user is let in for, of all that are made about a document and a service
 /// of one group.
 async fn let_in(nacos: &Client) -> Vec<&'static str> {
@@ -223,13 +295,68 @@ async fn client(user: &str, namespace: &str) -> Client {
     connect(&builder).await
 }
 
+/// An r-nacos of its own, with its console.
+struct Console {
+    running: Running,
+    token: String,
+}
+
+impl Console {
+    fn start() -> Self {
+        let builder = RNacos::builder().credentials("nacos", "nacos").token_ttl_secs(15);
+        let running = builder.console().start().expect("the server starts");
+        let login = Request::post("/rnacos/api/console/login/login");
+        // The password in base64.
+        let login = login.form("username", "nacos").form("password", "bmFjb3M=");
+        let answer = login.send(running.console_addr(), PATIENCE).expect("an answer");
+        let token = answer.text_field("token").expect("a token").to_owned();
+        Self { running, token }
+    }
+
+    /// Adds or updates a user, whose name is the password.
+    fn user(&self, act: &str, name: &str, role: &str, namespaces: &[&str]) {
+        let body = serde_json::json!({
+            "username": name, "nickname": name, "password": name, "enable": true, "roles": role,
+            "namespacePrivilegeParam": {
+                "whitelistIsAll": false, "whitelist": namespaces,
+                "blacklistIsAll": false, "blacklist": [],
+            },
+        });
+        let request = Request::post(&format!("/rnacos/api/console/v2/user/{act}"));
+        let request = request.header("Token", &self.token).json(&body.to_string());
+        let answer = request.send(self.running.console_addr(), PATIENCE).expect("an answer");
+        assert!(answer.body().contains("\"success\":true"), "{}", answer.body());
+    }
+
+    async fn client(&self, user: &str, namespace: &str) -> Client {
+        let builder = Server { addr: self.running.addr() }.builder().namespace(namespace);
+        connect(&builder.credentials(user, user)).await
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A role of r-nacos, a user's namespaces, and what they let in, in `public` and in `team-a`.
+const NAMESPACES: [(&str, Words, [Words; 2]); 5] = [
+    (DEVELOPER, &["team-a"], [LISTEN, EVERYTHING]),
+    (DEVELOPER, &[""], [EVERYTHING, LISTEN]),
+    // The default namespace has no name there.
+    (DEVELOPER, &["public"], [LISTEN, LISTEN]),
+    (DEVELOPER, &[], [LISTEN, LISTEN]),
+    (VISITOR, &["team-a"], [LISTEN, &["get", "listen", "register", "query", "subscribe"]]),
+];
+const DEVELOPER: &str = "1";
+const VISITOR: &str = "2";
+/// It refuses no listen.
+const LISTEN: &[&str] = &["listen"];
+
 /// A document and its group, which users compete for.
 const ORDERS: (&str, &str) = ("d", "ORDERS");
 
-type Right = (&'static str, &'static [&'static str], &'static [&'static str]);
+type Words = &'static [&'static str];
 
 /// A client's namespace, a user's rights to read and write, and what they let in.
-const RIGHTS: [Right; 14] = [
+const RIGHTS: [(&str, Words, Words); 14] = [
     ("public", &[":ORDERS:config/*"], &["publish", "get"]),
     ("public", &["public:ORDERS:config/*", "public:*:config/*"], NOTHING),
     ("public", &[":*:config/*"], &["publish", "get", "listen"]),

@@ -62,6 +62,8 @@ impl Watch {
     /// right for a regular expression: together with the right on one group, that is the least with
     /// which a watch works.
     ///
+    /// r-nacos gives namespaces as a whole, and refuses no listen: there, this has no effect.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -44,6 +44,9 @@ pub(super) struct ConnectionFacts<'a> {
     pub(super) is_renewing: bool,
     /// Whether its server may not know its users' rights yet.
     pub(super) is_fresh: bool,
+    /// Whether its server may leave documents out of a listen without a word: r-nacos, with those
+    /// that the user may not read.
+    pub(super) may_omit: bool,
 }
 
 impl ConnectionFacts<'_> {

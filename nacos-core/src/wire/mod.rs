@@ -197,7 +197,9 @@ impl Refusal {
     /// The server accepts the user, or that there is none, and refuses all the same: a right is
     /// missing, no login.
     pub(crate) fn says_forbidden(&self) -> bool {
-        self.code == DENIED && self.message.contains("authorization failed")
+        // Java Nacos; r-nacos, of a namespace and of publishing.
+        let words = ["authorization failed", "NO_NAMESPACE_PERMISSION", "NO_PERMISSION"];
+        self.code == DENIED && words.into_iter().any(|words| self.message.contains(words))
     }
 
     /// The server demands a login.
@@ -344,7 +346,12 @@ mod tests {
         ] {
             assert!(refusal(login).demands_login(), "{login}");
         }
-        for right in ["Code: 403, Message: authorization failed!.", "authorization failed!"] {
+        for right in [
+            "Code: 403, Message: authorization failed!.",
+            "authorization failed!",
+            "NO_NAMESPACE_PERMISSION, user no such namespace permission: team-a",
+            "NO_PERMISSION, user no permission to edit config",
+        ] {
             assert!(refusal(right).says_forbidden() && !refusal(right).demands_login(), "{right}");
         }
     }

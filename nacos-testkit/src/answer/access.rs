@@ -27,7 +27,6 @@ impl Denied {
 
     pub(crate) fn text(self) -> &'static str {
         match (self.behaviour, self.reason) {
-            (Behaviour::RNacos, Reason::NoRight) => "Code: 403, Message: authorization failed!.",
             (Behaviour::RNacos, _) => "unknown user!",
             (Behaviour::Nacos2_3 | Behaviour::Nacos2_5, reason) => match reason {
                 Reason::NoRight => "authorization failed!",

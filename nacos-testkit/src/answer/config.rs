@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, Outcome, Refusal, legality};
+use super::{Call, Outcome, Refusal, legality, rights::may_use};
 use crate::{
     Behaviour,
     shared::Shared,
@@ -155,6 +155,9 @@ pub(super) fn listen(call: &mut Call<'_>) -> Outcome {
         let mut key = key(behaviour, context)?;
         let tenant = context.text("tenant")?;
         key.namespace = behaviour.listened_namespace(tenant.as_deref().unwrap_or_default());
+        if behaviour == Behaviour::RNacos && !may_use(call.state, &key.namespace) {
+            continue;
+        }
         let md5 = context.text("md5")?;
         let Some(connection) = call.state.transports.connection(call.connection) else { break };
         if !listen {

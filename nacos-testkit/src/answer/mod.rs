@@ -148,8 +148,9 @@ fn handle(
     {
         return done(Err(denied.into()));
     }
-    if needs_access && let Err(denied) = rights::permitted(behaviour, state, message_type, fields) {
-        return done(Err(denied.into()));
+    if needs_access && let Err(refusal) = rights::permitted(behaviour, state, message_type, fields)
+    {
+        return done(Err(refusal));
     }
     let mut call = Call {
         shared,

@@ -1,6 +1,6 @@
-//! The user's rights: Java's check of roles.
+//! The user's rights: Java's check of roles, and r-nacos' of namespaces.
 
-use super::Denied;
+use super::{Denied, outcome::Refusal};
 use crate::{
     Behaviour,
     state::{ConfigKey, ServiceKey, State},
@@ -9,20 +9,52 @@ use crate::{
 
 /// Lets a request through if one of the user's rights covers what it is about.
 ///
-/// A resource is `namespace:group:type/name`; what a request does not name is `*`, and only a right
-/// that has `*` there covers it.
+/// To Java a resource is `namespace:group:type/name`; what a request does not name is `*`, and only
+/// a right that has `*` there covers it. To r-nacos it is a namespace.
 pub(super) fn permitted(
     behaviour: Behaviour,
     state: &State,
     message_type: &str,
     fields: Fields<'_>,
-) -> Result<(), Denied> {
+) -> Result<(), Refusal> {
     let Some(rights) = &state.rights else { return Ok(()) };
+    if behaviour == Behaviour::RNacos {
+        return in_its_namespace(state, message_type, fields);
+    }
     let resource = resource(behaviour, message_type, fields);
     if rights.iter().any(|right| grants(behaviour, right, &resource)) {
         return Ok(());
     }
-    Err(Denied::without_right(behaviour))
+    Err(Denied::without_right(behaviour).into())
+}
+
+/// r-nacos' check.
+fn in_its_namespace(state: &State, message_type: &str, fields: Fields<'_>) -> Result<(), Refusal> {
+    let is_config = message_type.starts_with("Config");
+    let part = if is_config { "tenant" } else { "namespace" };
+    let namespace = fields.text(part).ok().flatten().unwrap_or_default();
+    // A listen is answered, without those documents that the user may not read.
+    if message_type == "ConfigBatchListenRequest" || may_use(state, &namespace) {
+        return Ok(());
+    }
+    let shown = match (is_config, namespace.as_str()) {
+        (true, "public") => "",
+        (false, "") => "public",
+        (_, namespace) => namespace,
+    };
+    let text = format!("NO_NAMESPACE_PERMISSION, user no such namespace permission: {shown}");
+    Err(Refusal::general(403, text))
+}
+
+/// Whether r-nacos lets the user do anything in this namespace: it looks at nothing else of a
+/// right, and the default namespace has no name in its list.
+pub(super) fn may_use(state: &State, namespace: &str) -> bool {
+    let Some(rights) = &state.rights else { return true };
+    let namespace = if namespace == "public" { "" } else { namespace };
+    rights.iter().any(|right| {
+        let listed = right.split(':').next().unwrap_or_default();
+        listed == "*" || listed == namespace
+    })
 }
 
 /// Whether everybody may do it. No server has such a list: a right in it is spelled as for 3.x.
@@ -50,7 +82,7 @@ fn grants(behaviour: Behaviour, right: &str, resource: &str) -> bool {
         Behaviour::Nacos3_0 | Behaviour::Nacos3_3 if right.starts_with(':') => {
             covers(&format!("public{right}"), resource)
         }
-        Behaviour::Nacos3_0 | Behaviour::Nacos3_3 | Behaviour::RNacos => covers(right, resource),
+        _ => covers(right, resource),
     }
 }
 

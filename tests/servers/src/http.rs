@@ -17,6 +17,7 @@ pub struct Request {
     target: String,
     headers: String,
     body: String,
+    body_type: &'static str,
 }
 
 impl Request {
@@ -56,6 +57,14 @@ impl Request {
         self
     }
 
+    /// Sends this JSON as the body.
+    #[must_use]
+    pub fn json(mut self, body: &str) -> Self {
+        self.body_type = "application/json";
+        body.clone_into(&mut self.body);
+        self
+    }
+
     /// Adds a header. Neither part may hold a line break.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -80,7 +89,9 @@ impl Request {
     }
 
     fn new(method: &'static str, path: &str) -> Self {
-        Self { method, target: path.to_owned(), headers: String::new(), body: String::new() }
+        let (headers, body) = (String::new(), String::new());
+        let body_type = "application/x-www-form-urlencoded";
+        Self { method, target: path.to_owned(), headers, body, body_type }
     }
 
     fn exchange(&self, to: SocketAddr, deadline: Instant) -> io::Result<Answer> {
@@ -107,12 +118,9 @@ impl Request {
     }
 
     fn head(&self, to: SocketAddr) -> String {
-        let Self { method, target, headers, body } = self;
-        let form = if body.is_empty() {
-            String::new()
-        } else {
-            "Content-Type: application/x-www-form-urlencoded\r\n".to_owned()
-        };
+        let Self { method, target, headers, body, body_type } = self;
+        let form =
+            if body.is_empty() { String::new() } else { format!("Content-Type: {body_type}\r\n") };
         let length = body.len();
         format!(
             "{method} {target} HTTP/1.0\r\nHost: {to}\r\n{form}{headers}Content-Length: {length}\r\n\r\n"
@@ -315,6 +323,14 @@ mod tests {
         let request = Request::post("/p?a=b").query("c d", "ü&").form("e", "f=g").form("h", "");
         assert_eq!(request.target, "/p?a=b&c%20d=%C3%BC%26");
         assert_eq!(request.body, "e=f%3Dg&h=");
+    }
+
+    #[test]
+    fn body_is_sent_with_its_type() {
+        let to = (Ipv4Addr::LOCALHOST, 1).into();
+        assert!(Request::post("/p").json("{}").head(to).contains("Type: application/json\r\n"));
+        assert!(Request::post("/p").form("a", "b").head(to).contains("x-www-form-urlencoded"));
+        assert!(!Request::post("/p").head(to).contains("Content-Type"));
     }
 
     #[test]

@@ -59,7 +59,12 @@ impl Ports {
     }
 }
 
-/// HTTP; raft of Java Nacos; gRPC for clients; gRPC among Java servers.
+/// Where an r-nacos with this main port serves its console, if it does.
+pub(crate) fn console(main: SocketAddr) -> SocketAddr {
+    SocketAddr::new(main.ip(), main.port() - 1000)
+}
+
+/// HTTP; raft of Java Nacos, or the console of r-nacos; gRPC for clients; gRPC among Java servers.
 fn used_by(main: u16) -> [u16; 4] {
     [main, main - 1000, main + 1000, main + 1001]
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::install::r_nacos_program;
 use crate::launch::{Credentials, Door, Launch, Plan};
+use crate::ports;
 use crate::readiness::Readiness;
 use crate::running::Site;
 use crate::{Cluster, Error, Product, Running};
@@ -19,13 +20,14 @@ impl RNacos {
     /// Options for a server, without authentication at first.
     #[must_use]
     pub fn builder() -> RNacosBuilder {
-        RNacosBuilder { credentials: None, settings: Vec::new() }
+        RNacosBuilder { console: false, credentials: None, settings: Vec::new() }
     }
 }
 
 /// Options of an r-nacos server or cluster.
 #[derive(Clone, Debug)]
 pub struct RNacosBuilder {
+    console: bool,
     credentials: Option<Credentials>,
     settings: Vec<(String, OsString)>,
 }
@@ -36,6 +38,13 @@ impl RNacosBuilder {
     pub fn credentials(mut self, user: &str, password: &str) -> Self {
         let (user, password) = (user.to_owned(), password.to_owned());
         self.credentials = Some(Credentials { user, password });
+        self
+    }
+
+    /// Serves the console, in which users are administered, at [`Running::console_addr`].
+    #[must_use]
+    pub fn console(mut self) -> Self {
+        self.console = true;
         self
     }
 
@@ -94,8 +103,11 @@ impl RNacosBuilder {
         set("RNACOS_SDK_HOST", &main.ip().to_string());
         set("RNACOS_HTTP_PORT", &main.port().to_string());
         set("RNACOS_GRPC_PORT", &grpc.port().to_string());
-        // No console: it would listen on every interface.
-        set("RNACOS_HTTP_CONSOLE_PORT", "0");
+        let console = if self.console { ports::console(main).port() } else { 0 };
+        set("RNACOS_HTTP_CONSOLE_PORT", &console.to_string());
+        set("RNACOS_CONSOLE_HOST", &main.ip().to_string());
+        // A test cannot read pictures.
+        set("RNACOS_CONSOLE_ENABLE_CAPTCHA", "false");
         set("RNACOS_DATA_DIR", "data");
         set("RNACOS_RAFT_NODE_ADDR", &grpc.to_string());
         match role {
@@ -167,6 +179,13 @@ mod tests {
         assert_eq!(value(&launch, "RNACOS_INIT_ADMIN_PASSWORD"), Some("secret"));
         assert_eq!(value(&launch, "RNACOS_API_LOGIN_TIMEOUT"), Some("20"));
         assert!(!format!("{options:?}").contains("secret"));
+    }
+
+    #[test]
+    fn console_is_served_on_loopback_where_it_is_asked_for() {
+        let launch = launch(&RNacos::builder().console(), Role::Alone);
+        assert_eq!(value(&launch, "RNACOS_HTTP_CONSOLE_PORT"), Some("19000"));
+        assert_eq!(value(&launch, "RNACOS_CONSOLE_HOST"), Some("127.0.0.1"));
     }
 
     #[test]

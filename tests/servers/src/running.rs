@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::canary::log_in;
 use crate::folder::Folder;
 use crate::launch::Plan;
-use crate::ports::Ports;
+use crate::ports::{self, Ports};
 use crate::process::{Process, Signal, read_log};
 use crate::{Answer, Error, ErrorKind, Product, Request, cache};
 
@@ -58,6 +58,12 @@ impl Running {
     #[must_use]
     pub fn grpc_addr(&self) -> SocketAddr {
         self.plan.door.grpc
+    }
+
+    /// Where r-nacos serves its console, if it was started with one.
+    #[must_use]
+    pub fn console_addr(&self) -> SocketAddr {
+        ports::console(self.addr())
     }
 
     /// Which server it is.

@@ -150,6 +150,11 @@ impl Documents {
         self.entries.get(key).is_some_and(|entry| entry.refused_listen.is_some())
     }
 
+    /// Whether the server has let us listen to `key`, and not read it.
+    pub(super) fn is_withheld(&self, key: &ConfigKey) -> bool {
+        self.entries.get(key).is_some_and(Entry::is_withheld)
+    }
+
     /// Ends it.
     pub(super) fn unwatch(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.remove(key) {
@@ -189,6 +194,15 @@ impl Documents {
         };
         entry.failures = 0;
         true
+    }
+
+    /// A listen was answered, and that `key` was not among the differences may mean nothing: it is
+    /// asked for if nothing is known of it.
+    pub(super) fn doubt(&mut self, key: &ConfigKey) {
+        let in_doubt = |entry: &Entry| entry.standing == SyncState::Unsure && entry.is_unseen();
+        if self.entries.get(key).is_some_and(in_doubt) {
+            self.rest(key, SyncState::Dirty { not_before: None });
+        }
     }
 
     /// A listen was answered, and `key` was not among the differences: the state that we hold is
@@ -395,6 +409,18 @@ impl Entry {
                 matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. })
             }
         }
+    }
+
+    /// Whether nothing is known of it: neither content nor that there is none.
+    fn is_unseen(&self) -> bool {
+        matches!(self.state, DocumentState::Pending | DocumentState::Unreachable { last: None, .. })
+    }
+
+    /// Whether the last query was refused although the listen was not.
+    fn is_withheld(&self) -> bool {
+        let is_denied =
+            matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. });
+        is_denied && self.refused_listen.is_none()
     }
 
     fn unreachable(&mut self, why: &Cause) -> Option<DocumentState> {

@@ -91,7 +91,7 @@ impl Configs {
     ) {
         self.listens.under_way = self.listens.under_way.saturating_sub(1);
         match answer {
-            Ok(answer) if listen => self.listening(cx.output, claims, &answer),
+            Ok(answer) if listen => self.listening(cx, claims, &answer),
             Ok(_) => {
                 for claim in claims {
                     self.claims.agreed(cx.output, claim);
@@ -104,7 +104,7 @@ impl Configs {
     /// The server knows these listens: documents that differ are dirty, the others are confirmed.
     fn listening(
         &mut self,
-        output: &mut Output,
+        cx: &mut ServingContext<'_>,
         claims: &[SentClaim<ConfigKey>],
         answer: &ConfigChangeBatchListenResponse,
     ) {
@@ -113,10 +113,13 @@ impl Configs {
             self.documents.hint(&differing);
         }
         for claim in claims {
-            self.claims.agreed(output, claim);
+            self.claims.agreed(cx.output, claim);
             self.documents.listen_granted(&claim.key);
+            if cx.connection.may_omit {
+                self.documents.doubt(&claim.key);
+            }
             let state = self.documents.unchanged(&claim.key);
-            output.show_all(state.map(|state| Event::Document(claim.key.clone(), state)));
+            cx.output.show_all(state.map(|state| Event::Document(claim.key.clone(), state)));
         }
     }
 

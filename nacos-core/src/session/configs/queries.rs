@@ -43,6 +43,7 @@ impl Configs {
     ) {
         let (now, jitter) = (cx.now, cx.output.jitter());
         let poll_at = now + poll_delay(jitter);
+        let was_withheld = self.documents.is_withheld(key);
         let documents = &mut self.documents;
         let state = match answer.and_then(|answer| Ok(answer.into_document(key)?)) {
             Ok(document) => documents.answered(key, ticket, Some(document), poll_at),
@@ -59,12 +60,13 @@ impl Configs {
             }
             Err(failure) => self.unanswered(cx, key, ticket, &failure, jitter),
         };
-        if state == Some(DocumentState::Absent) {
-            // r-nacos forgets the listeners of a document when it is removed (seen): a client that
-            // does not listen again misses its return.
+        let shows = |state: &DocumentState| !matches!(state, DocumentState::Unreachable { .. });
+        let is_readable_again = was_withheld && state.as_ref().is_some_and(shows);
+        if state == Some(DocumentState::Absent) || is_readable_again {
+            // r-nacos forgets the listeners of a document when it is removed, and never notes those
+            // who may not read it (both seen): a client that does not listen again misses changes.
             self.claims.reassert(key);
         }
-        let shows = |state: &DocumentState| !matches!(state, DocumentState::Unreachable { .. });
         let (first, last) =
             if state.as_ref().is_some_and(shows) { (state, None) } else { (None, state) };
         let event = |state| Event::Document(key.clone(), state);

@@ -344,6 +344,8 @@ impl Connecting {
     /// The same, as far as it matters to what goes over it.
     pub(super) fn connection(&self, now: Instant, lifetime: Lifetime) -> ConnectionFacts<'_> {
         let is_fresh = |serving: &ServingLink| now.saturating_duration_since(serving.since) < FRESH;
+        // As far as is known, only r-nacos and old Java servers announce nothing.
+        let has_no_abilities = |serving: &ServingLink| serving.abilities.is_empty();
         ConnectionFacts {
             link: self.serving(),
             is_let_in: self.is_let_in(),
@@ -352,6 +354,8 @@ impl Connecting {
             no_token: self.no_token(),
             is_renewing: self.is_renewing() || self.is_not_ready(),
             is_fresh: self.serving.as_ref().is_some_and(is_fresh),
+            may_omit: !self.login.is_anonymous()
+                && self.serving.as_ref().is_some_and(has_no_abilities),
         }
     }
 

@@ -80,6 +80,36 @@ fn refused_listen_of_what_can_be_read_names_the_missing_right() {
     }
 }
 
+/// r-nacos leaves out of a listen what the user may not read, and says nothing.
+#[test]
+fn document_of_which_a_server_without_abilities_says_nothing_is_asked_for() {
+    let mut stage = Stage::new("a", true, 0.5);
+    stage.begin();
+    stage.log_in();
+    stage.session.commands().assert(placed("d", ""), GuardId(1), None);
+    stage.settle();
+    stage.answer_all(&listening());
+    assert_eq!(stage.claim(GuardId(1)), Some(ClaimState::Held));
+    assert_eq!((document_state(&stage), kinds(&stage)), (None, vec![QUERY.to_owned()]));
+    let text = "NO_NAMESPACE_PERMISSION, user no such namespace permission: ";
+    let body = json!({"resultCode": 500, "errorCode": DENIED, "message": text});
+    stage.answer_all(&Ok(message("ErrorResponse", &body)));
+    let Some(DocumentState::Unreachable { last: None, why, cause }) = document_state(&stage) else {
+        panic!("{:?}", document_state(&stage))
+    };
+    assert_eq!(why, ErrorKind::Denied);
+    assert!(cause.contains("NO_NAMESPACE_PERMISSION"), "{cause}");
+
+    // The server does not know either that somebody listens.
+    let sent = sent_within(&mut stage, 100 * SECOND, |request| match request {
+        LISTEN => listening(),
+        _ => document("1"),
+    });
+    let sent: Vec<_> = sent.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(sent[..2], [QUERY, LISTEN]);
+    assert!(matches!(document_state(&stage), Some(DocumentState::Present(_))));
+}
+
 #[test]
 fn polled_document_is_asked_for_every_half_minute_until_the_listen_is_granted() {
     let mut stage = Stage::connected("a");

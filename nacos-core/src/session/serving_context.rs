@@ -29,6 +29,7 @@ impl ServingContext<'_> {
 
 /// The connection that serves, as far as it matters to what goes over it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts, none of which follows from another")]
 pub(super) struct ConnectionFacts<'a> {
     /// Which it is, if one serves.
     pub(super) link: Option<LinkId>,

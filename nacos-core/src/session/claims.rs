@@ -7,19 +7,20 @@ use std::{hash::Hash, sync::Arc, time::Instant};
 
 use super::{
     actions::Event,
+    entries::Entries,
     ids::{ClaimKey, GuardId},
     ledger::{Due, Ledger, Revision, SentClaim, Standing},
     output::Output,
     request_failure::Rejection,
     told::Told,
 };
-use crate::{room::Map, state::ClaimState};
+use crate::state::ClaimState;
 
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Claims<K> {
     ledger: Ledger<K>,
-    guards: Map<K, Told>,
+    guards: Entries<K, Told>,
 }
 
 /// The guards that are left at a key from which one has withdrawn.
@@ -31,7 +32,7 @@ pub(super) enum Left {
 
 impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
     pub(super) fn new(ledger: Ledger<K>) -> Self {
-        Self { ledger, guards: Map::new() }
+        Self { ledger, guards: Entries::new() }
     }
 
     /// `guard` claims `key`, and is told how that stands. The server is to be told if nobody
@@ -243,7 +244,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
 
     /// Whether anybody claims `key`.
     pub(super) fn is_claimed(&self, key: &K) -> bool {
-        self.guards.contains_key(key)
+        self.guards.contains(key)
     }
 
     /// Whether `key` is claimed, or still has to be withdrawn.

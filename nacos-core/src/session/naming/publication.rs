@@ -8,24 +8,27 @@
 //!
 //! The wanted and the held instances are kept by identity, together with the places where the two
 //! differ: the next request costs as much as it contains.
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::union::{Identity, Member, News};
-use crate::{instance::Instance, room::Map, session::ids::GuardId};
+use crate::{
+    instance::Instance,
+    session::{
+        entries::{Entries, Ordered},
+        ids::GuardId,
+    },
+};
 
 /// The instances of one service that the server holds for this connection, and those that it is to
 /// hold.
 #[derive(Debug, Default)]
 pub(super) struct Publication {
-    slots: Map<Identity, Slot>,
+    slots: Entries<Identity, Slot>,
     /// The instances that the requests under way lead to, in the order of their guards.
-    wanted: BTreeMap<GuardId, Arc<Instance>>,
+    wanted: Ordered<GuardId, Arc<Instance>>,
     /// In the order in which the server came to hold it. After an unanswered request an instance
     /// may stand here twice: as it was, and as it was sent.
-    held: BTreeMap<u64, Arc<Instance>>,
+    held: Ordered<u64, Arc<Instance>>,
     /// How many were ever added to `held`.
     added: u64,
     /// The number of slots in which the server does not hold exactly the wanted instance.

@@ -8,15 +8,18 @@ use std::{
     sync::Arc,
 };
 
-use crate::{instance::Instance, room::Map, session::ids::GuardId};
+use crate::{
+    instance::Instance,
+    session::{entries::Entries, ids::GuardId},
+};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Union {
     /// The instance of each guard.
-    guards: Map<GuardId, Arc<Instance>>,
+    guards: Entries<GuardId, Arc<Instance>>,
     /// The same by identity: each has one guard at least.
-    members: Map<Identity, BTreeMap<GuardId, Arc<Instance>>>,
+    members: Entries<Identity, BTreeMap<GuardId, Arc<Instance>>>,
     changes: Changes,
 }
 
@@ -51,7 +54,7 @@ pub(super) enum News {
 
 impl Union {
     pub(super) fn new() -> Self {
-        Self { guards: Map::new(), members: Map::new(), changes: Changes::Whole }
+        Self { guards: Entries::new(), members: Entries::new(), changes: Changes::Whole }
     }
 
     /// `guard` registers `instance`, in place of its former one.

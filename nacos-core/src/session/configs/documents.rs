@@ -12,7 +12,7 @@
 //! ```
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
-use super::{asked::Ticket, listens::missing_right};
+use super::{asked::Ticket, rights::missing_right};
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,

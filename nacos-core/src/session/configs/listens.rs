@@ -221,26 +221,6 @@ impl Configs {
     }
 }
 
-/// Names the right that a user lacks who may read a document, but not listen to it.
-pub(super) fn missing_right(key: &ConfigKey, cause: &str, polled: bool) -> Arc<str> {
-    // Java Nacos 2.x never fills in the default namespace's name, so that a right that begins with
-    // `public` covers nothing there; 3.x fills it in where a right begins with a colon.
-    let right = match key.tenant() {
-        "" => "`:*:config/*` (since Nacos 3.0 also spelled `public:*:config/*`)".to_owned(),
-        namespace => format!("`{namespace}:*:config/*`"),
-    };
-    let meanwhile = if polled {
-        "until it is granted, the document is asked for every 30 s"
-    } else {
-        "grant it, or let the watch poll with `poll_when_refused`"
-    };
-    format!(
-        "{cause}; the document can be read, but a user that listens needs the right to read \
-         {right}: {meanwhile}"
-    )
-    .into()
-}
-
 /// Keys in one listen request: as many as Java clients send at most, some 450 KB.
 const LISTEN_BATCH: usize = 3000;
 /// How often refused requests are halved before the rest has to wait: enough to find five bad

@@ -13,6 +13,7 @@ mod documents;
 mod listens;
 mod metrics;
 mod queries;
+mod rights;
 
 use std::time::Instant;
 

@@ -61,7 +61,7 @@ pub(crate) use self::{
 };
 use self::{
     configs::Configs,
-    connecting::{Change, Connecting},
+    connecting::{Connecting, Decision},
     context::{Context, Holdings},
     lifetime::Lifetime,
     naming::Naming,
@@ -345,10 +345,10 @@ impl Session {
         let (lifetime, output) = (self.lifetime, &mut self.output);
         let mut cx = Context { now, lifetime, holdings, output };
         let outcome = handle(&mut self.connecting, &mut cx);
-        while let Some(change) = self.connecting.poll_change() {
+        while let Some(change) = self.connecting.poll_decision() {
             match change {
-                Change::ServesNoMore => drop(self.forgotten()),
-                Change::Serves => {
+                Decision::ServesNoMore => drop(self.forgotten()),
+                Decision::Serves => {
                     if self.forgotten() {
                         // The former server would still show instances whose withdrawal counts as
                         // done.
@@ -356,11 +356,11 @@ impl Session {
                     }
                     self.configs.handle_serves(now, &mut self.output);
                 }
-                Change::LetIn => {
+                Decision::LetIn => {
                     self.naming.handle_let_in();
                     self.configs.handle_let_in();
                 }
-                Change::Unreachable(why) => {
+                Decision::Unreachable(why) => {
                     self.configs.handle_unreachable(&mut self.output, &why);
                 }
             }

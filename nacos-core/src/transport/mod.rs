@@ -35,7 +35,7 @@ pub(crate) use self::{
     dialer::{Dialer, Opened},
     http1::{Form, HttpError, get, get_list, post_form},
     link::{Headers, Http2Link},
-    stream::{Push, Pushes},
+    stream::{Pushes, StreamMessage},
     tls::{ClientFiles, Tls, TlsSettings},
     unproven::Reached,
 };

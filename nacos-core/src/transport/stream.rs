@@ -22,7 +22,7 @@ use crate::{
 
 /// A message that came on the stream.
 #[derive(Debug)]
-pub(crate) enum Push {
+pub(crate) enum StreamMessage {
     Whole(Payload),
     /// One that is too large, or is no Nacos message: as much of it as is known, which may be
     /// nothing, and what is wrong with it.
@@ -39,7 +39,7 @@ pub(crate) enum Push {
 /// reader to [answer](Self::answer).
 #[derive(Debug)]
 pub(crate) struct Pushes {
-    pushes: mpsc::Receiver<Result<Push, CallError>>,
+    pushes: mpsc::Receiver<Result<StreamMessage, CallError>>,
     answers: mpsc::UnboundedSender<Payload>,
 }
 
@@ -53,7 +53,7 @@ impl Pushes {
     /// # Cancel safety
     ///
     /// Cancel safe: no push is lost, and none is acknowledged twice.
-    pub(crate) async fn next(&mut self) -> Result<Push, CallError> {
+    pub(crate) async fn next(&mut self) -> Result<StreamMessage, CallError> {
         let ended = || Err(CallError::Lost("the stream has ended".to_owned()));
         self.pushes.recv().await.unwrap_or_else(ended)
     }
@@ -68,7 +68,7 @@ impl Pushes {
 /// The work of the connection's task for [`Pushes`].
 pub(super) struct Reading {
     stream: Stream,
-    pushes: mpsc::Sender<Result<Push, CallError>>,
+    pushes: mpsc::Sender<Result<StreamMessage, CallError>>,
     answers: mpsc::UnboundedReceiver<Payload>,
 }
 
@@ -143,7 +143,7 @@ impl Stream {
         self.queue.extend_from_slice(&frame::encode(answer));
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Push, CallError>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamMessage, CallError>> {
         // Before reading on, so that acknowledgements go out as soon as there is room for them. A
         // server that makes none is read until so many of them wait.
         if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {
@@ -199,7 +199,7 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
-    fn received(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<Push, CallError> {
+    fn received(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<StreamMessage, CallError> {
         // Its type and its number stand in front: that is enough to acknowledge a push that is too
         // large, which the server would send again and again otherwise.
         let head = if let Frame::Oversized { head, .. } = &frame {
@@ -208,10 +208,11 @@ impl Stream {
             None
         };
         let push = match (decode(frame), head) {
-            (Ok(payload), _) => Push::Whole(payload),
-            (Err(why), head) => Push::Unreadable { head: head.unwrap_or_default(), why },
+            (Ok(payload), _) => StreamMessage::Whole(payload),
+            (Err(why), head) => StreamMessage::Unreadable { head: head.unwrap_or_default(), why },
         };
-        let (Push::Whole(payload) | Push::Unreadable { head: payload, .. }) = &push;
+        let (StreamMessage::Whole(payload) | StreamMessage::Unreadable { head: payload, .. }) =
+            &push;
         if let Some(ack) = push::acknowledge(payload) {
             self.answer(&ack);
             if let Poll::Ready(Err(error)) = self.poll_acknowledge(cx) {

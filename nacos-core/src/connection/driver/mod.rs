@@ -30,7 +30,7 @@ use super::{
     access::Options as AccessOptions,
     current::{Current, CurrentLink, Users},
     inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, is_same, push_awaited},
-    views::{Expired, Turn, Views},
+    views::{Expired, GraceOutcome, Views},
 };
 use crate::{
     credentials::Grant,
@@ -323,7 +323,7 @@ impl Driver {
             }
         });
         for service in gone {
-            self.log.turned(now, &service, Turn::Gone);
+            self.log.turned(now, &service, GraceOutcome::Gone);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     credentials::Grant,
     server_list::Listing,
     session::{CallId, LinkId, LoginFailure, TokenLease, Tried},
-    transport::{Opened, Push, Pushes},
+    transport::{Opened, Pushes, StreamMessage},
     wire::{Payload, label},
 };
 
@@ -16,7 +16,7 @@ pub(super) enum Report {
     Dialled(LinkId, Result<Opened, String>),
     Answered(CallId, Result<Payload, CallError>),
     StreamOpened(LinkId, Result<Pushes, CallError>),
-    Pushed(LinkId, Pushes, Result<Push, CallError>),
+    Pushed(LinkId, Pushes, Result<StreamMessage, CallError>),
     Ended(LinkId, String),
     LoggedIn(Result<Grant, (Tried, LoginFailure)>),
     ServerList(Result<Listing, String>),
@@ -64,20 +64,27 @@ impl Driver {
         }
     }
 
-    fn pushed(&mut self, id: LinkId, mut pushes: Pushes, outcome: Result<Push, CallError>) {
+    fn pushed(
+        &mut self,
+        id: LinkId,
+        mut pushes: Pushes,
+        outcome: Result<StreamMessage, CallError>,
+    ) {
         let now = now();
-        if let Ok(Push::Whole(payload) | Push::Unreadable { head: payload, .. }) = &outcome {
+        if let Ok(StreamMessage::Whole(payload) | StreamMessage::Unreadable { head: payload, .. }) =
+            &outcome
+        {
             self.meters.pushed(label::push_kind(payload));
         }
         match outcome {
-            Ok(Push::Whole(payload)) => {
+            Ok(StreamMessage::Whole(payload)) => {
                 if let Some(answer) = self.session.answer(&payload) {
                     pushes.answer(answer);
                 }
                 self.read_on(id, pushes);
                 self.session.handle_push(now, id, &payload);
             }
-            Ok(Push::Unreadable { head, why }) => {
+            Ok(StreamMessage::Unreadable { head, why }) => {
                 self.read_on(id, pushes);
                 self.session.handle_unreadable(now, id, &head, &why.to_string());
             }

@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, time::Instant};
 pub(crate) use self::{
     documents::DocumentViews,
     grace::GRACE,
-    services::{Expired, ServiceViews, Turn},
+    services::{Expired, GraceOutcome, ServiceViews},
 };
 use crate::{key::ServiceKey, session::Event};
 
@@ -31,7 +31,7 @@ impl Views {
     }
 
     /// Shows readers what `event` is to them. Says what a grace has made of it.
-    pub(crate) fn apply(&self, now: Instant, event: Event) -> Vec<(ServiceKey, Turn)> {
+    pub(crate) fn apply(&self, now: Instant, event: Event) -> Vec<(ServiceKey, GraceOutcome)> {
         match event {
             Event::Ended { .. } => self.services.lost(now),
             Event::State(state) => self.services.stands(now, state.is_connected()),

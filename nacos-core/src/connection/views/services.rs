@@ -64,7 +64,7 @@ struct View {
 
 /// The outcome for a view that a grace concerns.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Turn {
+pub(crate) enum GraceOutcome {
     /// It stays, though the server lists nothing that may be called.
     Held { instances: usize },
     /// The server lists instances again that may be called.
@@ -132,7 +132,12 @@ impl ServiceViews {
     }
 
     /// The server lists the service so. Says what that turns.
-    pub(crate) fn listed(&self, now: Instant, key: &ServiceKey, list: &Service) -> Vec<Turn> {
+    pub(crate) fn listed(
+        &self,
+        now: Instant,
+        key: &ServiceKey,
+        list: &Service,
+    ) -> Vec<GraceOutcome> {
         let (mut turns, mut publications) = (Vec::new(), Vec::new());
         let mut entries = self.lock();
         let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
@@ -150,10 +155,10 @@ impl ServiceViews {
             let was_held = former != Hold::No;
             match (was_held, is_held) {
                 (false, true) => {
-                    turns.push(Turn::Held { instances: view.shown.instances.len() });
+                    turns.push(GraceOutcome::Held { instances: view.shown.instances.len() });
                 }
-                (true, false) if may_be_called(list) => turns.push(Turn::Back),
-                (true, false) => turns.push(Turn::Gone),
+                (true, false) if may_be_called(list) => turns.push(GraceOutcome::Back),
+                (true, false) => turns.push(GraceOutcome::Gone),
                 _ => {}
             }
             let next = if is_held { view.shown.clone().into_held() } else { list.clone() };

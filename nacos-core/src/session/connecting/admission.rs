@@ -20,7 +20,7 @@ use super::{
         backoff::denied_delay,
         request_failure::{Gone, RequestFailure, read},
     },
-    Asked, CallId, Change, Connecting, Context, ErrorKind, Lifetime, Question,
+    Asked, CallId, Connecting, Context, Decision, ErrorKind, Lifetime, Question,
 };
 use crate::{
     call_error::CallError,
@@ -362,7 +362,7 @@ impl Connecting {
         let was_shut =
             if is_anonymous { Verdict::Demanded == before } else { before != Verdict::Open };
         if self.admission.is_open() && was_shut {
-            self.changes.push_back(Change::LetIn);
+            self.decisions.push_back(Decision::LetIn);
         }
         self.tell_not_let_in();
     }

@@ -3,7 +3,7 @@
 //! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
 //! happened, `poll_*` hands out what follows. It knows nothing of what goes over the connection but
 //! whether the server holds anything ([`Holdings`](super::context::Holdings)), and of what it
-//! decides the rest learns a [`Change`].
+//! decides the rest learns a [`Decision`].
 //!
 //! [`search`] looks for a connection, [`handshake`] brings one up, [`health_check`] watches the one
 //! that serves, [`succession`] is how it begins and ends to serve, [`admission`] and [`login`] are
@@ -88,12 +88,12 @@ pub(super) struct Connecting {
     outage: Outage,
     names: LinkNames,
     endings: Endings,
-    changes: VecDeque<Change>,
+    decisions: VecDeque<Decision>,
 }
 
 /// News for the rest of the session.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum Decision {
     /// Another connection serves: its server holds nothing of ours.
     Serves,
     /// None does any more.
@@ -183,7 +183,7 @@ impl Connecting {
             outage: Outage { since: now, searches: 0, last_error: None, is_hasty: false },
             names: LinkNames::default(),
             endings: Endings::default(),
-            changes: VecDeque::new(),
+            decisions: VecDeque::new(),
         }
     }
 
@@ -289,7 +289,7 @@ impl Connecting {
             Ok(lease) => {
                 self.admitted_by_token();
                 if self.login.granted(cx.now, with, lease, jitter) {
-                    self.changes.push_back(Change::LetIn);
+                    self.decisions.push_back(Decision::LetIn);
                 }
             }
             Err(why) => {
@@ -312,8 +312,8 @@ impl Connecting {
     // Outputs.
 
     /// The next change that the rest of the session has to follow, if any.
-    pub(super) fn poll_change(&mut self) -> Option<Change> {
-        self.changes.pop_front()
+    pub(super) fn poll_decision(&mut self) -> Option<Decision> {
+        self.decisions.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).

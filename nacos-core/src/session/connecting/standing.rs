@@ -1,7 +1,7 @@
 //! How the session stands, as its users are told.
 use std::{sync::Arc, time::Instant};
 
-use super::{Change, Connecting, ErrorKind};
+use super::{Connecting, Decision, ErrorKind};
 use crate::session::cause::{ABOUT_LOGIN, Cause, DEMANDED};
 use crate::state::{Access, Denial, SessionState};
 
@@ -92,6 +92,6 @@ impl Connecting {
             (Some(why), None) => why.into(),
             (None, None) => "no server answered".into(),
         };
-        self.changes.push_back(Change::Unreachable(Cause { kind, text }));
+        self.decisions.push_back(Decision::Unreachable(Cause { kind, text }));
     }
 }

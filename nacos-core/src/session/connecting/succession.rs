@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::Event,
-    Action, Asked, Change, Connecting, Context, Lifetime, Link, LinkId, Liveness, Output, Phase,
+    Action, Asked, Connecting, Context, Decision, Lifetime, Link, LinkId, Liveness, Output, Phase,
     PlannedMove, Reason, Responsiveness, ServingLink,
     endings::{Ending, StreamLimit},
     link::{RETIREMENT, SetupConfirmation},
@@ -71,7 +71,7 @@ impl Connecting {
         // The answers that the former connection still owes count no more, nor take room.
         cx.output.forget_calls_but_of(id);
         cx.output.show(Event::Serving(Some(id)));
-        self.changes.push_back(Change::Serves);
+        self.decisions.push_back(Decision::Serves);
     }
 
     /// A connection ended, or is of no use any more, for this `reason`.
@@ -95,7 +95,7 @@ impl Connecting {
         if let Some(serving) = serving {
             cx.output.show(serving.ended(cx.now, reason, why));
             cx.output.show(Event::Serving(None));
-            self.changes.push_back(Change::ServesNoMore);
+            self.decisions.push_back(Decision::ServesNoMore);
             let limit = self.limit(cx, &serving, reason);
             let age = cx.now.saturating_duration_since(serving.since);
             let unknown_at_once = is_unknown && !serving.is_known && age < AT_ONCE;

@@ -34,7 +34,7 @@ pub(super) struct Lists {
 
 /// A list that was read, and when its server made it, in milliseconds.
 #[derive(Debug)]
-pub(in crate::session) struct Listed {
+pub(in crate::session) struct StampedList {
     stamp: i64,
     list: List,
 }
@@ -131,10 +131,10 @@ impl Naming {
         &self,
         service: &ServiceKey,
         info: ServiceInfo<Texts>,
-    ) -> Result<Option<Listed>, Failure> {
+    ) -> Result<Option<StampedList>, Failure> {
         let stamp = info.last_ref_time;
         let list = info.read(service.clone(), self.lists.last.get(service))?;
-        Ok(list.map(|list| Listed { stamp, list }))
+        Ok(list.map(|list| StampedList { stamp, list }))
     }
 
     /// Of how many services the last list is kept.
@@ -165,13 +165,13 @@ impl Naming {
         &mut self,
         cx: &mut ServingContext<'_>,
         key: ServiceKey,
-        listed: Listed,
+        listed: StampedList,
         request: Option<CallId>,
     ) {
         if !self.claims.is_claimed(&NamingKey::Subscription(key.clone())) {
             return;
         }
-        let Listed { stamp, list } = listed;
+        let StampedList { stamp, list } = listed;
         let age = match self.lists.shown.get(&key) {
             Some(shown) => shown.age_of(stamp, request),
             None => Age::Newer,

@@ -5,7 +5,7 @@ use super::{
     Naming,
     asked::Asked,
     key::NamingKey,
-    lists::Listed,
+    lists::StampedList,
     publication::{Additive, Step},
 };
 use crate::{
@@ -101,7 +101,7 @@ impl Naming {
         cx: &mut ServingContext<'_>,
         origin: RequestOrigin,
         claim: SentClaim<NamingKey>,
-        answer: Result<Option<Listed>, RequestFailure>,
+        answer: Result<Option<StampedList>, RequestFailure>,
     ) {
         match answer {
             Ok(list) => {

@@ -19,12 +19,12 @@ use crate::file;
 
 /// The configurations of rustls that connections are made with. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Configs {
+pub(super) struct TlsConfigs {
     h2: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
 }
 
-impl Configs {
+impl TlsConfigs {
     pub(super) fn of(&self, alpn: Alpn) -> Arc<ClientConfig> {
         Arc::clone(match alpn {
             Alpn::H2 => &self.h2,
@@ -66,7 +66,7 @@ impl Files {
         &self,
         settings: &TlsSettings,
         system: &OnceLock<Arc<RootCertStore>>,
-    ) -> Result<Configs, TlsProblem> {
+    ) -> Result<TlsConfigs, TlsProblem> {
         let roots = match (&self.ca, &settings.ca_file) {
             (Some(ca), Some(path)) => Arc::new(given_roots(ca, path)?),
             _ => system_roots(system)?,
@@ -95,7 +95,7 @@ impl Files {
             config.alpn_protocols = vec![alpn.to_vec()];
             Arc::new(config)
         };
-        Ok(Configs { h2: speaking(b"h2"), http1: speaking(b"http/1.1") })
+        Ok(TlsConfigs { h2: speaking(b"h2"), http1: speaking(b"http/1.1") })
     }
 }
 

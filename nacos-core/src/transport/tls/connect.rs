@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     Alpn, TlsProblem, TlsSettings, TlsStream,
-    config::{Configs, Files},
+    config::{Files, TlsConfigs},
     explain::explain,
 };
 use crate::{tasks, transport::socket::Socket};
@@ -37,7 +37,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Loaded {
-    configs: Option<Configs>,
+    configs: Option<TlsConfigs>,
     /// Of the files that they were made of.
     print: u64,
     /// The last complaint about files that cannot be used.
@@ -113,7 +113,7 @@ impl Tls {
 
     /// The configurations for the next connection: of the files as they are now, or as they last
     /// were of use.
-    async fn configs(&self) -> Result<Configs, TlsProblem> {
+    async fn configs(&self) -> Result<TlsConfigs, TlsProblem> {
         let former = self.shared.loaded().configs.clone();
         if let (Some(former), false) = (&former, self.shared.has_files()) {
             return Ok(former.clone());
@@ -140,7 +140,7 @@ impl Tls {
 
 impl Shared {
     /// Blocks. `reading` is held until everything is read.
-    fn load(&self, reading: Option<OwnedMutexGuard<()>>) -> Result<Configs, TlsProblem> {
+    fn load(&self, reading: Option<OwnedMutexGuard<()>>) -> Result<TlsConfigs, TlsProblem> {
         let files = Files::read(&self.settings);
         let print = files.as_ref().map(|files| files.print(&self.hasher)).unwrap_or_default();
         {

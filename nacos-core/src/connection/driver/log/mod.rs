@@ -14,7 +14,7 @@ use self::states::StateLog;
 pub(super) use self::throttle::WARNING_EVERY;
 pub(super) use self::throttle::{Throttle, line};
 use crate::{
-    connection::views::Turn, key::ServiceKey, session::Event, session_stats::SessionStats,
+    connection::views::GraceOutcome, key::ServiceKey, session::Event, session_stats::SessionStats,
 };
 
 /// Observes the session's events for the log.
@@ -85,12 +85,16 @@ impl SessionLog {
     }
 
     /// Logs what a grace has made of a view.
-    pub(super) fn turned(&mut self, now: Instant, service: &ServiceKey, turn: Turn) {
+    pub(super) fn turned(&mut self, now: Instant, service: &ServiceKey, turn: GraceOutcome) {
         match turn {
-            Turn::Held { instances } => line!(self.held.allows(now), warn, %service, instances,
-                "the server lists none that may be called: the last instances stay for now"),
-            Turn::Back => debug!(%service, "the server lists instances again that may be called"),
-            Turn::Gone => line!(self.gone.allows(now), warn, %service,
+            GraceOutcome::Held { instances } => {
+                line!(self.held.allows(now), warn, %service, instances,
+                    "the server lists none that may be called: the last instances stay for now");
+            }
+            GraceOutcome::Back => {
+                debug!(%service, "the server lists instances again that may be called");
+            }
+            GraceOutcome::Gone => line!(self.gone.allows(now), warn, %service,
                 "the last instances are gone: nobody came back in time"),
         }
     }

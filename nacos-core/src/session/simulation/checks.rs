@@ -69,11 +69,10 @@ impl World {
                 let instance = instance.as_ref().expect("a registration has one");
                 let held = agreed.instances.get(service.name().as_str());
                 let held = held.and_then(|held| held.get(&instance.address()));
-                let guards = self.wanted.values().filter(|(other, _)| other == key);
-                let instances = guards.filter_map(|(_, instance)| instance.as_ref());
-                let rivals = instances.filter(|it| it.address() == instance.address()).count();
-                // Of two at one address it is the later guard's, which may have changed since.
-                assert!(if rivals > 1 { held.is_some() } else { held == Some(instance) });
+                // Of two at one address it is the later guard's, which may have changed since, or
+                // gone.
+                let is_shared = self.shared.contains(&(key.clone(), instance.address()));
+                assert!(if is_shared { held.is_some() } else { held == Some(instance) });
             }
             ClaimKey::Subscription(service) => {
                 assert!(agreed.subscriptions.contains(service.name().as_str()));

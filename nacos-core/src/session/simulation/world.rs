@@ -1,6 +1,6 @@
 //! A session, its servers, and the time and the network between them.
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -67,6 +67,8 @@ pub(super) struct World {
     pub(super) lost: Vec<(String, bool)>,
     /// The claims of all guards, kept apart from the session.
     pub(super) wanted: BTreeMap<GuardId, (ClaimKey, Option<Instance>)>,
+    /// Addresses that two guards of one service have claimed at the same time.
+    pub(super) shared: HashSet<(ClaimKey, String)>,
 }
 
 impl World {
@@ -136,6 +138,7 @@ impl World {
             claims: HashMap::new(),
             lost: Vec::new(),
             wanted: BTreeMap::new(),
+            shared: HashSet::new(),
         }
     }
 
@@ -164,6 +167,15 @@ impl World {
     }
 
     pub(super) fn claim(&mut self, key: ClaimKey, guard: GuardId, instance: Option<Instance>) {
+        if let Some(address) = instance.as_ref().map(Instance::address) {
+            let is_rival = |(other, (its_key, its)): (&GuardId, &(ClaimKey, Option<Instance>))| {
+                let its = its.as_ref().map(Instance::address);
+                *other != guard && *its_key == key && its.as_ref() == Some(&address)
+            };
+            if self.wanted.iter().any(is_rival) {
+                self.shared.insert((key.clone(), address));
+            }
+        }
         self.wanted.insert(guard, (key.clone(), instance.clone()));
         self.session.commands().assert(key, guard, instance.map(Arc::new));
         self.session.settle(self.now);

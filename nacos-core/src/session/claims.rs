@@ -44,8 +44,11 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         let guards = self.guards.entry(key.clone()).or_insert_with(Told::new);
         let first = guards.is_empty();
         guards.insert(guard, &state);
-        if first || adds || matches!(standing, Some(Standing::Refused { .. })) {
+        if !joins {
+            // What is under way may be about the guards before it, or the end of the last of them.
             guards.changed(guard);
+        }
+        if first || adds || matches!(standing, Some(Standing::Refused { .. })) {
             self.ledger.assert(key);
         }
         output.show(Event::Claim(guard, state));

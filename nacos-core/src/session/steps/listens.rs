@@ -80,6 +80,28 @@ fn refused_listen_of_what_can_be_read_names_the_missing_right() {
     }
 }
 
+/// Its end is refused as well, and may be answered after others have come.
+#[test]
+fn refused_end_of_a_watch_says_nothing_to_the_watches_that_follow() {
+    let mut stage = Stage::connected("a");
+    let key = placed("d", "");
+    stage.session.commands().assert(key.clone(), GuardId(1), None);
+    stage.settle();
+    stage.answer_all(&refused(DENIED));
+    stage.answer_all(&document("1"));
+    stage.session.commands().withdraw(&key, GuardId(1));
+    stage.settle();
+    let end = stage.calls.remove(0);
+    for guard in [GuardId(2), GuardId(3)] {
+        stage.session.commands().assert(key.clone(), guard, None);
+        stage.settle();
+    }
+    stage.answer(&end, &refused(DENIED));
+    for guard in [GuardId(2), GuardId(3)] {
+        assert_eq!(stage.claim(guard), Some(ClaimState::Pending), "{guard:?}");
+    }
+}
+
 /// r-nacos leaves out of a listen what the user may not read, and says nothing.
 #[test]
 fn document_of_which_a_server_without_abilities_says_nothing_is_asked_for() {

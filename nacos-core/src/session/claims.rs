@@ -45,7 +45,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         let first = guards.is_empty();
         guards.insert(guard, &state);
         if !joins {
-            // What is under way may be about the guards before it, or the end of the last of them.
+            // The request under way may be about the guards before it, or the end of the last.
             guards.changed(guard);
         }
         if first || adds || matches!(standing, Some(Standing::Refused { .. })) {

@@ -41,6 +41,16 @@ pub(crate) fn guarded(product: Product) -> MutexGuard<'static, Running> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Adds something to what the Java server that all tests share knows of its users.
+pub(crate) fn administer(what: &str, form: &[(&str, &str)]) {
+    let running = guarded(Product::JavaNacos);
+    let token = running.log_in().expect("a login").expect("a token");
+    let request = Request::post(&format!("/nacos/v1/auth/{what}")).query("accessToken", &token);
+    let request = form.iter().fold(request, |request, (name, value)| request.form(name, value));
+    let answer = running.ask(&request).expect("an answer");
+    assert!(answer.is_ok(), "{what}: {}", answer.body());
+}
+
 #[test]
 fn token_from_elsewhere_is_let_in_and_the_header_of_servers_alone_is_not() {
     for product in covered() {
@@ -198,16 +208,8 @@ fn user_without_a_right_is_denied_and_stays_connected() {
     if !covers(Product::JavaNacos) {
         return;
     }
-    let (addr, token) = {
-        let running = guarded(Product::JavaNacos);
-        (running.addr(), running.log_in().expect("logged in").expect("a token"))
-    };
-    let create = Request::post("/nacos/v1/auth/users")
-        .query("accessToken", &token)
-        .form("username", "guest")
-        .form("password", "guest");
-    let created = create.send(addr, Duration::from_secs(10)).expect("an answer");
-    assert!(created.is_ok(), "{}", created.body());
+    administer("users", &[("username", "guest"), ("password", "guest")]);
+    let addr = guarded(Product::JavaNacos).addr();
     within_a_minute(async {
         let server = Server { addr };
         // Java Nacos reads its users every 15 s: the login works some time later.

@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 
 use crate::{
     common::{Server, connect, document_becomes, eventually, soon, within},
-    guarded::guarded,
+    guarded::{administer, guarded},
 };
 
 /// Which requests a right lets in, with those of the test server beside it.
@@ -273,15 +273,6 @@ fn create(user: &str) {
 /// it is asked about a role for the first time.
 fn grant(user: &str, right: &str, action: &str) {
     administer("permissions", &[("role", user), ("resource", right), ("action", action)]);
-}
-
-fn administer(what: &str, form: &[(&str, &str)]) {
-    let running = guarded(Product::JavaNacos);
-    let token = running.log_in().expect("a login").expect("a token");
-    let request = Request::post(&format!("/nacos/v1/auth/{what}")).query("accessToken", &token);
-    let request = form.iter().fold(request, |request, (name, value)| request.form(name, value));
-    let answer = running.ask(&request).expect("an answer");
-    assert!(answer.is_ok(), "{what}: {}", answer.body());
 }
 
 /// A client of this user, as soon as the server knows the user.

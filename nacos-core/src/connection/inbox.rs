@@ -231,7 +231,9 @@ impl Outbox {
 
     /// Asks why the client is not connected right now.
     pub(super) fn ask(&self, told: oneshot::Sender<Option<String>>) {
-        drop(self.put(told, |waiting, told| push_awaited(&mut waiting.notices.questions, told)));
+        drop(self.put(told, |waiting, told| {
+            push_awaited(&mut waiting.notices.questions, told, oneshot::Sender::is_closed)
+        }));
     }
 
     /// The session is to end. The first deadline counts.
@@ -239,7 +241,7 @@ impl Outbox {
         drop(self.put(done, |waiting, done| {
             let close = &mut waiting.notices.close;
             let close = close.get_or_insert(Close { deadline, waiting: Vec::new() });
-            push_awaited(&mut close.waiting, done)
+            push_awaited(&mut close.waiting, done, oneshot::Sender::is_closed)
         }));
     }
 
@@ -354,12 +356,13 @@ pub(super) fn is_same(one: Option<&Arc<Grant>>, other: Option<&Arc<Grant>>) -> b
 /// grows, and returned: a waker may go with each of them, which is a user's code, and the caller
 /// may hold a lock.
 #[must_use = "to be dropped under no lock"]
-pub(super) fn push_awaited<T>(
-    waiting: &mut Vec<oneshot::Sender<T>>,
-    one: oneshot::Sender<T>,
-) -> Vec<oneshot::Sender<T>> {
+pub(super) fn push_awaited<W>(
+    waiting: &mut Vec<W>,
+    one: W,
+    has_gone: impl Fn(&W) -> bool,
+) -> Vec<W> {
     let gone = if waiting.len() == waiting.capacity() {
-        waiting.extract_if(.., |one| one.is_closed()).collect()
+        waiting.extract_if(.., |one| has_gone(one)).collect()
     } else {
         Vec::new()
     };

@@ -121,15 +121,11 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         let counts = self.ledger.awaits(key, *revision);
         let held = self.ledger.confirm(key, *revision);
         if held {
-            self.tell(output, key, &ClaimState::Held);
+            self.tell(output, key, &ClaimState::Held, Told::tell);
         } else if counts {
-            self.tell_sent(output, key, &ClaimState::Held);
+            self.tell(output, key, &ClaimState::Held, Told::tell_sent);
         }
-        if !self.is_known(key) {
-            output.show(Event::Settled(key.clone().into(), Revision::LAST));
-        } else if counts {
-            output.show(Event::Settled(key.clone().into(), *revision));
-        }
+        self.show_settled(output, key, counts.then_some(*revision));
         held
     }
 
@@ -145,14 +141,13 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         let SentClaim { key, revision } = claim;
         let counts = self.ledger.awaits(key, *revision);
         let stands = self.ledger.refuse(key, *revision, rejection.code, retry_at);
-        if !self.is_known(key) {
-            output.show(Event::Settled(key.clone().into(), Revision::LAST));
-        }
+        self.show_settled(output, key, None);
         if counts && !stands && !rejection.is_passing {
             // It is sent again at once, with what has changed.
             let (code, message) = rejection.told();
             let message = Arc::clone(message);
-            self.tell_sent(output, key, &ClaimState::Refused { code, message, retrying: true });
+            let state = ClaimState::Refused { code, message, retrying: true };
+            self.tell(output, key, &state, Told::tell_sent);
         }
         stands && !rejection.is_passing
     }
@@ -173,21 +168,29 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         retrying: bool,
     ) {
         let state = ClaimState::Refused { code, message: Arc::clone(message), retrying };
-        self.tell(output, key, &state);
+        self.tell(output, key, &state, Told::tell);
         let (key, message) = (key.clone().into(), Arc::clone(message));
         output.show(Event::Refused { key, code, message });
     }
 
-    fn tell(&mut self, output: &mut Output, key: &K, state: &ClaimState) {
-        let guards = self.guards.get_mut(key).map(|guards| guards.tell(state));
+    /// Tells those guards of `key` that `chosen` chooses.
+    fn tell(
+        &mut self,
+        output: &mut Output,
+        key: &K,
+        state: &ClaimState,
+        chosen: impl FnOnce(&mut Told, &ClaimState) -> Vec<GuardId>,
+    ) {
+        let guards = self.guards.get_mut(key).map(|guards| chosen(guards, state));
         let guards = guards.into_iter().flatten();
         output.show_all(guards.map(|guard| Event::Claim(guard, state.clone())));
     }
 
-    fn tell_sent(&mut self, output: &mut Output, key: &K, state: &ClaimState) {
-        let guards = self.guards.get_mut(key).map(|guards| guards.tell_sent(state));
-        let guards = guards.into_iter().flatten();
-        output.show_all(guards.map(|guard| Event::Claim(guard, state.clone())));
+    /// Shows that the withdrawals from `key` up to a revision are done, or all of them if nothing
+    /// of it is left.
+    pub(super) fn show_settled(&self, output: &mut Output, key: &K, revision: Option<Revision>) {
+        let revision = if self.is_known(key) { revision } else { Some(Revision::LAST) };
+        output.show_all(revision.map(|revision| Event::Settled(key.clone().into(), revision)));
     }
 
     /// A claim that is held is to be confirmed again.

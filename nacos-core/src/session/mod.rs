@@ -166,10 +166,9 @@ impl Session {
 
     /// A user's request about `to` was answered on `link`, and carried no token.
     pub(crate) fn handle_let_in(&mut self, now: Instant, link: LinkId, to: Resource) {
-        if self.serving_link() == Some(link) {
-            self.connecting.handle_let_in(to);
+        if self.serving_link() == Some(link) && self.connecting.handle_let_in(to) {
+            self.settle(now);
         }
-        self.settle(now);
     }
 
     /// `count` of users' requests were not answered on `link` for as long as one of ours may take.
@@ -345,8 +344,8 @@ impl Session {
         let (lifetime, output) = (self.lifetime, &mut self.output);
         let mut cx = Context { now, lifetime, holdings, output };
         let outcome = handle(&mut self.connecting, &mut cx);
-        while let Some(change) = self.connecting.poll_decision() {
-            match change {
+        while let Some(decision) = self.connecting.poll_decision() {
+            match decision {
                 Decision::ServesNoMore => drop(self.forgotten()),
                 Decision::Serves => {
                     if self.forgotten() {

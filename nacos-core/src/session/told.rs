@@ -80,12 +80,10 @@ impl Told {
     /// All of them are told `state`. Returns those to which it may be news, in their order.
     #[must_use = "they count as told"]
     pub(crate) fn tell(&mut self, state: &ClaimState) -> Vec<GuardId> {
-        let others = std::mem::take(&mut self.others);
-        if *state == self.state {
-            return others.into_iter().collect();
-        }
-        self.state = state.clone();
-        self.guards.iter().copied().collect()
+        let changed = std::mem::take(&mut self.changed);
+        let told = self.tell_sent(state);
+        self.changed = changed;
+        told
     }
 }
 

@@ -1,6 +1,7 @@
 //! The callers that wait until the server has agreed to a withdrawal.
 use tokio::sync::oneshot;
 
+use super::super::inbox::push_awaited;
 use crate::{
     room::Map,
     session::{ClaimKey, Revision},
@@ -14,11 +15,7 @@ impl Leaving {
     /// One waits until this revision of `key` is settled.
     pub(super) fn wait(&mut self, key: ClaimKey, revision: Revision, done: oneshot::Sender<()>) {
         let waiting = self.0.entry(key).or_default();
-        if waiting.len() == waiting.capacity() {
-            // Callers that have stopped waiting are forgotten before the list grows.
-            waiting.retain(|(_, done)| !done.is_closed());
-        }
-        waiting.push((revision, done));
+        drop(push_awaited(waiting, (revision, done), |(_, done)| done.is_closed()));
     }
 
     /// The server has agreed to everything under `key` up to this revision.

@@ -222,7 +222,7 @@ impl Driver {
             let begun = Closing { since, waiting: Vec::new(), claims };
             let closing = self.closing.get_or_insert(begun);
             for done in waiting {
-                drop(push_awaited(&mut closing.waiting, done));
+                drop(push_awaited(&mut closing.waiting, done, oneshot::Sender::is_closed));
             }
         }
         for told in questions {
@@ -330,11 +330,14 @@ impl Driver {
     /// Users' requests go over the connection that serves, once there is a token too.
     fn show_current(&mut self) {
         let state = (*self.readers.state.get()).clone();
-        let is_connected = matches!(state, SessionState::Connected { .. });
-        let tries = self.session.tries_without_token();
+        let (serving, unadmitted) = match self.current_link() {
+            link if state.is_connected() => (link, None),
+            link if self.session.tries_without_token() => (None, link),
+            _ => (None, None),
+        };
         self.readers.current.send_replace(Current {
-            serving: self.current_link().filter(|_| is_connected),
-            unadmitted: self.current_link().filter(|_| tries),
+            serving,
+            unadmitted,
             state,
             renewing: self.session.is_renewing(),
             tries_soon: self.session.tries_soon(),

@@ -143,10 +143,11 @@ impl ServiceViews {
         let Entries { live, steadiness, timers, paused, .. } = &mut *entries;
         let Some(entry) = live.get_mut(key) else { return turns };
         entry.raw.show(list.clone(), &mut publications);
+        let is_callable = may_be_called(list);
         for (grace, graced) in &mut entry.graced {
             let Graced { view, hold } = &mut **graced;
             let former = *hold;
-            let turn = (may_be_called(&view.shown), may_be_called(list));
+            let turn = (may_be_called(&view.shown), is_callable);
             let is_held = hold.listed(now, *grace, *steadiness, turn);
             if *hold != former {
                 reschedule(timers, key, *grace, former, *hold);
@@ -157,7 +158,7 @@ impl ServiceViews {
                 (false, true) => {
                     turns.push(GraceOutcome::Held { instances: view.shown.instances.len() });
                 }
-                (true, false) if may_be_called(list) => turns.push(GraceOutcome::Back),
+                (true, false) if is_callable => turns.push(GraceOutcome::Back),
                 (true, false) => turns.push(GraceOutcome::Gone),
                 _ => {}
             }

@@ -23,7 +23,7 @@ use super::{
     cause::Cause,
     claims::{Claims, Left},
     ids::GuardId,
-    ledger::{Ledger, Revision},
+    ledger::Ledger,
     output::Output,
     serving_context::{ConnectionFacts, ServingContext},
 };
@@ -90,10 +90,8 @@ impl Configs {
         self.documents.poll_no_more(document, guard);
         if self.claims.withdraw(document, guard) == Some(Left::Nobody) {
             self.documents.unwatch(document);
-            if !self.claims.is_known(document) {
-                // The server of this connection has never heard of it.
-                output.show(Event::Settled(document.clone().into(), Revision::LAST));
-            }
+            // The server of this connection may never have heard of it.
+            self.claims.show_settled(output, document, None);
         }
     }
 

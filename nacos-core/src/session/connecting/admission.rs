@@ -26,7 +26,6 @@ use crate::{
     call_error::CallError,
     key::{ConfigKey, ServiceKey},
     resource::Resource,
-    state::Denial,
     wire::{
         Payload, Request,
         config::{ConfigQueryRequest, ConfigQueryResponse},
@@ -187,17 +186,20 @@ impl Connecting {
         }
     }
 
-    /// A user's request about `to` was answered without a token: worth asking for.
-    pub(in super::super) fn handle_let_in(&mut self, to: Resource) {
+    /// A user's request about `to` was answered without a token: worth asking for. Says whether it
+    /// is asked for now.
+    pub(in super::super) fn handle_let_in(&mut self, to: Resource) -> bool {
         match to {
             Resource::Document(key) => self.admission.document.answered = Some((key, true)),
             Resource::Service(key) => self.admission.service.answered = Some((key, true)),
-            Resource::Documents | Resource::Services | Resource::Connection => return,
+            Resource::Documents | Resource::Services | Resource::Connection => return false,
         }
         // There is something that everybody may do: the last question asked for something else.
-        if self.admission.is_demanded() {
+        let is_wanted = self.admission.is_demanded();
+        if is_wanted {
             self.admission.want();
         }
+        is_wanted
     }
 
     /// A request that carried no token was refused.
@@ -370,7 +372,7 @@ impl Connecting {
     /// Tells readers that wait for a first answer why there is none, if waiting does not help, or
     /// if nobody knows how long they would wait.
     pub(super) fn tell_not_let_in(&mut self) {
-        if self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady) {
+        if self.is_refused() {
             self.tell_waiting(ErrorKind::Denied);
         } else if self.login.unreachable().is_some() && !self.is_let_in() && !self.is_undecided() {
             self.tell_waiting(ErrorKind::Disconnected);

@@ -396,6 +396,11 @@ impl Connecting {
         self.denied().is_some_and(|(likely, _)| likely == Denial::NotReady)
     }
 
+    /// Whether this client is refused, and waiting does not help, as far as is known.
+    fn is_refused(&self) -> bool {
+        self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady)
+    }
+
     /// Whether a refused login is tried again within seconds, and may be granted then.
     pub(super) fn tries_soon(&self) -> bool {
         self.login.tries_soon()
@@ -405,14 +410,13 @@ impl Connecting {
     /// it may be about what everybody may do, which those that were asked for are not. A request
     /// whose login has worked before waits for the next one instead, as long as there is hope.
     pub(super) fn tries_without_token(&self) -> bool {
-        let is_refused = self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady);
         let has_failed = self.login.failure().is_some() && self.login.grants() == 0;
         let is_forbidden = self.options.require_login && !self.login.is_anonymous();
         self.serving.is_some()
             && !self.is_let_in()
             && !self.is_undecided()
             && !is_forbidden
-            && (is_refused || has_failed)
+            && (self.is_refused() || has_failed)
     }
 
     /// The server of the connection that serves, as it was named in the options, or in the list.

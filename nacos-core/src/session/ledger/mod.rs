@@ -256,7 +256,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
 
     /// Whether `revision` of `key` is under way, so that its answer counts.
     pub(crate) fn awaits(&self, key: &K, revision: Revision) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.standing == Standing::Sent(revision))
+        self.entries.get(key).is_some_and(|entry| entry.awaits(revision))
     }
 
     /// The revision of the last change, of whichever key.
@@ -328,7 +328,7 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
 
     /// Whether `key` is claimed, or still has to be withdrawn.
     pub(crate) fn contains(&self, key: &K) -> bool {
-        self.entries.get(key).is_some()
+        self.entries.contains(key)
     }
 
     /// How much the server knows of `key`; nothing if nothing is claimed there.
@@ -405,11 +405,16 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
     }
 
     fn sent(&mut self, key: &K, revision: Revision) -> Option<&mut Entry> {
-        self.entries.get_mut(key).filter(|entry| entry.standing == Standing::Sent(revision))
+        self.entries.get_mut(key).filter(|entry| entry.awaits(revision))
     }
 }
 
 impl Entry {
+    /// Whether this revision is under way.
+    fn awaits(&self, revision: Revision) -> bool {
+        self.standing == Standing::Sent(revision)
+    }
+
     /// The standing after a change of the claim: a request under way must be answered first.
     fn changed(&self) -> Standing {
         match self.standing {

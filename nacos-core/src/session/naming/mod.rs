@@ -104,7 +104,7 @@ impl Naming {
             Some(Left::Nobody) => {
                 self.registrations.remove_service(service);
                 self.self_check.forget(service);
-                self.withdrawn(output, key);
+                self.withdrawn(output, &key);
             }
         }
     }
@@ -126,7 +126,7 @@ impl Naming {
         if self.claims.withdraw(&key, guard) == Some(Left::Nobody) {
             self.lists.forget(service);
             self.audit.forget(service);
-            self.withdrawn(output, key);
+            self.withdrawn(output, &key);
         }
     }
 

@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{
     session::{
-        actions::Event,
-        ledger::{Due, Revision, SentClaim},
+        ledger::{Due, SentClaim},
         output::{Output, RequestOrigin},
         request_failure::RequestFailure,
         serving_context::ServingContext,
@@ -147,11 +146,9 @@ impl Naming {
     }
 
     /// The server of this connection has never heard of what is withdrawn here: that is done.
-    pub(super) fn withdrawn(&mut self, output: &mut Output, key: NamingKey) {
-        self.forget_unclaimed(&key);
-        if !self.claims.is_known(&key) {
-            output.show(Event::Settled(key.into(), Revision::LAST));
-        }
+    pub(super) fn withdrawn(&mut self, output: &mut Output, key: &NamingKey) {
+        self.forget_unclaimed(key);
+        self.claims.show_settled(output, key, None);
     }
 
     /// Forgets the publication under a key that is not claimed any more.

@@ -126,14 +126,14 @@ struct Shared {
     client: Client,
     shutdown: Shutdown,
     readiness: LiveWriter<Readiness>,
-    servers: Mutex<Servers>,
+    servers: Mutex<RunningServers>,
     listens: AtomicBool,
     /// None: nothing to listen to, or not yet.
     signals: OnceLock<Task<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Servers {
+struct RunningServers {
     running: usize,
     ready: usize,
     keep_client: bool,
@@ -197,7 +197,7 @@ impl Lifecycle {
 }
 
 impl Shared {
-    fn change(&self, change: impl FnOnce(&mut Servers)) {
+    fn change(&self, change: impl FnOnce(&mut RunningServers)) {
         change(&mut self.servers());
         // Not under the lock, which a task that is woken may take. Of two that change it at the
         // same time, the one that publishes last has looked last, too.
@@ -223,7 +223,7 @@ impl Shared {
         }
     }
 
-    fn servers(&self) -> MutexGuard<'_, Servers> {
+    fn servers(&self) -> MutexGuard<'_, RunningServers> {
         // A panic under the lock cannot leave the counts half-changed.
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -14,7 +14,7 @@ use super::{
     Connections, LifecycleReport, Member, Outcome, Serving, Step,
     registrar::Registrar,
     report::Recorder,
-    serving::{Options, Serve},
+    serving::{Serve, ServeOptions},
     shutdown::Triggers,
 };
 use crate::{
@@ -96,7 +96,7 @@ pub(super) struct Run {
     pub(super) member: Member,
     pub(super) client: Client,
     pub(super) registrar: Registrar,
-    pub(super) options: Options,
+    pub(super) options: ServeOptions,
     pub(super) triggers: Triggers,
     pub(super) connections: Connections,
     pub(super) recorder: Recorder,

@@ -86,12 +86,12 @@ impl<S: Serve> Bound<S> {
             server: self.server,
             lifecycle: nacos.into(),
             service: service.try_into().map_err(InvalidName::from),
-            options: Options {
+            options: ServeOptions {
                 address: AddressPolicy {
                     environment: self.environment_ip,
                     ..AddressPolicy::default()
                 },
-                ..Options::default()
+                ..ServeOptions::default()
             },
         }
     }
@@ -119,10 +119,10 @@ pub struct Serving<S> {
     pub(super) server: S,
     pub(super) lifecycle: Lifecycle,
     pub(super) service: Result<ServiceKey, InvalidName>,
-    pub(super) options: Options,
+    pub(super) options: ServeOptions,
 }
 
-pub(super) struct Options {
+pub(super) struct ServeOptions {
     pub(super) address: AddressPolicy,
     /// The instance to register, but for its address.
     pub(super) instance: Instance,
@@ -229,7 +229,7 @@ impl<S> Serving<S> {
     }
 }
 
-impl Default for Options {
+impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             address: AddressPolicy::default(),

@@ -20,12 +20,12 @@ use tokio::{sync::watch, time::Instant};
 /// ```
 #[derive(Clone)]
 pub struct Shutdown {
-    asked: Arc<watch::Sender<Asked>>,
+    asked: Arc<watch::Sender<Requested>>,
 }
 
 /// The end that was asked for so far.
 #[derive(Clone, Copy, Debug)]
-enum Asked {
+enum Requested {
     Nothing,
     Gracefully(Instant),
     AtOnce(Instant),
@@ -35,15 +35,15 @@ impl Shutdown {
     /// A trigger that was not pulled yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { asked: Arc::new(watch::Sender::new(Asked::Nothing)) }
+        Self { asked: Arc::new(watch::Sender::new(Requested::Nothing)) }
     }
 
     /// Begins the graceful end. A second call changes nothing.
     pub fn begin(&self) {
         self.asked.send_if_modified(|asked| {
-            let first = matches!(asked, Asked::Nothing);
+            let first = matches!(asked, Requested::Nothing);
             if first {
-                *asked = Asked::Gracefully(Instant::now());
+                *asked = Requested::Gracefully(Instant::now());
             }
             first
         });
@@ -52,7 +52,7 @@ impl Shutdown {
     /// Ends at once: nothing is waited for any more, and open connections are cut.
     pub fn hurry(&self) {
         self.asked.send_modify(|asked| {
-            *asked = Asked::AtOnce(asked.since().unwrap_or_else(Instant::now));
+            *asked = Requested::AtOnce(asked.since().unwrap_or_else(Instant::now));
         });
     }
 
@@ -73,15 +73,15 @@ impl Shutdown {
 
     /// Waits until it is pulled, and tells when that was.
     pub(super) async fn since(&self) -> Instant {
-        self.wait(Asked::since).await
+        self.wait(Requested::since).await
     }
 
     /// Waits until it is told to hurry.
     pub(super) async fn hurried(&self) {
-        self.wait(|asked| matches!(asked, Asked::AtOnce(_)).then_some(())).await;
+        self.wait(|asked| matches!(asked, Requested::AtOnce(_)).then_some(())).await;
     }
 
-    async fn wait<T>(&self, answer: impl Fn(&Asked) -> Option<T>) -> T {
+    async fn wait<T>(&self, answer: impl Fn(&Requested) -> Option<T>) -> T {
         let mut asked = self.asked.subscribe();
         loop {
             if let Some(answer) = answer(&asked.borrow_and_update()) {
@@ -101,7 +101,7 @@ impl Default for Shutdown {
     }
 }
 
-impl Asked {
+impl Requested {
     fn since(&self) -> Option<Instant> {
         match self {
             Self::Nothing => None,

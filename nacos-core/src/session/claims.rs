@@ -11,7 +11,7 @@ use super::{
     ids::{ClaimKey, GuardId},
     ledger::{Due, Ledger, Revision, SentClaim, Standing},
     output::Output,
-    request_failure::Rejection,
+    request_failure::ClaimRefusal,
     told::Told,
 };
 use crate::state::ClaimState;
@@ -135,7 +135,7 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         &mut self,
         output: &mut Output,
         claim: &SentClaim<K>,
-        rejection: &Rejection,
+        rejection: &ClaimRefusal,
         retry_at: impl FnOnce(u32) -> Option<Instant>,
     ) -> bool {
         let SentClaim { key, revision } = claim;

@@ -60,11 +60,11 @@ pub(crate) use self::{
     queue::Queue,
 };
 use self::{
-    configs::Configs,
-    connecting::{Connecting, Decision},
+    configs::ConfigsMachine,
+    connecting::{ConnectingMachine, Decision},
     context::{Context, Holdings},
     lifetime::Lifetime,
-    naming::Naming,
+    naming::NamingMachine,
     output::Output,
     serving_context::{ConnectionFacts, ServingContext},
 };
@@ -76,9 +76,9 @@ use crate::{
 pub(crate) struct Session {
     /// Names this client among those of its host.
     client_id: String,
-    connecting: Connecting,
-    naming: Naming,
-    configs: Configs,
+    connecting: ConnectingMachine,
+    naming: NamingMachine,
+    configs: ConfigsMachine,
 
     lifetime: Lifetime,
     shown: SessionState,
@@ -96,9 +96,9 @@ impl Session {
     ) -> Self {
         Self {
             client_id: options.client_id.clone(),
-            connecting: Connecting::new(now, servers, options, &mut jitter),
-            naming: Naming::new(),
-            configs: Configs::new(),
+            connecting: ConnectingMachine::new(now, servers, options, &mut jitter),
+            naming: NamingMachine::new(),
+            configs: ConfigsMachine::new(),
             lifetime: Lifetime::Open,
             shown: SessionState::Connecting { failed_searches: 0, last_error: None },
             output: Output::new(jitter),
@@ -165,8 +165,8 @@ impl Session {
     }
 
     /// A user's request about `to` was answered on `link`, and carried no token.
-    pub(crate) fn handle_let_in(&mut self, now: Instant, link: LinkId, to: Resource) {
-        if self.serving_link() == Some(link) && self.connecting.handle_let_in(to) {
+    pub(crate) fn handle_admitted(&mut self, now: Instant, link: LinkId, to: Resource) {
+        if self.serving_link() == Some(link) && self.connecting.handle_admitted(to) {
             self.settle(now);
         }
     }
@@ -305,7 +305,7 @@ impl Session {
 
     /// The end of every input: sends what can be sent, closes what is done, shows what changed.
     fn settle(&mut self, now: Instant) {
-        self.with_connecting(now, Connecting::ask_admission);
+        self.with_connecting(now, ConnectingMachine::ask_admission);
         self.send_due(now);
         if matches!(self.lifetime, Lifetime::Closing { .. })
             && (self.remaining() == 0 || !self.connection(now).may_send())
@@ -330,15 +330,15 @@ impl Session {
         }
         let room = MAX_CALLS.saturating_sub(self.output.under_way());
         self.with_naming(now, |naming, cx| naming.send_claims(cx, room));
-        self.with_configs(now, Configs::send_due);
-        self.with_naming(now, Naming::send_checks);
+        self.with_configs(now, ConfigsMachine::send_due);
+        self.with_naming(now, NamingMachine::send_checks);
     }
 
     /// Gives *connecting* an input, and follows what it decides.
     fn with_connecting<T>(
         &mut self,
         now: Instant,
-        handle: impl FnOnce(&mut Connecting, &mut Context<'_>) -> T,
+        handle: impl FnOnce(&mut ConnectingMachine, &mut Context<'_>) -> T,
     ) -> T {
         let holdings = Holdings { naming: self.naming.claims(), configs: self.configs.claims() };
         let (lifetime, output) = (self.lifetime, &mut self.output);
@@ -356,8 +356,8 @@ impl Session {
                     self.configs.handle_serves(now, &mut self.output);
                 }
                 Decision::LetIn => {
-                    self.naming.handle_let_in();
-                    self.configs.handle_let_in();
+                    self.naming.handle_admitted();
+                    self.configs.handle_admitted();
                 }
                 Decision::Unreachable(why) => {
                     self.configs.handle_unreachable(&mut self.output, &why);
@@ -371,7 +371,7 @@ impl Session {
     fn with_naming<T>(
         &mut self,
         now: Instant,
-        handle: impl FnOnce(&mut Naming, &mut ServingContext<'_>) -> T,
+        handle: impl FnOnce(&mut NamingMachine, &mut ServingContext<'_>) -> T,
     ) -> T {
         let connection = self.connecting.connection(now, self.lifetime);
         handle(&mut self.naming, &mut ServingContext { now, connection, output: &mut self.output })
@@ -381,7 +381,7 @@ impl Session {
     fn with_configs<T>(
         &mut self,
         now: Instant,
-        handle: impl FnOnce(&mut Configs, &mut ServingContext<'_>) -> T,
+        handle: impl FnOnce(&mut ConfigsMachine, &mut ServingContext<'_>) -> T,
     ) -> T {
         let connection = self.connecting.connection(now, self.lifetime);
         handle(&mut self.configs, &mut ServingContext { now, connection, output: &mut self.output })
@@ -407,7 +407,7 @@ impl Session {
 
     fn end(&mut self, now: Instant) {
         self.lifetime = Lifetime::Closed;
-        self.with_connecting(now, Connecting::end);
+        self.with_connecting(now, ConnectingMachine::end);
     }
 
     fn serving_link(&self) -> Option<LinkId> {

@@ -19,7 +19,7 @@ pub(super) struct Gone {
 
 /// The refusal of a claim, as its guards are told it.
 #[derive(Debug)]
-pub(super) struct Rejection {
+pub(super) struct ClaimRefusal {
     pub(super) code: i32,
     pub(super) message: Arc<str>,
     /// It is about a token that has been, or is being, replaced: then the guards are not told yet.
@@ -67,7 +67,7 @@ impl RequestFailure {
         &self,
         connection: &ConnectionFacts<'_>,
         token: u64,
-    ) -> Option<Rejection> {
+    ) -> Option<ClaimRefusal> {
         let (code, message): (i32, Arc<str>) = match self {
             Self::Unanswered => return None,
             Self::Refused(refusal) => {
@@ -84,7 +84,7 @@ impl RequestFailure {
         if is_passing && token < connection.token {
             return None;
         }
-        Some(Rejection { code, message, is_passing })
+        Some(ClaimRefusal { code, message, is_passing })
     }
 
     pub(super) fn cause(&self) -> Cause {
@@ -123,7 +123,7 @@ pub(super) fn read<A: Answer>(
     })
 }
 
-impl Rejection {
+impl ClaimRefusal {
     /// The code and the text that guards are told.
     pub(super) fn told(&self) -> (i32, &Arc<str>) {
         (self.code, &self.message)

@@ -6,7 +6,7 @@
 //! one entry there.
 use std::time::Instant;
 
-use super::{Connecting, Lifetime, Session};
+use super::{ConnectingMachine, Lifetime, Session};
 
 /// The timers of the session: the end, and one for each machine.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ impl Session {
                         break;
                     }
                 }
-                Timer::Connecting => self.with_connecting(now, Connecting::handle_timeout),
+                Timer::Connecting => self.with_connecting(now, ConnectingMachine::handle_timeout),
                 Timer::Naming => self.naming.handle_timeout(now),
                 Timer::Configs => self.configs.handle_timeout(now, &mut self.output),
             }

@@ -28,7 +28,7 @@ use super::{
     activity::{Activity, Limit},
     answer::{not_sent, told},
     exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
-    jobs::{Inbox, Jobs, Turn, jobs},
+    jobs::{JobQueue, JobReceiver, Turn, jobs},
     pace::resets,
     places::{Place, Places},
     stream::Reading,
@@ -52,25 +52,25 @@ pub(super) struct Call {
     waiting: Waiting,
 }
 
-type Outcome = Result<Answer, CallError>;
+type CallResult = Result<Answer, CallError>;
 
 /// A call that was handed over. Until the task of the connection takes it, it is in the queue for
 /// as long as this lives.
 pub(super) struct Begun<'a> {
-    outcome: oneshot::Receiver<Outcome>,
+    outcome: oneshot::Receiver<CallResult>,
     _turn: Option<Turn<'a, Job>>,
 }
 
 impl Begun<'_> {
     /// Its outcome; an error if the connection has ended meanwhile.
-    pub(super) async fn outcome(self) -> Result<Outcome, oneshot::error::RecvError> {
+    pub(super) async fn outcome(self) -> Result<CallResult, oneshot::error::RecvError> {
         let Self { outcome, _turn } = self;
         outcome.await
     }
 }
 
 /// The way back to the caller of a call that has not begun: dropping it says that nothing was sent.
-struct Waiting(Option<oneshot::Sender<Outcome>>);
+struct Waiting(Option<oneshot::Sender<CallResult>>);
 
 impl Waiting {
     /// Whether the caller has stopped waiting.
@@ -86,7 +86,7 @@ impl Waiting {
     }
 
     /// The call has begun: dropping this no longer says that nothing was sent.
-    fn begun(mut self) -> Option<oneshot::Sender<Outcome>> {
+    fn begun(mut self) -> Option<oneshot::Sender<CallResult>> {
         self.0.take()
     }
 
@@ -138,12 +138,12 @@ pub(super) struct Calls {
     room: Arc<Semaphore>,
     receive_limit: usize,
     pace: Mutex<Pace>,
-    jobs: Jobs<Job>,
+    jobs: JobQueue<Job>,
 }
 
 impl Calls {
     /// Calls that are carried out by [`work`], which takes them from the inbox.
-    pub(super) fn new(receive_limit: usize) -> (Self, Inbox<Job>) {
+    pub(super) fn new(receive_limit: usize) -> (Self, JobReceiver<Job>) {
         let (jobs, inbox) = jobs();
         let calls = Self {
             activity: Arc::new(Activity::new()),
@@ -295,7 +295,7 @@ pub(super) async fn work<T>(
     connection: h2::client::Connection<T, Bytes>,
     h2: &SendRequest<Bytes>,
     calls: &Calls,
-    inbox: Inbox<Job>,
+    inbox: JobReceiver<Job>,
     tell: impl Fn(String),
 ) where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,

@@ -11,36 +11,36 @@ use futures_util::task::AtomicWaker;
 ///
 /// There are no more jobs here than callers who hold a [`Turn`], and jobs without one. Nobody
 /// waits for a place, so that a caller who is not polled takes none from others.
-pub(super) struct Jobs<T>(Arc<Shared<T>>);
+pub(super) struct JobQueue<T>(Arc<Shared<T>>);
 
 /// Where the task takes the jobs. When this is dropped, so are they, and every later one.
-pub(super) struct Inbox<T>(Arc<Shared<T>>);
+pub(super) struct JobReceiver<T>(Arc<Shared<T>>);
 
 /// A job that was handed over. Dropping this drops the job as well, if the task has not taken it.
 pub(super) struct Turn<'a, T> {
-    jobs: &'a Jobs<T>,
+    jobs: &'a JobQueue<T>,
     number: u64,
 }
 
 struct Shared<T> {
-    waiting: Mutex<Waiting<T>>,
+    waiting: Mutex<Queued<T>>,
     task: AtomicWaker,
 }
 
-struct Waiting<T> {
+struct Queued<T> {
     jobs: BTreeMap<u64, T>,
     next: u64,
     is_closed: bool,
 }
 
 /// Jobs, and where their task takes them.
-pub(super) fn jobs<T>() -> (Jobs<T>, Inbox<T>) {
-    let waiting = Waiting { jobs: BTreeMap::new(), next: 0, is_closed: false };
+pub(super) fn jobs<T>() -> (JobQueue<T>, JobReceiver<T>) {
+    let waiting = Queued { jobs: BTreeMap::new(), next: 0, is_closed: false };
     let shared = Arc::new(Shared { waiting: Mutex::new(waiting), task: AtomicWaker::new() });
-    (Jobs(Arc::clone(&shared)), Inbox(shared))
+    (JobQueue(Arc::clone(&shared)), JobReceiver(shared))
 }
 
-impl<T> Jobs<T> {
+impl<T> JobQueue<T> {
     /// Hands `job` over for as long as the turn is kept. Drops it if the task has ended.
     pub(super) fn queue(&self, job: T) -> Option<Turn<'_, T>> {
         let number = self.0.push(job)?;
@@ -53,7 +53,7 @@ impl<T> Jobs<T> {
     }
 }
 
-impl<T> Inbox<T> {
+impl<T> JobReceiver<T> {
     /// The next job.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<T> {
         let Self(shared) = self;
@@ -93,7 +93,7 @@ impl<T> Shared<T> {
         next.map(|(_, job)| job)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
+    fn lock(&self) -> MutexGuard<'_, Queued<T>> {
         // It is whole at every moment.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,7 +106,7 @@ impl<T> Drop for Turn<'_, T> {
     }
 }
 
-impl<T> Drop for Inbox<T> {
+impl<T> Drop for JobReceiver<T> {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
         waiting.is_closed = true;

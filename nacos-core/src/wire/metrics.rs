@@ -43,7 +43,7 @@ pub(crate) fn query(payload: &Payload) -> Option<MetricsQuery> {
 
 /// The answer to the question in `payload`.
 pub(crate) fn answer(payload: &Payload, metrics: &Metrics) -> Option<Payload> {
-    let text = serde_json::to_string(&Report {
+    let text = serde_json::to_string(&MetricReport {
         listen_config_size: metrics.watched,
         client_version: CLIENT_VERSION,
         metric_values: &metrics.values,
@@ -83,7 +83,7 @@ impl MetricsKey {
 /// The part of the answer that is JSON within JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report<'a> {
+struct MetricReport<'a> {
     listen_config_size: usize,
     client_version: &'a str,
     metric_values: &'a BTreeMap<String, String>,

@@ -67,12 +67,12 @@ pub(crate) trait Answer: DeserializeOwned {
     const TYPE: &'static str;
 
     /// How it went.
-    fn outcome(&self) -> Outcome<'_>;
+    fn status(&self) -> ResponseStatus<'_>;
 }
 
 /// The part that every answer has.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome<'a> {
+pub(crate) struct ResponseStatus<'a> {
     pub(crate) result_code: i32,
     pub(crate) error_code: i32,
     pub(crate) message: &'a str,
@@ -101,8 +101,8 @@ macro_rules! answer {
         impl crate::wire::Answer for $name {
             const TYPE: &'static str = stringify!($name);
 
-            fn outcome(&self) -> crate::wire::Outcome<'_> {
-                crate::wire::Outcome {
+            fn status(&self) -> crate::wire::ResponseStatus<'_> {
+                crate::wire::ResponseStatus {
                     result_code: self.result_code,
                     error_code: self.error_code,
                     message: &self.message,
@@ -142,13 +142,13 @@ pub(crate) fn decode<A: Answer>(payload: &Payload) -> Result<A, Failure> {
     let kind = payload.kind();
     if kind == A::TYPE {
         let answer: A = parse(payload)?;
-        match refusal(answer.outcome(), true) {
+        match refusal(answer.status(), true) {
             Some(refusal) => Err(Failure::Answered(refusal)),
             None => Ok(answer),
         }
     } else if kind == ErrorResponse::TYPE {
         let answer: ErrorResponse = parse(payload)?;
-        let refusal = refusal(answer.outcome(), false).unwrap_or_else(|| Refusal {
+        let refusal = refusal(answer.status(), false).unwrap_or_else(|| Refusal {
             code: SERVER_ERROR,
             message: "an error that says it is none".to_owned(),
             typed: false,
@@ -218,13 +218,13 @@ impl Refusal {
     }
 }
 
-fn refusal(outcome: Outcome<'_>, typed: bool) -> Option<Refusal> {
-    if outcome.result_code == SUCCESS {
+fn refusal(status: ResponseStatus<'_>, typed: bool) -> Option<Refusal> {
+    if status.result_code == SUCCESS {
         return None;
     }
     // Some failures carry the reason in one of the two codes only.
-    let code = if outcome.error_code == 0 { outcome.result_code } else { outcome.error_code };
-    Some(Refusal { code, message: clip(outcome.message, MAX_QUOTED).to_owned(), typed })
+    let code = if status.error_code == 0 { status.result_code } else { status.error_code };
+    Some(Refusal { code, message: clip(status.message, MAX_QUOTED).to_owned(), typed })
 }
 
 /// A missing or null field is the default of its type.

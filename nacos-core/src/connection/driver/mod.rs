@@ -368,7 +368,7 @@ impl Driver {
             if self.serving == Some(*id) {
                 self.session.handle_heard(*id, link.last_heard().into_std());
                 if let Some(to) = users.take_let_in() {
-                    self.session.handle_let_in(now(), *id, to);
+                    self.session.handle_admitted(now(), *id, to);
                 }
                 let (answered, unanswered) = link.abandoned().take();
                 if users.take_answered() || answered {

@@ -26,7 +26,7 @@ impl DocumentViews {
     }
 
     /// The document is as the server says.
-    pub(crate) fn stands(&self, key: &ConfigKey, state: DocumentState) {
+    pub(crate) fn show(&self, key: &ConfigKey, state: DocumentState) {
         self.views.update(key, |_| Some(state));
     }
 

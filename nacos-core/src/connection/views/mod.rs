@@ -34,9 +34,9 @@ impl Views {
     pub(crate) fn apply(&self, now: Instant, event: Event) -> Vec<(ServiceKey, GraceOutcome)> {
         match event {
             Event::Ended { .. } => self.services.lost(now),
-            Event::State(state) => self.services.stands(now, state.is_connected()),
+            Event::State(state) => self.services.handle_session(now, state.is_connected()),
             Event::Serving(Some(_)) => self.services.succeeds(now),
-            Event::Document(key, state) => self.documents.stands(&key, state),
+            Event::Document(key, state) => self.documents.show(&key, state),
             Event::Service(key, list) => {
                 let turns = self.services.listed(now, &key, &list);
                 return turns.into_iter().map(|turn| (key.clone(), turn)).collect();

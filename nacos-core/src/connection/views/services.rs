@@ -178,7 +178,7 @@ impl ServiceViews {
     }
 
     /// The session's state is another one.
-    pub(crate) fn stands(&self, now: Instant, connected: bool) {
+    pub(crate) fn handle_session(&self, now: Instant, connected: bool) {
         let mut entries = self.lock();
         entries.connected = connected;
         // A connection that comes up with a token that its server does not know any more.

@@ -5,7 +5,7 @@
 //! namespace, and one bad document of many is found by halving.
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Configs, asked::Asked};
+use super::{ConfigsMachine, asked::Asked};
 use crate::{
     error::ErrorKind,
     key::ConfigKey,
@@ -38,7 +38,7 @@ impl Listens {
     }
 }
 
-impl Configs {
+impl ConfigsMachine {
     /// Sends every listen that is due, and every end of one.
     pub(super) fn send_listens(&mut self, cx: &mut ServingContext<'_>) {
         // One batch at a time: what becomes due meanwhile goes together with the next.

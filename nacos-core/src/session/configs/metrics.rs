@@ -1,11 +1,11 @@
 //! Answers a server that asks which documents the session holds.
-use super::Configs;
+use super::ConfigsMachine;
 use crate::wire::{
     Payload,
     metrics::{self, Metrics},
 };
 
-impl Configs {
+impl ConfigsMachine {
     /// The answer to `payload`, if it asks what this client holds: for each document its size in
     /// bytes and its digest, nothing for one that is not held, and never any content.
     pub(in crate::session) fn answer(&self, client: &str, payload: &Payload) -> Option<Payload> {

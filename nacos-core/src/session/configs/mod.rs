@@ -31,7 +31,7 @@ use crate::{key::ConfigKey, wire};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(super) struct Configs {
+pub(super) struct ConfigsMachine {
     /// The documents listened to: any number of them is one request.
     claims: Claims<ConfigKey>,
     listens: Listens,
@@ -54,7 +54,7 @@ impl Timer {
     const ALL: [Self; 3] = [Self::Audit, Self::Claims, Self::Documents];
 }
 
-impl Configs {
+impl ConfigsMachine {
     pub(super) fn new() -> Self {
         Self {
             claims: Claims::new(Ledger::new()),
@@ -116,7 +116,7 @@ impl Configs {
 
     /// The server lets requests in now: claims that it denied are due again, and so are failed
     /// queries.
-    pub(super) fn handle_let_in(&mut self) {
+    pub(super) fn handle_admitted(&mut self) {
         self.claims.retry_refused(wire::DENIED);
         self.documents.retry_failed();
     }

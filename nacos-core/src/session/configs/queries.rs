@@ -1,6 +1,6 @@
 //! Documents, asked for over the connection that serves; and the answers.
 use super::{
-    Configs,
+    ConfigsMachine,
     asked::{Asked, Ticket},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-impl Configs {
+impl ConfigsMachine {
     /// Asks for the documents that may have changed.
     pub(super) fn send_queries(&mut self, cx: &mut ServingContext<'_>) {
         if !cx.connection.may_ask() {

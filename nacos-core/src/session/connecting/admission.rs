@@ -20,7 +20,7 @@ use super::{
         backoff::denied_delay,
         request_failure::{Gone, RequestFailure, read},
     },
-    Asked, CallId, Connecting, Context, Decision, ErrorKind, Lifetime, Question,
+    Asked, CallId, ConnectingMachine, Context, Decision, ErrorKind, Lifetime, Question,
 };
 use crate::{
     call_error::CallError,
@@ -176,7 +176,7 @@ impl Admission {
     }
 }
 
-impl Connecting {
+impl ConnectingMachine {
     /// Somebody wants to know, before anything else and until then, whether this session needs a
     /// login.
     pub(in super::super) fn knock(&mut self, until: Instant) {
@@ -188,7 +188,7 @@ impl Connecting {
 
     /// A user's request about `to` was answered without a token: worth asking for. Says whether it
     /// is asked for now.
-    pub(in super::super) fn handle_let_in(&mut self, to: Resource) -> bool {
+    pub(in super::super) fn handle_admitted(&mut self, to: Resource) -> bool {
         match to {
             Resource::Document(key) => self.admission.document.answered = Some((key, true)),
             Resource::Service(key) => self.admission.service.answered = Some((key, true)),

@@ -6,8 +6,8 @@ use std::{
 
 use super::{
     super::{Event, backoff::setup_probe_delay},
-    Action, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId, Payload, Phase,
-    Reason,
+    Action, Asked, CallError, CallId, ConnectingMachine, Context, Lifetime, Link, LinkId, Payload,
+    Phase, Reason,
     link::SetupConfirmation,
 };
 use crate::wire::{
@@ -18,7 +18,7 @@ use crate::wire::{
     },
 };
 
-impl Connecting {
+impl ConnectingMachine {
     /// The connection stands: asks whether the server takes us.
     pub(super) fn check_server(&mut self, cx: &mut Context<'_>, id: LinkId) {
         let Some(Link { phase: Phase::Dialling { .. }, within, .. }) = self.links.get(&id) else {

@@ -2,15 +2,15 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    super::Event, Addresses, Asked, CallError, CallId, Connecting, Context, Lifetime, Link, LinkId,
-    Output, Payload, PlannedMove, Reason, liveness::ProbeVerdict, moves::MoveReason,
+    super::Event, Addresses, Asked, CallError, CallId, ConnectingMachine, Context, Lifetime, Link,
+    LinkId, Output, Payload, PlannedMove, Reason, liveness::ProbeVerdict, moves::MoveReason,
 };
 use crate::wire::{
     self, Failure, Request,
     connection::{HealthCheckRequest, HealthCheckResponse},
 };
 
-impl Connecting {
+impl ConnectingMachine {
     /// Asks a silent server whether it is there, and looks for another beside one that is suspect.
     pub(super) fn check_health(&mut self, cx: &mut Context<'_>) {
         let Some(serving) = &self.serving else { return };

@@ -68,7 +68,7 @@ use crate::{
 };
 
 /// See the [module documentation](self).
-pub(super) struct Connecting {
+pub(super) struct ConnectingMachine {
     options: Options,
     servers: Servers,
     list_refresh: ListRefresh,
@@ -159,7 +159,7 @@ struct Outage {
     is_hasty: bool,
 }
 
-impl Connecting {
+impl ConnectingMachine {
     pub(super) fn new(
         now: Instant,
         servers: Vec<Server>,
@@ -460,9 +460,9 @@ impl Connecting {
     }
 }
 
-impl fmt::Debug for Connecting {
+impl fmt::Debug for ConnectingMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connecting").field("links", &self.links).finish_non_exhaustive()
+        f.debug_struct("ConnectingMachine").field("links", &self.links).finish_non_exhaustive()
     }
 }
 
@@ -471,14 +471,14 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// The parts that only tests look at.
 #[cfg(any(test, fuzzing))]
-impl Connecting {
+impl ConnectingMachine {
     pub(super) fn links(&self) -> &BTreeMap<LinkId, Link> {
         &self.links
     }
 }
 
 #[cfg(test)]
-impl Connecting {
+impl ConnectingMachine {
     pub(super) fn plans_to_move(&self) -> bool {
         self.planned_move.is_some()
     }

@@ -5,8 +5,8 @@ use std::{
 };
 
 use super::{
-    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Addresses, Connecting, Context, Link,
-    LinkId, Output, ServingLink, moves::MoveReason, succession::STABLE,
+    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Addresses, ConnectingMachine, Context,
+    Link, LinkId, Output, ServingLink, moves::MoveReason, succession::STABLE,
 };
 use crate::{error::ErrorKind, server::Server, time::doubled, within::Within};
 
@@ -110,7 +110,7 @@ impl Search {
     }
 }
 
-impl Connecting {
+impl ConnectingMachine {
     /// Begins a search for a connection if one is due, and dials what is due in it.
     pub(super) fn search(&mut self, cx: &mut Context<'_>) {
         if self.search.is_none() && self.next_search.is_some_and(|at| at <= cx.now) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::backoff::{list_refresh_delay, move_delay, retry_delay},
-    Connecting, Context, PlannedMove,
+    ConnectingMachine, Context, PlannedMove,
     moves::MoveReason,
 };
 use crate::{error::ErrorKind, server::Server, time::give_or_take_a_fifth};
@@ -113,7 +113,7 @@ impl ListRefresh {
     }
 }
 
-impl Connecting {
+impl ConnectingMachine {
     /// Whether there is nothing to do but to wait for the first list.
     #[cfg(test)]
     pub(in super::super) fn awaits_servers(&self) -> bool {

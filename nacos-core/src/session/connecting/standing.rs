@@ -1,11 +1,11 @@
 //! How the session stands, as its users are told.
 use std::{sync::Arc, time::Instant};
 
-use super::{Connecting, Decision, ErrorKind};
+use super::{ConnectingMachine, Decision, ErrorKind};
 use crate::session::cause::{ABOUT_LOGIN, Cause, DEMANDED};
 use crate::state::{Access, Denial, SessionState};
 
-impl Connecting {
+impl ConnectingMachine {
     /// How the session stands, unless it is closed.
     pub(in super::super) fn state(&self, now: Instant) -> SessionState {
         if let Some((likely, cause)) = self.denied() {

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     super::Event,
-    Action, Asked, Connecting, Context, Decision, Lifetime, Link, LinkId, Liveness, Output, Phase,
-    PlannedMove, Reason, Responsiveness, ServingLink,
+    Action, Asked, ConnectingMachine, Context, Decision, Lifetime, Link, LinkId, Liveness, Output,
+    Phase, PlannedMove, Reason, Responsiveness, ServingLink,
     endings::{Ending, StreamLimit},
     link::{RETIREMENT, SetupConfirmation},
     moves::MoveReason,
@@ -20,7 +20,7 @@ use crate::{
     wire::{Request, connection::ServerCheckRequest, push::Redirect},
 };
 
-impl Connecting {
+impl ConnectingMachine {
     /// The server has registered the connection: it serves from now on, in place of any other.
     pub(in super::super) fn handle_registered(
         &mut self,

@@ -2,7 +2,7 @@
 use std::{collections::hash_map::Entry, time::Instant};
 
 use super::{
-    Naming,
+    NamingMachine,
     freshness::{Age, Shown},
     key::NamingKey,
     stale_services::{Stale, StaleServices},
@@ -92,7 +92,7 @@ fn of_name<'a>(
     namesakes.get(unplaced).map_or(&[], Vec::as_slice)
 }
 
-impl Naming {
+impl NamingMachine {
     /// The server that serves pushed a list. Nothing comes of one that cannot be read.
     pub(in crate::session) fn handle_list(
         &mut self,

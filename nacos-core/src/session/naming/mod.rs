@@ -37,7 +37,7 @@ use crate::{instance::Instance, key::ServiceKey, wire};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(super) struct Naming {
+pub(super) struct NamingMachine {
     /// Each claim is a request of its own. They are sent in their order, so that a client that
     /// subscribes and then withdraws sees the withdrawal.
     claims: Claims<NamingKey>,
@@ -64,7 +64,7 @@ impl Timer {
     const ALL: [Self; 4] = [Self::Claims, Self::StaleServices, Self::SelfCheck, Self::Audit];
 }
 
-impl Naming {
+impl NamingMachine {
     pub(super) fn new() -> Self {
         // Instances first: a subscriber still has its last view; an instance that is not
         // registered is not called.
@@ -150,7 +150,7 @@ impl Naming {
     }
 
     /// Claims that were refused for want of a right may be granted now.
-    pub(super) fn handle_let_in(&mut self) {
+    pub(super) fn handle_admitted(&mut self) {
         self.claims.retry_refused(wire::DENIED);
     }
 

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use super::{
-    Naming,
+    NamingMachine,
     asked::Asked,
     key::NamingKey,
     lists::StampedList,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-impl Naming {
+impl NamingMachine {
     /// Sends at most `room` of the claims that are due.
     pub(in crate::session) fn send_claims(&mut self, cx: &mut ServingContext<'_>, room: usize) {
         self.claims.wake(cx.now);

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Naming, asked::Asked, key::NamingKey};
+use super::{NamingMachine, asked::Asked, key::NamingKey};
 use crate::{
     instance::Instance,
     key::ServiceKey,
@@ -268,7 +268,7 @@ const RAREST: u32 = 64;
 
 // Over the connection that serves.
 
-impl Naming {
+impl NamingMachine {
     /// Asks for the services whose time has come.
     pub(in crate::session) fn send_checks(&mut self, cx: &mut ServingContext<'_>) {
         if !cx.connection.may_ask() {

@@ -88,8 +88,8 @@
 //! these kinds that blocks delays the session. When the session ends, its task also drops what a
 //! user gave it. All other code of a user runs on the user's own tasks, or beside the session.
 //!
-//! This API has no `tonic`, `prost`, `hyper` or `rustls` type. Snapshots on disk, encrypted
-//! documents and fuzzy watches are not in this version.
+//! This API has no `tonic`, `prost`, `hyper` or `rustls` type. Encrypted documents, fuzzy watches
+//! and a start from snapshots are not in this version.
 mod address;
 mod builder;
 mod call_error;
@@ -124,6 +124,7 @@ mod server_list;
 mod service;
 mod session;
 mod session_stats;
+mod snapshot;
 mod state;
 mod store;
 mod tasks;
@@ -152,5 +153,6 @@ pub use options::ClientOptions;
 pub use secret::Secret;
 pub use service::{Change, Service};
 pub use session_stats::SessionStats;
+pub use snapshot::{Snapshot, SnapshotDir};
 pub use state::{Access, ClaimState, Denial, SessionState};
 pub use transport::TlsVersion;

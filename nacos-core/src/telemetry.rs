@@ -20,6 +20,8 @@
 //! | [`SERVICES_HELD`] | gauge | | views of services that keep their last instances though the server lists none |
 //! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the client that reported last had logged in then; stays when that client is gone |
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
+//! | [`SNAPSHOT_WRITES`] | counter | `result` | snapshots of documents that were `written`, were there already (`unchanged`), or could not be written (`failed`) |
+//! | [`SNAPSHOTS_CORRUPT`] | counter | | snapshots that were damaged, and set aside |
 //! | [`SESSIONS_STARVED`] | gauge | | clients whose session was kept waiting for a second or more within the last minute |
 //!
 //! A connection that served ended because of
@@ -79,6 +81,11 @@ pub const LAG_SECONDS: &str = "nacos_session_lag_seconds";
 /// Clients whose session was kept waiting a moment ago.
 pub const SESSIONS_STARVED: &str = "nacos_sessions_starved";
 
+/// Snapshots of documents, by what became of them.
+pub const SNAPSHOT_WRITES: &str = "nacos_config_snapshot_writes_total";
+/// Snapshots that were damaged.
+pub const SNAPSHOTS_CORRUPT: &str = "nacos_config_snapshot_corrupt_total";
+
 /// A server has registered a connection.
 pub(crate) fn connected() {
     counter!(CONNECTS).increment(1);
@@ -103,6 +110,16 @@ pub(crate) fn unreadable() {
 pub(crate) fn older_list(is_applied: bool) {
     let outcome = if is_applied { "applied" } else { "dropped" };
     counter!(OLDER_LISTS, "outcome" => outcome).increment(1);
+}
+
+/// A snapshot was to be written: `result` says what became of it.
+pub(crate) fn snapshot_written(result: &'static str) {
+    counter!(SNAPSHOT_WRITES, "result" => result).increment(1);
+}
+
+/// A snapshot is damaged, and is set aside.
+pub(crate) fn snapshot_corrupt() {
+    counter!(SNAPSHOTS_CORRUPT).increment(1);
 }
 
 /// Bytes of messages were sent.
@@ -274,6 +291,12 @@ fn describe() {
     );
     describe_gauge!(TOKEN_AGE_SECONDS, Unit::Seconds, "Age of the token in use");
     describe_histogram!(LAG_SECONDS, Unit::Seconds, "Lateness of a session's timers");
+    describe_counter!(
+        SNAPSHOT_WRITES,
+        Unit::Count,
+        "Snapshots of documents, by what became of them"
+    );
+    describe_counter!(SNAPSHOTS_CORRUPT, Unit::Count, "Snapshots that were damaged");
     describe_gauge!(
         SESSIONS_STARVED,
         Unit::Count,

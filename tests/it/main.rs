@@ -34,6 +34,7 @@ mod refused;
 mod self_check;
 mod servers;
 mod signing;
+mod snapshot_files;
 mod spans;
 mod support;
 mod telemetry;

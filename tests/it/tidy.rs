@@ -30,6 +30,7 @@ const FLOORS: [&[&str]; 6] = [
         "server",
         "service",
         "session_stats",
+        "snapshot",
         "state",
         "store",
         "telemetry",

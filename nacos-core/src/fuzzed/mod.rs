@@ -19,3 +19,9 @@ pub fn payload(data: &[u8]) {
 pub fn session(data: &[u8]) {
     crate::session::fuzzed::live_through(data);
 }
+
+/// A file of snapshots, as anything may have left it.
+#[cfg(fuzzing)]
+pub fn snapshot_decode(data: &[u8]) {
+    crate::snapshot::decode_anything(data);
+}

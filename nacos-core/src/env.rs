@@ -1,5 +1,5 @@
 //! The environment, read once, when a builder or a server is made from it.
-use std::env::VarError;
+use std::{env::VarError, path::Path};
 
 use tracing::warn;
 
@@ -59,7 +59,25 @@ fn read_with(variable: impl Fn(&str) -> Result<String, VarError>) -> Result<Clie
             }
         }
     }
-    Ok(own.or(theirs))
+    let mut options = own.or(theirs);
+    if options.snapshot_dir.is_none() {
+        options.snapshot_dir = snapshot_dir(variable);
+    }
+    Ok(options)
+}
+
+/// Where this user keeps the state of programs, unless the environment says that nothing is to be
+/// kept.
+fn snapshot_dir(variable: impl Fn(&str) -> Result<String, VarError>) -> Option<String> {
+    if variable("NACOS_SNAPSHOT_DIR").is_ok() {
+        // It is empty.
+        return None;
+    }
+    // One that is not absolute means nothing, by the specification of these directories.
+    let absolute = |name| variable(name).ok().filter(|path| Path::new(path).is_absolute());
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| format!("{home}/.local/state")))?;
+    Some(format!("{state}/nacos"))
 }
 
 /// The ip under which others reach this process.
@@ -99,6 +117,19 @@ mod tests {
         assert_eq!(options.server_addr.as_deref(), Some("a:1"));
         assert_eq!(options.connect_timeout, Some(Duration::from_secs(2)));
         assert_eq!(options.app, None);
+    }
+
+    #[test]
+    fn documents_are_kept_where_a_user_keeps_state_unless_that_is_switched_off() {
+        let (home, xdg) = (("HOME", "/home/orders"), ("XDG_STATE_HOME", "/var/state"));
+        let directory = |variables: &[_]| options(variables).expect("readable").snapshot_dir;
+        assert_eq!(directory(&[]), None);
+        assert_eq!(directory(&[home]).as_deref(), Some("/home/orders/.local/state/nacos"));
+        assert_eq!(directory(&[home, xdg]).as_deref(), Some("/var/state/nacos"));
+        let relative = ("XDG_STATE_HOME", "state");
+        assert_eq!(directory(&[relative]), None);
+        assert_eq!(directory(&[home, ("NACOS_SNAPSHOT_DIR", "")]), None);
+        assert_eq!(directory(&[home, ("NACOS_SNAPSHOT_DIR", "/x")]).as_deref(), Some("/x"));
     }
 
     #[test]

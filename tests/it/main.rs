@@ -35,6 +35,7 @@ mod self_check;
 mod servers;
 mod signing;
 mod snapshot_files;
+mod snapshots;
 mod spans;
 mod support;
 mod telemetry;

@@ -86,6 +86,8 @@ pub(crate) async fn child(name: &str, environment: &[(&str, &str)]) -> Result<St
             command.env_remove(name);
         }
     }
+    // Nor does it write where its user keeps things.
+    command.env("NACOS_SNAPSHOT_DIR", "");
     command.envs(environment.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");

@@ -7,6 +7,7 @@ mod current;
 mod driver;
 mod inbox;
 mod namespaces;
+mod saver;
 mod shutdown;
 pub(crate) mod views;
 
@@ -17,7 +18,7 @@ use std::sync::{
 
 use tokio::{
     sync::{oneshot, watch},
-    time::Instant,
+    time::{Duration, Instant, timeout, timeout_at},
 };
 
 pub use self::shutdown::ShutdownReport;
@@ -27,6 +28,7 @@ use self::{
     driver::Driver,
     inbox::{Outbox, inbox},
     namespaces::{Look, Mentioned},
+    saver::Saver,
     views::Views,
 };
 use crate::{
@@ -40,6 +42,7 @@ use crate::{
     service::Service,
     session::{self, ClaimKey, GuardId},
     session_stats::SessionStats,
+    snapshot::SnapshotDir,
     state::{ClaimState, SessionState},
     tasks::{self, Task},
     transport,
@@ -60,6 +63,8 @@ pub(crate) struct Options {
     pub(crate) checks_namespaces: bool,
     /// The session has a thread of its own.
     pub(crate) dedicated_thread: bool,
+    /// Where documents are kept.
+    pub(crate) snapshots: Option<SnapshotDir>,
 }
 
 impl Options {
@@ -84,6 +89,8 @@ pub(crate) struct Connection {
     views: Arc<Views>,
     /// None if nobody wants to know whether servers list the namespaces of keys.
     mentioned: Option<Arc<Mentioned>>,
+    /// None if nothing is written to any disk.
+    saver: Option<Saver>,
     guards: AtomicU64,
     _driver: Task<()>,
 }
@@ -101,7 +108,8 @@ impl Connection {
         let (state_writer, state) = live(connecting);
         let (counts_writer, counts) = live(SessionStats::default());
         let (servers_writer, servers) = live(options.servers.clone());
-        let views = Arc::new(Views::new());
+        let saver = options.snapshots.clone().map(Saver::new);
+        let views = Arc::new(Views::new(saver.clone()));
         let driver = Driver::new(
             &options,
             inbox,
@@ -115,10 +123,16 @@ impl Connection {
         );
         let look = Look::new(&options, readers.clone(), servers.clone());
         let mentioned = look.as_ref().map(Look::mentioned);
-        // On the session's runtime, in a task that ends with it.
+        let saving = saver.clone();
+        // On the session's runtime, in tasks that end with it.
         let running = async move {
             let _look = look.map(|look| tasks::spawn(look.run()));
+            let writing = saving.clone().map(|saver| tasks::spawn(saver.run()));
             driver.run().await;
+            if let (Some(saver), Some(_writing)) = (saving, writing) {
+                // Snapshots that are late are no reason to stay.
+                let _ = timeout(LAST_WRITES, saver.drained()).await;
+            }
         };
         // A root: the span in which a client happens to be made may be over long before it.
         let span = tracing::info_span!(parent: None, "nacos", app = %options.session.app);
@@ -138,6 +152,7 @@ impl Connection {
             servers,
             views,
             mentioned,
+            saver,
             guards: AtomicU64::new(0),
             _driver: driver,
         }))
@@ -241,7 +256,12 @@ impl Connection {
         let (done, report) = oneshot::channel();
         self.outbox.close(deadline, done);
         // The driver answers at the deadline at the latest; none answers if it is closed already.
-        report.await.unwrap_or_default()
+        let report = report.await.unwrap_or_default();
+        if let Some(saver) = &self.saver {
+            // The session is over; the disk may take what is left of the time.
+            let _ = timeout_at(deadline.min(Instant::now() + LAST_WRITES), saver.drained()).await;
+        }
+        report
     }
 }
 
@@ -267,3 +287,6 @@ impl Connection {
         }
     }
 }
+
+/// For the snapshots that are not on the disk yet when the session ends.
+const LAST_WRITES: Duration = Duration::from_secs(1);

@@ -11,7 +11,10 @@ use crate::{
     credentials::Credentials,
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
+    server::Server,
+    server_list::ServerList,
     session::{self, Patience},
+    snapshot::{SnapshotDir, scope_of},
     time::LONGEST,
     transport,
 };
@@ -46,6 +49,7 @@ pub(crate) fn prepare(
         connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT).min(LONGEST),
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
     };
+    let snapshots = snapshots(&options, &servers, list.as_ref(), &access.context_path);
     let session = session::Options {
         config_namespace,
         naming_namespace,
@@ -74,8 +78,28 @@ pub(crate) fn prepare(
         max_metadata: options.max_metadata.unwrap_or(MAX_METADATA),
         checks_namespaces: options.check_namespaces.unwrap_or(true),
         dedicated_thread: options.dedicated_thread.unwrap_or(false),
+        snapshots,
     };
     Ok((options, certificates))
+}
+
+/// Where documents are kept: in a folder of the cluster, so that one never feeds another.
+fn snapshots(
+    options: &ClientOptions,
+    servers: &[Server],
+    list: Option<&ServerList>,
+    context_path: &str,
+) -> Option<SnapshotDir> {
+    let given = |text| Option::as_deref(text).filter(|text: &&str| !text.trim().is_empty());
+    let directory = given(&options.snapshot_dir)?;
+    let scope = match (given(&options.snapshot_scope), list.map(|list| &list.source)) {
+        (Some(scope), _) => scope.to_owned(),
+        (None, Some(source)) => scope_of("list", vec![source.to_string()], context_path),
+        (None, None) => {
+            scope_of("servers", servers.iter().map(Server::to_string).collect(), context_path)
+        }
+    };
+    Some(SnapshotDir::new(directory, &scope))
 }
 
 /// The namespace of documents, and that of services.
@@ -164,6 +188,26 @@ mod tests {
         for part in ["context_path", "server_addr", "`/env`"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn snapshots_are_kept_by_cluster_and_only_where_a_directory_is_given() {
+        let path = |fields: &[(&str, &str)]| {
+            let snapshots = check(options(fields), None).expect("valid").snapshots?;
+            Some(snapshots.path().display().to_string())
+        };
+        let (local, directory) = (("server_addr", "a,b"), ("snapshot_dir", "/state"));
+        assert_eq!(path(&[local]), None);
+        assert_eq!(path(&[local, ("snapshot_dir", "")]), None);
+        let blue = path(&[local, directory]).expect("given");
+        assert!(blue.starts_with("/state/") && blue.len() == 19, "{blue}");
+        assert_eq!(path(&[("server_addr", "b:8848;a:8848"), directory]), Some(blue.clone()));
+        for other in [("server_addr", "a,c"), ("endpoint", "a"), ("server_dns", "a")] {
+            assert_ne!(path(&[other, directory]), Some(blue.clone()));
+        }
+        assert_ne!(path(&[local, directory, ("context_path", "env")]), Some(blue));
+        let scoped = path(&[local, directory, ("snapshot_scope", "../prod")]);
+        assert_eq!(scoped.as_deref(), Some("/state/%2E.%2Fprod"));
     }
 
     #[test]

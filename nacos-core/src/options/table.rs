@@ -186,6 +186,21 @@ macro_rules! table {
             /// blocked costs neither the connection nor a registration.
             dedicated_thread: flag, default "false: the ambient runtime";
 
+            /// The directory in which documents are kept, for a start without a server. Watched
+            /// documents are written there as they are received, readable by their owner alone; an
+            /// encrypted document stays cipher text. A client of `from_env` keeps them by default;
+            /// `NACOS_SNAPSHOT_DIR=` (empty) switches that off. A directory that cannot be written
+            /// to costs a warning, and nothing else. Several processes may share it.
+            snapshot_dir: text,
+                default "none; with `from_env`: `$XDG_STATE_HOME/nacos`, or else `$HOME/.local/state/nacos`";
+
+            /// The name of the cluster below `snapshot_dir`: clients of one cluster share what is
+            /// kept there, and those of another never see it. The default follows the options and
+            /// not what an address server answers. So another `server_addr` is another cluster,
+            /// unless this option says otherwise.
+            snapshot_scope: text,
+                default "a digest of the servers, or of what lists them, and of the `context_path`";
+
             /// Silence after which the server is asked whether it is there; at least 100 ms.
             health_check_interval: time, default "4900ms",
                 also_in millis "nacos.remote.client.grpc.connect.keep.alive";

@@ -1,4 +1,5 @@
 //! Documents under watch, as their readers are shown them.
+use super::super::saver::Saver;
 use crate::{document::DocumentState, key::ConfigKey, live::Live, store::Store};
 
 /// For each document that a guard watches: what is shown of it.
@@ -8,11 +9,13 @@ use crate::{document::DocumentState, key::ConfigKey, live::Live, store::Store};
 #[derive(Debug)]
 pub(crate) struct DocumentViews {
     views: Store<ConfigKey, DocumentState>,
+    /// Writes what the server says to the disk, if it is to be kept there.
+    saver: Option<Saver>,
 }
 
 impl DocumentViews {
-    pub(crate) fn new() -> Self {
-        Self { views: Store::new() }
+    pub(crate) fn new(saver: Option<Saver>) -> Self {
+        Self { views: Store::new(), saver }
     }
 
     /// A guard comes, and reads the document.
@@ -27,6 +30,14 @@ impl DocumentViews {
 
     /// The document is as the server says.
     pub(crate) fn show(&self, key: &ConfigKey, state: DocumentState) {
+        if let Some(saver) = &self.saver {
+            match &state {
+                DocumentState::Present(document) => saver.save(key, Some(document.clone())),
+                DocumentState::Absent => saver.save(key, None),
+                // Not the server's word about the document.
+                DocumentState::Pending | DocumentState::Unreachable { .. } => {}
+            }
+        }
         self.views.update(key, |_| Some(state));
     }
 

@@ -16,6 +16,7 @@ pub(crate) use self::{
     grace::GRACE,
     services::{Expired, GraceOutcome, ServiceViews},
 };
+use super::saver::Saver;
 use crate::{key::ServiceKey, session::Event};
 
 /// The views of everything that guards watch and subscribe to.
@@ -26,8 +27,8 @@ pub(crate) struct Views {
 }
 
 impl Views {
-    pub(crate) fn new() -> Self {
-        Self { documents: DocumentViews::new(), services: ServiceViews::default() }
+    pub(crate) fn new(saver: Option<Saver>) -> Self {
+        Self { documents: DocumentViews::new(saver), services: ServiceViews::default() }
     }
 
     /// Shows readers what `event` is to them. Says what a grace has made of it.
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn successor_that_serves_at_the_moment_of_a_loss_begins_the_grace() {
-        let (views, start) = (Views::new(), Instant::now());
+        let (views, start) = (Views::new(None), Instant::now());
         let orders: ServiceKey = "orders".try_into().expect("valid");
         let (_raw, view) = views.services.enter(&orders, GRACE);
         let list = |instances| Service::new(orders.clone(), instances, false);

@@ -132,7 +132,7 @@ impl World {
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
-            views: Views::new(),
+            views: Views::new(None),
             readers: BTreeMap::new(),
             held_since: BTreeMap::new(),
             claims: HashMap::new(),

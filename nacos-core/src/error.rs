@@ -43,6 +43,9 @@ pub enum ErrorKind {
     Server,
     /// No answer came in time. The server may or may not have done it.
     Timeout,
+    /// It is larger than the option [`max_publish`](crate::ClientBuilder::max_publish) allows.
+    /// Nothing was sent.
+    TooLarge,
     /// This server cannot do it: it has not announced the ability, or does not know the request.
     /// Another server of the cluster may.
     Unsupported,
@@ -127,6 +130,7 @@ impl fmt::Display for ErrorKind {
             Self::Refused => "refused by the server",
             Self::Server => "the server failed",
             Self::Timeout => "no answer in time",
+            Self::TooLarge => "too large to be published",
             Self::Unsupported => "not supported by the server",
         })
     }

@@ -78,6 +78,7 @@
 //!
 //! | what | ability | announced by |
 //! | --- | --- | --- |
+//! | [`Publish::beta`], [`Publish::gray_tag`], [`Publish::encrypted_data_key`], [`Publish::if_absent`] | any | Java Nacos since 2.3 |
 //! | [`Naming::register_persistent`], [`Naming::deregister_persistent`] | `supportPersistentInstanceByGrpc` | Java Nacos since 2.3 |
 //!
 //! # What is absent
@@ -138,7 +139,10 @@ mod within;
 
 pub use builder::ClientBuilder;
 pub use client::Client;
-pub use config::{Configs, Publish, Watch};
+pub use config::{
+    Condition, Configs, DocumentPage, ListedDocument, Publish, Published, Search, Updated,
+    Visibility, Watch,
+};
 pub use connection::ShutdownReport;
 pub use disconnect::Disconnect;
 pub use document::{Document, DocumentState, digest};

@@ -155,6 +155,22 @@ impl Server {
         self.shared.change(|state| state.authentication.answer = answer);
     }
 
+    /// Answers every request at a path of the main port, such as `/v3/admin/cs/config/list`, with
+    /// this status and text, as what stands before a server does; with `None` as the server does.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such status.
+    pub fn answer_at(&self, path: &str, answer: Option<(u16, &str)>) {
+        let answer = answer.map(|(status, text)| {
+            (StatusCode::from_u16(status).expect("three digits"), text.to_owned())
+        });
+        self.shared.change(|state| match answer {
+            Some(answer) => drop(state.planned.insert(path.to_owned(), answer)),
+            None => drop(state.planned.remove(path)),
+        });
+    }
+
     /// Stops or resumes acknowledging connection setups. A connection without acknowledgement is
     /// registered all the same.
     pub fn withhold_setup_ack(&self, withhold: bool) {

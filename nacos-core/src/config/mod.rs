@@ -1,16 +1,25 @@
 //! The configuration service: documents are read, published, removed and watched.
+mod list;
 mod publish;
+mod published;
+mod update;
 mod watch;
 
 use std::{fmt, sync::Arc};
 
-pub use self::{publish::Publish, watch::Watch};
+pub use self::{
+    list::{DocumentPage, ListedDocument, Search},
+    publish::Publish,
+    published::{Condition, Published, Visibility},
+    update::Updated,
+    watch::Watch,
+};
 use crate::{
     connection::{Connection, Repeat},
     document::Document,
     error::{Doing, Error, ErrorKind},
     key::{ConfigKey, InvalidName},
-    wire::config::{ConfigPublishRequest, ConfigQueryRequest, ConfigRemoveRequest},
+    wire::config::{ConfigQueryRequest, ConfigRemoveRequest},
 };
 
 /// The configuration service, through one client. Cheap to clone.
@@ -69,33 +78,6 @@ impl Configs {
             }),
             Err(refusal) if refusal.says_absent() => Ok(None),
             Err(refusal) => Err(refusal.into_error(Doing("get", &key))),
-        }
-    }
-
-    /// Publishes a document.
-    ///
-    /// Never sent twice, because the server may have stored it before the connection broke. That
-    /// holds for a conditional publish, too: the second one would find the first, and call it a
-    /// conflict; and r-nacos ignores the condition.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if the document is not the one that
-    /// [`if_unchanged`](Publish::if_unchanged) names;
-    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for what the server does not take, such as
-    /// empty content. After [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) or
-    /// [`ErrorKind::Disconnected`](crate::ErrorKind::Disconnected) it may or may not be stored.
-    ///
-    /// # Cancel safety
-    ///
-    /// Once polled, a dropped call may or may not have published.
-    pub async fn publish(&self, publish: Publish) -> Result<(), Error> {
-        self.connection.mention(publish.key.namespace());
-        let key = publish.key.clone().resolve(&self.connection.options.session.config_namespace);
-        let request: ConfigPublishRequest<'_> = publish.request(&key);
-        match self.connection.call(Doing("publish", &key), &request, Repeat::IfUnsent).await? {
-            Ok(_) => Ok(()),
-            Err(refusal) => Err(refusal.into_error(Doing("publish", &key))),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Users' requests: prepared on the caller's task, carried out by the connection that serves.
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
 use tokio::{
     sync::watch,
@@ -22,6 +22,9 @@ use crate::{
     transport::{Caller, Limit},
     wire::{self, Failure, Refusal, Request},
 };
+
+/// The abilities that a server has announced or denied, by name.
+pub(crate) type Abilities = BTreeMap<String, bool>;
 
 /// Whether a request may be sent again after it may have been done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +50,19 @@ impl Connection {
         request: &R,
         repeat: Repeat,
     ) -> Result<Result<R::Answer, Refusal>, Error> {
+        let missing = |abilities: &Abilities, server: &str| R::NEEDS?.missing(abilities, server);
+        self.call_unless(doing, request, repeat, missing).await
+    }
+
+    /// The same, where `missing` says why a server that has announced these abilities must not be
+    /// asked. It is called before each try with the server of that try.
+    pub(crate) async fn call_unless<R: Request>(
+        &self,
+        doing: impl Display,
+        request: &R,
+        repeat: Repeat,
+        mut missing: impl FnMut(&Abilities, &str) -> Option<String>,
+    ) -> Result<Result<R::Answer, Refusal>, Error> {
         let deadline = Instant::now() + self.options.session.request_timeout;
         let mut current = self.current.clone();
         let mut denied = false;
@@ -67,9 +83,7 @@ impl Connection {
             };
             // Asked on each connection anew: servers of different versions take turns in an
             // upgrade.
-            let missing =
-                R::NEEDS.and_then(|ability| ability.missing(&serving.abilities, &serving.server));
-            if let Some(why) = missing {
+            if let Some(why) = missing(&serving.abilities, &serving.server) {
                 return Err(Error::new(ErrorKind::Unsupported, doing).because(why));
             }
             let (answer, is_let_in) = self.attempt(&serving, request, deadline).await;
@@ -274,7 +288,7 @@ fn label<A>(answer: &Result<Result<A, Failure>, CallError>) -> &'static str {
 /// The connection that serves, as soon as there is one, and that it lets requests in; or one to a
 /// server that lets nobody in without a login, unless that was `tried` with this request. Fails
 /// with the state of the session where waiting does not help.
-async fn serving(
+pub(super) async fn serving(
     current: &mut watch::Receiver<Current>,
     tried: bool,
 ) -> Result<(CurrentLink, bool), SessionState> {

@@ -6,6 +6,7 @@ mod claim_guard;
 mod current;
 mod driver;
 mod inbox;
+mod main_port;
 mod namespaces;
 mod saver;
 mod shutdown;
@@ -13,7 +14,7 @@ pub(crate) mod views;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tokio::{
@@ -22,7 +23,11 @@ use tokio::{
 };
 
 pub use self::shutdown::ShutdownReport;
-pub(crate) use self::{call::Repeat, claim_guard::ClaimGuard, views::GRACE};
+pub(crate) use self::{
+    call::{Abilities, Repeat},
+    claim_guard::ClaimGuard,
+    views::GRACE,
+};
 use self::{
     current::Current,
     driver::Driver,
@@ -59,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) access: access::Options,
     /// Characters of an instance's metadata.
     pub(crate) max_metadata: usize,
+    /// Bytes of a publish as it travels.
+    pub(crate) max_publish: usize,
     /// The server is asked whether it lists the namespaces, once for each.
     pub(crate) checks_namespaces: bool,
     /// The session has a thread of its own.
@@ -92,6 +99,8 @@ pub(crate) struct Connection {
     /// None if nothing is written to any disk.
     saver: Option<Saver>,
     guards: AtomicU64,
+    /// It has been said that a server may ignore conditions.
+    warned_of_conditions: AtomicBool,
     _driver: Task<()>,
 }
 
@@ -154,6 +163,7 @@ impl Connection {
             mentioned,
             saver,
             guards: AtomicU64::new(0),
+            warned_of_conditions: AtomicBool::new(false),
             _driver: driver,
         }))
     }
@@ -244,6 +254,11 @@ impl Connection {
         self.outbox.ask(told);
         // The driver answers at once, or is gone.
         why.await.ok().flatten()
+    }
+
+    /// Whether this is the first time that a condition may have been ignored.
+    pub(crate) fn first_unknown_condition(&self) -> bool {
+        !self.warned_of_conditions.swap(true, Ordering::Relaxed)
     }
 
     /// An answer to a user's request could not be read.

@@ -22,7 +22,7 @@ use crate::{
     resource::Resource,
     server::Server,
     time::doubled,
-    transport::{Dialer, HttpError, get},
+    transport::{Dialer, HttpError, MAX_ANSWER, get},
     wire::namespaces::{Listed, PATHS, parse},
 };
 
@@ -176,10 +176,10 @@ impl Look {
         for path in PATHS {
             let path = format!("{}{path}", below(&self.context_path));
             let headers = token.map(|token| (TOKEN, token));
-            let (status, body) = match get(&self.dialer, server, &path, headers).await {
+            let (status, body) = match get(&self.dialer, server, &path, headers, MAX_ANSWER).await {
                 Ok(answer) => answer,
                 Err(HttpError::StatusZero) => continue,
-                Err(HttpError::Failed(why)) => return Said::Failed(why),
+                Err(error) => return Said::Failed(error.to_string()),
             };
             if let Some(listed) = parse(&body).filter(|_| status.is_success()) {
                 return Said::List(listed);

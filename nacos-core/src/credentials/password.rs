@@ -155,7 +155,7 @@ async fn ask(
             Err(HttpError::StatusZero) => {
                 return Err(GrantError::denied("the login was answered with the status 0"));
             }
-            Err(HttpError::Failed(why)) => return Err(GrantError::unavailable(why)),
+            Err(error) => return Err(GrantError::unavailable(error.to_string())),
         };
         let error = match granted(status, &body, fields[0].1) {
             Ok(grant) => return Ok(grant),

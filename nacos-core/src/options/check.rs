@@ -76,6 +76,7 @@ pub(crate) fn prepare(
         transport,
         access,
         max_metadata: options.max_metadata.unwrap_or(MAX_METADATA),
+        max_publish: options.max_publish.unwrap_or(MAX_PUBLISH),
         checks_namespaces: options.check_namespaces.unwrap_or(true),
         dedicated_thread: options.dedicated_thread.unwrap_or(false),
         snapshots,
@@ -126,6 +127,7 @@ const DEFAULT: Patience = Patience::DEFAULT;
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_METADATA: usize = 1024;
+const MAX_PUBLISH: usize = 10 * 1024 * 1024;
 const MIN_BACKOFF_CAP: Duration = Duration::from_millis(250);
 const RECEIVE_LIMIT: usize = 64 * 1024 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

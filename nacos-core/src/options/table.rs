@@ -182,6 +182,13 @@ macro_rules! table {
             /// they are told otherwise (`nacos.naming.service.metadata.length`).
             max_metadata: count, default "1024";
 
+            /// The largest publish that is sent: the bytes of the whole request, in which quotes,
+            /// line ends and control characters of the content take two to six bytes each. A larger
+            /// one is refused before anything is sent. Java servers read 10 MiB, unless they are
+            /// told otherwise by `nacos.remote.server.grpc.sdk.max-inbound-message-size`; r-nacos
+            /// has no limit.
+            max_publish: bytes, default "10 MiB";
+
             /// Runs the session on a thread of its own, so that a runtime whose workers are all
             /// blocked costs neither the connection nor a registration.
             dedicated_thread: flag, default "false: the ambient runtime";

@@ -39,8 +39,8 @@ async fn fetch(
     let (status, body) =
         match timeout(WITHIN, get_list(dialer, &server.origin, &server.target())).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(HttpError::Failed(why))) => return Err(why),
             Ok(Err(HttpError::StatusZero)) => return Err("an answer that is no HTTP".to_owned()),
+            Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("no answer in time".to_owned()),
         };
     if !status.is_success() {

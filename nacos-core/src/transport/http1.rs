@@ -1,13 +1,17 @@
-//! One HTTP/1 request: for logging in at a main port, and for the list of an address server.
+//! One HTTP/1 request: for logging in at a main port, for lists of what a server holds, and for the
+//! list of an address server.
 use std::{
     fmt, io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::{Zeroize, Zeroizing};
@@ -53,8 +57,20 @@ impl fmt::Debug for Form {
 pub(crate) enum HttpError {
     /// The answer has the status `0`.
     StatusZero,
+    /// The answer is longer than may be read.
+    TooLong,
     /// Anything else.
     Failed(String),
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StatusZero => "an answer with the status 0",
+            Self::TooLong => "an answer that is too long",
+            Self::Failed(why) => why,
+        })
+    }
 }
 
 /// The body of an answer, which may hold a token: where it stands in memory of its own, that is
@@ -102,17 +118,18 @@ pub(crate) async fn post_form(
     attempts.outcome(dialer.http(server, within, |socket| attempts.attempt(socket)).await)
 }
 
-/// Gets what stands at `path` of the server's main port, with one more header. The caller gives the
-/// deadline.
+/// Gets what stands at `path` of the server's main port, with more headers, an answer of so many
+/// bytes at most. The caller gives the deadline.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future closes the socket.
-pub(crate) async fn get(
+pub(crate) async fn get<'a>(
     dialer: &Dialer,
     server: &Server,
     path: &str,
-    more: Option<(&str, &str)>,
+    more: impl IntoIterator<Item = (&'a str, &'a str)>,
+    most: usize,
 ) -> Result<(StatusCode, Body), HttpError> {
     let mut request = Request::builder()
         .method(Method::GET)
@@ -120,12 +137,21 @@ pub(crate) async fn get(
         .header(header::HOST, server.to_string())
         .header(header::ACCEPT, "application/json")
         .header(header::CONNECTION, "close");
-    if let Some((name, value)) = more {
+    for (name, value) in more {
         request = request.header(name, value);
     }
     let request = request.body(Full::default()).map_err(|error| failed(&error))?;
-    let attempts = Attempts::new(request);
+    let attempts = Attempts { most, ..Attempts::new(request) };
     attempts.outcome(dialer.http(server, ANSWER, |socket| attempts.attempt(socket)).await)
+}
+
+/// `path` with a query of these fields, URL-encoded.
+pub(crate) fn with_query<'a>(
+    path: &str,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> String {
+    let form = Form::new(fields);
+    format!("{path}?{}", String::from_utf8_lossy(&form.0))
 }
 
 /// Gets the list from the address server. The caller gives the deadline.
@@ -159,21 +185,34 @@ fn failed(error: &dyn fmt::Display) -> HttpError {
 /// One request at the addresses of a name.
 struct Attempts {
     request: Request<Full<Bytes>>,
+    /// Bytes of an answer.
+    most: usize,
     /// Of a server that fails: what to say where no other does better.
     failure: Mutex<Option<Answer>>,
+    /// An answer was too long.
+    too_long: AtomicBool,
 }
 
 type Answer = (StatusCode, Body);
 
 impl Attempts {
     fn new(request: Request<Full<Bytes>>) -> Self {
-        Self { request, failure: Mutex::new(None) }
+        Self {
+            request,
+            most: MAX_ANSWER,
+            failure: Mutex::new(None),
+            too_long: AtomicBool::new(false),
+        }
     }
 
     /// Asks one address. An answer counts whatever its status is, unless that says that the server
     /// has failed: a proxy without a server behind it would hide the other addresses.
     async fn attempt(&self, socket: Socket) -> io::Result<Result<Answer, HttpError>> {
-        match exchange(socket, self.request.clone()).await {
+        match exchange(socket, self.request.clone(), self.most).await {
+            Err(error @ HttpError::TooLong) => {
+                self.too_long.store(true, Ordering::Relaxed);
+                Err(io::Error::other(error.to_string()))
+            }
             Err(HttpError::Failed(why)) => Err(io::Error::other(why)),
             Ok(answer) if answer.0.is_server_error() => {
                 let status = answer.0;
@@ -189,7 +228,11 @@ impl Attempts {
     }
 
     fn outcome(&self, asked: io::Result<Result<Answer, HttpError>>) -> Result<Answer, HttpError> {
-        asked.unwrap_or_else(|error| self.failure().take().ok_or_else(|| failed(&error)))
+        asked.unwrap_or_else(|error| {
+            let is_too_long = self.too_long.load(Ordering::Relaxed);
+            let error = if is_too_long { HttpError::TooLong } else { failed(&error) };
+            self.failure().take().ok_or(error)
+        })
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<Answer>> {
@@ -202,6 +245,7 @@ impl Attempts {
 async fn exchange(
     socket: Socket,
     request: Request<Full<Bytes>>,
+    most: usize,
 ) -> Result<(StatusCode, Body), HttpError> {
     let (socket, first) = Recorded::new(socket);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
@@ -211,9 +255,11 @@ async fn exchange(
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|error| answered(&error))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body = body
-            .map_err(|_| HttpError::Failed("an answer that is cut off or too long".to_owned()))?;
+        let body = Limited::new(response.into_body(), most).collect().await;
+        let body = body.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => HttpError::TooLong,
+            None => HttpError::Failed("an answer that is cut off".to_owned()),
+        })?;
         Ok((status, Body(body.to_bytes())))
     };
     // The connection is driven right here: it needs no task, and ends with this future.
@@ -250,7 +296,7 @@ fn encode(text: &str, form: &mut Vec<u8>) {
 
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// A login's answer is some hundred bytes, a line of a list some twenty.
-const MAX_ANSWER: usize = 64 * 1024;
+pub(crate) const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

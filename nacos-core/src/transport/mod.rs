@@ -33,7 +33,7 @@ pub(crate) use self::{
     activity::Limit,
     calls::Caller,
     dialer::{Dialer, Opened},
-    http1::{Form, HttpError, get, get_list, post_form},
+    http1::{Form, HttpError, MAX_ANSWER, get, get_list, post_form, with_query},
     link::{Headers, Http2Link},
     stream::{Pushes, StreamMessage},
     tls::{ClientFiles, Tls, TlsSettings},

@@ -1,6 +1,7 @@
 //! Messages of the configuration service.
 use std::{
     collections::BTreeMap,
+    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -39,6 +40,12 @@ impl<'a> ConfigQueryRequest<'a> {
             module: MODULE,
         }
     }
+
+    /// Asks for the version of a gray tag instead, if one is given.
+    pub(crate) fn tagged(mut self, tag: Option<&'a str>) -> Self {
+        self.tag = tag;
+        self
+    }
 }
 
 impl Request for ConfigQueryRequest<'_> {
@@ -64,6 +71,11 @@ answer! {
 }
 
 impl ConfigQueryResponse {
+    /// A gray version, which only some readers are shown.
+    pub(crate) fn is_gray(&self) -> bool {
+        self.beta || self.tag.as_ref().is_some_and(|tag| !tag.is_empty())
+    }
+
     /// The document, which was asked for as `key`.
     ///
     /// # Errors
@@ -102,7 +114,7 @@ pub(crate) struct ConfigPublishRequest<'a> {
     pub(crate) content: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cas_md5: Option<&'a str>,
-    pub(crate) addition_map: BTreeMap<&'static str, &'a str>,
+    pub(crate) addition_map: BTreeMap<&'a str, &'a str>,
     pub(crate) module: &'static str,
 }
 
@@ -118,6 +130,28 @@ impl<'a> ConfigPublishRequest<'a> {
             addition_map: BTreeMap::new(),
             module: MODULE,
         }
+    }
+
+    /// How many bytes it takes as it travels, but for the headers of its envelope.
+    pub(crate) fn length(&self) -> usize {
+        let mut counter = Counter(0);
+        // Neither the counter nor these types have a way to fail.
+        let _ = serde_json::to_writer(&mut counter, self);
+        counter.0
+    }
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, written: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(written.len());
+        Ok(written.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -250,4 +284,19 @@ impl DocumentName {
     }
 }
 
+/// The names of what a publish may add, as servers read them.
+pub(crate) mod addition {
+    pub(crate) const APP: &str = "appName";
+    /// Addresses, separated by commas.
+    pub(crate) const BETA: &str = "betaIps";
+    pub(crate) const DATA_KEY: &str = "encryptedDataKey";
+    pub(crate) const DESCRIPTION: &str = "desc";
+    /// The gray version of that name. The labels for searching are another addition.
+    pub(crate) const GRAY_TAG: &str = "tag";
+    pub(crate) const TAGS: &str = "config_tags";
+    pub(crate) const TYPE: &str = "type";
+}
+
+/// The digest of no content: publishing over it publishes only where there is nothing.
+pub(crate) const NO_DIGEST: &str = "absent";
 const MODULE: &str = "config";

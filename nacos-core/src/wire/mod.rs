@@ -5,6 +5,7 @@
 pub(crate) mod ability;
 pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod document_list;
 pub(crate) mod fuzzy;
 #[cfg(test)]
 mod golden;
@@ -186,7 +187,7 @@ impl Refusal {
             OVER_THRESHOLD | OVER_LIMIT => ErrorKind::Overloaded,
             UNREGISTERED | DISCONNECTED => ErrorKind::Disconnected,
             STARTING if !self.typed => ErrorKind::Server,
-            SERVER_ERROR if self.message.starts_with("Cas publish fail") => ErrorKind::Conflict,
+            _ if self.says_changed() => ErrorKind::Conflict,
             BEING_MODIFIED if self.says_being_modified() => ErrorKind::Server,
             // Every server of today gives the reason for one of these in words only.
             400..=499 | 20_000..=29_999 | PARSE_ERROR => ErrorKind::Refused,
@@ -210,6 +211,13 @@ impl Refusal {
     /// The typed answer to a query: there is no such document.
     pub(crate) fn says_absent(&self) -> bool {
         self.typed && self.code == NO_SUCH_DOCUMENT
+    }
+
+    /// The answer to a conditional publish: the document is another one. Gray versions have a word
+    /// more in it ("Cas publish tag config fail").
+    fn says_changed(&self) -> bool {
+        let rest = self.message.strip_prefix("Cas publish ");
+        rest.is_some_and(|rest| rest.contains("fail"))
     }
 
     /// The typed answer to a query: the document is just being replaced.

@@ -84,8 +84,8 @@ pub(super) fn publish(call: &mut Call<'_>) -> Outcome {
     let mut publication = Publication {
         content,
         content_type: addition("type"),
-        encrypted_data_key: String::new(),
         at: call.shared.now_millis(),
+        ..Publication::default()
     };
     if !behaviour.is_java() {
         // Beta, tag, CAS and the data key are ignored: every publish sets the formal content.
@@ -94,37 +94,52 @@ pub(super) fn publish(call: &mut Call<'_>) -> Outcome {
         return Ok(object([]));
     }
     publication.encrypted_data_key = addition("encryptedDataKey").unwrap_or_default();
+    publication.app = addition("appName");
+    publication.description = addition("desc");
+    publication.tags = addition("config_tags").map(|tags| split(&tags));
     if key.data_id.is_empty() {
         return Err(Refusal::typed(400, "invalid dataId : "));
     }
     if publication.content.trim().is_empty() {
         return Err(Refusal::typed(400, "content is blank : "));
     }
-    if let Some(ips) = addition("betaIps") {
-        let ips = ips.split(',').map(|ip| ip.trim().to_owned()).collect();
-        call.state.configs.publish_beta(&key, ips, publication, behaviour);
-    } else if let Some(tag) = addition("tag") {
-        call.state.configs.publish_tag(&key, &tag, publication, behaviour);
-    } else {
-        // With a digest but nothing stored, the publish inserts.
-        let stored = call.state.configs.stored(&key);
-        if let (Some(cas), Some(stored)) = (cas, stored)
-            && cas != stored.md5
-        {
-            return Err(cas_failed(behaviour));
-        }
-        call.state.configs.publish(&key, publication, behaviour);
+    let (beta, tag) = (addition("betaIps"), addition("tag"));
+    let configs = &call.state.configs;
+    let (stored, version) = match (&beta, &tag) {
+        (Some(_), _) => (configs.stored_beta(&key), "beta"),
+        (None, Some(tag)) => (configs.stored_tag(&key, tag), "tag"),
+        (None, None) => (configs.stored(&key), ""),
+    };
+    // With a digest but nothing stored, the publish inserts.
+    if let (Some(cas), Some(stored)) = (cas, stored)
+        && cas != stored.md5
+    {
+        return Err(cas_failed(behaviour, version));
+    }
+    let configs = &mut call.state.configs;
+    match (beta, tag) {
+        (Some(ips), _) => configs.publish_beta(&key, split(&ips), publication, behaviour),
+        (None, Some(tag)) => configs.publish_tag(&key, &tag, publication, behaviour),
+        (None, None) => configs.publish(&key, publication, behaviour),
     }
     call.stored.push(key);
     Ok(object([]))
 }
 
-fn cas_failed(behaviour: Behaviour) -> Refusal {
-    let text = match behaviour {
-        Behaviour::Nacos2_3 => "Cas publish fail,server md5 may have changed.",
-        _ => "Cas publish fail, server md5 may have changed.",
+fn split(list: &str) -> Vec<String> {
+    list.split(',').map(|entry| entry.trim().to_owned()).collect()
+}
+
+/// The refusal of a conditional publish of this version, `""` for the formal one.
+fn cas_failed(behaviour: Behaviour, version: &str) -> Refusal {
+    let version = match version {
+        "" => String::new(),
+        // Where there are gray rules, both kinds are one.
+        _ if behaviour.has_gray_rules() => "gray config ".to_owned(),
+        version => format!("{version} config "),
     };
-    Refusal::typed(500, text)
+    let pause = if behaviour == Behaviour::Nacos2_3 { "" } else { " " };
+    Refusal::typed(500, format!("Cas publish {version}fail,{pause}server md5 may have changed."))
 }
 
 pub(super) fn remove(call: &mut Call<'_>) -> Outcome {

@@ -5,6 +5,7 @@ mod form;
 mod login;
 mod naming;
 mod reply;
+mod search;
 mod state;
 mod v3;
 mod zero;
@@ -115,12 +116,23 @@ fn route(call: &Call<'_>) -> Reply {
     if let Some(reply) = login::planned(call) {
         return reply;
     }
+    if let Some((status, body)) = call.shared.read(|state| state.planned.get(path).cloned()) {
+        return text(status, &body);
+    }
     match path {
         // An address server is no Nacos server; this one is both, for clients that look there.
         "/serverlist" => text(StatusCode::OK, &format!("{}\n", call.shared.addr)),
         "/v1/auth/users/login" | "/v1/auth/login" if behaviour.has_v1() => login::login(call),
         "/v3/auth/user/login" if behaviour.is_3() || !behaviour.is_java() => login::login(call),
-        "/v1/cs/configs" if behaviour.has_v1() => guarded(call, config::configs),
+        // The search of consoles is switched off in 3.0.
+        "/v1/cs/configs"
+            if behaviour == Behaviour::Nacos3_0 && call.form.text("search").is_some() =>
+        {
+            gone(path)
+        }
+        "/v1/cs/configs" if behaviour.has_v1() => {
+            guarded(call, |call| search::console(call).unwrap_or_else(|| config::configs(call)))
+        }
         // The operator's requests are switched off in 3.0; the answer names their successors.
         "/v1/ns/instance" | "/v1/ns/service" if behaviour.is_3() && call.method == Method::PUT => {
             if behaviour.has_v1() {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     Call, Reply, allowed, config, guarded_by, naming,
     reply::{result, text},
+    search,
 };
 use crate::{
     answer::{known, service_info},
@@ -25,6 +26,7 @@ pub(super) fn answer(call: &Call<'_>, path: &str) -> Option<Reply> {
     }
     let handle = match path.strip_prefix("/v3/admin")? {
         "/cs/config" => edit,
+        "/cs/config/list" => search::v3,
         "/ns/instance" => edit_instance,
         "/ns/instance/list" => list,
         "/ns/service" => |call: &Call<'_>| wrapped(naming::settings(call)),
@@ -53,10 +55,25 @@ fn read(call: &Call<'_>) -> Reply {
 
 fn edit(call: &Call<'_>) -> Reply {
     if call.method == Method::GET {
-        return read(call);
+        return details(call);
     }
     let reply = config::act(call, key(call));
     if reply.status() == StatusCode::OK { succeeded(&true.into()) } else { reply }
+}
+
+/// One document, with everything that consoles show of it.
+fn details(call: &Call<'_>) -> Reply {
+    let key = key(call);
+    let Some(document) = call.shared.read(|state| state.configs.stored(&key).cloned()) else {
+        return result(StatusCode::NOT_FOUND, 20_004, "resource not found", &Value::Null);
+    };
+    let data = json!({
+        "dataId": key.data_id, "groupName": key.group, "content": document.content,
+        "type": document.content_type, "md5": document.md5, "appName": document.app,
+        "encryptedDataKey": document.encrypted_data_key, "modifyTime": document.last_modified,
+        "desc": document.description, "configTags": document.tags.join(","),
+    });
+    succeeded(&data)
 }
 
 /// A client changes nothing that is there: it puts and takes away.

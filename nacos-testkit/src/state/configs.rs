@@ -19,6 +19,12 @@ pub struct Document {
     pub content_type: String,
     /// The encrypted data key that came with the content; blank for plain content.
     pub encrypted_data_key: String,
+    /// The application that owns it; blank if no publish named one.
+    pub app: String,
+    /// The description that consoles show; blank if the last publish gave none.
+    pub description: String,
+    /// The labels by which it is found, in the order in which they were given.
+    pub tags: Vec<String>,
     /// When it was stored, in milliseconds since 1970.
     pub last_modified: i64,
 }
@@ -38,6 +44,10 @@ impl Document {
             content: publication.content,
             content_type,
             encrypted_data_key: publication.encrypted_data_key,
+            // Java keeps the application and the labels that are not given, and no description.
+            app: publication.app.or(old.map(|old| old.app.clone())).unwrap_or_default(),
+            description: publication.description.unwrap_or_default(),
+            tags: publication.tags.or(old.map(|old| old.tags.clone())).unwrap_or_default(),
             last_modified: publication.at,
         }
     }
@@ -49,6 +59,9 @@ pub(crate) struct Publication {
     pub(crate) content: String,
     pub(crate) content_type: Option<String>,
     pub(crate) encrypted_data_key: String,
+    pub(crate) app: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) tags: Option<Vec<String>>,
     pub(crate) at: i64,
 }
 
@@ -174,6 +187,21 @@ impl Configs {
     /// The stored formal version, dumped or not.
     pub(crate) fn stored(&self, key: &ConfigKey) -> Option<&Document> {
         self.stored.get(key)?.formal.as_ref()
+    }
+
+    /// The formal version of everything that is stored, dumped or not.
+    pub(crate) fn all_stored(&self) -> impl Iterator<Item = (&ConfigKey, &Document)> {
+        self.stored.iter().filter_map(|(key, versions)| Some((key, versions.formal.as_ref()?)))
+    }
+
+    /// The stored version of a tag.
+    pub(crate) fn stored_tag(&self, key: &ConfigKey, tag: &str) -> Option<&Document> {
+        self.stored.get(key)?.tags.get(tag)
+    }
+
+    /// The stored beta version.
+    pub(crate) fn stored_beta(&self, key: &ConfigKey) -> Option<&Document> {
+        self.stored.get(key)?.beta.as_ref().map(|(_, document)| document)
     }
 
     /// The visible formal version.

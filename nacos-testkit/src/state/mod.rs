@@ -14,6 +14,9 @@ mod tokens;
 mod view;
 mod watches;
 
+use std::collections::BTreeMap;
+
+use http::StatusCode;
 use serde_json::{Map, Value};
 
 pub(crate) use authentication::Authentication;
@@ -50,6 +53,8 @@ pub(crate) struct State {
     pub(crate) rights: Option<Vec<String>>,
     /// The rights of everybody.
     pub(crate) open: Vec<String>,
+    /// Answers at paths of the main port in place of the server's own, without `/nacos`.
+    pub(crate) planned: BTreeMap<String, (StatusCode, String)>,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,
     pub(crate) transports: Transports,

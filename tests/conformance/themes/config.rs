@@ -165,7 +165,7 @@ async fn conflict(subject: Rc<Subject>) -> Observation {
     stale.md5 = nacos_core::digest("something else").into();
     let publish = written("conflict", "2").if_unchanged(&stale);
     match configs.publish(publish).await {
-        Ok(()) => "published: the condition is ignored".to_owned(),
+        Ok(_) => "published: the condition is ignored".to_owned(),
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
             "`ErrorKind::Conflict`".to_owned()

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     check::{Check, Observation, Theme, check},
-    subject::Subject,
+    subject::{Subject, connected},
     trace::written,
     wire::{Answer, Wire, document, eventually, with},
 };
@@ -102,11 +102,11 @@ async fn ours_watched(subject: Rc<Subject>) -> Observation {
 }
 
 async fn ours(subject: Rc<Subject>) -> Observation {
-    let nacos = subject.client().await;
+    let nacos = connected(subject.builder().max_publish(64 * 1024 * 1024)).await;
     let huge = "x".repeat(12 * 1024 * 1024);
     let published = nacos.configs().publish(written("huge", huge.as_str())).await;
     let observed = match published {
-        Ok(()) => {
+        Ok(_) => {
             let length = async || {
                 let document = nacos.configs().get("huge").await.expect("an answer");
                 document.map_or(0, |document| document.content.len())

@@ -127,7 +127,7 @@ fn split(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or("the bracket is not closed")?;
         if !is_ipv6(host) {
-            return Err("what stands in the brackets is no IPv6 address");
+            return Err("the text in the brackets is no IPv6 address");
         }
         return match rest.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),

@@ -167,7 +167,7 @@ pub(crate) fn check_ip(ip: &str) -> Result<(), String> {
     let address = match bare {
         Some(bare) => match v6(bare) {
             Some(address) => Some(address),
-            None => return refuse("what stands in the brackets is no IPv6 address"),
+            None => return refuse("the text in the brackets is no IPv6 address"),
         },
         None => v6(ip).or_else(|| ip.parse().ok()),
     };

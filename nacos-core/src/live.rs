@@ -1,4 +1,4 @@
-//! Values that change under their readers: one writer, many readers, the newest value wins.
+//! Values that one writer replaces and many readers read: the newest value wins.
 //!
 //! A `T` is a user's type, so its comparison, its `Debug` and its `Drop` are a user's code, and so
 //! is every condition. None of it runs under the channel's lock, which the writer takes too: what

@@ -116,14 +116,14 @@ fn parse(address: &str, grpc_offset: u16) -> Result<(Server, Option<String>), St
     }
     if address.contains('#') {
         return refuse(
-            "this is the address of the console in a browser: leave out what follows the port",
+            "this is the address of the console in a browser: leave out the text after the port",
         );
     }
     let Address { scheme, host, port, path } =
         Address::parse(address).map_err(|why| refused(&why))?;
     let path = path.trim_matches('/');
     if path.to_ascii_lowercase().ends_with(".html") {
-        return refuse("this is the address of a page: leave out what follows the port");
+        return refuse("this is the address of a page: leave out the text after the port");
     }
     let is_version =
         |part: &&str| ["v1", "v2", "v3"].iter().any(|it| it.eq_ignore_ascii_case(part));
@@ -134,7 +134,7 @@ fn parse(address: &str, grpc_offset: u16) -> Result<(Server, Option<String>), St
         )));
     }
     if format!("/{path}").parse::<http::Uri>().is_err() || path.contains("//") {
-        return refuse("what follows the port is no path");
+        return refuse("the text after the port is no path");
     }
     let path = (!path.is_empty()).then(|| path.to_owned());
     let port = port.unwrap_or(DEFAULT_PORT);

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime, sync::oneshot, task::JoinHandle};
+use tokio::{runtime, sync::oneshot};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 
 /// A task that ends when this is dropped. As a future it gives the task's result, or `None` if the
@@ -18,7 +19,7 @@ pub(crate) struct Task<T>(Kind<T>);
 
 #[derive(Debug)]
 enum Kind<T> {
-    Ambient(JoinHandle<T>),
+    Ambient(AbortOnDropHandle<T>),
     /// On another thread, where it ends with `_owner`.
     Elsewhere {
         outcome: oneshot::Receiver<T>,
@@ -41,7 +42,7 @@ pub(crate) fn spawn_in<T: Send + 'static>(
     span: Span,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
-    Task(Kind::Ambient(tokio::spawn(future.instrument(span))))
+    Task(Kind::Ambient(AbortOnDropHandle::new(tokio::spawn(future.instrument(span)))))
 }
 
 /// Starts `future` on a thread of its own, inside of `span` alone. The thread ends with the task,
@@ -142,14 +143,6 @@ impl<T> Future for Task<T> {
         match &mut self.0 {
             Kind::Ambient(handle) => Pin::new(handle).poll(cx).map(Result::ok),
             Kind::Elsewhere { outcome, .. } => Pin::new(outcome).poll(cx).map(Result::ok),
-        }
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        if let Kind::Ambient(handle) = &self.0 {
-            handle.abort();
         }
     }
 }

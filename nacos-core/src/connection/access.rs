@@ -50,7 +50,7 @@ pub(super) async fn log_in(
     });
     let outcome = match timeout(within, asked).await {
         Ok(Some(outcome)) => outcome,
-        Ok(None) => Err(GrantError::unavailable("whoever was asked for credentials panicked")),
+        Ok(None) => Err(GrantError::unavailable("the credentials panicked")),
         Err(_) => Err(GrantError::unavailable("the credentials gave no answer in time")),
     };
     outcome.map_err(|GrantError { cause, why, tried }| {
@@ -97,7 +97,7 @@ impl SessionHeaders {
         let signed = foreign(alone, async move { grant.headers_for(|| resource) });
         match timeout_at(until, signed).await {
             Ok(Some(headers)) => Ok(headers),
-            Ok(None) => Err(CallError::Unsigned("whoever was to sign it panicked")),
+            Ok(None) => Err(CallError::Unsigned("the signer panicked")),
             Err(_) => Err(CallError::Unsigned("it was not signed in time")),
         }
     }
@@ -164,7 +164,7 @@ mod tests {
         let headers = SessionHeaders::new(Some(&panics), document);
         let minute = Instant::now() + Duration::from_secs(60);
         let panicked = headers.by(minute, false).await.map(drop);
-        assert_eq!(panicked, Err(CallError::Unsigned("whoever was to sign it panicked")));
+        assert_eq!(panicked, Err(CallError::Unsigned("the signer panicked")));
     }
 
     #[tokio::test(start_paused = true)]

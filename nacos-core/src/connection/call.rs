@@ -94,8 +94,8 @@ impl Connection {
             let error = match answer {
                 Ok(Ok(answer)) => return Ok(Ok(answer)),
                 Ok(Err(Failure::Answered(refusal))) => match refusal.code {
-                    // Not done, and never will be on this connection: another one is due.
-                    wire::UNREGISTERED | wire::DISCONNECTED => {
+                    // Another one is due.
+                    _ if refusal.says_unknown() => {
                         self.outbox.lost(serving.id, Loss::Unusable);
                         self.moved_on(&mut current, &serving, deadline).await;
                         last_error = Some(refusal.into_error(&doing));

@@ -1,12 +1,11 @@
 //! Logging in with user and password, over the main port of any server.
 use std::{
-    collections::hash_map::RandomState, fmt, future::pending, hash::BuildHasher, path::PathBuf,
-    time::Duration,
+    collections::hash_map::RandomState, fmt, hash::BuildHasher, path::PathBuf, time::Duration,
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::{
     Credentials, Grant, GrantContext, GrantError, GrantFuture, SecretSource, grant::GrantFailure,
@@ -15,6 +14,7 @@ use crate::{
     secret::Secret,
     server::Server,
     session::Tried,
+    time::sleep_until,
     transport::{Form, HttpError, post_form},
     wire::login::LoginAnswer,
 };
@@ -74,13 +74,7 @@ async fn ask_all(context: &GrantContext, fields: [(&str, &str); 2]) -> Result<Gr
     let (mut refusals, mut causes) = (Vec::new(), Vec::new());
     while refusals.len() < ENOUGH_REFUSALS {
         asked.extend(waiting.next().map(|server| log_in_to(context, server, fields)));
-        let beside = async {
-            if waiting.len() == 0 {
-                pending::<()>().await;
-            } else {
-                sleep(BESIDE).await;
-            }
-        };
+        let beside = sleep_until((waiting.len() > 0).then(|| Instant::now() + BESIDE));
         tokio::select! {
             answer = asked.next() => match answer {
                 Some(Err(error)) if error.cause == GrantFailure::Unavailable => causes.push(error.why),

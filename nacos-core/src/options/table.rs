@@ -170,7 +170,7 @@ macro_rules! table {
             /// For one request, waiting for a connection and repetitions included.
             request_timeout: time, default "10s";
 
-            /// The longest delay between two attempts to connect, in an outage of more than 75 s;
+            /// The longest delay between two searches for a server, in an outage of more than 75 s;
             /// at least 250 ms.
             backoff_cap: time, default "10s";
 

@@ -1,9 +1,9 @@
 //! Answers to the session's own requests: read once, and given to the machine that asked.
 //!
-//! Here alone it is told apart whether an answer about a claim or a document is one, whether the
-//! connection is gone, and whether a denial is about the token in use. Answers on which it depends
-//! whether a connection serves are read by *connecting*, to which their failures mean something
-//! else.
+//! For claims and documents it is told apart here, and nowhere else, whether there is an answer,
+//! whether the connection is gone, and whether a denial is about the token in use. Answers that
+//! decide whether a connection serves are read by *connecting*, to which their failures mean
+//! something else.
 use std::time::Instant;
 
 use super::{

@@ -1,22 +1,23 @@
-//! How long to wait between two attempts. Pure: jitter comes in as an argument.
+//! How long to wait before something is tried again. Pure: jitter comes in as an argument.
 use std::time::Duration;
 
 use crate::time::{doubled, give_or_take_a_fifth};
 
-/// The delay before attempt number `attempt` (from 0) of an outage that has lasted `outage`.
+/// The delay before the next search of an outage that has lasted `outage`, after that many
+/// `failed_searches`.
 ///
 /// 50 ms × 2ⁿ with full jitter, capped at 250 ms during the first 75 s, so that a server that was
 /// away for a minute, and then had to start, has its clients back at once; at `cap` afterwards.
 /// `jitter` is uniform in `[0, 1)`: a thousand clients that lost the same server spread over the
 /// whole delay.
 pub(crate) fn reconnect_delay(
-    attempt: u32,
+    failed_searches: u32,
     outage: Duration,
     cap: Duration,
     jitter: f64,
 ) -> Duration {
     let cap = if outage < EAGER { EAGER_CAP.min(cap) } else { cap };
-    doubled(FIRST, attempt, cap).mul_f64(jitter.clamp(0.0, 1.0))
+    doubled(FIRST, failed_searches, cap).mul_f64(jitter.clamp(0.0, 1.0))
 }
 
 /// The delay before a refused claim or query is sent again.

@@ -92,6 +92,11 @@ impl<K: Eq + Hash, V> Entries<K, V> {
         self.0.retain(|_, value| keeps(value));
     }
 
+    /// For what concerns all of them.
+    pub(super) fn into_keys(self) -> impl Iterator<Item = K> {
+        self.0.into_iter().map(|(key, _)| key).inspect(|_| looked(1))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

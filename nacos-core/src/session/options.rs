@@ -22,7 +22,7 @@ pub(crate) struct Options {
     pub(crate) keeps_rights: bool,
     /// Whether a server that refuses the login is not to be used without one.
     pub(crate) require_login: bool,
-    /// The longest delay between two attempts to connect.
+    /// The longest delay between two searches for a server.
     pub(crate) backoff_cap: Duration,
     /// How long a server may be silent.
     pub(crate) patience: Patience,

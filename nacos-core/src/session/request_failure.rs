@@ -104,9 +104,7 @@ pub(super) fn read<A: Answer>(
 ) -> Result<Result<A, RequestFailure>, Gone> {
     Ok(match answer {
         Ok(payload) => match wire::decode(&payload) {
-            Err(Failure::Answered(refusal))
-                if matches!(refusal.code, wire::UNREGISTERED | wire::DISCONNECTED) =>
-            {
+            Err(Failure::Answered(refusal)) if refusal.says_unknown() => {
                 return Err(Gone { reason: Reason::Unusable, why: refusal.to_string() });
             }
             outcome => outcome.map_err(RequestFailure::from),

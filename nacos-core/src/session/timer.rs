@@ -1,9 +1,9 @@
-//! The times that the session waits for: one table.
+//! The times that the session waits for: a table for each machine.
 //!
 //! Each variant of [`Timer`] has to be named by both sides, what happens then and when that is, so
-//! that neither can be forgotten; each machine has a table of its own. Keys that wait each for a
-//! time of their own stay in queues ([`Timers`](super::timers::Timers)), of which the next time is
-//! one entry there.
+//! that neither can be forgotten. No times are stored here: the part that owns one decides. Keys
+//! that wait each for a time of their own stay in queues ([`Timers`](super::timers::Timers)), of
+//! which the next time is one entry there.
 use std::time::Instant;
 
 use super::{ConnectingMachine, Lifetime, Session};

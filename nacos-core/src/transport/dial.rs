@@ -1,10 +1,11 @@
 //! The first address of a host that can be connected to.
-use std::{collections::VecDeque, fmt, future::pending, io, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, fmt, io, net::SocketAddr, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Within;
+use crate::time::sleep_until;
 
 /// The time of one attempt at an address.
 #[derive(Clone, Copy, Debug)]
@@ -76,13 +77,7 @@ pub(super) async fn dial<S, C: Future<Output = io::Result<S>>>(
             let attempt = connect(address, time);
             trying.push(async move { (address, attempt.await) });
         }
-        let beside = async {
-            if waiting.is_empty() {
-                pending::<()>().await;
-            } else {
-                sleep(beside).await;
-            }
-        };
+        let beside = sleep_until((!waiting.is_empty()).then(|| Instant::now() + beside));
         let (address, outcome) = tokio::select! {
             // An attempt that has ended counts first.
             biased;
@@ -125,9 +120,10 @@ pub(super) const BESIDE: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::{cell::RefCell, future::pending};
 
     use nacos_testkit::TimeLimit;
+    use tokio::time::sleep;
 
     use super::*;
 

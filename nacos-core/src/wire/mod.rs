@@ -185,7 +185,7 @@ impl Refusal {
             DENIED => ErrorKind::Denied,
             NO_HANDLER => ErrorKind::Unsupported,
             OVER_THRESHOLD | OVER_LIMIT => ErrorKind::Overloaded,
-            UNREGISTERED | DISCONNECTED => ErrorKind::Disconnected,
+            _ if self.says_unknown() => ErrorKind::Disconnected,
             STARTING if !self.typed => ErrorKind::Server,
             _ if self.says_changed() => ErrorKind::Conflict,
             BEING_MODIFIED if self.says_being_modified() => ErrorKind::Server,
@@ -193,6 +193,12 @@ impl Refusal {
             400..=499 | 20_000..=29_999 | PARSE_ERROR => ErrorKind::Refused,
             _ => ErrorKind::Server,
         }
+    }
+
+    /// The server does not know this connection, or no longer: nothing was done, and nothing will
+    /// be on it.
+    pub(crate) fn says_unknown(&self) -> bool {
+        matches!(self.code, UNREGISTERED | DISCONNECTED)
     }
 
     /// The server accepts the user, or that there is none, and refuses all the same: a right is

@@ -50,7 +50,7 @@ impl Driver {
                 };
                 let link = link.clone();
                 let headers = SessionHeaders::new(self.grant.as_ref(), resource);
-                let alone = self.meters.dedicated_thread;
+                let alone = self.dedicated_thread;
                 self.jobs.push(Box::pin(async move {
                     let began = Instant::now();
                     let kind = label::request_kind(&request);
@@ -94,7 +94,7 @@ impl Driver {
                 let within = self.login_within();
                 let all = login_timeout(self.transport.connect_timeout);
                 let context = GrantContext { servers, dialer, refused, context_path, within };
-                let (alone, place) = (self.meters.dedicated_thread, Arc::clone(&self.asking));
+                let (alone, place) = (self.dedicated_thread, Arc::clone(&self.asking));
                 self.jobs.push(Box::pin(async move {
                     Report::LoggedIn(log_in(credentials, context, all, alone, place).await)
                 }));
@@ -113,7 +113,7 @@ impl Driver {
     /// goes with it.
     pub(super) fn forget(&mut self, grant: Option<Arc<Grant>>) {
         if let Some(grant) = grant.filter(|grant| grant.runs_foreign_code()) {
-            let alone = self.meters.dedicated_thread;
+            let alone = self.dedicated_thread;
             self.jobs.push(Box::pin(async move {
                 forget(grant, alone).await;
                 Report::Forgotten

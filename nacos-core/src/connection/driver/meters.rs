@@ -1,8 +1,6 @@
 //! The meters of a driver: it measures itself, and counts the events of its session.
 use std::time::{Duration, Instant};
 
-use tracing::warn;
-
 use crate::{
     disconnect::Disconnect,
     session::Event,
@@ -15,8 +13,6 @@ pub(super) struct Meters {
     pub(super) share: Share,
     pub(super) stats: SessionStats,
     logged_in: Option<Instant>,
-    pub(super) dedicated_thread: bool,
-    warned: bool,
     /// When the session was last kept waiting for too long.
     starved: Option<Instant>,
     /// The longest recent wait, and when it was over.
@@ -24,13 +20,11 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new(dedicated_thread: bool) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             share: Share::default(),
             stats: SessionStats::default(),
             logged_in: None,
-            dedicated_thread,
-            warned: false,
             starved: None,
             worst: (super::now(), Duration::ZERO),
         }
@@ -95,9 +89,8 @@ impl Meters {
         self.logged_in = Some(now);
     }
 
-    /// A timer that was due at `due` is looked after now. Notes how late, and warns once if that is
-    /// so late that servers may take the client for dead.
-    pub(super) fn late(&mut self, due: Instant, now: Instant) {
+    /// A timer that was due at `due` is looked after now. Notes how late, and returns it.
+    pub(super) fn late(&mut self, due: Instant, now: Instant) -> Duration {
         let lag = now.saturating_duration_since(due);
         telemetry::lag(lag);
         if lag >= self.stall(now) {
@@ -106,34 +99,18 @@ impl Meters {
         if let Some(since) = self.logged_in {
             telemetry::token_age(now.saturating_duration_since(since));
         }
-        if let Some(advice) = self.advice(lag) {
-            warn!(lag_ms = lag.as_millis(), advice, "the session was kept waiting");
-        }
         let starved = self.is_starved(lag, now);
         self.share.starved(starved);
         // In steps, so that no small difference wakes a reader of the stats.
         let shown = lag.as_millis() / 10 * 10;
         self.stats.lag = Duration::from_millis(u64::try_from(shown).unwrap_or(u64::MAX));
+        lag
     }
 
     /// The longest that the session was kept waiting within the last minute.
     pub(super) fn stall(&self, now: Instant) -> Duration {
         let (at, lag) = self.worst;
         if now < at + SHOWN_FOR { lag } else { Duration::ZERO }
-    }
-
-    /// The advice to log for that lag; none if advice has been logged already.
-    fn advice(&mut self, lag: Duration) -> Option<&'static str> {
-        if lag < TOO_LATE || self.warned {
-            return None;
-        }
-        self.warned = true;
-        Some(if self.dedicated_thread {
-            "the machine was overloaded, or the process was stopped"
-        } else {
-            "something blocks the runtime's workers, or the process was stopped; \
-             `dedicated_thread` keeps the session alive meanwhile"
-        })
     }
 
     /// Whether the session was kept waiting a moment ago. It stays true for long enough to be seen
@@ -146,8 +123,9 @@ impl Meters {
     }
 }
 
-/// A fifth of what the strictest server waits for after a health check.
-const TOO_LATE: Duration = Duration::from_secs(1);
+/// A fifth of what the strictest server waits for after a health check: later than this, servers
+/// may take the client for dead.
+pub(super) const TOO_LATE: Duration = Duration::from_secs(1);
 /// How many ends of connections are remembered.
 const RECORDS: usize = 8;
 /// How long starvation is shown.
@@ -158,23 +136,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starvation_is_said_once_and_names_the_option_that_helps() {
-        let mut meters = Meters::new(false);
-        assert_eq!(meters.advice(Duration::from_millis(999)), None);
-        let advice = meters.advice(TOO_LATE).expect("late enough");
-        assert!(advice.contains("`dedicated_thread`"), "{advice}");
-        assert_eq!(meters.advice(60 * TOO_LATE), None);
-    }
-
-    #[test]
-    fn who_has_a_thread_already_is_not_advised_to_have_one() {
-        let advice = Meters::new(true).advice(TOO_LATE).expect("late enough");
-        assert!(!advice.contains("dedicated_thread"), "{advice}");
-    }
-
-    #[test]
     fn starvation_is_shown_for_a_minute() {
-        let (mut meters, now) = (Meters::new(false), Instant::now());
+        let (mut meters, now) = (Meters::new(), Instant::now());
         assert!(!meters.is_starved(Duration::ZERO, now));
         assert!(meters.is_starved(TOO_LATE, now));
         assert!(meters.is_starved(Duration::ZERO, now + Duration::from_secs(59)));
@@ -183,7 +146,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn worst_stall_of_a_minute_is_known() {
-        let (mut meters, now) = (Meters::new(false), super::super::now());
+        let (mut meters, now) = (Meters::new(), super::super::now());
         let late = |seconds| now + Duration::from_secs(seconds);
         meters.late(now, late(7));
         meters.late(late(8), late(9));
@@ -195,7 +158,7 @@ mod tests {
 
     #[test]
     fn lag_is_shown_in_steps() {
-        let (mut meters, now) = (Meters::new(false), Instant::now());
+        let (mut meters, now) = (Meters::new(), Instant::now());
         let late = |ms| now + Duration::from_millis(ms);
         meters.late(now, late(1239));
         assert_eq!(meters.stats.lag, Duration::from_millis(1230));

@@ -17,14 +17,13 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{Semaphore, oneshot, watch},
     task::coop::consume_budget,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use self::leaving::Leaving;
 use self::log::SessionLog;
 use self::meters::Meters;
 use self::report::Report;
-use self::server_list::ListLog;
 use super::{
     Options, ShutdownReport,
     access::Options as AccessOptions,
@@ -37,10 +36,12 @@ use crate::{
     live::LiveWriter,
     room::Map,
     server::Server,
+    server_list::ServerList,
     session::{ClaimKey, Commands, Event, GuardId, LinkId, Revision, Session},
     session_stats::SessionStats,
     state::{ClaimState, SessionState},
     tasks::Task,
+    time::sleep_until,
     transport::{self, Http2Link, Reached},
 };
 
@@ -72,7 +73,9 @@ pub(super) struct Driver {
     log: SessionLog,
     closing: Option<Closing>,
     meters: Meters,
-    list_log: ListLog,
+    dedicated_thread: bool,
+    /// Where the list of servers is read, if options do not give it.
+    server_list: Option<ServerList>,
 
     transport: transport::Options,
     access: AccessOptions,
@@ -131,8 +134,9 @@ impl Driver {
             slow_logins: 0,
             log: SessionLog::default(),
             closing: None,
-            meters: Meters::new(options.dedicated_thread),
-            list_log: ListLog::new(options.server_list.clone()),
+            meters: Meters::new(),
+            dedicated_thread: options.dedicated_thread,
+            server_list: options.server_list.clone(),
             transport: options.transport.clone(),
             access: options.access.clone(),
             asking: Arc::new(Semaphore::new(1)),
@@ -156,12 +160,13 @@ impl Driver {
             tokio::select! {
                 () = self.inbox.filled() => self.handle_commands(),
                 Some(report) = self.jobs.next(), if !self.jobs.is_empty() => self.handle_report(report),
-                () = until(timeout), if timeout.is_some() => {}
+                () = sleep_until(timeout.map(Instant::from_std)) => {}
             }
             // In every case: when this task was kept from running, all branches are ready
             // afterwards.
             if let Some(due) = timeout.filter(|due| *due <= now()) {
-                self.meters.late(due, now());
+                let lag = self.meters.late(due, now());
+                self.log.late(lag, self.dedicated_thread);
                 // Users' requests may have heard from the server since.
                 self.sync_activity();
                 self.end_graces();
@@ -441,12 +446,6 @@ fn take_wish(
 /// The session's clock: a paused runtime clock pauses it, too.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
-}
-
-async fn until(time: Option<std::time::Instant>) {
-    if let Some(time) = time {
-        sleep_until(Instant::from_std(time)).await;
-    }
 }
 
 /// Wishes that are granted before anything is sent.

@@ -61,7 +61,8 @@ impl ConnectingMachine {
                 Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
                     self.handle_lost(cx, id, Reason::Unusable, &refusal.to_string());
                 }
-                // Any answer shows that the server is there: one odd answer ends no session.
+                // Any other answer shows that the server is there: one odd answer ends no session.
+                // Java's -401 answers naming requests, and no health check.
                 _ => self.handle_known(id),
             },
             Err(CallError::Timeout) => match serving.liveness.unanswered(call) {

@@ -3,7 +3,7 @@
 //!
 //! It has the contract of the [session](super) that it is a part of: `handle_*` takes in what
 //! happened, `poll_*` says when to look again, and what follows goes to the
-//! [output](super::output). Of the connection it knows what an
+//! [output](super::output). Of the connection it knows what a
 //! [`ServingContext`](super::serving_context::ServingContext) says.
 //!
 //! [`requests`] sends what is claimed and takes the answers, on the way to what [`registrations`]

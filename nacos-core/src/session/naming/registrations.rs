@@ -7,13 +7,17 @@ use super::{
     publication::{Additive, Publication, Step},
     union::Union,
 };
-use crate::{instance::Instance, key::ServiceKey, room::Map, session::ids::GuardId};
+use crate::{
+    instance::Instance,
+    key::ServiceKey,
+    session::{entries::Entries, ids::GuardId},
+};
 
 /// See the [module documentation](self).
 #[derive(Debug, Default)]
 pub(super) struct Registrations {
-    unions: Map<ServiceKey, Union>,
-    publications: Map<ServiceKey, Publication>,
+    unions: Entries<ServiceKey, Union>,
+    publications: Entries<ServiceKey, Publication>,
     /// Whether the server of this connection adds on a batch.
     additive: Additive,
 }

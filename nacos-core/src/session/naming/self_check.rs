@@ -27,10 +27,10 @@ use super::{NamingMachine, asked::Asked, key::NamingKey};
 use crate::{
     instance::Instance,
     key::ServiceKey,
-    room::Map,
     service::Service,
     session::{
         actions::Event,
+        entries::Entries,
         ledger::{Revision, Standing},
         queue::Queue,
         serving_context::ServingContext,
@@ -46,7 +46,7 @@ use crate::{
 /// The services whose instances we claim and the server holds.
 #[derive(Debug)]
 pub(super) struct SelfCheck {
-    entries: Map<ServiceKey, Entry>,
+    entries: Entries<ServiceKey, Entry>,
     timers: Timers<ServiceKey>,
     /// Due, and waiting for one of those under way to end.
     queue: Queue<ServiceKey>,
@@ -89,7 +89,7 @@ pub(super) enum Absence {
 impl SelfCheck {
     pub(super) fn new() -> Self {
         Self {
-            entries: Map::new(),
+            entries: Entries::new(),
             timers: Timers::new(),
             queue: Queue::new(),
             under_way: 0,
@@ -143,7 +143,7 @@ impl SelfCheck {
     /// A new connection: nothing is held, and nothing is under way.
     pub(super) fn reconnected(&mut self) {
         let mut lost = std::mem::take(&mut self.lost);
-        lost.extend(std::mem::take(&mut self.entries).into_iter().map(|(service, _)| service));
+        lost.extend(std::mem::take(&mut self.entries).into_keys());
         *self = Self { lost, ..Self::new() };
     }
 

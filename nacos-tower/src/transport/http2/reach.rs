@@ -1,7 +1,6 @@
 //! The first address of an endpoint at which a connection comes to be.
 use std::{
     collections::VecDeque,
-    future::pending,
     io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
@@ -14,10 +13,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::oneshot,
-    time::sleep,
+    time::Instant,
 };
 
-use crate::transport::BoxError;
+use crate::{time::sleep_until, transport::BoxError};
 
 /// The outcome of the first attempt that succeeds. The addresses are tried in their order: the next
 /// one when one has failed, or beside one that is slow, so that a dead address does not hide the
@@ -41,13 +40,7 @@ where
             let attempt = attempt(address);
             trying.push(async move { (address, attempt.await) });
         }
-        let beside = async {
-            if waiting.is_empty() {
-                pending::<()>().await;
-            } else {
-                sleep(BESIDE).await;
-            }
-        };
+        let beside = sleep_until((!waiting.is_empty()).then(|| Instant::now() + BESIDE));
         tokio::select! {
             biased;
             ended = trying.next() => match ended {
@@ -131,6 +124,8 @@ const FRAME_HEAD: usize = 9;
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use nacos_testkit::TimeLimit;
     use tokio::time::Instant;
 

@@ -2,25 +2,32 @@
 //!
 //! An event that may happen to each of thousands at once is logged once a minute, kind by kind; the
 //! others of its kind are logged at debug level.
+mod server_list;
+mod stalls;
 mod states;
 mod throttle;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
-use self::states::StateLog;
-#[cfg(test)]
-pub(super) use self::throttle::WARNING_EVERY;
-pub(super) use self::throttle::{Throttle, line};
+use self::{
+    server_list::ServerListLog,
+    stalls::StallLog,
+    states::StateLog,
+    throttle::{Throttle, line},
+};
 use crate::{
-    connection::views::GraceOutcome, key::ServiceKey, session::Event, session_stats::SessionStats,
+    connection::views::GraceOutcome, key::ServiceKey, server::Server, server_list::Listing,
+    session::Event, session_stats::SessionStats,
 };
 
 /// Observes the session's events for the log.
 #[derive(Debug, Default)]
 pub(super) struct SessionLog {
     states: StateLog,
+    server_list: ServerListLog,
+    stalls: StallLog,
     /// Registrations that were lost.
     losses: Throttle,
     /// Claims that were refused.
@@ -82,6 +89,21 @@ impl SessionLog {
             | Event::Claim(..)
             | Event::Settled(..) => {}
         }
+    }
+
+    /// Logs that the list of servers was read, or could not be.
+    pub(super) fn server_list(&mut self, now: Instant, outcome: &Result<Listing, String>) {
+        self.server_list.read(now, outcome);
+    }
+
+    /// Logs that the list of servers is another one.
+    pub(super) fn servers_changed(&mut self, now: Instant, servers: &[Server]) {
+        self.server_list.changed(now, servers);
+    }
+
+    /// Logs that the session was looked after that much too late, if that is worth a line.
+    pub(super) fn late(&mut self, lag: Duration, dedicated_thread: bool) {
+        self.stalls.late(lag, dedicated_thread);
     }
 
     /// Logs what a grace has made of a view.

@@ -1,7 +1,7 @@
 //! The list of servers, if the options do not give it: its source, how it is read, and its content.
 //!
 //! The options say where it is (`options/server_list.rs`), the session says when to read it
-//! (`session/connecting/server_list.rs`), and the driver logs the result
+//! (`session/connecting/list_refresh.rs`), and the driver logs the result
 //! (`connection/driver/server_list.rs`).
 mod address_server;
 mod listing;

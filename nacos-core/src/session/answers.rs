@@ -150,11 +150,8 @@ impl Session {
         answer: Result<Payload, CallError>,
     ) -> Result<Result<A, RequestFailure>, Gone> {
         let answer = self.look_at(answer)?;
-        if let Err(RequestFailure::Refused(refusal)) = &answer
-            && self.connecting.is_about_login(refusal)
-            && origin.token == self.connecting.token()
-        {
-            self.connecting.handle_denied(now);
+        if let Err(RequestFailure::Refused(refusal)) = &answer {
+            self.connecting.handle_refused(now, origin.token, refusal);
         }
         Ok(answer)
     }

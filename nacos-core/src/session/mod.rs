@@ -49,9 +49,9 @@ pub(crate) use self::{
     cause::{ABOUT_LOGIN, NoToken},
     commands::Commands,
     connecting::{
+        authentication::login::{LoginFailure, TokenLease, Tried},
         link::Addresses,
         liveness::Patience,
-        login::{LoginFailure, TokenLease, Tried},
     },
     ids::{CallId, ClaimKey, GuardId, LinkId},
     ledger::Revision,
@@ -268,17 +268,17 @@ impl Session {
     /// Whether something is due or under way that may let in who was refused: a login, or the
     /// question whether one is needed.
     pub(crate) fn is_renewing(&self) -> bool {
-        self.connecting.is_renewing()
+        self.connecting.authentication().is_renewing()
     }
 
     /// Whether a refused login is tried again within seconds, and may be granted then.
     pub(crate) fn tries_soon(&self) -> bool {
-        self.connecting.tries_soon()
+        self.connecting.authentication().tries_soon()
     }
 
     /// Whether a user's request that finds nobody who lets it in is worth a try without a token.
     pub(crate) fn tries_without_token(&self) -> bool {
-        self.connecting.tries_without_token()
+        self.connecting.authentication().tries_without_token(self.serving_link())
     }
 
     /// The server of the connection that serves, as it was named in the options, or in the list.
@@ -293,7 +293,7 @@ impl Session {
 
     /// Whether requests are to carry what the last login brought.
     pub(crate) fn has_token(&self) -> bool {
-        self.connecting.has_token()
+        self.connecting.authentication().has_token()
     }
 
     /// Why the session is not connected right now.

@@ -6,24 +6,23 @@
 //! decides the rest learns a [`Decision`].
 //!
 //! [`search`] looks for a connection, [`handshake`] brings one up, [`health_check`] watches the one
-//! that serves, [`succession`] is how it begins and ends to serve, [`admission`] and [`login`] are
-//! whether requests are let in, [`standing`] what users are told of all that. The other files
-//! decide one thing each.
-pub(super) mod admission;
+//! that serves, [`succession`] is how it begins and ends to serve, [`authentication`] whether
+//! requests are let in, [`session_state`] what users are told of all that. The other files decide
+//! one thing each.
 pub(super) mod asked;
+pub(super) mod authentication;
 mod endings;
 mod handshake;
 mod health_check;
 pub(super) mod link;
+mod list_refresh;
 pub(super) mod liveness;
-pub(super) mod login;
 mod moves;
 pub(super) mod proxied;
 mod responsiveness;
 mod search;
-mod server_list;
 mod servers;
-mod standing;
+mod session_state;
 mod succession;
 
 use std::{
@@ -34,22 +33,24 @@ use std::{
 };
 
 use self::{
-    admission::Admission,
-    asked::{Asked, Question},
+    asked::Asked,
+    authentication::{
+        AccessNews, Authentication,
+        login::{LoginFailure, TokenLease, Tried},
+    },
     endings::Endings,
     link::{Addresses, BUSY_PAUSE, Link, Phase},
+    list_refresh::ListRefresh,
     liveness::Liveness,
-    login::{Login, LoginFailure, TokenLease, Tried},
     moves::{Moves, PlannedMove},
     proxied::LinkNames,
     responsiveness::Responsiveness,
     search::Search,
-    server_list::ListRefresh,
     servers::Servers,
 };
 use super::{
     actions::Action,
-    cause::{ABOUT_LOGIN, Cause, NoToken},
+    cause::{ABOUT_LOGIN, Cause},
     context::Context,
     ids::{CallId, LinkId},
     lifetime::Lifetime,
@@ -61,9 +62,8 @@ use super::{
 use crate::{
     call_error::CallError,
     disconnect::Reason,
-    error::ErrorKind,
+    resource::Resource,
     server::Server,
-    state::Denial,
     wire::{Outgoing, Payload, Refusal},
 };
 
@@ -72,8 +72,7 @@ pub(super) struct ConnectingMachine {
     options: Options,
     servers: Servers,
     list_refresh: ListRefresh,
-    login: Login,
-    admission: Admission,
+    authentication: Authentication,
 
     links: BTreeMap<LinkId, Link>,
     /// The connection that serves.
@@ -169,8 +168,7 @@ impl ConnectingMachine {
         let list_refresh = ListRefresh::new(options.refresh, now);
         Self {
             servers: Servers::new(servers, jitter),
-            login: Login::new(options.has_credentials, now),
-            admission: Admission::new(),
+            authentication: Authentication::new(&options, now),
             // Without a list there is nothing to search.
             next_search: list_refresh.is_known().then_some(now),
             list_refresh,
@@ -201,11 +199,13 @@ impl ConnectingMachine {
                 {
                     cx.output.act(Action::FetchServerList);
                 }
-                Timer::Login if self.list_refresh.is_known() && self.login.begin(cx.now) => {
-                    cx.output.act(Action::Login { refused: self.login.is_refused() });
+                Timer::Login if self.list_refresh.is_known() => {
+                    if let Some(login) = self.authentication.begin_login(cx.now) {
+                        cx.output.act(login);
+                    }
                 }
                 Timer::ListRefresh | Timer::Login => {}
-                Timer::Admission => self.admission_due(cx.now),
+                Timer::Admission => self.authentication.handle_timeout(cx.now),
                 Timer::Search => self.search(cx),
                 Timer::Links => self.advance_links(cx),
                 Timer::HealthCheck => self.check_health(cx),
@@ -246,7 +246,12 @@ impl ConnectingMachine {
             }
             Asked::Name => self.named(cx, link, &answer),
             Asked::HealthCheck => self.probe_answered(cx, link, call, answer),
-            Asked::Admission(question) => self.admission_answered(cx, call, question, answer)?,
+            Asked::Admission(question) => {
+                let serving = self.serving();
+                let news =
+                    self.authentication.handle_answer(cx, serving, call, question, answer)?;
+                self.tell_access(news);
+            }
         }
         Ok(())
     }
@@ -284,28 +289,41 @@ impl ConnectingMachine {
         with: Tried,
         outcome: Result<TokenLease, LoginFailure>,
     ) {
-        let jitter = cx.output.jitter();
-        match outcome {
-            Ok(lease) => {
-                self.admitted_by_token();
-                if self.login.granted(cx.now, with, lease, jitter) {
-                    self.decisions.push_back(Decision::LetIn);
-                }
-            }
-            Err(why) => {
-                self.login.failed(cx.now, with, why, jitter);
-                self.login_failed();
-                self.tell_not_let_in();
-            }
-        }
+        let (serving, jitter) = (self.serving(), cx.output.jitter());
+        let news = self.authentication.handle_login(cx.now, serving, with, outcome, jitter);
+        self.tell_access(news);
     }
 
     /// A request was denied with the token in use, or without one if there is none.
     pub(super) fn handle_denied(&mut self, now: Instant) {
-        if self.login.has_token() {
-            self.login.token_refused(now);
-        } else {
-            self.refused_without_token(now);
+        self.authentication.handle_denied(now);
+    }
+
+    /// A request that went out with this token was refused.
+    pub(super) fn handle_refused(&mut self, now: Instant, token: u64, refusal: &Refusal) {
+        if self.options.is_about_login(refusal) && token == self.authentication.token() {
+            self.authentication.handle_denied(now);
+        }
+    }
+
+    /// A user's request about `to` was answered without a token. Says whether the question whether
+    /// a login is needed is asked now.
+    pub(super) fn handle_admitted(&mut self, to: Resource) -> bool {
+        self.authentication.handle_admitted(to)
+    }
+
+    /// Somebody wants to know, before anything else and until then, whether this session needs a
+    /// login.
+    pub(super) fn knock(&mut self, until: Instant) {
+        self.authentication.knock(until);
+    }
+
+    /// Asks the server that serves whether a login is needed, if somebody wants to know.
+    pub(super) fn ask_admission(&mut self, cx: &mut Context<'_>) {
+        let Some(link) = self.serving().filter(|_| cx.lifetime == Lifetime::Open) else { return };
+        if let Some((question, request)) = self.authentication.poll_question(cx.now, cx.holdings) {
+            let call = self.call(cx, link, request, Asked::Admission(question));
+            self.authentication.asked(call);
         }
     }
 
@@ -322,8 +340,12 @@ impl ConnectingMachine {
             Timer::ListRefresh => {
                 self.list_refresh.next_timeout().filter(|_| lifetime == Lifetime::Open)
             }
-            Timer::Login => self.login.next_timeout().filter(|_| self.list_refresh.is_known()),
-            Timer::Admission => self.admission.next_timeout().filter(|_| self.serving.is_some()),
+            Timer::Login => {
+                self.authentication.next_login().filter(|_| self.list_refresh.is_known())
+            }
+            Timer::Admission => {
+                self.authentication.next_timeout().filter(|_| self.serving.is_some())
+            }
             Timer::Search => {
                 let under_way = self.search.as_ref().map(|search| search.next_timeout(now));
                 self.next_search.into_iter().chain(under_way).min()
@@ -348,75 +370,26 @@ impl ConnectingMachine {
         let has_no_abilities = |serving: &ServingLink| serving.abilities.is_empty();
         ConnectionFacts {
             link: self.serving(),
-            is_let_in: self.is_let_in(),
+            is_let_in: self.authentication.is_let_in(),
             lifetime,
-            token: self.token(),
-            no_token: self.no_token(),
-            is_renewing: self.is_renewing() || self.is_not_ready(),
+            token: self.authentication.token(),
+            no_token: self.authentication.no_token(),
+            is_renewing: self.authentication.is_renewing()
+                || self.authentication.is_not_ready(self.serving()),
             is_fresh: self.serving.as_ref().is_some_and(is_fresh),
-            may_omit: !self.login.is_anonymous()
+            may_omit: !self.authentication.is_anonymous()
                 && self.serving.as_ref().is_some_and(has_no_abilities),
         }
     }
 
-    fn no_token(&self) -> Option<NoToken<'_>> {
-        if self.login.is_anonymous() {
-            return Some(NoToken::NoCredentials);
-        }
-        self.login.failure().map(NoToken::LoginFailed)
-    }
-
-    /// Whether requests may go out: there is a token, or none is needed as far as is known.
-    pub(super) fn is_let_in(&self) -> bool {
-        if self.login.is_anonymous() {
-            !self.admission.is_demanded()
-        } else {
-            self.login.has_token() || self.admission.is_open()
-        }
-    }
-
-    /// Whether another login may let in what was refused so.
-    pub(super) fn is_about_login(&self, refusal: &Refusal) -> bool {
-        self.options.is_about_login(refusal)
+    /// Whether requests are let in, and what they carry.
+    pub(super) fn authentication(&self) -> &Authentication {
+        &self.authentication
     }
 
     /// Whether servers answer health checks and nothing else.
     pub(super) fn is_unresponsive(&self) -> bool {
         self.moves.is_unresponsive()
-    }
-
-    /// Whether something is due or under way that may let in who was refused: a login, or the
-    /// question whether one is needed.
-    pub(super) fn is_renewing(&self) -> bool {
-        self.login.is_renewing() || !self.login.is_anonymous() && self.admission.is_asking()
-    }
-
-    /// Whether there is no token because servers are not ready to grant one, it seems.
-    fn is_not_ready(&self) -> bool {
-        self.denied().is_some_and(|(likely, _)| likely == Denial::NotReady)
-    }
-
-    /// Whether this client is refused, and waiting does not help, as far as is known.
-    fn is_refused(&self) -> bool {
-        self.denied().is_some_and(|(likely, _)| likely != Denial::NotReady)
-    }
-
-    /// Whether a refused login is tried again within seconds, and may be granted then.
-    pub(super) fn tries_soon(&self) -> bool {
-        self.login.tries_soon()
-    }
-
-    /// Whether a user's request that finds nobody who lets it in is worth a try without a token:
-    /// it may be about what everybody may do, which those that were asked for are not. A request
-    /// whose login has worked before waits for the next one instead, as long as there is hope.
-    pub(super) fn tries_without_token(&self) -> bool {
-        let has_failed = self.login.failure().is_some() && self.login.grants() == 0;
-        let is_forbidden = self.options.require_login && !self.login.is_anonymous();
-        self.serving.is_some()
-            && !self.is_let_in()
-            && !self.is_undecided()
-            && !is_forbidden
-            && (self.is_refused() || has_failed)
     }
 
     /// The server of the connection that serves, as it was named in the options, or in the list.
@@ -427,16 +400,6 @@ impl ConnectingMachine {
     /// The abilities of that server.
     pub(super) fn abilities(&self) -> Option<&Arc<BTreeMap<String, bool>>> {
         self.serving.as_ref().map(|serving| &serving.abilities)
-    }
-
-    /// Whether requests are to carry what the last login brought.
-    pub(super) fn has_token(&self) -> bool {
-        self.login.has_token()
-    }
-
-    /// Which token that is, by number.
-    pub(super) fn token(&self) -> u64 {
-        self.login.grants()
     }
 
     fn call(&self, cx: &mut Context<'_>, link: LinkId, request: Outgoing, asked: Asked) -> CallId {
@@ -451,7 +414,7 @@ impl ConnectingMachine {
         request: Outgoing,
         asked: Asked,
     ) -> CallId {
-        let origin = (link, self.login.grants());
+        let origin = (link, self.authentication.token());
         cx.output.call(origin, timeout, request, Pending::Connecting(asked))
     }
 
@@ -484,7 +447,7 @@ impl ConnectingMachine {
     }
 
     pub(super) fn require_login(&mut self) {
-        self.options.require_login = true;
+        self.authentication.require_login();
     }
 
     pub(super) fn last_error(&self) -> Option<Arc<str>> {

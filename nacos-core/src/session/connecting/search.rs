@@ -168,8 +168,8 @@ impl ConnectingMachine {
         let list =
             || (!self.list_refresh.is_known()).then_some("the list of servers has not come yet");
         let login = || {
-            let why = self.login.failure().unwrap_or("it has not ended yet");
-            (!self.is_let_in()).then(|| format!("{ABOUT_LOGIN}{why}"))
+            let why = self.authentication.failure().unwrap_or("it has not ended yet");
+            (!self.authentication.is_let_in()).then(|| format!("{ABOUT_LOGIN}{why}"))
         };
         list().map(str::to_owned).or_else(login)
     }

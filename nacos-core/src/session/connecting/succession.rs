@@ -39,8 +39,7 @@ impl ConnectingMachine {
         let planned = self.planned_move.take();
         let reason = planned.map_or(Reason::Suspect, |planned| planned.reason.into());
         self.arrived();
-        self.login.server_is_back(cx.now);
-        self.admission_on_another(cx.now);
+        self.authentication.handle_serves(cx.now);
         let serving = ServingLink {
             link: id,
             server,

@@ -22,7 +22,7 @@ use std::{
 use nacos_testkit::TimeLimit;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{connecting::authentication::admission, *};
 use crate::{
     call_error::CallError,
     document::DocumentState,
@@ -346,8 +346,8 @@ fn asks_for_nobody(request: &Payload) -> bool {
     let body = String::from_utf8_lossy(request.json());
     let names = |name| body.contains(name);
     match request.kind() {
-        "ServiceQueryRequest" => names(connecting::admission::NO_CLUSTER),
-        "ConfigQueryRequest" => names(connecting::admission::NOBODY),
+        "ServiceQueryRequest" => names(admission::NO_CLUSTER),
+        "ConfigQueryRequest" => names(admission::NOBODY),
         _ => false,
     }
 }

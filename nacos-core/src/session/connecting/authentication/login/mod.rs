@@ -15,8 +15,12 @@ use std::{
 };
 
 use self::pace::logins;
-use super::super::backoff::{denied_delay, refused_delay, retry_delay};
-use crate::{pace::Pace, state::Denial, time::LONGEST};
+use crate::{
+    pace::Pace,
+    session::backoff::{denied_delay, refused_delay, retry_delay},
+    state::Denial,
+    time::LONGEST,
+};
 
 /// The client's standing with the servers' authentication.
 #[derive(Debug)]

@@ -15,19 +15,19 @@
 //!   connection a login that found nobody before is tried first.
 use std::time::{Duration, Instant};
 
-use super::{
-    super::{
-        backoff::denied_delay,
-        request_failure::{Gone, RequestFailure, read},
-    },
-    Asked, CallId, ConnectingMachine, Context, Decision, ErrorKind, Lifetime, Question,
-};
+use super::Question;
 use crate::{
     call_error::CallError,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, Namespace, ServiceKey},
     resource::Resource,
+    session::{
+        context::Holdings,
+        ids::CallId,
+        lifetime::Lifetime,
+        request_failure::{Gone, RequestFailure, read},
+    },
     wire::{
-        Payload, Request,
+        Outgoing, Payload, Request,
         config::{ConfigQueryRequest, ConfigQueryResponse},
         naming::{QueryServiceResponse, ServiceQueryRequest},
     },
@@ -35,7 +35,11 @@ use crate::{
 
 /// Whether servers let us in without a token, as far as that is known.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(super) struct Admission {
+    /// The namespaces in which a question asks that names nothing of ours.
+    config_namespace: Namespace,
+    naming_namespace: Namespace,
+
     verdict: Verdict,
     asking: Asking,
     /// Somebody waits for the first verdict before anything else.
@@ -101,7 +105,7 @@ struct Awaited {
 
 /// The meaning of the servers' last answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Verdict {
+pub(super) enum Verdict {
     Unknown,
     Open,
     Demanded,
@@ -111,13 +115,15 @@ enum Verdict {
 enum Asking {
     No,
     /// As soon as somebody serves.
-    Wanted,
+    Wanted(Question),
     UnderWay(CallId),
 }
 
 impl Admission {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new(config_namespace: Namespace, naming_namespace: Namespace) -> Self {
         Self {
+            config_namespace,
+            naming_namespace,
             verdict: Verdict::Unknown,
             asking: Asking::No,
             awaited: None,
@@ -129,43 +135,59 @@ impl Admission {
     }
 
     /// Servers let us in without a token.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.verdict == Verdict::Open
     }
 
     /// Servers let nobody in without a token.
-    pub(crate) fn is_demanded(&self) -> bool {
+    pub(super) fn is_demanded(&self) -> bool {
         self.verdict == Verdict::Demanded
     }
 
     /// The question is asked, or about to be.
-    pub(crate) fn is_asking(&self) -> bool {
+    pub(super) fn is_asking(&self) -> bool {
         self.asking != Asking::No
     }
 
     /// Nothing is to be said of the session before the answer.
-    pub(crate) fn is_awaited(&self) -> bool {
+    pub(super) fn is_awaited(&self) -> bool {
         self.awaited.is_some()
     }
 
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.again.into_iter().chain(self.awaited.map(|awaited| awaited.until)).min()
     }
 
-    fn want(&mut self) {
+    /// Whether the time has come to ask again, or to wait no longer.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.again.is_some_and(|at| at <= now) {
+            self.want();
+        }
+        self.awaited.take_if(|awaited| awaited.until <= now);
+    }
+
+    /// It is to be asked as soon as somebody serves.
+    pub(super) fn want(&mut self) {
         self.again = None;
         if self.asking == Asking::No {
-            self.asking = Asking::Wanted;
+            self.asking = Asking::Wanted(Question::Service);
         }
     }
 
-    /// Nobody wants to know any more.
-    fn forget(&mut self) {
-        *self = Self { forced: self.forced, ..Self::new() };
+    /// It is to be asked at this time, or never of itself.
+    pub(super) fn want_at(&mut self, at: Option<Instant>) {
+        self.again = at;
+    }
+
+    /// Somebody waits for the first verdict until then, before anything else.
+    pub(super) fn want_first(&mut self, until: Instant) {
+        self.awaited = Some(Awaited { until, at_most: until });
+        self.want();
     }
 
     /// A request was refused: asks what that means, once a minute at most.
-    fn force(&mut self, now: Instant) {
+    pub(super) fn force(&mut self, now: Instant) {
         match self.forced.map(|at| at + FORCED_EVERY) {
             Some(next) if now < next => self.again = Some(next),
             _ => {
@@ -174,145 +196,93 @@ impl Admission {
             }
         }
     }
-}
 
-impl ConnectingMachine {
-    /// Somebody wants to know, before anything else and until then, whether this session needs a
-    /// login.
-    pub(in super::super) fn knock(&mut self, until: Instant) {
-        if self.login.is_anonymous() {
-            self.admission.awaited = Some(Awaited { until, at_most: until });
-            self.admission.want();
-        }
+    /// Nobody wants to know any more.
+    pub(super) fn forget(&mut self) {
+        let namespaces = (self.config_namespace.clone(), self.naming_namespace.clone());
+        *self = Self { forced: self.forced, ..Self::new(namespaces.0, namespaces.1) };
     }
 
     /// A user's request about `to` was answered without a token: worth asking for. Says whether it
     /// is asked for now.
-    pub(in super::super) fn handle_admitted(&mut self, to: Resource) -> bool {
+    pub(super) fn handle_admitted(&mut self, to: Resource) -> bool {
         match to {
-            Resource::Document(key) => self.admission.document.answered = Some((key, true)),
-            Resource::Service(key) => self.admission.service.answered = Some((key, true)),
+            Resource::Document(key) => self.document.answered = Some((key, true)),
+            Resource::Service(key) => self.service.answered = Some((key, true)),
             Resource::Documents | Resource::Services | Resource::Connection => return false,
         }
         // There is something that everybody may do: the last question asked for something else.
-        let is_wanted = self.admission.is_demanded();
+        let is_wanted = self.is_demanded();
         if is_wanted {
-            self.admission.want();
+            self.want();
         }
         is_wanted
     }
 
-    /// A request that carried no token was refused.
-    pub(super) fn refused_without_token(&mut self, now: Instant) {
-        if self.login.is_anonymous() {
-            if !self.admission.is_demanded() {
-                self.admission.force(now);
-            }
-        } else if self.admission.is_open() {
-            // Authentication has been switched on, it seems: whether that is so is asked once a
-            // login has failed again.
-            self.login.is_demanded(now);
-        } else {
-            // It carried a token that is none any more.
-            self.login.token_refused(now);
-        }
-    }
-
-    /// Whether the time has come to ask again.
-    pub(super) fn admission_due(&mut self, now: Instant) {
-        if self.admission.again.is_some_and(|at| at <= now) {
-            self.admission.want();
-        }
-        self.admission.awaited.take_if(|awaited| awaited.until <= now);
-    }
-
-    /// The login has failed: a server that wants none may let us in all the same.
-    pub(super) fn login_failed(&mut self) {
-        if !self.options.require_login && !self.login.has_token() {
-            self.admission.want();
-        }
-    }
-
-    /// There is a token, so the question is none any more.
-    pub(super) fn admitted_by_token(&mut self) {
-        self.admission.forget();
-    }
-
-    /// Another server serves, which may think otherwise.
-    pub(super) fn admission_on_another(&mut self, now: Instant) {
-        let was_asking = self.admission.is_asking();
-        let was_open = self.admission.is_open();
-        self.admission.asking = Asking::No;
-        let has_failed = self.login.failure().is_some() && !self.options.require_login;
+    /// Another server serves, which may think otherwise; with a login that has failed, nothing is
+    /// known of it. Says whether it is to be asked.
+    pub(super) fn handle_serves(&mut self, has_failed: bool) -> bool {
+        let was_asking = self.is_asking();
+        self.asking = Asking::No;
         if has_failed {
-            self.admission.verdict = Verdict::Unknown;
+            self.verdict = Verdict::Unknown;
         }
-        if !(was_asking || has_failed || self.admission.is_demanded()) {
-            return;
-        }
-        if self.login.is_tried_anew() && !was_open {
-            // It found nobody while nobody served, and now that somebody does, it likely succeeds.
-            self.admission.again = Some(now + LOGIN_WITHIN);
-        } else {
-            self.admission.want();
-        }
+        was_asking || has_failed || self.is_demanded()
     }
 
-    /// Asks, if that is wanted and somebody serves.
-    pub(in super::super) fn ask_admission(&mut self, cx: &mut Context<'_>) {
-        if self.admission.asking == Asking::Wanted && cx.lifetime == Lifetime::Open {
-            self.ask(cx, Question::Service);
-        }
-    }
-
-    fn ask(&mut self, cx: &mut Context<'_>, question: Question) {
-        let Some(link) = self.serving() else { return };
-        let asked = Asked::Admission(question);
+    /// The question to ask the server that serves, if one is wanted. Its request is to be sent, and
+    /// [noted](Self::asked).
+    pub(super) fn poll_question(
+        &mut self,
+        now: Instant,
+        holdings: Holdings<'_>,
+    ) -> Option<(Question, Outgoing)> {
+        let Asking::Wanted(question) = self.asking else { return None };
         // A slow answer still counts, but `connect` does not wait for it.
-        if let Some(Awaited { until, at_most }) = &mut self.admission.awaited {
-            *until = (cx.now + ANSWERED_WITHIN).min(*at_most);
+        if let Some(Awaited { until, at_most }) = &mut self.awaited {
+            *until = (now + ANSWERED_WITHIN).min(*at_most);
         }
-        let call = match question {
+        let request = match question {
             Question::Service => {
-                let claimed = self.admission.service.next(cx.holdings.services());
-                let service = if let Some(claimed) = claimed {
+                let service = if let Some(claimed) = self.service.next(holdings.services()) {
                     claimed
                 } else {
-                    let Ok(nobody) = ServiceKey::try_from(NOBODY) else { return };
-                    nobody.resolve(&self.options.naming_namespace)
+                    ServiceKey::try_from(NOBODY).ok()?.resolve(&self.naming_namespace)
                 };
                 // Of however many instances: nobody wants them.
-                let request = ServiceQueryRequest::new(&service).of_cluster(NO_CLUSTER).outgoing();
-                self.call(cx, link, request, asked)
+                ServiceQueryRequest::new(&service).of_cluster(NO_CLUSTER).outgoing()
             }
             Question::Document => {
-                let claimed = self.admission.document.next(cx.holdings.documents());
-                let document = if let Some(claimed) = claimed {
+                let document = if let Some(claimed) = self.document.next(holdings.documents()) {
                     claimed
                 } else {
-                    let Ok(nothing) = ConfigKey::try_from(NOBODY) else { return };
-                    nothing.resolve(&self.options.config_namespace)
+                    ConfigKey::try_from(NOBODY).ok()?.resolve(&self.config_namespace)
                 };
-                let request = ConfigQueryRequest::new(&document).outgoing();
-                self.call(cx, link, request, asked)
+                ConfigQueryRequest::new(&document).outgoing()
             }
         };
-        self.admission.asking = Asking::UnderWay(call);
+        Some((question, request))
     }
 
-    /// One of the two questions was answered, or will not be.
-    pub(super) fn admission_answered(
+    /// The question is under way.
+    pub(super) fn asked(&mut self, call: CallId) {
+        self.asking = Asking::UnderWay(call);
+    }
+
+    /// One of the two questions was answered, or will not be. Returns the verdict, unless the other
+    /// one decides.
+    pub(super) fn handle_answer(
         &mut self,
-        cx: &mut Context<'_>,
+        lifetime: Lifetime,
         call: CallId,
         question: Question,
         answer: Result<Payload, CallError>,
-    ) -> Result<(), Gone> {
-        if self.admission.asking != Asking::UnderWay(call) {
-            return Ok(());
+    ) -> Result<Option<Verdict>, Gone> {
+        if self.asking != Asking::UnderWay(call) {
+            return Ok(None);
         }
         // For the server that serves next, if this one is gone.
-        self.admission.asking = Asking::Wanted;
+        self.asking = Asking::Wanted(Question::Service);
         let outcome = match question {
             Question::Service => read::<QueryServiceResponse>(answer)?.map(drop),
             Question::Document => read::<ConfigQueryResponse>(answer)?.map(drop),
@@ -323,9 +293,9 @@ impl ConnectingMachine {
             // A user that lacks a right is known: no login is missing.
             Err(RequestFailure::Refused(refusal)) if refusal.says_forbidden() => Verdict::Open,
             Err(RequestFailure::Refused(refusal)) if refusal.demands_login() => match question {
-                Question::Service if cx.lifetime == Lifetime::Open => {
-                    self.ask(cx, Question::Document);
-                    return Ok(());
+                Question::Service if lifetime == Lifetime::Open => {
+                    self.asking = Asking::Wanted(Question::Document);
+                    return Ok(None);
                 }
                 Question::Service => Verdict::Unknown,
                 Question::Document => Verdict::Demanded,
@@ -335,59 +305,35 @@ impl ConnectingMachine {
         };
         if verdict == Verdict::Open {
             match question {
-                Question::Service => self.admission.service.was_let_in = true,
-                Question::Document => self.admission.document.was_let_in = true,
+                Question::Service => self.service.was_let_in = true,
+                Question::Document => self.document.was_let_in = true,
             }
         }
-        self.decided(cx, verdict);
-        Ok(())
+        Ok(Some(verdict))
     }
 
-    fn decided(&mut self, cx: &mut Context<'_>, verdict: Verdict) {
-        self.admission.asking = Asking::No;
-        self.admission.awaited = None;
-        let jitter = cx.output.jitter();
-        let is_anonymous = self.login.is_anonymous();
-        let before = self.admission.verdict;
+    /// The question is decided. Says whether servers let us in that did not before.
+    pub(super) fn decide(&mut self, verdict: Verdict, is_anonymous: bool) -> bool {
+        self.asking = Asking::No;
+        self.awaited = None;
+        let before = self.verdict;
         match verdict {
             // A login that was demanded is so until somebody lets us in.
             Verdict::Unknown if before == Verdict::Demanded || !is_anonymous => {}
-            verdict => self.admission.verdict = verdict,
-        }
-        if is_anonymous {
-            // A question that nobody has answered is asked again, too.
-            self.admission.again =
-                (!self.admission.is_open()).then(|| cx.now + denied_delay(jitter));
-        } else {
-            self.login.relax(cx.now, self.admission.is_open(), jitter);
+            verdict => self.verdict = verdict,
         }
         let was_shut =
-            if is_anonymous { Verdict::Demanded == before } else { before != Verdict::Open };
-        if self.admission.is_open() && was_shut {
-            self.decisions.push_back(Decision::LetIn);
-        }
-        self.tell_not_let_in();
-    }
-
-    /// Tells readers that wait for a first answer why there is none, if waiting does not help, or
-    /// if nobody knows how long they would wait.
-    pub(super) fn tell_not_let_in(&mut self) {
-        if self.is_refused() {
-            self.tell_waiting(ErrorKind::Denied);
-        } else if self.login.unreachable().is_some() && !self.is_let_in() && !self.is_undecided() {
-            self.tell_waiting(ErrorKind::Disconnected);
-        }
+            if is_anonymous { before == Verdict::Demanded } else { before != Verdict::Open };
+        was_shut && self.is_open()
     }
 }
 
 /// A name that no service and no document has; telling, because servers may log it.
-pub(in super::super) const NOBODY: &str = "nacos-core.is-login-needed";
+pub(in crate::session) const NOBODY: &str = "nacos-core.is-login-needed";
 /// The same of a cluster, in whose names servers allow no dot.
-pub(in super::super) const NO_CLUSTER: &str = "is-login-needed";
+pub(in crate::session) const NO_CLUSTER: &str = "is-login-needed";
 /// `connect` does not wait longer for each question: the answer decides only what is said.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
-/// A login that is tried because a server has come back decides, if it ends within this.
-const LOGIN_WITHIN: Duration = Duration::from_secs(1);
 /// Refused requests cause it no more often.
 const FORCED_EVERY: Duration = Duration::from_secs(60);
 

@@ -6,8 +6,8 @@ use std::{fs, future::Future, path::Path, time::Duration};
 
 use nacos_axum::{Lifecycle, Shutdown};
 use nacos_core::{
-    Client, ClientBuilder, ClientOptions, ConfigKey, Instance, InvalidName, Live, LiveWriter,
-    Publish, ServiceKey,
+    Client, ClientBuilder, ClientOptions, ConfigKey, Document, Instance, InvalidName, Live,
+    LiveWriter, Publish, Search, ServiceKey,
 };
 use nacos_figment::{Hot, HotConfig, Import, NacosSource};
 use nacos_tonic::Channel;
@@ -36,7 +36,15 @@ fn client(builder: ClientBuilder, nacos: Client) {
         for name in &names {
             nacos.configs().get(name.as_str()).await?;
             nacos.configs().get((name.as_str(), "GROUP")).await?;
-            nacos.configs().publish(Publish::new(name.as_str(), "limit: 7")?).await?;
+            nacos
+                .configs()
+                .publish(Publish::new(name.as_str(), "limit: 7")?)
+                .await?
+                .visible()
+                .await?;
+            let longer = |old: Option<&Document>| Some(format!("{name}{}", old?.content));
+            nacos.configs().update(name.as_str(), longer).await?;
+            nacos.configs().list(Search::new().data_id_contains(name)).await?;
             nacos.configs().remove(name.as_str()).await?;
             let mut watch = nacos.configs().watch(name.as_str())?.ready().await?;
             watch.changed().await;
@@ -81,6 +89,7 @@ where
     InvalidName: From<S::Error>,
 {
     sent(nacos.configs().get(document.clone()));
+    sent(nacos.configs().update(document.clone(), |_| Some("limit: 7")));
     async move {
         nacos.configs().get(document.clone()).await?;
         nacos.configs().remove(document).await?;

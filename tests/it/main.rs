@@ -47,5 +47,6 @@ mod unreachable_login;
 mod unresponsive;
 mod update;
 mod user_code;
+mod watch_contract;
 mod without_login;
 mod words;

@@ -89,7 +89,9 @@ impl Published {
     /// again, after 5, 10, 20 … ms, at most some fifty times, until the request timeout.
     ///
     /// A node of a cluster shows it when its own copy is there: this says nothing about the others.
-    /// For the version of a gray tag, it asks for that version.
+    /// For the version of a gray tag, it asks for that version. A server that encrypts by itself
+    /// what is published under a name with `cipher-` never shows this digest: that is
+    /// [`Visibility::NotSeen`], after the request timeout.
     ///
     /// # Errors
     ///

@@ -15,6 +15,27 @@ use crate::{
 /// It is asked for at once after every reconnect, so no change is missed, and none is reported
 /// twice. Dropping it ends the watch; [`live`](Self::live) readers keep the last state and end.
 ///
+/// # Contract
+///
+/// - **The current state comes first.** A watch begins with what the server shows when it is made,
+///   not with the next change. One that joins another is told at once what that one knows.
+/// - **No state is older than the one before.** A reader sees states in the order in which the
+///   server showed them; those in between may be skipped.
+/// - **The last state is never lost.** Each reader comes to see what the server shows in the end,
+///   whatever was lost on the way: a push, a connection, an answer.
+/// - **A slow or panicking reader hurts nobody.** It costs its own freshness, and neither the
+///   connection nor another reader.
+/// - **A removal is a state.** [`Absent`](DocumentState::Absent) is the server's own word, also
+///   after an outage; a server that cannot be asked is [`Unreachable`](DocumentState::Unreachable).
+/// - **Many watches of a document are one listen.** A change is one query, however many wait for
+///   it.
+/// - **The listen ends with the last watch.** The one before goes on until then.
+/// - **A document that is being modified is asked for again.** Java Nacos answers so while it
+///   writes a document down; the former content stays known.
+/// - **Times order nothing.** Servers' clocks differ and jump: contents are compared by digest.
+///
+/// # Examples
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -250,8 +250,12 @@ impl fmt::Debug for ServiceName {
 /// assert_eq!(staging.to_string(), "staging/ORDER_GROUP/orders.yaml");
 /// # Ok::<(), nacos_core::InvalidName>(())
 /// ```
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ConfigKey {
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConfigKey(Arc<ConfigNames>);
+
+/// The names of a document, once for all maps that know it.
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ConfigNames {
     namespace: Option<Namespace>,
     group: Group,
     data_id: DataId,
@@ -261,43 +265,45 @@ impl ConfigKey {
     /// A document of the client's own namespace.
     #[must_use]
     pub fn new(data_id: DataId, group: Group) -> Self {
-        Self { namespace: None, group, data_id }
+        Self(Arc::new(ConfigNames { namespace: None, group, data_id }))
     }
 
     /// The same document in `namespace`, whatever the client's own is.
     #[must_use]
     pub fn in_namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = Some(namespace);
+        Arc::make_mut(&mut self.0).namespace = Some(namespace);
         self
     }
 
     /// The namespace, if it was named.
     #[must_use]
     pub fn namespace(&self) -> Option<&Namespace> {
-        self.namespace.as_ref()
+        self.0.namespace.as_ref()
     }
 
     /// The group.
     #[must_use]
     pub fn group(&self) -> &Group {
-        &self.group
+        &self.0.group
     }
 
     /// The data id.
     #[must_use]
     pub fn data_id(&self) -> &DataId {
-        &self.data_id
+        &self.0.data_id
     }
 
     /// The key with its namespace filled in: the form that every map below the public API uses.
     pub(crate) fn resolve(mut self, own: &Namespace) -> Self {
-        self.namespace.get_or_insert_with(|| own.clone());
+        if self.0.namespace.is_none() {
+            Arc::make_mut(&mut self.0).namespace = Some(own.clone());
+        }
         self
     }
 
     /// The namespace as configuration messages spell it.
     pub(crate) fn tenant(&self) -> &str {
-        self.namespace.as_ref().map_or("", Namespace::as_tenant)
+        self.0.namespace.as_ref().map_or("", Namespace::as_tenant)
     }
 }
 
@@ -323,11 +329,21 @@ impl From<&ConfigKey> for ConfigKey {
     }
 }
 
+impl fmt::Debug for ConfigKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigKey")
+            .field("namespace", &self.0.namespace)
+            .field("group", &self.0.group)
+            .field("data_id", &self.0.data_id)
+            .finish()
+    }
+}
+
 impl fmt::Display for ConfigKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.namespace {
-            Some(namespace) => write!(f, "{namespace}/{}/{}", self.group, self.data_id),
-            None => write!(f, "{}/{}", self.group, self.data_id),
+        match &self.0.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}/{}", self.0.group, self.0.data_id),
+            None => write!(f, "{}/{}", self.0.group, self.0.data_id),
         }
     }
 }
@@ -344,8 +360,12 @@ impl fmt::Display for ConfigKey {
 /// assert_eq!(key, ServiceKey::try_from(("orders", "ORDER_GROUP"))?);
 /// # Ok::<(), nacos_core::InvalidName>(())
 /// ```
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ServiceKey {
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ServiceKey(Arc<ServiceNames>);
+
+/// The names of a service, once for all maps that know it.
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct ServiceNames {
     namespace: Option<Namespace>,
     group: Group,
     name: ServiceName,
@@ -355,49 +375,51 @@ impl ServiceKey {
     /// A service of the client's own namespace.
     #[must_use]
     pub fn new(name: ServiceName, group: Group) -> Self {
-        Self { namespace: None, group, name }
+        Self(Arc::new(ServiceNames { namespace: None, group, name }))
     }
 
     /// The same service in `namespace`, whatever the client's own is.
     #[must_use]
     pub fn in_namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = Some(namespace);
+        Arc::make_mut(&mut self.0).namespace = Some(namespace);
         self
     }
 
     /// The namespace, if it was named.
     #[must_use]
     pub fn namespace(&self) -> Option<&Namespace> {
-        self.namespace.as_ref()
+        self.0.namespace.as_ref()
     }
 
     /// The group.
     #[must_use]
     pub fn group(&self) -> &Group {
-        &self.group
+        &self.0.group
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> &ServiceName {
-        &self.name
+        &self.0.name
     }
 
     /// The key with its namespace filled in: the form that every map below the public API uses.
     pub(crate) fn resolve(mut self, own: &Namespace) -> Self {
-        self.namespace.get_or_insert_with(|| own.clone());
+        if self.0.namespace.is_none() {
+            Arc::make_mut(&mut self.0).namespace = Some(own.clone());
+        }
         self
     }
 
     /// Group and name alone.
     pub(crate) fn unplaced(&self) -> Self {
-        Self { namespace: None, group: self.group.clone(), name: self.name.clone() }
+        Self::new(self.name().clone(), self.group().clone())
     }
 
     /// The namespace as naming messages spell it: always `public` for the default one, as all other
     /// clients do. Java 2.3 and 3.x keep the blank one apart.
     pub(crate) fn namespace_id(&self) -> &str {
-        self.namespace.as_ref().map_or("public", Namespace::as_str)
+        self.0.namespace.as_ref().map_or("public", Namespace::as_str)
     }
 }
 
@@ -426,11 +448,21 @@ impl From<&ServiceKey> for ServiceKey {
     }
 }
 
+impl fmt::Debug for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceKey")
+            .field("namespace", &self.0.namespace)
+            .field("group", &self.0.group)
+            .field("name", &self.0.name)
+            .finish()
+    }
+}
+
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.namespace {
-            Some(namespace) => write!(f, "{namespace}/{}@@{}", self.group, self.name),
-            None => write!(f, "{}@@{}", self.group, self.name),
+        match &self.0.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}@@{}", self.0.group, self.0.name),
+            None => write!(f, "{}@@{}", self.0.group, self.0.name),
         }
     }
 }

@@ -23,6 +23,7 @@ mod context;
 mod entries;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
+mod guard_set;
 mod ids;
 mod ledger;
 mod lifetime;

@@ -6,34 +6,36 @@
 //!
 //! An answer concerns the guards whose claims were in its request. Those that have changed since
 //! are told by the next one; the others need not wait for it, however often one of them changes.
-use std::collections::BTreeSet;
-
-use super::ids::GuardId;
+use super::{guard_set::GuardSet, ids::GuardId};
 use crate::state::ClaimState;
 
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(crate) struct Told {
-    guards: BTreeSet<GuardId>,
+    guards: GuardSet,
     /// The state that all guards were told last, except the `others`.
     state: ClaimState,
-    others: BTreeSet<GuardId>,
+    others: GuardSet,
     /// The guards that have changed since the last request was sent.
-    changed: BTreeSet<GuardId>,
+    changed: GuardSet,
 }
 
 impl Told {
     /// There are no guards yet.
     pub(crate) fn new() -> Self {
-        let none = BTreeSet::new;
-        Self { guards: none(), state: ClaimState::Pending, others: none(), changed: none() }
+        Self {
+            guards: GuardSet::default(),
+            state: ClaimState::Pending,
+            others: GuardSet::default(),
+            changed: GuardSet::default(),
+        }
     }
 
     /// `guard` is one of them from now on, and is told `state`.
     pub(crate) fn insert(&mut self, guard: GuardId, state: &ClaimState) {
         self.guards.insert(guard);
         if *state == self.state {
-            self.others.remove(&guard);
+            self.others.remove(guard);
         } else {
             self.others.insert(guard);
         }
@@ -41,9 +43,9 @@ impl Told {
 
     /// `guard` is none of them any more. Says whether it was.
     pub(crate) fn remove(&mut self, guard: GuardId) -> bool {
-        self.others.remove(&guard);
-        self.changed.remove(&guard);
-        self.guards.remove(&guard)
+        self.others.remove(guard);
+        self.changed.remove(guard);
+        self.guards.remove(guard)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -64,15 +66,15 @@ impl Told {
     /// it may be news, in their order.
     #[must_use = "they count as told"]
     pub(crate) fn tell_sent(&mut self, state: &ClaimState) -> Vec<GuardId> {
-        let is_sent = |guard: &GuardId| !self.changed.contains(guard);
+        let is_sent = |guard: &GuardId| !self.changed.contains(*guard);
         if *state == self.state {
-            let (told, others) = std::mem::take(&mut self.others).into_iter().partition(is_sent);
-            self.others = others;
-            return Vec::from_iter::<BTreeSet<_>>(told);
+            let (told, others): (Vec<_>, Vec<_>) = self.others.iter().partition(is_sent);
+            self.others = others.into_iter().collect();
+            return told;
         }
-        let told = self.guards.iter().copied().filter(is_sent).collect();
+        let told = self.guards.iter().filter(is_sent).collect();
         // They know the former state, or yet another one.
-        self.others = self.changed.iter().copied().filter(|it| self.guards.contains(it)).collect();
+        self.others = self.changed.iter().filter(|it| self.guards.contains(*it)).collect();
         self.state = state.clone();
         told
     }
@@ -146,7 +148,7 @@ mod tests {
         assert_eq!(told.tell_sent(&ClaimState::Held), [GuardId(1)]);
         told.changed(GuardId(2));
         assert!(told.remove(GuardId(2)));
-        assert_eq!(told.changed.len(), 0);
+        assert!(told.changed.is_empty());
     }
 
     fn refused(message: &str) -> ClaimState {

@@ -4,9 +4,13 @@
 //! is every condition. None of it runs under the channel's lock, which the writer takes too: what
 //! is in there is an [`Arc`], and all that is done to it there is to clone it, or to put it
 //! elsewhere.
+mod channel;
+
 use std::{fmt, sync::Arc};
 
-use tokio::sync::watch;
+use tokio::task::coop::cooperative;
+
+use self::channel::{Channel, Version};
 
 /// A value that may be replaced at any time.
 ///
@@ -25,14 +29,15 @@ use tokio::sync::watch;
 /// # }
 /// ```
 pub struct Live<T> {
-    rx: watch::Receiver<Arc<T>>,
+    channel: Arc<Channel<T>>,
+    seen: Version,
 }
 
 impl<T> Live<T> {
     /// The newest value. Holds no lock: keep it for as long as one consistent view is needed.
     #[must_use]
     pub fn get(&self) -> Arc<T> {
-        Arc::clone(&self.rx.borrow())
+        self.channel.get()
     }
 
     /// Waits for a newer value than the last one that this handle waited for or was cloned with.
@@ -43,8 +48,9 @@ impl<T> Live<T> {
     ///
     /// Cancel safe: dropping the future loses no value.
     pub async fn changed(&mut self) -> Option<Arc<T>> {
-        self.rx.changed().await.ok()?;
-        Some(Arc::clone(&self.rx.borrow_and_update()))
+        // However often it changes, a task that reads it lets others have their turn.
+        cooperative(self.channel.changed(self.seen)).await.ok()?;
+        Some(self.read())
     }
 
     /// Waits until the value satisfies `condition`, beginning with the current one.
@@ -58,20 +64,33 @@ impl<T> Live<T> {
     /// Cancel safe.
     pub async fn wait_for(&mut self, mut condition: impl FnMut(&T) -> bool) -> Option<Arc<T>> {
         loop {
-            let value = Arc::clone(&self.rx.borrow_and_update());
+            let value = self.read();
             if condition(&value) {
                 return Some(value);
             }
             // A value is not kept while the next one is waited for.
             drop(value);
-            self.rx.changed().await.ok()?;
+            cooperative(self.channel.changed(self.seen)).await.ok()?;
         }
+    }
+
+    fn read(&mut self) -> Arc<T> {
+        let (value, version) = self.channel.read();
+        self.seen = version;
+        value
     }
 }
 
 impl<T> Clone for Live<T> {
     fn clone(&self) -> Self {
-        Self { rx: self.rx.clone() }
+        self.channel.reader_comes();
+        Self { channel: Arc::clone(&self.channel), seen: self.seen }
+    }
+}
+
+impl<T> Drop for Live<T> {
+    fn drop(&mut self) {
+        self.channel.reader_goes();
     }
 }
 
@@ -83,13 +102,13 @@ impl<T: fmt::Debug> fmt::Debug for Live<T> {
 
 /// The only writer of a [`Live`] value. Dropping it ends the readers' streams.
 pub struct LiveWriter<T> {
-    tx: watch::Sender<Arc<T>>,
+    channel: Arc<Channel<T>>,
 }
 
 impl<T> LiveWriter<T> {
     /// Replaces the value and wakes every reader.
     pub fn publish(&self, value: T) {
-        self.tx.send_replace(Arc::new(value));
+        drop(self.channel.replace(Arc::new(value)));
     }
 
     /// Replaces the value and wakes every reader, unless `value` equals the current one.
@@ -103,36 +122,32 @@ impl<T> LiveWriter<T> {
             if *current == *value {
                 return false;
             }
-            let in_place = self.tx.send_if_modified(|slot| {
-                let same = Arc::ptr_eq(slot, &current);
-                if same {
-                    std::mem::swap(slot, &mut value);
-                }
-                same
-            });
-            if in_place {
-                return true;
+            match self.channel.replace_if(&current, value) {
+                Ok(()) => return true,
+                // Another thread has published meanwhile: that is what it has to differ from now.
+                Err(refused) => value = refused,
             }
-            // Another thread has published meanwhile: that is what it has to differ from now.
         }
     }
 
     /// The current value.
     #[must_use]
     pub fn get(&self) -> Arc<T> {
-        Arc::clone(&self.tx.borrow())
+        self.channel.get()
     }
 
     /// A new reader, which has seen the current value.
     #[must_use]
     pub fn reader(&self) -> Live<T> {
-        Live { rx: self.tx.subscribe() }
+        self.channel.reader_comes();
+        let (_, seen) = self.channel.read();
+        Live { channel: Arc::clone(&self.channel), seen }
     }
 
     /// Whether the value has a reader.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        self.tx.receiver_count() > 0
+        self.channel.is_read()
     }
 
     /// Waits until the value has no reader any more.
@@ -141,7 +156,13 @@ impl<T> LiveWriter<T> {
     ///
     /// Cancel safe.
     pub async fn unread(&self) {
-        self.tx.closed().await;
+        self.channel.unread().await;
+    }
+}
+
+impl<T> Drop for LiveWriter<T> {
+    fn drop(&mut self) {
+        self.channel.close();
     }
 }
 
@@ -153,8 +174,9 @@ impl<T: fmt::Debug> fmt::Debug for LiveWriter<T> {
 
 /// A value, as its only writer and a first reader.
 pub fn live<T>(value: T) -> (LiveWriter<T>, Live<T>) {
-    let (tx, rx) = watch::channel(Arc::new(value));
-    (LiveWriter { tx }, Live { rx })
+    let (channel, seen) = Channel::new(value);
+    let channel = Arc::new(channel);
+    (LiveWriter { channel: Arc::clone(&channel) }, Live { channel, seen })
 }
 
 #[cfg(test)]
@@ -166,6 +188,7 @@ mod tests {
         time::Duration,
     };
 
+    use futures_util::FutureExt;
     use nacos_testkit::{TimeLimit, within};
 
     use super::*;
@@ -191,10 +214,11 @@ mod tests {
 
     #[test]
     fn equal_value_wakes_nobody() {
-        let (writer, reader) = live(1);
+        let (writer, mut reader) = live(1);
         assert!(!writer.publish_if_changed(1));
-        assert!(!reader.rx.has_changed().expect("the writer lives"));
+        assert_eq!(reader.changed().now_or_never(), None);
         assert!(writer.publish_if_changed(2));
+        assert_eq!(reader.changed().now_or_never().flatten().as_deref(), Some(&2));
     }
 
     /// Reads the same value while it is compared, shown or dropped, as a user's type may.
@@ -287,7 +311,7 @@ mod tests {
             }
             *same.get() == 1 && *value == 1
         });
-        let value = futures_util::FutureExt::now_or_never(wait).flatten();
+        let value = wait.now_or_never().flatten();
         assert_eq!(value.as_deref(), Some(&1));
         drop(publishing.join());
     }

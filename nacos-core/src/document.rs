@@ -24,6 +24,8 @@ pub struct Document {
     pub encrypted_data_key: Option<Arc<str>>,
     /// Its data id says that it holds cipher text.
     pub(crate) is_cipher: bool,
+    /// It is a gray version, which only some readers are shown.
+    pub(crate) is_gray: bool,
 }
 
 impl Document {
@@ -38,6 +40,7 @@ impl Document {
             last_modified: None,
             encrypted_data_key: None,
             is_cipher: false,
+            is_gray: false,
         }
     }
 
@@ -113,6 +116,21 @@ impl DocumentState {
                 Some(Error::new(*why, doing).because(cause.to_string()))
             }
             Self::Pending | Self::Present(_) | Self::Absent => None,
+        }
+    }
+
+    /// Whether a reader would see no difference: the time at which a server stored the same
+    /// content again is none.
+    pub(crate) fn same_content(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Present(one), Self::Present(other)) => {
+                one.content == other.content
+                    && one.content_type == other.content_type
+                    // Another key makes another text of the same content.
+                    && one.encrypted_data_key == other.encrypted_data_key
+            }
+            (Self::Absent, Self::Absent) => true,
+            _ => false,
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use crate::{link_variable::is_link, secret::Secret};
+use crate::{link_variable::is_link, secret::Secret, start_policy::StartPolicy};
 
 /// A value of unknown type. No error shows it: it may be a secret in the wrong place.
 #[derive(Clone)]
@@ -122,6 +122,12 @@ impl Given {
         };
         let fits = number.and_then(|number| T::try_from(number).ok());
         fits.ok_or_else(|| "it is no number, or too large".to_owned())
+    }
+
+    pub(crate) fn start_policy(self) -> Result<StartPolicy, String> {
+        let policy = self.text().ok().and_then(|name| StartPolicy::parse(&name));
+        let choice = "`remote`, `remote_then_snapshot`, `snapshot_first` nor `offline`";
+        policy.ok_or_else(|| format!("it is neither {choice}"))
     }
 
     pub(crate) fn flag(self) -> Result<bool, String> {

@@ -89,8 +89,8 @@
 //! these kinds that blocks delays the session. When the session ends, its task also drops what a
 //! user gave it. All other code of a user runs on the user's own tasks, or beside the session.
 //!
-//! This API has no `tonic`, `prost`, `hyper` or `rustls` type. Encrypted documents, fuzzy watches
-//! and a start from snapshots are not in this version.
+//! This API has no `tonic`, `prost`, `hyper` or `rustls` type. Encrypted documents and fuzzy
+//! watches are not in this version.
 mod address;
 mod builder;
 mod call_error;
@@ -103,6 +103,7 @@ mod document;
 mod env;
 mod error;
 mod file;
+mod freshness;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzed;
@@ -126,8 +127,8 @@ mod service;
 mod session;
 mod session_stats;
 mod snapshot;
+mod start_policy;
 mod state;
-mod store;
 mod tasks;
 pub mod telemetry;
 #[cfg(test)]
@@ -140,13 +141,14 @@ mod within;
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use config::{
-    Condition, Configs, DocumentPage, ListedDocument, Publish, Published, Search, Updated,
+    Condition, Configs, DocumentPage, Get, ListedDocument, Publish, Published, Search, Updated,
     Visibility, Watch,
 };
 pub use connection::ShutdownReport;
 pub use disconnect::Disconnect;
 pub use document::{Document, DocumentState, digest};
 pub use error::{Error, ErrorKind};
+pub use freshness::Freshness;
 pub use instance::Instance;
 pub use key::{
     ClusterName, ConfigKey, DataId, Group, InvalidName, Namespace, ServiceKey, ServiceName,
@@ -158,5 +160,6 @@ pub use secret::Secret;
 pub use service::{Change, Service};
 pub use session_stats::SessionStats;
 pub use snapshot::{Snapshot, SnapshotDir};
+pub use start_policy::StartPolicy;
 pub use state::{Access, ClaimState, Denial, SessionState};
 pub use transport::TlsVersion;

@@ -313,7 +313,7 @@ async fn namespaces_do_not_meet_and_the_default_one_has_two_names() {
         |namespace: &str| server.document(namespace, "DEFAULT_GROUP", "d").map(|d| d.content);
     assert_eq!(content("staging").as_deref(), Some("staging"));
     assert_eq!(content("").as_deref(), Some("own"));
-    let there = client.configs().get(&key.in_namespace(staging)).await.expect("an answer");
+    let there = client.configs().get(key.in_namespace(staging)).await.expect("an answer");
     assert_eq!(there.map(|document| document.content.to_string()).as_deref(), Some("staging"));
 }
 

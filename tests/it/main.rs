@@ -39,6 +39,7 @@ mod signing;
 mod snapshot_files;
 mod snapshots;
 mod spans;
+mod start;
 mod support;
 mod telemetry;
 mod tidy;

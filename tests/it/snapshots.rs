@@ -1,7 +1,7 @@
 //! Documents on disk: written as they are received.
-use std::{path::Path, time::Duration};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-use nacos_core::{Client, ConfigKey, Snapshot, SnapshotDir};
+use nacos_core::{Client, ConfigKey, Publish, Snapshot, SnapshotDir};
 use nacos_testkit::Server;
 use tempfile::TempDir;
 
@@ -66,6 +66,21 @@ async fn encrypted_document_is_cipher_text_on_disk() {
     assert_eq!(&*document.content, "4a76b0b5");
     assert_eq!(document.encrypted_data_key.as_deref(), Some("the key"));
     assert!(document.is_encrypted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn gray_version_takes_the_place_of_no_snapshot() {
+    let (server, directory) = (server().await, directory());
+    server.publish("", "DEFAULT_GROUP", "d", "formal");
+    let client = keeping(&server, directory.path()).await;
+    let configs = client.configs();
+    let mut watch = configs.watch("d").expect("valid").ready().await.expect("an answer");
+    let beta = Publish::new("d", "beta").expect("valid").beta([Ipv4Addr::LOCALHOST.into()]);
+    configs.publish(beta).await.expect("published");
+    soon(watch.changed()).await.expect("a state");
+    assert_eq!(watch.state().document().map(|document| &*document.content), Some("beta"));
+    ended(client).await;
+    assert_eq!(content(on_disk(directory.path(), "d").as_ref()), Some("formal"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,9 +3,9 @@ mod setters;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     client::Client,
@@ -16,6 +16,7 @@ use crate::{
     options::{self, ClientOptions},
     secret::Secret,
     session::ABOUT_LOGIN,
+    snapshot::SnapshotDir,
     state::SessionState,
     tasks,
 };
@@ -109,7 +110,8 @@ impl ClientBuilder {
     /// [`connect_timeout`](Self::connect_timeout), within which a slow one is given ever more time,
     /// and within which files of certificates are read too, beside the runtime. The error's source
     /// names every address that was tried, and why it failed; or the address server, and why it has
-    /// no list. [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is
+    /// no list; and it names `connect_lazy` if there are snapshots to start with.
+    /// [`ErrorKind::InvalidOption`] and [`ErrorKind::InvalidName`] before anything is
     /// sent.
     ///
     /// [`ErrorKind::Denied`] for a refused login, and where there are no credentials and the
@@ -141,6 +143,7 @@ impl ClientBuilder {
             outcome?;
         }
         let asks_who = options.access.credentials.is_some();
+        let snapshots = options.snapshots.clone();
         let client = Client::start(options)?;
         if !asks_who {
             // Somewhat earlier: that the answer is late is no reason not to be connected.
@@ -151,14 +154,17 @@ impl ClientBuilder {
             Ok(state) => (state, false),
             Err(_) => (SessionState::clone(&client.state().get()), true),
         };
+        if state.is_connected() {
+            return Ok(client);
+        }
+        let kept = on_disk(snapshots).await;
         let disconnected = |cause: &str| {
             // A login that failed over HTTP has nothing to do with gRPC's port.
             let hint =
                 if cause.starts_with(ABOUT_LOGIN) || client.knows_no_server() { "" } else { HINT };
-            Error::new(ErrorKind::Disconnected, &doing).because(format!("{cause}{hint}"))
+            Error::new(ErrorKind::Disconnected, &doing).because(format!("{cause}{hint}{kept}"))
         };
         match &state {
-            SessionState::Connected { .. } => Ok(client),
             SessionState::Denied { .. } => Err(state.error_of(&doing)),
             state => match state.cause() {
                 // A search that has failed tells of every server, one under way of some.
@@ -175,8 +181,9 @@ impl ClientBuilder {
     /// Returns at once, and connects in the background: now, or when a server appears.
     ///
     /// Requests wait for a connection within their timeout; claims are made as soon as there is
-    /// one. Files of certificates are read right here, so that what is wrong with them is said at
-    /// once.
+    /// one. Watched documents start from their snapshots as [`start_policy`](Self::start_policy)
+    /// says, also while no server is in sight. Files of certificates are read right here, so that
+    /// what is wrong with them is said at once.
     ///
     /// # Errors
     ///
@@ -214,6 +221,20 @@ impl Client {
     }
 }
 
+/// A start without a server, where the disk allows one.
+async fn on_disk(snapshots: Option<SnapshotDir>) -> &'static str {
+    let Some(snapshots) = snapshots else { return "" };
+    let looking = tasks::blocking(move || snapshots.count(1).unwrap_or_default());
+    match timeout(LOOK, looking).await {
+        Ok(Some(1..)) => SNAPSHOTS,
+        _ => "",
+    }
+}
+
+/// For a disk, when everything else has been waited for already.
+const LOOK: Duration = Duration::from_millis(250);
+const SNAPSHOTS: &str =
+    "; there are snapshots of documents on disk: `connect_lazy` starts with them";
 /// The usual oversights where no connection comes up.
 const HINT: &str = "; a client talks to the main port + 1000 (gRPC), logs in at the main port, and \
      speaks TLS only if told to (`tls`)";

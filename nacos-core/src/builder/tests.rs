@@ -91,8 +91,8 @@ fn options_of_a_file_stand_between_code_and_the_environment() {
         (options.server_names().as_str(), options.session.app.as_str()),
         ("file:8848", "code")
     );
-    assert_eq!(options.session.request_timeout, std::time::Duration::from_secs(3));
-    assert_eq!(options.session.patience.suspect, std::time::Duration::from_secs(2));
+    assert_eq!(options.session.request_timeout, Duration::from_secs(3));
+    assert_eq!(options.session.patience.suspect, Duration::from_secs(2));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The configuration service: documents are read, published, removed and watched.
+mod get;
 mod list;
 mod publish;
 mod published;
@@ -8,6 +9,7 @@ mod watch;
 use std::{fmt, sync::Arc};
 
 pub use self::{
+    get::Get,
     list::{DocumentPage, ListedDocument, Search},
     publish::Publish,
     published::{Condition, Published, Visibility},
@@ -16,10 +18,9 @@ pub use self::{
 };
 use crate::{
     connection::{Connection, Repeat},
-    document::Document,
-    error::{Doing, Error, ErrorKind},
+    error::{Doing, Error},
     key::{ConfigKey, InvalidName},
-    wire::config::{ConfigQueryRequest, ConfigRemoveRequest},
+    wire::config::ConfigRemoveRequest,
 };
 
 /// The configuration service, through one client. Cheap to clone.
@@ -48,7 +49,7 @@ impl Configs {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the call is given up.
+    /// Cancel safe: the call is given up. Nothing is sent before the value is polled.
     ///
     /// # Examples
     ///
@@ -64,21 +65,12 @@ impl Configs {
     /// assert_eq!(&*document.content, "limit: 7");
     /// # Ok(()) }
     /// ```
-    pub async fn get<K>(&self, key: K) -> Result<Option<Document>, Error>
+    pub fn get<K>(&self, key: K) -> Get
     where
         K: TryInto<ConfigKey>,
         InvalidName: From<K::Error>,
     {
-        let key = self.resolve(key)?;
-        let request = ConfigQueryRequest::new(&key);
-        match self.connection.call(Doing("get", &key), &request, Repeat::Freely).await? {
-            Ok(answer) => answer.into_document(&key).map(Some).map_err(|failure| {
-                self.connection.unreadable();
-                Error::new(ErrorKind::Protocol, Doing("get", &key)).because(failure)
-            }),
-            Err(refusal) if refusal.says_absent() => Ok(None),
-            Err(refusal) => Err(refusal.into_error(Doing("get", &key))),
-        }
+        Get::new(Arc::clone(&self.connection), self.resolve(key))
     }
 
     /// Removes a document. Removing one that does not exist succeeds.
@@ -116,9 +108,7 @@ impl Configs {
         K: TryInto<ConfigKey>,
         InvalidName: From<K::Error>,
     {
-        let key = self.resolve(key)?;
-        let (claim, state) = self.connection.watch(&key);
-        Ok(Watch::new(key, claim, state))
+        Ok(Watch::new(&self.connection, self.resolve(key)?))
     }
 
     fn resolve<K>(&self, key: K) -> Result<ConfigKey, Error>

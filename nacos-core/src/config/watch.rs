@@ -2,11 +2,13 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    connection::ClaimGuard,
+    connection::{ClaimGuard, Connection},
     document::DocumentState,
     error::{Error, ErrorKind},
+    freshness::Freshness,
     key::ConfigKey,
     live::Live,
+    start_policy::StartPolicy,
     state::ClaimState,
 };
 
@@ -56,12 +58,47 @@ pub struct Watch {
     key: ConfigKey,
     claim: ClaimGuard,
     state: Live<DocumentState>,
+    freshness: Live<Freshness>,
     polls: bool,
 }
 
 impl Watch {
-    pub(super) fn new(key: ConfigKey, claim: ClaimGuard, state: Live<DocumentState>) -> Self {
-        Self { key, claim, state, polls: false }
+    pub(super) fn new(connection: &Arc<Connection>, key: ConfigKey) -> Self {
+        let (claim, state, freshness) = connection.watch(&key, connection.options.start_policy);
+        Self { key, claim, state, freshness, polls: false }
+    }
+
+    /// Takes the first state by this policy, in place of the client's. For the beginning: readers
+    /// of the former state end.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let key = nacos_core::ConfigKey::try_from("limits")?;
+    /// # let limits = nacos_core::Document::new("7", "text");
+    /// # nacos_core::SnapshotDir::new(directory.path(), "blue").write(&key, Some(&limits))?;
+    /// # let directory = directory.path().display().to_string();
+    /// use nacos_core::{Client, Freshness, StartPolicy};
+    ///
+    /// // No server is there.
+    /// let nacos = Client::builder()
+    ///     .server_addr("127.0.0.1:1")
+    ///     .snapshot_dir(directory)
+    ///     .snapshot_scope("blue")
+    ///     .connect_lazy()?;
+    /// let watch = nacos.configs().watch("limits")?.start(StartPolicy::snapshot_first()).ready().await?;
+    /// assert_eq!(watch.state().document().map(|document| &*document.content), Some("7"));
+    /// assert!(matches!(*watch.freshness().get(), Freshness::FromDisk { .. }));
+    /// # Ok(()) }
+    /// ```
+    pub fn start(mut self, policy: StartPolicy) -> Self {
+        // The new claim first: there is no moment without one.
+        let (claim, state, freshness) = self.claim.connection().watch(&self.key, policy);
+        self.claim = claim;
+        self.state = state;
+        self.freshness = freshness;
+        if self.polls { self.poll_when_refused() } else { self }
     }
 
     /// Asks for the document every 30 s (± 20 %) for as long as the server does not let this client
@@ -102,7 +139,8 @@ impl Watch {
         self
     }
 
-    /// Waits until the server has said whether the document exists.
+    /// Waits until the server has said whether the document exists, or a snapshot says so as far as
+    /// the [start policy](Self::start) lets it.
     ///
     /// # Errors
     ///
@@ -114,13 +152,14 @@ impl Watch {
     ///
     /// Dropping the future ends the watch.
     pub async fn ready(mut self) -> Result<Self, Error> {
-        let polls = self.polls;
+        let (polls, asks) = (self.polls, self.claim.asks());
         let settled = |state: &DocumentState| match state {
             DocumentState::Pending => false,
             DocumentState::Present(_) | DocumentState::Absent => true,
             // Perhaps from before it was polled: the claim tells whether it cannot be read either.
             DocumentState::Unreachable { why: ErrorKind::Denied, .. } if polls => false,
-            DocumentState::Unreachable { why, .. } => !why.is_retryable(),
+            // Where nobody is asked, nothing passes by itself.
+            DocumentState::Unreachable { why, .. } => !why.is_retryable() || !asks,
         };
         let doing = format!("watch {}", self.key);
         let outcome = self.claim.settled(&doing, &mut self.state, settled).await;
@@ -160,6 +199,13 @@ impl Watch {
         self.state.clone()
     }
 
+    /// Where the state comes from, and how sure it is. A state that the server confirms wakes a
+    /// reader of this, and none of the state.
+    #[must_use]
+    pub fn freshness(&self) -> Live<Freshness> {
+        self.freshness.clone()
+    }
+
     /// How much the server knows of this watch.
     #[must_use]
     pub fn claim(&self) -> Live<ClaimState> {
@@ -175,10 +221,13 @@ impl Watch {
 /// Shows which document, and what is known of it; no content.
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
-            .field("key", &format_args!("{}", self.key))
-            .field("state", &self.state.get())
-            .field("claim", &self.claim.state().get())
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("Watch");
+        shown.field("key", &format_args!("{}", self.key)).field("state", &self.state.get());
+        // The time of a confirmation is of interest to nobody who reads this.
+        let freshness = self.freshness.get();
+        if !freshness.is_confirmed() {
+            shown.field("freshness", &freshness);
+        }
+        shown.field("claim", &self.claim.state().get()).finish_non_exhaustive()
     }
 }

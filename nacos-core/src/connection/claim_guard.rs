@@ -7,9 +7,10 @@ use super::Connection;
 use crate::{
     error::{Error, ErrorKind},
     instance::Instance,
-    live::{Live, live},
+    live::{Live, LiveWriter, live},
     service::Service,
     session::{ClaimKey, GuardId},
+    start_policy::StartPolicy,
     state::{ClaimState, SessionState},
     wire::Refusal,
 };
@@ -24,6 +25,10 @@ pub(crate) struct ClaimGuard {
     is_withdrawn: bool,
     /// The grace with which the guard's subscription is read.
     grace: Duration,
+    /// Where the guard's document may come from first.
+    start: StartPolicy,
+    /// The state of a claim that is never made: kept, because its readers would end.
+    unclaimed: Option<LiveWriter<ClaimState>>,
 }
 
 impl ClaimGuard {
@@ -33,13 +38,44 @@ impl ClaimGuard {
         guard: GuardId,
         state: Live<ClaimState>,
     ) -> Self {
-        Self { connection, key, guard, state, is_withdrawn: false, grace: Duration::ZERO }
+        Self {
+            connection,
+            key,
+            guard,
+            state,
+            is_withdrawn: false,
+            grace: Duration::ZERO,
+            start: StartPolicy::remote(),
+            unclaimed: None,
+        }
     }
 
     /// The subscription's guard has [entered](super::views::ServiceViews::enter) with this grace.
     pub(super) fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
+    }
+
+    /// The document's guard has [entered](super::views::DocumentViews::enter) with this policy. It
+    /// claims nothing if `unclaimed` is the state of its claim.
+    pub(super) fn with_start(
+        mut self,
+        start: StartPolicy,
+        unclaimed: Option<LiveWriter<ClaimState>>,
+    ) -> Self {
+        self.start = start;
+        self.is_withdrawn = unclaimed.is_some();
+        self.unclaimed = unclaimed;
+        self
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Whether the server is asked at all.
+    pub(crate) fn asks(&self) -> bool {
+        self.start.asks()
     }
 
     pub(crate) fn state(&self) -> Live<ClaimState> {
@@ -61,12 +97,18 @@ impl ClaimGuard {
 
     /// Asks for the document again.
     pub(crate) fn refetch(&self) {
+        if !self.start.asks() {
+            return;
+        }
         self.connection.outbox.refetch(self.guard, self.key.clone());
     }
 
     /// The document of this watch is asked for regularly while the server lets nobody listen to it.
     /// Readers of the claim's former state end.
     pub(crate) fn poll_when_refused(&mut self) {
+        if !self.start.asks() {
+            return;
+        }
         // Another state: a refusal from before must not be taken for the answer to this.
         let (writer, state) = live(ClaimState::Pending);
         self.connection.outbox.poll_when_refused(self.guard, self.key.clone(), writer);
@@ -113,7 +155,10 @@ impl ClaimGuard {
             }
             ClaimState::Pending | ClaimState::Held => false,
         };
-        let within = self.connection.options.session.request_timeout;
+        let mut within = self.connection.options.session.request_timeout;
+        if let StartPolicy::Remote { timeout } = self.start {
+            within = within.min(timeout);
+        }
         let wait = async {
             tokio::select! {
                 biased;
@@ -127,7 +172,7 @@ impl ClaimGuard {
                     Err(refused.unwrap_or_else(|| Error::new(ErrorKind::Closed, doing)))
                 }
                 // A wrong password is not made right by waiting.
-                _ = session.wait_for(SessionState::is_hopeless) => {
+                _ = session.wait_for(SessionState::is_hopeless), if self.start.asks() => {
                     Err(self.connection.nobody_answered(doing))
                 }
             }
@@ -163,9 +208,14 @@ impl Drop for ClaimGuard {
         if !self.is_withdrawn {
             self.connection.outbox.withdraw(self.guard, self.key.clone(), None);
         }
-        // After the withdrawal: see `Store`.
+        // After the withdrawal: see `DocumentViews`.
         match &self.key {
-            ClaimKey::Listen(key) => self.connection.views.documents.leave(key),
+            ClaimKey::Listen(key) => {
+                if let Some(loader) = &self.connection.loader {
+                    loader.cancel(self.guard);
+                }
+                self.connection.views.documents.leave(key, self.start);
+            }
             ClaimKey::Subscription(key) => self.connection.views.services.leave(key, self.grace),
             ClaimKey::Instances(_) => {}
         }

@@ -22,6 +22,7 @@ use crate::{
     live::LiveWriter,
     room::Map,
     session::{ClaimKey, GuardId, LinkId, Queue},
+    snapshot::Snapshot,
     state::ClaimState,
 };
 
@@ -34,9 +35,15 @@ pub(super) struct Wish {
     pub(super) refetch: bool,
     /// It is to be asked for regularly while nobody may listen to it.
     pub(super) polls: bool,
+    /// The disk was read for the guard.
+    pub(super) disk: Option<Box<FromDisk>>,
     /// The driver has never heard of this guard.
     is_new: bool,
 }
+
+/// The snapshot of a document, if the disk has one.
+#[derive(Debug)]
+pub(super) struct FromDisk(pub(super) Option<Snapshot>);
 
 #[derive(Debug)]
 pub(super) enum Wanted {
@@ -137,6 +144,29 @@ impl Outbox {
     ) {
         let wanted = Wanted::Assert { instance, state };
         self.wish(guard, Wish { is_new: true, ..Wish::new(key, wanted) });
+    }
+
+    /// A new guard claims `key`, once the disk [was read](Self::read) for it.
+    pub(super) fn claim_later(&self, guard: GuardId, key: ClaimKey, state: LiveWriter<ClaimState>) {
+        let wanted = Wanted::Assert { instance: None, state };
+        let wish = Wish { is_new: true, ..Wish::new(key, wanted) };
+        drop(self.put(wish, |waiting, wish| waiting.wishes.insert(guard, wish)));
+    }
+
+    /// The disk was read for `guard`: what it claims is asked for from now on.
+    pub(super) fn read(&self, guard: GuardId, key: ClaimKey, snapshot: Option<Snapshot>) {
+        let disk = Some(Box::new(FromDisk(snapshot)));
+        let wish = Wish { disk, ..Wish::new(key, Wanted::Nothing) };
+        drop(self.put(wish, |waiting, wish| {
+            waiting.order.push(guard);
+            match waiting.wishes.get_mut(&guard) {
+                Some(last) => {
+                    last.disk = wish.disk;
+                    None
+                }
+                None => waiting.wishes.insert(guard, wish),
+            }
+        }));
     }
 
     /// The guard claims this instance instead.
@@ -262,7 +292,7 @@ impl Outbox {
 
 impl Wish {
     fn new(key: ClaimKey, wanted: Wanted) -> Self {
-        Self { key, wanted, refetch: false, polls: false, is_new: false }
+        Self { key, wanted, refetch: false, polls: false, disk: None, is_new: false }
     }
 }
 
@@ -281,7 +311,8 @@ impl Waiting {
             // At its older place: of two that claim, the one that came first is first.
             Wanted::Assert { .. } => {
                 let (refetch, polls) = (last.refetch, last.polls || wish.polls);
-                let wish = Wish { refetch, polls, is_new: last.is_new, ..wish };
+                let (is_new, disk) = (last.is_new, last.disk.take());
+                let wish = Wish { refetch, polls, disk, is_new, ..wish };
                 [Some(std::mem::replace(last, wish)), None]
             }
             // The driver has never heard of this guard, so there is nothing to withdraw: dropping

@@ -6,6 +6,7 @@ mod claim_guard;
 mod current;
 mod driver;
 mod inbox;
+mod loader;
 mod main_port;
 mod namespaces;
 mod saver;
@@ -32,13 +33,15 @@ use self::{
     current::Current,
     driver::Driver,
     inbox::{Outbox, inbox},
+    loader::Loader,
     namespaces::{Look, Mentioned},
     saver::Saver,
     views::Views,
 };
 use crate::{
-    document::DocumentState,
+    document::{Document, DocumentState},
     error::{Error, ErrorKind},
+    freshness::Freshness,
     instance::Instance,
     key::{ConfigKey, Namespace, ServiceKey},
     live::{Live, live},
@@ -48,6 +51,7 @@ use crate::{
     session::{self, ClaimKey, GuardId},
     session_stats::SessionStats,
     snapshot::SnapshotDir,
+    start_policy::StartPolicy,
     state::{ClaimState, SessionState},
     tasks::{self, Task},
     transport,
@@ -72,6 +76,8 @@ pub(crate) struct Options {
     pub(crate) dedicated_thread: bool,
     /// Where documents are kept.
     pub(crate) snapshots: Option<SnapshotDir>,
+    /// Where watches take their first state from, unless they say so themselves.
+    pub(crate) start_policy: StartPolicy,
 }
 
 impl Options {
@@ -98,6 +104,8 @@ pub(crate) struct Connection {
     mentioned: Option<Arc<Mentioned>>,
     /// None if nothing is written to any disk.
     saver: Option<Saver>,
+    /// None if no disk is read.
+    loader: Option<Loader>,
     guards: AtomicU64,
     /// It has been said that a server may ignore conditions.
     warned_of_conditions: AtomicBool,
@@ -132,10 +140,13 @@ impl Connection {
         );
         let look = Look::new(&options, readers.clone(), servers.clone());
         let mentioned = look.as_ref().map(Look::mentioned);
-        let saving = saver.clone();
+        let loader = options.snapshots.clone().map(Loader::new);
+        let (saving, loading) = (saver.clone(), loader.clone());
+        let read = outbox.clone();
         // On the session's runtime, in tasks that end with it.
         let running = async move {
             let _look = look.map(|look| tasks::spawn(look.run()));
+            let _loading = loading.map(|loader| tasks::spawn(loader.run(read)));
             let writing = saving.clone().map(|saver| tasks::spawn(saver.run()));
             driver.run().await;
             if let (Some(saver), Some(_writing)) = (saving, writing) {
@@ -162,6 +173,7 @@ impl Connection {
             views,
             mentioned,
             saver,
+            loader,
             guards: AtomicU64::new(0),
             warned_of_conditions: AtomicBool::new(false),
             _driver: driver,
@@ -189,10 +201,41 @@ impl Connection {
         }
     }
 
-    /// Watches a document until the guard returned is dropped.
-    pub(crate) fn watch(self: &Arc<Self>, key: &ConfigKey) -> (ClaimGuard, Live<DocumentState>) {
-        let state = self.views.documents.enter(key);
-        (self.claim(ClaimKey::Listen(key.clone()), None), state)
+    /// Watches a document until the guard returned is dropped. Reads its state, and how sure that
+    /// is.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        key: &ConfigKey,
+        policy: StartPolicy,
+    ) -> (ClaimGuard, Live<DocumentState>, Live<Freshness>) {
+        let policy = policy.within(self.options.session.request_timeout);
+        let now = Instant::now().into_std();
+        let (state, freshness) = self.views.documents.enter(now, key, policy);
+        let (guard, claim) = (self.next_guard(), ClaimKey::Listen(key.clone()));
+        let (writer, standing) = live(ClaimState::Pending);
+        let (loader, asks) = (self.loader.as_ref(), policy.asks());
+        let loader = loader.filter(|_| policy.reads_snapshots());
+        let mut kept = None;
+        match (asks, loader.is_some()) {
+            (true, true) => self.outbox.claim_later(guard, claim.clone(), writer),
+            (true, false) => self.outbox.claim(guard, claim.clone(), None, writer),
+            (false, _) => kept = Some(writer),
+        }
+        match loader {
+            Some(loader) => loader.load(guard, key.clone()),
+            // Without a disk there is nothing.
+            None if !asks => self.outbox.read(guard, claim.clone(), None),
+            None => {}
+        }
+        let guard = ClaimGuard::new(Arc::clone(self), claim, guard, standing);
+        (guard.with_start(policy, kept), state, freshness)
+    }
+
+    /// Writes what a server has just said of `key`, if anything is written.
+    pub(crate) fn save(&self, key: &ConfigKey, document: Option<Document>) {
+        if let Some(saver) = &self.saver {
+            saver.save(key, document);
+        }
     }
 
     /// Subscribes to a service until the guard returned is dropped. Reads what the server lists,
@@ -221,10 +264,14 @@ impl Connection {
     }
 
     fn claim(self: &Arc<Self>, key: ClaimKey, instance: Option<Arc<Instance>>) -> ClaimGuard {
-        let guard = GuardId(self.guards.fetch_add(1, Ordering::Relaxed));
+        let guard = self.next_guard();
         let (writer, state) = live(ClaimState::Pending);
         self.outbox.claim(guard, key.clone(), instance, writer);
         ClaimGuard::new(Arc::clone(self), key, guard, state)
+    }
+
+    fn next_guard(&self) -> GuardId {
+        GuardId(self.guards.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Lets the session find out, before it counts as connected, whether it needs a login; until

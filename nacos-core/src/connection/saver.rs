@@ -55,8 +55,12 @@ impl Saver {
     }
 
     /// The document is this, by the server's word: it is to be written, in place of what was to be
-    /// before. Neither waits nor fails.
+    /// before. A gray version is none that everybody gets, and is not written: the last one that
+    /// was stays. Neither waits nor fails.
     pub(crate) fn save(&self, key: &ConfigKey, document: Option<Document>) {
+        if document.as_ref().is_some_and(|document| document.is_gray) {
+            return;
+        }
         let mut waiting = self.waiting();
         if waiting.newest.len() >= MOST_WAITING && waiting.newest.get(key).is_none() {
             drop(waiting);

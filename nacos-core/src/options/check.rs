@@ -80,6 +80,7 @@ pub(crate) fn prepare(
         checks_namespaces: options.check_namespaces.unwrap_or(true),
         dedicated_thread: options.dedicated_thread.unwrap_or(false),
         snapshots,
+        start_policy: options.start_policy.unwrap_or_default(),
     };
     Ok((options, certificates))
 }

@@ -115,7 +115,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
             "namingCacheRegistryDir",
             "nacos.cache.data.init.snapshot",
         ],
-        why: "nothing is written to disk, and logs go to the subscriber of `tracing`",
+        why: "snapshots of documents have a form of their own, below `snapshot_dir`, and `start_policy` says when they are read; logs go to the subscriber of `tracing`",
     },
     Foreign {
         names: &[

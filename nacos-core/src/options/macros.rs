@@ -23,6 +23,9 @@ macro_rules! value {
     (flag) => {
         bool
     };
+    (start_policy) => {
+        crate::StartPolicy
+    };
     (tls_version) => {
         crate::TlsVersion
     };
@@ -105,6 +108,9 @@ macro_rules! options {
     (@shown count) => { "number" };
     (@shown time) => { "time: `500ms`, `5s`, `2m`, `1h`" };
     (@shown flag) => { "`true` or `false`" };
+    (@shown start_policy) => {
+        "`remote`, `remote_then_snapshot`, `snapshot_first` or `offline`"
+    };
     (@shown tls_version) => { "`1.2` or `1.3`" };
 
     (@debug text $value:expr) => {
@@ -120,6 +126,7 @@ macro_rules! options {
     (@read count $given:ident) => { $given.number() };
     (@read time $given:ident) => { $given.time() };
     (@read flag $given:ident) => { $given.flag() };
+    (@read start_policy $given:ident) => { $given.start_policy() };
     (@read tls_version $given:ident) => { $given.tls_version() };
 }
 

@@ -201,6 +201,13 @@ macro_rules! table {
             snapshot_dir: text,
                 default "none; with `from_env`: `$XDG_STATE_HOME/nacos`, or else `$HOME/.local/state/nacos`";
 
+            /// Where a watch takes the first state of its document from, unless it says so itself:
+            /// the server alone; the server, and the snapshot if none can be reached or none
+            /// answers within 3 s; the snapshot at once, while the server is asked; or the snapshot
+            /// alone, without a server. A snapshot of more than 7 days counts in the last case
+            /// only. It means nothing without a `snapshot_dir`.
+            start_policy: start_policy, default "`remote_then_snapshot`";
+
             /// The name of the cluster below `snapshot_dir`: clients of one cluster share what is
             /// kept there, and those of another never see it. The default follows the options and
             /// not what an address server answers. So another `server_addr` is another cluster,

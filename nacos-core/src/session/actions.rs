@@ -55,6 +55,8 @@ pub(crate) enum Event {
     State(SessionState),
     /// A watched document's state changed.
     Document(ConfigKey, DocumentState),
+    /// The server confirms what it has said of these documents.
+    Confirmed(Vec<ConfigKey>),
     /// A subscribed service, in full.
     Service(ServiceKey, Service),
     /// The state of a guard's claim, as far as the server has confirmed it.

@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{ClaimKey, GuardId, Lifetime, Revision, Session};
 use crate::{
+    document::Document,
     instance::Instance,
     key::{ConfigKey, ServiceKey},
 };
@@ -55,6 +56,12 @@ impl Commands<'_> {
             }
             (ClaimKey::Instances(_), None) => {}
         }
+    }
+
+    /// The client has had this content of `document`, which has just begun to be watched, when it
+    /// last ran.
+    pub(crate) fn remember(&mut self, document: &ConfigKey, content: Document) {
+        self.0.configs.remember(document, content);
     }
 
     /// `guard`, which watches `document`, wants it to be asked for regularly while the server lets

@@ -59,6 +59,7 @@ pub(crate) use self::{
     options::Options,
     output::Jitter,
     queue::Queue,
+    timers::Timers,
 };
 use self::{
     configs::ConfigsMachine,

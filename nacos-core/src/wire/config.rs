@@ -83,6 +83,7 @@ impl ConfigQueryResponse {
     /// No content came. Servers refuse a query for what is not there, and what is empty has an
     /// empty content: nothing at all is not taken for one, which would replace what is in use.
     pub(crate) fn into_document(self, key: &ConfigKey) -> Result<Document, Failure> {
+        let is_gray = self.is_gray();
         let Some(content) = self.content else {
             let why = format!("{:?} without content", <Self as Answer>::TYPE);
             return Err(Failure::Unreadable(why));
@@ -98,6 +99,7 @@ impl ConfigQueryResponse {
                 .and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
             encrypted_data_key: given(self.encrypted_data_key).map(Into::into),
             is_cipher: key.data_id().is_cipher(),
+            is_gray,
         })
     }
 }

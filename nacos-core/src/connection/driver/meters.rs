@@ -58,6 +58,7 @@ impl Meters {
                 }
             }
             Event::Document(..)
+            | Event::Confirmed(_)
             | Event::Service(..)
             | Event::Claim(..)
             | Event::Settled(..)

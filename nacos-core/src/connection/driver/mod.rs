@@ -28,7 +28,7 @@ use super::{
     Options, ShutdownReport,
     access::Options as AccessOptions,
     current::{Current, CurrentLink, Users},
-    inbox::{Close, Inbox, Loss, Notices, Wanted, Wish, is_same, push_awaited},
+    inbox::{Close, FromDisk, Inbox, Loss, Notices, Wanted, Wish, is_same, push_awaited},
     views::{Expired, GraceOutcome, Views},
 };
 use crate::{
@@ -207,14 +207,14 @@ impl Driver {
         for _ in 0..unreadable {
             self.meters.unreadable();
         }
-        let Self { session, guards, leaving, serving, .. } = self;
+        let Self { session, guards, leaving, serving, views, .. } = self;
         let claims = session.handle_commands(now(), |commands| {
             if let Some(until) = knock {
                 commands.knock(until.into_std());
             }
             for (guard, wish) in wishes {
                 // Without a connection nothing is held anywhere: dropping `done` says so.
-                if let Some((key, revision, done)) = take_wish(commands, guards, guard, wish)
+                if let Some((key, revision, done)) = take_wish(commands, guards, views, guard, wish)
                     && serving.is_some()
                 {
                     leaving.wait(key, revision, done);
@@ -418,14 +418,24 @@ impl Driver {
 fn take_wish(
     commands: &mut Commands<'_>,
     guards: &mut Map<GuardId, LiveWriter<ClaimState>>,
+    views: &Views,
     guard: GuardId,
-    Wish { key, wanted, refetch, polls, .. }: Wish,
+    Wish { key, wanted, refetch, polls, disk, .. }: Wish,
 ) -> Option<(ClaimKey, Revision, oneshot::Sender<()>)> {
+    let remembered = match (&key, disk.map(|disk| *disk)) {
+        (ClaimKey::Listen(document), Some(FromDisk(snapshot))) => {
+            views.documents.read(now(), document, snapshot)
+        }
+        _ => None,
+    };
     match wanted {
         Wanted::Nothing => {}
         Wanted::Assert { instance, state } => {
             guards.insert(guard, state);
             commands.assert(key.clone(), guard, instance);
+            if let (ClaimKey::Listen(document), Some(content)) = (&key, remembered) {
+                commands.remember(document, content);
+            }
         }
         Wanted::Withdraw { done } => {
             guards.remove(&guard);

@@ -1,48 +1,447 @@
 //! Documents under watch, as their readers are shown them.
-use super::super::saver::Saver;
-use crate::{document::DocumentState, key::ConfigKey, live::Live, store::Store};
+//!
+//! The session's word, the snapshots on disk and an operator's files meet here, in one [`Known`]
+//! a document. Each start policy that a guard has chosen is a view of that: guards with the same
+//! policy share it.
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    super::saver::Saver,
+    shown::{Disk, Found, Known},
+};
+use crate::{
+    document::{Document, DocumentState},
+    error::ErrorKind,
+    freshness::Freshness,
+    key::ConfigKey,
+    live::{Live, LiveWriter, live},
+    room::Map,
+    session::Timers,
+    snapshot::Snapshot,
+    start_policy::StartPolicy,
+};
 
 /// For each document that a guard watches: what is shown of it.
 ///
-/// A guard [enters](Self::enter) before it claims and [leaves](Self::leave) after it has withdrawn,
-/// as in a [`Store`].
+/// Guards come and go on callers' tasks, everything else comes from the session's task; the lock is
+/// held for an operation on the map only. No reader is woken under it, nor is anything compared: a
+/// waker is a user's code, and may drop a guard then and there.
+///
+/// A guard [enters](Self::enter) before it claims and [leaves](Self::leave) after it has withdrawn.
 #[derive(Debug)]
 pub(crate) struct DocumentViews {
-    views: Store<ConfigKey, DocumentState>,
+    watched: Mutex<Watched>,
     /// Writes what the server says to the disk, if it is to be kept there.
     saver: Option<Saver>,
 }
 
+#[derive(Debug)]
+struct Watched {
+    entries: Map<ConfigKey, Entry>,
+    /// When a snapshot takes the place of a server that does not answer.
+    late: Timers<ConfigKey>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    known: Known,
+    /// A view for each policy that a guard has: mostly one.
+    views: Vec<View>,
+    /// When it was given to the saver.
+    saved: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct View {
+    policy: StartPolicy,
+    guards: usize,
+    /// When the server has had its time, once there is a snapshot to take its place.
+    until: Option<Instant>,
+    /// It has had it.
+    is_late: bool,
+    readers: Arc<Readers>,
+}
+
+/// Where the guards of one view read.
+#[derive(Debug)]
+struct Readers {
+    state: LiveWriter<DocumentState>,
+    freshness: LiveWriter<Freshness>,
+}
+
+/// A state for some readers, to be shown once the lock is released.
+type Shown = (Arc<Readers>, DocumentState, Freshness);
+
 impl DocumentViews {
     pub(crate) fn new(saver: Option<Saver>) -> Self {
-        Self { views: Store::new(), saver }
+        let watched = Watched { entries: Map::new(), late: Timers::new(), closed: false };
+        Self { watched: Mutex::new(watched), saver }
     }
 
-    /// A guard comes, and reads the document.
-    pub(crate) fn enter(&self, key: &ConfigKey) -> Live<DocumentState> {
-        self.views.enter(key, || DocumentState::Pending)
+    /// A guard comes, and reads the document by this policy.
+    ///
+    /// After [`close`](Self::close) the readers have ended already.
+    pub(crate) fn enter(
+        &self,
+        now: Instant,
+        key: &ConfigKey,
+        policy: StartPolicy,
+    ) -> (Live<DocumentState>, Live<Freshness>) {
+        let mut watched = self.watched();
+        if watched.closed {
+            let (state, freshness) = Known::new(now).shown(policy, false);
+            return (live(state).1, live(freshness).1);
+        }
+        let entry = watched.entries.entry(key.clone()).or_insert_with(|| Entry {
+            known: Known::new(now),
+            views: Vec::with_capacity(1),
+            saved: None,
+        });
+        let at = entry.views.iter().position(|view| view.policy == policy).unwrap_or_else(|| {
+            let (state, freshness) = entry.known.shown(policy, false);
+            let readers = Readers { state: live(state).0, freshness: live(freshness).0 };
+            let readers = Arc::new(readers);
+            entry.views.push(View { policy, guards: 0, until: None, is_late: false, readers });
+            entry.views.len() - 1
+        });
+        let view = &mut entry.views[at];
+        view.guards += 1;
+        (view.readers.state.reader(), view.readers.freshness.reader())
     }
 
-    /// A guard goes. With the last one the view goes too, and its readers end.
-    pub(crate) fn leave(&self, key: &ConfigKey) {
-        self.views.leave(key);
+    /// A guard goes. With the last one of its policy the view goes too, and its readers end.
+    pub(crate) fn leave(&self, key: &ConfigKey, policy: StartPolicy) {
+        let mut watched = self.watched();
+        let Some(entry) = watched.entries.get_mut(key) else { return };
+        let Some(at) = entry.views.iter().position(|view| view.policy == policy) else { return };
+        entry.views[at].guards -= 1;
+        let gone = (entry.views[at].guards == 0).then(|| entry.views.swap_remove(at));
+        if entry.views.is_empty() {
+            watched.entries.remove(key);
+            watched.late.remove(key);
+        }
+        drop(watched);
+        // Its readers learn of it here.
+        drop(gone);
     }
 
     /// The document is as the server says.
-    pub(crate) fn show(&self, key: &ConfigKey, state: DocumentState) {
-        if let Some(saver) = &self.saver {
-            match &state {
-                DocumentState::Present(document) => saver.save(key, Some(document.clone())),
-                DocumentState::Absent => saver.save(key, None),
-                // Not the server's word about the document.
-                DocumentState::Pending | DocumentState::Unreachable { .. } => {}
+    pub(crate) fn show(&self, now: Instant, key: &ConfigKey, word: DocumentState) {
+        match &word {
+            DocumentState::Present(document) => self.save(key, Some(document.clone())),
+            DocumentState::Absent => self.save(key, None),
+            // Not the server's word about the document.
+            DocumentState::Pending | DocumentState::Unreachable { .. } => {}
+        }
+        self.change(key, |entry| {
+            if !matches!(word, DocumentState::Unreachable { .. }) {
+                entry.saved = Some(now);
+            }
+            entry.known.said(now, word);
+            if entry.is_beyond_disk() {
+                // It has done its duty.
+                entry.known.disk = Disk::Nothing;
+            }
+        });
+    }
+
+    /// The server confirms what it has said of these.
+    pub(crate) fn confirmed(&self, now: Instant, keys: &[ConfigKey]) {
+        for key in keys {
+            let mut again = None;
+            self.change(key, |entry| {
+                let is_old = |at: Instant| now.saturating_duration_since(at) >= SAVE_AGAIN;
+                if entry.known.confirmed(now) && entry.saved.is_none_or(is_old) {
+                    entry.saved = Some(now);
+                    again = Some(entry.known.document().cloned());
+                }
+            });
+            // For the age of its snapshot.
+            if let Some(document) = again {
+                self.save(key, document);
             }
         }
-        self.views.update(key, |_| Some(state));
+    }
+
+    /// No server tells of changes any more.
+    pub(crate) fn lost(&self, now: Instant) {
+        let mut watched = self.watched();
+        let shown: Vec<Shown> = watched
+            .entries
+            .values_mut()
+            .flat_map(|entry| {
+                entry.known.doubted(now, ErrorKind::Disconnected);
+                entry.shown()
+            })
+            .collect();
+        drop(watched);
+        show_readers(shown);
+    }
+
+    /// The disk was read for a guard of `key`: this is what it has. Returns the document to listen
+    /// with.
+    pub(crate) fn read(
+        &self,
+        now: Instant,
+        key: &ConfigKey,
+        snapshot: Option<Snapshot>,
+    ) -> Option<Document> {
+        let age = snapshot.as_ref().map(|snapshot| snapshot.age(SystemTime::now()));
+        // Content that not everybody gets does not stand for the one that everybody does.
+        let formal = snapshot.filter(|snapshot| snapshot.gray.is_none());
+        let document = formal.and_then(|snapshot| snapshot.document);
+        let found = document.clone().zip(age).map(|(document, age)| Found { document, age });
+        self.change(key, |entry| {
+            if entry.is_beyond_disk() {
+                return;
+            }
+            entry.known.disk = found.map_or(Disk::Nothing, Disk::Found);
+            for view in &mut entry.views {
+                view.until = view.until.or(view.policy.waits().map(|waits| now + waits));
+            }
+        });
+        document
+    }
+
+    /// Looks at the documents whose server has had its time.
+    pub(crate) fn handle_timeout(&self, now: Instant) {
+        loop {
+            let mut watched = self.watched();
+            let Some(key) = watched.late.pop(now) else { return };
+            drop(watched);
+            self.change(&key, |entry| {
+                for view in &mut entry.views {
+                    view.is_late |= view.until.is_some_and(|until| until <= now);
+                }
+            });
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.watched().late.next()
     }
 
     /// Ends every reader, and every reader to come.
     pub(crate) fn close(&self) {
-        self.views.close();
+        let mut watched = self.watched();
+        watched.closed = true;
+        watched.late.clear();
+        let entries = std::mem::take(&mut watched.entries);
+        drop(watched);
+        drop(entries);
+    }
+
+    fn save(&self, key: &ConfigKey, document: Option<Document>) {
+        if let Some(saver) = &self.saver {
+            saver.save(key, document);
+        }
+    }
+
+    /// Changes what is known of `key`, if it is watched, and shows what follows. Called by the
+    /// session's task only: two at a time would each show something older than the other.
+    fn change(&self, key: &ConfigKey, change: impl FnOnce(&mut Entry)) {
+        let mut watched = self.watched();
+        let Watched { entries, late, .. } = &mut *watched;
+        // A guard that leaves and enters in between has another view, and claims anew.
+        let Some(entry) = entries.get_mut(key) else { return };
+        change(entry);
+        let shown = entry.shown();
+        match entry.late() {
+            Some(at) => late.push(at, key.clone()),
+            None => late.remove(key),
+        }
+        drop(watched);
+        show_readers(shown);
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        // A panic under the lock cannot leave the map half-changed: every change is one call.
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Whether no view can show a snapshot any more.
+    fn is_beyond_disk(&self) -> bool {
+        self.known.is_spoken() && self.views.iter().all(|view| view.policy.asks())
+    }
+
+    /// When the next of its views is to be looked at.
+    fn late(&self) -> Option<Instant> {
+        if self.known.is_spoken() {
+            return None;
+        }
+        self.views.iter().filter(|view| !view.is_late).filter_map(|view| view.until).min()
+    }
+
+    fn shown(&self) -> Vec<Shown> {
+        let of_view = |view: &View| {
+            let (state, freshness) = self.known.shown(view.policy, view.is_late);
+            (Arc::clone(&view.readers), state, freshness)
+        };
+        self.views.iter().map(of_view).collect()
+    }
+}
+
+/// Shows it to the readers to whom it is news.
+fn show_readers(shown: impl IntoIterator<Item = Shown>) {
+    for (readers, state, freshness) in shown {
+        // First, so that who is woken by the state finds how sure it is.
+        readers.freshness.publish_if_changed(freshness);
+        let current = readers.state.get();
+        if *current != state && !current.same_content(&state) {
+            readers.state.publish(state);
+        }
+    }
+}
+
+/// A snapshot that is confirmed is written again, for its time, a little more rarely than the disk
+/// finds that it is due.
+const SAVE_AGAIN: Duration = Duration::from_secs(25 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Context,
+    };
+
+    use nacos_testkit::TimeLimit;
+
+    use super::*;
+    use crate::testing::inline_waker;
+
+    fn key(data_id: &str) -> ConfigKey {
+        ConfigKey::try_from(data_id).expect("valid")
+    }
+
+    fn present(content: &str) -> DocumentState {
+        DocumentState::Present(Document::new(content, "text"))
+    }
+
+    fn content(state: &DocumentState) -> Option<&str> {
+        state.document().map(|document| &*document.content)
+    }
+
+    fn enter(views: &DocumentViews, data_id: &str) -> Live<DocumentState> {
+        views.enter(Instant::now(), &key(data_id), StartPolicy::remote()).0
+    }
+
+    fn leave(views: &DocumentViews, data_id: &str) {
+        views.leave(&key(data_id), StartPolicy::remote());
+    }
+
+    fn snapshot(content: &str) -> Snapshot {
+        let document = Some(Document::new(content, "text"));
+        Snapshot { document, seq: 1, saved_at: SystemTime::now(), gray: None }
+    }
+
+    #[tokio::test]
+    async fn state_is_kept_while_a_guard_claims_it() {
+        TimeLimit::for_test();
+        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let mut first = enter(&views, "orders");
+        views.show(now, &key("orders"), present("1"));
+        let second = enter(&views, "orders");
+        leave(&views, "orders");
+        views.show(now, &key("orders"), present("2"));
+        let changed = first.changed().await.expect("a state");
+        assert_eq!((content(&changed), content(&second.get())), (Some("2"), Some("2")));
+
+        leave(&views, "orders");
+        assert_eq!(first.changed().await, None);
+        assert_eq!(*enter(&views, "orders").get(), DocumentState::Pending);
+    }
+
+    #[tokio::test]
+    async fn closing_ends_readers_old_and_new() {
+        TimeLimit::for_test();
+        let views = DocumentViews::new(None);
+        let mut old = enter(&views, "orders");
+        views.close();
+        assert_eq!(old.changed().await, None);
+        assert_eq!(enter(&views, "orders").changed().await, None);
+        leave(&views, "orders");
+    }
+
+    #[test]
+    fn whoever_is_woken_may_use_the_views_at_once() {
+        let _limit = TimeLimit::start();
+        let views = Arc::new(DocumentViews::new(None));
+        let woken = Arc::new(AtomicUsize::new(0));
+        let waker = inline_waker({
+            let (views, woken) = (Arc::clone(&views), Arc::clone(&woken));
+            move || {
+                woken.fetch_add(1, Ordering::Relaxed);
+                enter(&views, "other");
+                leave(&views, "other");
+            }
+        });
+        let ends: [fn(&DocumentViews); 4] = [
+            |views| views.show(Instant::now(), &key("orders"), present("1")),
+            |views| drop(views.read(Instant::now(), &key("orders"), Some(snapshot("2")))),
+            |views| leave(views, "orders"),
+            DocumentViews::close,
+        ];
+        for (n, end) in ends.into_iter().enumerate() {
+            let mut reader = enter(&views, "orders");
+            let first = StartPolicy::snapshot_first();
+            let mut seeing = views.enter(Instant::now(), &key("orders"), first).0;
+            let reader = if n == 1 { &mut seeing } else { &mut reader };
+            let mut changed = pin!(reader.changed());
+            assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            end(&views);
+            assert_eq!(woken.load(Ordering::Relaxed), n + 1);
+            leave(&views, "orders");
+            views.leave(&key("orders"), first);
+        }
+    }
+
+    #[test]
+    fn each_policy_that_waits_has_its_own_time() {
+        let (views, start) = (DocumentViews::new(None), Instant::now());
+        let seconds = Duration::from_secs;
+        let enter = |within| {
+            let policy = StartPolicy::remote_then_snapshot().timeout(seconds(within));
+            views.enter(start, &key("orders"), policy).0
+        };
+        let (short, long) = (enter(1), enter(5));
+        views.read(start, &key("orders"), Some(snapshot("disk")));
+        let shown = || [&short, &long].map(|reader| content(&reader.get()).is_some());
+        assert_eq!((shown(), views.poll_timeout()), ([false, false], Some(start + seconds(1))));
+        views.handle_timeout(start + seconds(1));
+        assert_eq!((shown(), views.poll_timeout()), ([true, false], Some(start + seconds(5))));
+        views.handle_timeout(start + seconds(5));
+        assert_eq!((shown(), views.poll_timeout()), ([true, true], None));
+    }
+
+    #[test]
+    fn gray_snapshot_is_never_shown_as_the_formal_one() {
+        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let policy = StartPolicy::snapshot_first();
+        let reader = views.enter(now, &key("orders"), policy).0;
+        let gray = Snapshot { gray: Some("beta".into()), ..snapshot("beta") };
+        assert_eq!(views.read(now, &key("orders"), Some(gray)), None);
+        assert_eq!(*reader.get(), DocumentState::Pending);
+    }
+
+    #[test]
+    fn documents_that_come_and_go_leave_nothing_behind() {
+        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let policy = StartPolicy::remote_then_snapshot();
+        for n in 0..1000 {
+            let key = key(&format!("d{n}"));
+            drop(views.enter(now, &key, policy));
+            views.read(now, &key, Some(snapshot("1")));
+            views.leave(&key, policy);
+        }
+        let watched = views.watched();
+        assert_eq!((watched.entries.len(), watched.late.len()), (0, 0));
     }
 }

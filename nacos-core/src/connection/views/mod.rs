@@ -8,6 +8,7 @@
 mod documents;
 mod grace;
 mod services;
+mod shown;
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -37,7 +38,9 @@ impl Views {
             Event::Ended { .. } => self.services.lost(now),
             Event::State(state) => self.services.handle_session(now, state.is_connected()),
             Event::Serving(Some(_)) => self.services.succeeds(now),
-            Event::Document(key, state) => self.documents.show(&key, state),
+            Event::Serving(None) => self.documents.lost(now),
+            Event::Document(key, state) => self.documents.show(now, &key, state),
+            Event::Confirmed(keys) => self.documents.confirmed(now, &keys),
             Event::Service(key, list) => {
                 let turns = self.services.listed(now, &key, &list);
                 return turns.into_iter().map(|turn| (key.clone(), turn)).collect();
@@ -49,12 +52,14 @@ impl Views {
 
     /// Looks at the views whose time has come.
     pub(crate) fn handle_timeout(&self, now: Instant) -> Expired {
+        self.documents.handle_timeout(now);
         self.services.handle_timeout(now)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.services.poll_timeout()
+        let documents = self.documents.poll_timeout();
+        self.services.poll_timeout().into_iter().chain(documents).min()
     }
 
     /// How many views are held.

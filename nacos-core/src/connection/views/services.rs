@@ -17,11 +17,11 @@ use crate::{
 /// For each service that a guard subscribes to: what the server lists, and one view for each grace
 /// that guards have chosen.
 ///
-/// As in a [`Store`](crate::store::Store), a guard [enters](Self::enter) before it claims and
-/// [leaves](Self::leave) after it has withdrawn, and nobody is woken under the lock. Lists are
-/// compared and dropped there, and nothing else that takes time: they are plain data, whose
-/// instances are shared between views, so that no user's code runs and most of a comparison is one
-/// of addresses. One task alone calls that.
+/// As in the [views of documents](super::DocumentViews), a guard [enters](Self::enter) before it
+/// claims and [leaves](Self::leave) after it has withdrawn, and nobody is woken under the lock.
+/// Lists are compared and dropped there, and nothing else that takes time: they are plain data,
+/// whose instances are shared between views, so that no user's code runs and most of a comparison
+/// is one of addresses. One task alone calls that.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceViews {
     entries: Mutex<Entries>,

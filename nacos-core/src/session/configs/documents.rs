@@ -39,6 +39,9 @@ struct Entry {
     place: u64,
     /// The state that was last received, with which the next listen compares.
     state: DocumentState,
+    /// The content from before the client started, until the server has said something: listens
+    /// compare with it, and nobody is shown it from here.
+    remembered: Option<Document>,
     standing: SyncState,
     failures: u32,
     /// Set if the server of this connection does not let us listen, for want of a right.
@@ -89,11 +92,21 @@ impl Documents {
         self.entries.entry(key).or_insert(Entry {
             place: self.watched,
             state: DocumentState::Pending,
+            remembered: None,
             standing: SyncState::Unsure,
             failures: 0,
             refused_listen: None,
             pollers: BTreeSet::new(),
         });
+    }
+
+    /// `key`, which was the last to become watched, had this content before. Otherwise it is of no
+    /// use: a listen without it may be under way.
+    pub(super) fn remember(&mut self, key: &ConfigKey, content: Document) {
+        let newest = self.watched;
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.place == newest) {
+            entry.remembered = Some(content);
+        }
     }
 
     /// `guard` wants `key` to be asked for regularly while nobody may listen to it.
@@ -169,9 +182,20 @@ impl Documents {
         self.entries.len()
     }
 
-    /// The document that was last received under `key`, if it is watched and exists.
+    /// Whether the server has said of `key` whether it exists, and tells of changes.
+    pub(super) fn is_confirmed(&self, key: &ConfigKey) -> bool {
+        let is_known = |entry: &Entry| {
+            entry.standing == SyncState::Clean
+                && matches!(entry.state, DocumentState::Present(_) | DocumentState::Absent)
+        };
+        self.entries.get(key).is_some_and(is_known)
+    }
+
+    /// The document that was last received under `key`, now or before the client started, if it is
+    /// watched and exists.
     pub(super) fn held(&self, key: &ConfigKey) -> Option<&Document> {
-        self.entries.get(key)?.state.document()
+        let entry = self.entries.get(key)?;
+        entry.state.document().or(entry.remembered.as_ref())
     }
 
     /// The digest to listen with: `""` for "I have nothing".
@@ -217,7 +241,7 @@ impl Documents {
         // A hint during the listen has made it dirty already, and stays.
         let confirmed = match &entry.state {
             DocumentState::Pending | DocumentState::Unreachable { last: None, .. } => {
-                DocumentState::Absent
+                entry.remembered.clone().map_or(DocumentState::Absent, DocumentState::Present)
             }
             DocumentState::Unreachable { last: Some(last), .. } => {
                 DocumentState::Present(last.clone())
@@ -228,6 +252,7 @@ impl Documents {
             return None;
         }
         entry.state = confirmed;
+        entry.remembered = None;
         Some(entry.state.clone())
     }
 
@@ -287,6 +312,7 @@ impl Documents {
         let news = !entry.state.same_content(&state);
         // Also without news: the digest and the time may be other ones.
         entry.state = state.clone();
+        entry.remembered = None;
         self.rest(key, rest);
         news.then_some(state)
     }
@@ -449,23 +475,6 @@ impl SyncState {
     }
 }
 
-impl DocumentState {
-    /// Whether a reader would see no difference: the time at which a server stored the same
-    /// content again is none.
-    fn same_content(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Present(one), Self::Present(other)) => {
-                one.content == other.content
-                    && one.content_type == other.content_type
-                    // Another key makes another text of the same content.
-                    && one.encrypted_data_key == other.encrypted_data_key
-            }
-            (Self::Absent, Self::Absent) => true,
-            _ => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -489,6 +498,27 @@ mod tests {
         let (mut documents, key, _) = watched();
         assert_eq!(documents.unchanged(&key), Some(DocumentState::Absent));
         assert_eq!(documents.unchanged(&key), None);
+    }
+
+    #[test]
+    fn content_from_before_is_what_an_unchanged_server_confirms_and_nothing_else_shows_it() {
+        let (mut documents, key, _) = watched();
+        let before = Document::new("1", "text");
+        documents.remember(&key, before.clone());
+        assert_eq!(documents.md5(&key), before.md5);
+        let down = documents.unreachable(&cause(ErrorKind::Disconnected)).remove(0).1;
+        assert_eq!(down.document(), None);
+        documents.reconnected();
+        assert_eq!(documents.unchanged(&key), Some(DocumentState::Present(before)));
+        assert!(documents.is_confirmed(&key));
+    }
+
+    #[test]
+    fn content_from_before_is_of_no_use_once_a_listen_may_be_under_way() {
+        let (mut documents, key, _) = watched();
+        documents.watch(ConfigKey::try_from("another").expect("valid"));
+        documents.remember(&key, Document::new("1", "text"));
+        assert_eq!(documents.unchanged(&key), Some(DocumentState::Absent));
     }
 
     #[test]

@@ -112,14 +112,23 @@ impl ConfigsMachine {
             // Servers repeat keys that we have given up meanwhile; those have no entry.
             self.documents.hint(&differing);
         }
+        let mut confirmed = Vec::new();
         for claim in claims {
             self.claims.agreed(cx.output, claim);
             self.documents.listen_granted(&claim.key);
             if cx.connection.may_omit {
                 self.documents.doubt(&claim.key);
             }
-            let state = self.documents.unchanged(&claim.key);
-            cx.output.show_all(state.map(|state| Event::Document(claim.key.clone(), state)));
+            match self.documents.unchanged(&claim.key) {
+                Some(state) => cx.output.show(Event::Document(claim.key.clone(), state)),
+                None if self.documents.is_confirmed(&claim.key) => {
+                    confirmed.push(claim.key.clone());
+                }
+                None => {}
+            }
+        }
+        if !confirmed.is_empty() {
+            cx.output.show(Event::Confirmed(confirmed));
         }
     }
 

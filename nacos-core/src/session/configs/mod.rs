@@ -27,7 +27,7 @@ use super::{
     output::Output,
     serving_context::{ConnectionFacts, ServingContext},
 };
-use crate::{key::ConfigKey, wire};
+use crate::{document::Document, key::ConfigKey, wire};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
@@ -70,6 +70,12 @@ impl ConfigsMachine {
     pub(super) fn watch(&mut self, output: &mut Output, document: ConfigKey, guard: GuardId) {
         self.documents.watch(document.clone());
         self.claims.assert(output, document, guard, false);
+    }
+
+    /// `document`, which has just begun to be watched, had this content when the client last ran:
+    /// listens compare with that.
+    pub(super) fn remember(&mut self, document: &ConfigKey, content: Document) {
+        self.documents.remember(document, content);
     }
 
     /// `guard`, which watches `document`, wants it to be asked for regularly while the server lets

@@ -67,6 +67,9 @@ impl ConfigsMachine {
             // who may not read it (both seen): a client that does not listen again misses changes.
             self.claims.reassert(key);
         }
+        if state.is_none() && self.documents.is_confirmed(key) {
+            cx.output.show(Event::Confirmed(vec![key.clone()]));
+        }
         let (first, last) =
             if state.as_ref().is_some_and(shows) { (state, None) } else { (None, state) };
         let event = |state| Event::Document(key.clone(), state);

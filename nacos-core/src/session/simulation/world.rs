@@ -326,6 +326,7 @@ impl World {
                     self.lost.push((service.name().to_string(), *first));
                 }
                 Event::Serving(_)
+                | Event::Confirmed(_)
                 | Event::Service(..)
                 | Event::Older { .. }
                 | Event::Settled(..)

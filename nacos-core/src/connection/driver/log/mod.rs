@@ -85,6 +85,7 @@ impl SessionLog {
                 %key, code, %message, "the server refused"),
             Event::Serving(_)
             | Event::Document(..)
+            | Event::Confirmed(_)
             | Event::Service(..)
             | Event::Claim(..)
             | Event::Settled(..) => {}

@@ -1,6 +1,8 @@
 //! No file needs a file that needs it: one of them could not be read, or changed, alone.
 //!
 //! A file and the files of its folder may know each other: a parent shows what its children are.
+//! The methods of a machine of the session stand in several files, which import nothing of each
+//! other: of those each call counts, and a parent is no exception.
 use std::collections::{BTreeMap, BTreeSet};
 
 use syn::visit::{self, Visit};
@@ -41,6 +43,38 @@ fn no_two_files_need_each_other_but_parent_and_child() {
         assert!(circle.is_empty(), "{krate}: these need each other: {circle:#?}");
     }
     assert!(arrows > 500, "only {arrows} arrows were found");
+}
+
+#[test]
+fn files_of_one_machine_call_its_methods_in_one_direction() {
+    let mut arrows = 0;
+    let mut machines: BTreeMap<String, BTreeMap<Module, Methods>> = BTreeMap::new();
+    for source in sources("nacos-core/src") {
+        for (machine, methods) in methods(&source.text) {
+            machines.entry(machine).or_default().insert(module_of(&source.path), methods);
+        }
+    }
+    for (machine, files) in machines {
+        let needs = needs(&files);
+        arrows += needs.values().map(BTreeSet::len).sum::<usize>();
+        let circle = circle(&needs);
+        assert!(circle.is_empty(), "{machine}: these call each other: {circle:#?}");
+    }
+    assert!(arrows > 20, "only {arrows} arrows were found");
+}
+
+#[test]
+fn methods_that_call_each_other_are_found() {
+    let of =
+        |name: &str, text| (vec![name.to_owned()], methods(text).remove("AMachine").expect("one"));
+    let files = BTreeMap::from([
+        of("above", "impl AMachine { fn new() -> Self { Self::two(); } fn top(&self) {} }"),
+        of("one", "impl AMachine { fn one(&self) { self.two(); self.field.top(); } }"),
+        of("two", "impl AMachine { fn two(&self) { if x { self.one(1) } } fn own(&self) {} }"),
+        of("test", "#[cfg(test)] impl AMachine { fn t(&self) { self.top() } } impl AMachine {}"),
+    ]);
+    let found = circle(&needs(&files));
+    assert_eq!(found, [["one"], ["two"]]);
 }
 
 #[test]
@@ -94,6 +128,86 @@ fn names(text: &str) -> Names {
     let mut names = Names::default();
     names.visit_file(&syn::parse_file(text).expect("Rust"));
     names
+}
+
+/// The methods of one machine that a file declares, and those that it calls.
+#[derive(Default)]
+struct Methods {
+    declared: BTreeSet<String>,
+    called: BTreeSet<String>,
+}
+
+/// The methods of each machine in a file.
+#[derive(Default)]
+struct Machines {
+    found: BTreeMap<String, Methods>,
+    /// The machine whose methods are looked at.
+    current: String,
+}
+
+fn methods(text: &str) -> BTreeMap<String, Methods> {
+    let mut machines = Machines::default();
+    machines.visit_file(&syn::parse_file(text).expect("Rust"));
+    machines.found
+}
+
+/// For each of these files, the others whose methods it calls.
+fn needs(files: &BTreeMap<Module, Methods>) -> BTreeMap<Module, BTreeSet<Module>> {
+    let needs = |methods: &Methods| {
+        let needed = files.iter().filter(|(_, other)| !other.declared.is_disjoint(&methods.called));
+        needed.map(|(module, _)| module.clone()).collect::<BTreeSet<_>>()
+    };
+    let without_itself = |(module, methods)| {
+        let mut needed = needs(methods);
+        needed.remove(module);
+        (Module::clone(module), needed)
+    };
+    files.iter().map(without_itself).collect()
+}
+
+impl Machines {
+    fn calls(&mut self, method: String) {
+        if let Some(methods) = self.found.get_mut(&self.current) {
+            methods.called.insert(method);
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Machines {
+    fn visit_item_impl(&mut self, item: &'a syn::ItemImpl) {
+        let syn::Type::Path(ty) = &*item.self_ty else { return };
+        let Some(name) = ty.path.segments.last().map(|last| last.ident.to_string()) else { return };
+        if !name.ends_with("Machine") || item.attrs.iter().any(is_for_tests) {
+            return;
+        }
+        let declared = item.items.iter().filter_map(|item| match item {
+            syn::ImplItem::Fn(method) => Some(method.sig.ident.to_string()),
+            _ => None,
+        });
+        self.found.entry(name.clone()).or_default().declared.extend(declared);
+        self.current = name;
+        visit::visit_item_impl(self, item);
+        self.current.clear();
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'a syn::ExprMethodCall) {
+        if let syn::Expr::Path(receiver) = &*call.receiver
+            && receiver.path.is_ident("self")
+        {
+            self.calls(call.method.to_string());
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        let names: Vec<_> = path.segments.iter().map(|part| part.ident.to_string()).collect();
+        if let [ty, method] = names.as_slice()
+            && (ty == "Self" || *ty == self.current)
+        {
+            self.calls(method.clone());
+        }
+        visit::visit_path(self, path);
+    }
 }
 
 impl Names {

@@ -281,6 +281,7 @@ impl Life {
             self.session
                 .connecting
                 .links()
+                .all()
                 .get(link)
                 .is_some_and(|it| matches!(it.phase, connecting::link::Phase::Dialling { .. }))
         });
@@ -291,6 +292,7 @@ impl Life {
             self.session
                 .connecting
                 .links()
+                .all()
                 .get(link)
                 .is_some_and(|it| matches!(it.phase, connecting::link::Phase::SettingUp { .. }))
         });

@@ -285,12 +285,12 @@ impl Session {
 
     /// The server of the connection that serves, as it was named in the options, or in the list.
     pub(crate) fn server(&self) -> Option<&Arc<str>> {
-        self.connecting.server()
+        self.connecting.links().serving().map(|serving| &serving.server)
     }
 
     /// The abilities of that server.
     pub(crate) fn abilities(&self) -> Option<&Arc<BTreeMap<String, bool>>> {
-        self.connecting.abilities()
+        self.connecting.links().serving().map(|serving| &serving.abilities)
     }
 
     /// Whether requests are to carry what the last login brought.
@@ -413,7 +413,7 @@ impl Session {
     }
 
     fn serving_link(&self) -> Option<LinkId> {
-        self.connecting.serving()
+        self.connecting.links().serving_id()
     }
 
     fn connection(&self, now: Instant) -> ConnectionFacts<'_> {

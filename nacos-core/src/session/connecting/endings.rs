@@ -5,6 +5,8 @@
 //! that the two differ only where something is: what the last ends have in common is the limit.
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
+use crate::disconnect::Reason;
+
 /// How the last connections that served have ended.
 #[derive(Debug, Default)]
 pub(super) struct Endings(VecDeque<Ending>);
@@ -50,6 +52,16 @@ impl Endings {
             (None, Some(age)) => Some(StreamLimit::Age(age)),
             (None, None) => None,
         }
+    }
+
+    /// A connection has ended for this `reason`. Returns the limit that ended its stream and those
+    /// before it, if there is one.
+    pub(super) fn ended(&mut self, reason: Reason, ending: Ending) -> Option<StreamLimit> {
+        if reason == Reason::Stream {
+            return self.stream(ending);
+        }
+        self.other();
+        None
     }
 
     /// A connection has ended in another way: what comes after it begins a new row.

@@ -21,13 +21,13 @@ use crate::wire::{
 impl ConnectingMachine {
     /// The connection stands: asks whether the server takes us.
     pub(super) fn check_server(&mut self, cx: &mut Context<'_>, id: LinkId) {
-        let Some(Link { phase: Phase::Dialling { .. }, within, .. }) = self.links.get(&id) else {
+        let Some(Link { phase: Phase::Dialling { .. }, within, .. }) = self.links.get(id) else {
             return;
         };
         let within = *within;
         let check = ServerCheckRequest::new().outgoing();
         let call = self.call_within(cx, BEYOND * within, id, check, Asked::ServerCheck);
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.links.get_mut(id) {
             link.phase = Phase::Checking { call, deadline: cx.now + within };
         }
     }
@@ -41,7 +41,7 @@ impl ConnectingMachine {
         asked: Asked,
         answer: Result<Payload, CallError>,
     ) {
-        let Some(link) = self.links.get(&id) else { return };
+        let Some(link) = self.links.get(id) else { return };
         let expected = match (&link.phase, asked) {
             (Phase::Checking { call: expected, .. }, Asked::ServerCheck) => Some(*expected),
             (
@@ -88,7 +88,7 @@ impl ConnectingMachine {
         if cx.lifetime != Lifetime::Open {
             return;
         }
-        let Some(link) = self.links.get_mut(&id).filter(|link| !link.is_named) else { return };
+        let Some(link) = self.links.get_mut(id).filter(|link| !link.is_named) else { return };
         link.is_named = true;
         // Two: of a proxy that takes turns, one goes another way than the first check.
         for _ in 0..2 {
@@ -107,21 +107,21 @@ impl ConnectingMachine {
             self.names_link(cx, id, &check.connection_id);
         }
         // It was only kept for that.
-        if matches!(self.links.get(&id), Some(Link { phase: Phase::Retiring { .. }, .. })) {
-            self.close_link(cx.output, id);
+        if matches!(self.links.get(id), Some(Link { phase: Phase::Retiring { .. }, .. })) {
+            self.links.close(cx.output, id);
         }
     }
 
     fn names_link(&mut self, cx: &mut Context<'_>, id: LinkId, name: &str) {
         let links = &self.links;
-        if let Some(finding) = self.names.named(id, name, |other| links.contains_key(&other)) {
-            cx.output.show(Event::Proxied { server: self.server_name(id), finding });
+        if let Some(finding) = self.names.named(id, name, |other| links.contains(other)) {
+            cx.output.show(Event::Proxied { server: links.server_name(id), finding });
         }
     }
 
     /// The server takes us: registers the connection.
     fn set_up(&mut self, cx: &mut Context<'_>, id: LinkId, announced: bool) {
-        let Some(within) = self.links.get(&id).map(|link| link.within) else { return };
+        let Some(within) = self.links.get(id).map(|link| link.within) else { return };
         if self.names.is_doubtful {
             self.ask_name(cx, id);
         }
@@ -137,7 +137,7 @@ impl ConnectingMachine {
             let call = self.probe_setup(cx, id, within);
             SetupConfirmation::Probed { call: Some(call), next_at: cx.now, refusals: 0 }
         };
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.links.get_mut(id) {
             if let Phase::Checking { deadline, .. } = link.phase {
                 link.round_trip = Some((cx.now + within).saturating_duration_since(deadline));
             }
@@ -152,7 +152,7 @@ impl ConnectingMachine {
 
     fn probe_setup_later(&mut self, now: Instant, id: LinkId) {
         if let Some(Link { phase: Phase::SettingUp { confirmation, .. }, .. }) =
-            self.links.get_mut(&id)
+            self.links.get_mut(id)
             && let SetupConfirmation::Probed { call, next_at, refusals } = confirmation
         {
             *call = None;
@@ -163,11 +163,8 @@ impl ConnectingMachine {
 
     /// Looks after connections whose time has come.
     pub(super) fn advance_links(&mut self, cx: &mut Context<'_>) {
-        let is_due = |link: &Link| link.next_timeout().is_some_and(|at| at <= cx.now);
-        let due = self.links.iter().filter(|(_, link)| is_due(link));
-        let due: Vec<LinkId> = due.map(|(id, _)| *id).collect();
-        for id in due {
-            let Some(link) = self.links.get(&id) else { continue };
+        for id in self.links.due(cx.now) {
+            let Some(link) = self.links.get(id) else { continue };
             let within = link.within;
             match &link.phase {
                 Phase::Checking { .. } => {
@@ -176,8 +173,7 @@ impl ConnectingMachine {
                 }
                 Phase::SettingUp { deadline, confirmation } if *deadline <= cx.now => {
                     if confirmation.was_refused_all_the_time() {
-                        let server = link.server.clone();
-                        self.unknown_at_once(cx, id, &server);
+                        self.unknown_at_once(cx, id, self.links.server_name(id));
                     }
                     let why = format!("the setup was not acknowledged within {within:?}");
                     self.handle_lost(cx, id, Reason::Connection, &why);
@@ -185,13 +181,13 @@ impl ConnectingMachine {
                 Phase::SettingUp { confirmation: SetupConfirmation::Probed { .. }, .. } => {
                     let probe = self.probe_setup(cx, id, within);
                     if let Some(Link { phase: Phase::SettingUp { confirmation, .. }, .. }) =
-                        self.links.get_mut(&id)
+                        self.links.get_mut(id)
                         && let SetupConfirmation::Probed { call, .. } = confirmation
                     {
                         *call = Some(probe);
                     }
                 }
-                Phase::Retiring { .. } => drop(self.close_link(cx.output, id)),
+                Phase::Retiring { .. } => self.links.close(cx.output, id),
                 Phase::Dialling { .. } | Phase::SettingUp { .. } | Phase::Ready => {}
             }
         }

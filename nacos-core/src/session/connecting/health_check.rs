@@ -2,18 +2,21 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    super::Event, Addresses, Asked, CallError, CallId, ConnectingMachine, Context, Lifetime, Link,
-    LinkId, Output, Payload, PlannedMove, Reason, liveness::ProbeVerdict, moves::MoveReason,
+    Addresses, Asked, CallError, CallId, ConnectingMachine, Context, Lifetime, Link, LinkId,
+    Output, Payload, Reason, liveness::ProbeVerdict, moves::MoveReason,
 };
-use crate::wire::{
-    self, Failure, Request,
-    connection::{HealthCheckRequest, HealthCheckResponse},
+use crate::{
+    session::actions::Event,
+    wire::{
+        self, Failure, Request,
+        connection::{HealthCheckRequest, HealthCheckResponse},
+    },
 };
 
 impl ConnectingMachine {
     /// Asks a silent server whether it is there, and looks for another beside one that is suspect.
     pub(super) fn check_health(&mut self, cx: &mut Context<'_>) {
-        let Some(serving) = &self.serving else { return };
+        let Some(serving) = self.links.serving() else { return };
         let link = serving.link;
         if serving.liveness.wants_probe(cx.now) {
             self.probe(cx, link);
@@ -23,20 +26,20 @@ impl ConnectingMachine {
 
     fn look_for_another_if_suspect(&mut self, cx: &mut Context<'_>) {
         let suspect =
-            self.serving.as_ref().is_some_and(|serving| serving.liveness.is_suspect(cx.now));
+            self.links.serving().is_some_and(|serving| serving.liveness.is_suspect(cx.now));
         // A move that is put off does not wait any longer.
-        let put_off = self.planned_move.as_ref().is_some_and(|planned| !planned.has_begun);
-        let idle = self.next_search.is_none_or(|at| put_off && at > cx.now);
-        if suspect && self.search.is_none() && idle {
+        let put_off = self.moves.is_put_off();
+        let idle = self.searches.next().is_none_or(|at| put_off && at > cx.now);
+        if suspect && !self.searches.is_on() && idle {
             self.leave_what_serves(cx.now);
-            self.next_search = Some(cx.now);
+            self.searches.begin_at(cx.now);
             self.search(cx);
         }
     }
 
     fn probe(&mut self, cx: &mut Context<'_>, link: LinkId) {
         let call = self.call(cx, link, HealthCheckRequest::new().outgoing(), Asked::HealthCheck);
-        if let Some(serving) = &mut self.serving {
+        if let Some(serving) = self.links.serving_mut() {
             serving.liveness.probed(cx.now, call);
         }
     }
@@ -48,14 +51,12 @@ impl ConnectingMachine {
         call: CallId,
         answer: Result<Payload, CallError>,
     ) {
-        let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == id) else {
-            return;
-        };
+        let Some(serving) = self.links.serving_on(id) else { return };
         if answer.is_ok() {
             serving.liveness.answered(cx.now, call);
             self.ask_name(cx, id);
         }
-        let Some(serving) = &self.serving else { return };
+        let Some(serving) = self.links.serving() else { return };
         match answer {
             Ok(answer) => match wire::decode::<HealthCheckResponse>(&answer) {
                 Err(Failure::Answered(refusal)) if refusal.code == wire::UNREGISTERED => {
@@ -82,22 +83,18 @@ impl ConnectingMachine {
 
     /// The server has answered a request on `link` as one does that knows it.
     pub(in super::super) fn handle_known(&mut self, link: LinkId) {
-        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
+        if let Some(serving) = self.links.serving_on(link) {
             serving.is_known = true;
         }
     }
 
     /// A request was answered on the connection that serves: the server is at work.
     pub(in super::super) fn handle_request_answered(&mut self, output: &mut Output) {
-        if let Some(serving) = &mut self.serving {
+        if let Some(serving) = self.links.serving_mut() {
             serving.responsiveness.answered();
         }
         self.moves.answered();
-        let unresponsive = |planned: &mut PlannedMove| planned.reason == MoveReason::Unresponsive;
-        let calm = self.serving.as_ref().is_some_and(|serving| serving.liveness.is_calm());
-        if self.planned_move.take_if(unresponsive).is_some() && calm {
-            self.stop_looking(output);
-        }
+        self.stay(output, MoveReason::Unresponsive);
     }
 
     /// Requests were not answered on the connection that serves, where health checks may be.
@@ -106,25 +103,25 @@ impl ConnectingMachine {
         cx: &mut Context<'_>,
         count: u32,
     ) {
-        let Some(serving) = &mut self.serving else { return };
+        let Some(serving) = self.links.serving_mut() else { return };
         if cx.lifetime != Lifetime::Open || !serving.responsiveness.unanswered(cx.now, count) {
             return;
         }
-        let (server, name) = (serving.link, Arc::clone(&serving.server));
+        let name = Arc::clone(&serving.server);
         let others = |link: &Link| {
             link.addresses == Addresses::More
                 || self.servers.list().iter().any(|other| *other != link.server)
         };
-        let alone = !self.links.get(&server).is_some_and(others);
+        let alone = !self.links.serving_link().is_some_and(others);
         let leaves = !(alone && cx.holdings.are_some());
         // It is kept for what it holds and for want of another, until either changes.
-        if !self.serving.as_mut().is_some_and(|serving| serving.responsiveness.tell(leaves)) {
+        if !self.links.serving_mut().is_some_and(|serving| serving.responsiveness.tell(leaves)) {
             return;
         }
         let first = !self.moves.is_unresponsive();
         let delay = self.moves.unresponsive(cx.output.jitter());
         cx.output.show(Event::Unresponsive { server: name, leaves, first });
-        if leaves && self.planned_move.is_none() {
+        if leaves && !self.moves.is_planned() {
             self.plan_move(cx.now, MoveReason::Unresponsive, delay);
         }
     }
@@ -136,7 +133,7 @@ impl ConnectingMachine {
         link: LinkId,
         at: Instant,
     ) {
-        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
+        if let Some(serving) = self.links.serving_on(link) {
             serving.liveness.heard(at);
             if serving.liveness.is_calm() {
                 self.stop_looking(output);

@@ -5,12 +5,10 @@
 //! left, the way that a server asks to be left, so that no flapping answer moves every client.
 use std::time::{Duration, Instant};
 
-use super::{
-    super::backoff::{list_refresh_delay, move_delay, retry_delay},
-    ConnectingMachine, Context, PlannedMove,
-    moves::MoveReason,
+use crate::{
+    session::backoff::{list_refresh_delay, retry_delay},
+    time::give_or_take_a_fifth,
 };
-use crate::{error::ErrorKind, server::Server, time::give_or_take_a_fifth};
 
 /// When the list of servers is asked for.
 #[derive(Debug)]
@@ -87,13 +85,15 @@ impl ListRefresh {
         }
     }
 
-    fn found(&mut self, now: Instant, jitter: f64) {
+    /// A list was read.
+    pub(crate) fn found(&mut self, now: Instant, jitter: f64) {
         self.known = true;
         self.failures = 0;
         self.next_in_turn(now, jitter);
     }
 
-    fn failed(&mut self, now: Instant, cap: Duration, jitter: f64) {
+    /// None could be.
+    pub(crate) fn failed(&mut self, now: Instant, cap: Duration, jitter: f64) {
         if self.known {
             self.next_in_turn(now, jitter);
         } else {
@@ -106,80 +106,21 @@ impl ListRefresh {
         self.next = self.every.map(|every| now + give_or_take_a_fifth(every, jitter));
     }
 
+    /// Another server serves: nothing is known yet about its leaving, and the list is a good one.
+    pub(crate) fn arrived(&mut self) {
+        self.missing = None;
+        self.hurries = 0;
+    }
+
+    /// The server that serves is on the list.
+    pub(crate) fn serves_there(&mut self) {
+        self.missing = None;
+    }
+
     /// The server that serves is not on the list. Says whether it has left.
-    fn is_gone(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_gone(&mut self, now: Instant) -> bool {
         let since = *self.missing.get_or_insert(now);
         self.every.is_some_and(|every| now.saturating_duration_since(since) >= every / 2)
-    }
-}
-
-impl ConnectingMachine {
-    /// Whether there is nothing to do but to wait for the first list.
-    #[cfg(test)]
-    pub(in super::super) fn awaits_servers(&self) -> bool {
-        !self.list_refresh.is_known() && self.list_refresh.next_timeout().is_none()
-    }
-
-    /// The list of servers was read, or could not be.
-    pub(in super::super) fn handle_servers(
-        &mut self,
-        cx: &mut Context<'_>,
-        outcome: Result<Vec<Server>, String>,
-    ) {
-        match outcome {
-            Ok(list) if !list.is_empty() => self.listed(cx, list),
-            Ok(_) => self.unlisted(cx, "the list of servers is empty"),
-            Err(why) => self.unlisted(cx, &why),
-        }
-    }
-
-    fn listed(&mut self, cx: &mut Context<'_>, list: Vec<Server>) {
-        if !self.list_refresh.is_known() {
-            self.outage.since = cx.now;
-            self.outage.searches = 0;
-        }
-        let jitter = cx.output.jitter();
-        self.list_refresh.found(cx.now, jitter);
-        let changed = self.servers.replace(list, &mut || cx.output.jitter());
-        if changed && let Some(search) = &mut self.search {
-            search.relist(self.servers.list());
-            self.search(cx);
-        }
-        let Some(serving) = &self.serving else {
-            if changed && self.search.is_none() {
-                self.next_search = Some(cx.now);
-                self.search(cx);
-            }
-            return;
-        };
-        let serves = self.links.get(&serving.link).map(|link| &link.server);
-        let calm = serving.liveness.is_calm();
-        if serves.is_some_and(|server| self.servers.list().contains(server)) {
-            self.list_refresh.missing = None;
-            let left = |planned: &mut PlannedMove| planned.reason == MoveReason::Left;
-            if self.planned_move.take_if(left).is_some() && calm {
-                self.stop_looking(cx.output);
-            }
-        } else if self.list_refresh.is_gone(cx.now) && self.planned_move.is_none() {
-            let delay = move_delay(0, cx.output.jitter());
-            self.plan_move(cx.now, MoveReason::Left, delay);
-        }
-    }
-
-    fn unlisted(&mut self, cx: &mut Context<'_>, why: &str) {
-        let (cap, jitter) = (self.options.backoff_cap, cx.output.jitter());
-        self.list_refresh.failed(cx.now, cap, jitter);
-        if !self.list_refresh.is_known() {
-            self.outage.searches = self.outage.searches.saturating_add(1);
-            self.outage.last_error = Some(why.into());
-            self.tell_waiting(ErrorKind::Disconnected);
-        }
-    }
-
-    /// Another server serves: nothing is known yet about its leaving, and the list is a good one.
-    pub(super) fn arrived(&mut self) {
-        self.list_refresh.missing = None;
-        self.list_refresh.hurries = 0;
     }
 }
 
@@ -271,7 +212,7 @@ mod tests {
         assert!(!list_refresh.is_gone(now));
         assert!(!list_refresh.is_gone(now + EVERY / 3));
         assert!(list_refresh.is_gone(now + EVERY / 2));
-        list_refresh.missing = None;
+        list_refresh.serves_there();
         assert!(!list_refresh.is_gone(now + EVERY));
     }
 }

@@ -5,32 +5,39 @@
 //! whether the server holds anything ([`Holdings`](super::context::Holdings)), and of what it
 //! decides the rest learns a [`Decision`].
 //!
-//! [`search`] looks for a connection, [`handshake`] brings one up, [`health_check`] watches the one
-//! that serves, [`succession`] is how it begins and ends to serve, [`authentication`] whether
-//! requests are let in, [`session_state`] what users are told of all that. The other files decide
-//! one thing each.
+//! Each field is a type of its own, which decides one thing and calls none of the others:
+//! [`Links`] are the connections, [`Searches`] are when one is looked for, [`Moves`] is whether the
+//! one that serves is to be left, [`Authentication`] whether requests are let in. The methods of
+//! the machine bring them together, in layers; no file calls a method of one above it:
+//!
+//! 1. [`health_check`] watches the one that serves, [`list_change`] follows the list of servers;
+//! 2. [`handshake`] brings a connection up;
+//! 3. [`succession`] is how one begins and ends to serve;
+//! 4. [`dialling`] is whom to try, [`leaving`] when another is looked for while one serves;
+//! 5. [`session_state`] is what users are told, [`calls`] how a request goes out.
 pub(super) mod asked;
 pub(super) mod authentication;
+mod calls;
+mod dialling;
 mod endings;
 mod handshake;
 mod health_check;
+mod leaving;
 pub(super) mod link;
+pub(super) mod links;
+mod list_change;
 mod list_refresh;
 pub(super) mod liveness;
 mod moves;
 pub(super) mod proxied;
 mod responsiveness;
-mod search;
+mod searches;
 mod servers;
+pub(super) mod serving_link;
 mod session_state;
 mod succession;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, fmt, time::Instant};
 
 use self::{
     asked::Asked,
@@ -39,14 +46,16 @@ use self::{
         login::{LoginFailure, TokenLease, Tried},
     },
     endings::Endings,
-    link::{Addresses, BUSY_PAUSE, Link, Phase},
+    link::{Addresses, Link, Phase},
+    links::Links,
     list_refresh::ListRefresh,
     liveness::Liveness,
-    moves::{Moves, PlannedMove},
+    moves::Moves,
     proxied::LinkNames,
     responsiveness::Responsiveness,
-    search::Search,
+    searches::Searches,
     servers::Servers,
+    serving_link::ServingLink,
 };
 use super::{
     actions::Action,
@@ -55,7 +64,7 @@ use super::{
     ids::{CallId, LinkId},
     lifetime::Lifetime,
     options::Options,
-    output::{CALL_TIMEOUT, Output, Pending, RequestOrigin},
+    output::{Output, RequestOrigin},
     request_failure::Gone,
     serving_context::ConnectionFacts,
 };
@@ -64,7 +73,7 @@ use crate::{
     disconnect::Reason,
     resource::Resource,
     server::Server,
-    wire::{Outgoing, Payload, Refusal},
+    wire::{Payload, Refusal},
 };
 
 /// See the [module documentation](self).
@@ -73,18 +82,9 @@ pub(super) struct ConnectingMachine {
     servers: Servers,
     list_refresh: ListRefresh,
     authentication: Authentication,
-
-    links: BTreeMap<LinkId, Link>,
-    /// The connection that serves.
-    serving: Option<ServingLink>,
-    /// The search for a connection, if one is on.
-    search: Option<Search>,
-    /// When the next search begins.
-    next_search: Option<Instant>,
-    /// The server asked us to move: the next search is for another than the one that serves.
-    planned_move: Option<PlannedMove>,
+    links: Links,
+    searches: Searches,
     moves: Moves,
-    outage: Outage,
     names: LinkNames,
     endings: Endings,
     decisions: VecDeque<Decision>,
@@ -131,33 +131,6 @@ impl Timer {
     ];
 }
 
-/// The connection that serves, and what is known on it.
-#[derive(Debug)]
-struct ServingLink {
-    link: LinkId,
-    /// As it was named in the options, or in the list.
-    server: Arc<str>,
-    since: Instant,
-    /// When something came last on the stream.
-    pushed: Instant,
-    liveness: Liveness,
-    responsiveness: Responsiveness,
-    /// A request of the session's own was answered on it, as by a server that knows it.
-    is_known: bool,
-    abilities: Arc<BTreeMap<String, bool>>,
-}
-
-/// How long nobody has served, and how often that was tried to be mended.
-#[derive(Debug)]
-struct Outage {
-    since: Instant,
-    /// Searches that failed.
-    searches: u32,
-    last_error: Option<Arc<str>>,
-    /// The last search failed because it gave too little time, and the next one gives more.
-    is_hasty: bool,
-}
-
 impl ConnectingMachine {
     pub(super) fn new(
         now: Instant,
@@ -170,15 +143,11 @@ impl ConnectingMachine {
             servers: Servers::new(servers, jitter),
             authentication: Authentication::new(&options, now),
             // Without a list there is nothing to search.
-            next_search: list_refresh.is_known().then_some(now),
+            searches: Searches::new(now, list_refresh.is_known().then_some(now)),
             list_refresh,
             options,
-            links: BTreeMap::new(),
-            serving: None,
-            search: None,
-            planned_move: None,
+            links: Links::default(),
             moves: Moves::default(),
-            outage: Outage { since: now, searches: 0, last_error: None, is_hasty: false },
             names: LinkNames::default(),
             endings: Endings::default(),
             decisions: VecDeque::new(),
@@ -222,7 +191,7 @@ impl ConnectingMachine {
     ) {
         match outcome {
             Ok(addresses) => {
-                if let Some(link) = self.links.get_mut(&link) {
+                if let Some(link) = self.links.get_mut(link) {
                     link.addresses = addresses;
                 }
                 self.check_server(cx, link);
@@ -247,7 +216,7 @@ impl ConnectingMachine {
             Asked::Name => self.named(cx, link, &answer),
             Asked::HealthCheck => self.probe_answered(cx, link, call, answer),
             Asked::Admission(question) => {
-                let serving = self.serving();
+                let serving = self.links.serving_id();
                 let news =
                     self.authentication.handle_answer(cx, serving, call, question, answer)?;
                 self.tell_access(news);
@@ -259,7 +228,7 @@ impl ConnectingMachine {
     /// Something came on the stream of `link`.
     pub(super) fn handle_stream_heard(&mut self, cx: &mut Context<'_>, link: LinkId) {
         self.handle_heard(cx.output, link, cx.now);
-        if let Some(serving) = self.serving.as_mut().filter(|serving| serving.link == link) {
+        if let Some(serving) = self.links.serving_on(link) {
             serving.pushed = cx.now;
         }
     }
@@ -268,18 +237,19 @@ impl ConnectingMachine {
     pub(super) fn handle_stream_ended(&mut self, cx: &mut Context<'_>, link: LinkId, why: &str) {
         // On one that has been replaced, requests may still be answered.
         let is_retiring = |link: &Link| matches!(link.phase, Phase::Retiring { .. });
-        if !self.links.get(&link).is_some_and(is_retiring) {
+        if !self.links.get(link).is_some_and(is_retiring) {
             self.handle_lost(cx, link, Reason::Stream, why);
         }
     }
 
+    /// Closes every connection that has been replaced, and with it what its server still holds.
+    pub(super) fn close_retiring(&mut self, output: &mut Output) {
+        self.links.close_retiring(output);
+    }
+
     /// Users' requests are under way on `link`: if it has been replaced, it stays a little longer.
     pub(super) fn handle_busy(&mut self, now: Instant, link: LinkId) {
-        if let Some(Phase::Retiring { deadline, at_most }) =
-            self.links.get_mut(&link).map(|link| &mut link.phase)
-        {
-            *deadline = (*deadline).max(now + BUSY_PAUSE).min(*at_most);
-        }
+        self.links.keep(now, link);
     }
 
     /// A login with the credential `with` ended: a grant, or why there is none.
@@ -289,7 +259,7 @@ impl ConnectingMachine {
         with: Tried,
         outcome: Result<TokenLease, LoginFailure>,
     ) {
-        let (serving, jitter) = (self.serving(), cx.output.jitter());
+        let (serving, jitter) = (self.links.serving_id(), cx.output.jitter());
         let news = self.authentication.handle_login(cx.now, serving, with, outcome, jitter);
         self.tell_access(news);
     }
@@ -320,7 +290,7 @@ impl ConnectingMachine {
 
     /// Asks the server that serves whether a login is needed, if somebody wants to know.
     pub(super) fn ask_admission(&mut self, cx: &mut Context<'_>) {
-        let Some(link) = self.serving().filter(|_| cx.lifetime == Lifetime::Open) else { return };
+        let (Some(link), Lifetime::Open) = (self.links.serving_id(), cx.lifetime) else { return };
         if let Some((question, request)) = self.authentication.poll_question(cx.now, cx.holdings) {
             let call = self.call(cx, link, request, Asked::Admission(question));
             self.authentication.asked(call);
@@ -344,41 +314,37 @@ impl ConnectingMachine {
                 self.authentication.next_login().filter(|_| self.list_refresh.is_known())
             }
             Timer::Admission => {
-                self.authentication.next_timeout().filter(|_| self.serving.is_some())
+                self.authentication.next_timeout().filter(|_| self.links.serving().is_some())
             }
-            Timer::Search => {
-                let under_way = self.search.as_ref().map(|search| search.next_timeout(now));
-                self.next_search.into_iter().chain(under_way).min()
-            }
-            Timer::Links => self.links.values().filter_map(Link::next_timeout).min(),
-            Timer::HealthCheck => self.serving.as_ref()?.liveness.next_timeout(now),
+            Timer::Search => self.searches.next_timeout(now),
+            Timer::Links => self.links.next_timeout(),
+            Timer::HealthCheck => self.links.serving()?.liveness.next_timeout(now),
         };
         Timer::ALL.into_iter().filter_map(at).min()
     }
 
     // Getters.
 
-    /// The connection that serves.
-    pub(super) fn serving(&self) -> Option<LinkId> {
-        self.serving.as_ref().map(|serving| serving.link)
+    /// The connections, and the one of them that serves.
+    pub(super) fn links(&self) -> &Links {
+        &self.links
     }
 
-    /// The same, as far as it matters to what goes over it.
+    /// The connection that serves, as far as it matters to what goes over it.
     pub(super) fn connection(&self, now: Instant, lifetime: Lifetime) -> ConnectionFacts<'_> {
-        let is_fresh = |serving: &ServingLink| now.saturating_duration_since(serving.since) < FRESH;
+        let serving = self.links.serving();
         // As far as is known, only r-nacos and old Java servers announce nothing.
         let has_no_abilities = |serving: &ServingLink| serving.abilities.is_empty();
         ConnectionFacts {
-            link: self.serving(),
+            link: self.links.serving_id(),
             is_let_in: self.authentication.is_let_in(),
             lifetime,
             token: self.authentication.token(),
             no_token: self.authentication.no_token(),
             is_renewing: self.authentication.is_renewing()
-                || self.authentication.is_not_ready(self.serving()),
-            is_fresh: self.serving.as_ref().is_some_and(is_fresh),
-            may_omit: !self.authentication.is_anonymous()
-                && self.serving.as_ref().is_some_and(has_no_abilities),
+                || self.authentication.is_not_ready(self.links.serving_id()),
+            is_fresh: serving.is_some_and(|serving| serving.is_fresh(now)),
+            may_omit: !self.authentication.is_anonymous() && serving.is_some_and(has_no_abilities),
         }
     }
 
@@ -391,36 +357,6 @@ impl ConnectingMachine {
     pub(super) fn is_unresponsive(&self) -> bool {
         self.moves.is_unresponsive()
     }
-
-    /// The server of the connection that serves, as it was named in the options, or in the list.
-    pub(super) fn server(&self) -> Option<&Arc<str>> {
-        self.serving.as_ref().map(|serving| &serving.server)
-    }
-
-    /// The abilities of that server.
-    pub(super) fn abilities(&self) -> Option<&Arc<BTreeMap<String, bool>>> {
-        self.serving.as_ref().map(|serving| &serving.abilities)
-    }
-
-    fn call(&self, cx: &mut Context<'_>, link: LinkId, request: Outgoing, asked: Asked) -> CallId {
-        self.call_within(cx, CALL_TIMEOUT, link, request, asked)
-    }
-
-    fn call_within(
-        &self,
-        cx: &mut Context<'_>,
-        timeout: Duration,
-        link: LinkId,
-        request: Outgoing,
-        asked: Asked,
-    ) -> CallId {
-        let origin = (link, self.authentication.token());
-        cx.output.call(origin, timeout, request, Pending::Connecting(asked))
-    }
-
-    fn server_name(&self, link: LinkId) -> Arc<str> {
-        self.links.get(&link).map_or_else(String::new, |link| link.server.to_string()).into()
-    }
 }
 
 impl fmt::Debug for ConnectingMachine {
@@ -429,28 +365,18 @@ impl fmt::Debug for ConnectingMachine {
     }
 }
 
-/// Java reads users and their rights within 15 s of its start.
-const FRESH: Duration = Duration::from_secs(60);
-
 /// The parts that only tests look at.
-#[cfg(any(test, fuzzing))]
-impl ConnectingMachine {
-    pub(super) fn links(&self) -> &BTreeMap<LinkId, Link> {
-        &self.links
-    }
-}
-
 #[cfg(test)]
 impl ConnectingMachine {
     pub(super) fn plans_to_move(&self) -> bool {
-        self.planned_move.is_some()
+        self.moves.is_planned()
     }
 
     pub(super) fn require_login(&mut self) {
         self.authentication.require_login();
     }
 
-    pub(super) fn last_error(&self) -> Option<Arc<str>> {
-        self.outage.last_error.clone()
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.searches.last_error().map(ToString::to_string)
     }
 }

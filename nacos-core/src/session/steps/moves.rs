@@ -361,7 +361,7 @@ fn late_end_of_a_replaced_connection_changes_nothing() {
     let asks = |sent: &Sent| sent.request.kind() == "ServiceQueryRequest";
     assert!(stage.calls.iter().all(asks), "nothing is claimed again");
     assert_eq!((stage.serving(), stage.dialled.len()), (serving, 2));
-    assert_eq!(stage.session.connecting.links().len(), 1);
+    assert_eq!(stage.session.connecting.links().all().len(), 1);
     assert_eq!(stage.session.unsettled(), 0);
 }
 
@@ -382,7 +382,7 @@ fn replaced_connection_stays_for_requests_and_no_longer_than_one_may_take() {
     stage.reset();
     stage.advance(SECOND);
     let moved = stage.now;
-    while stage.session.connecting.links().contains_key(&former) {
+    while stage.session.connecting.links().all().contains_key(&former) {
         assert!(stage.now - moved < 11 * SECOND, "a request that nobody polls keeps it for ever");
         stage.session.handle_busy(stage.now, former);
         stage.advance(SECOND / 5);
@@ -399,10 +399,10 @@ fn end_of_the_stream_of_a_replaced_connection_leaves_its_requests_alone() {
     stage.advance(SECOND);
     stage.session.handle_stream_ended(stage.now, former, "the server moves its clients");
     stage.settle();
-    assert!(stage.session.connecting.links().contains_key(&former));
+    assert!(stage.session.connecting.links().all().contains_key(&former));
     stage.session.handle_lost(stage.now, former, "the socket is closed");
     stage.settle();
-    assert!(!stage.session.connecting.links().contains_key(&former));
+    assert!(!stage.session.connecting.links().all().contains_key(&former));
 }
 
 #[test]
@@ -424,9 +424,12 @@ fn replaced_connection_is_closed_with_the_first_instance_that_is_withdrawn_or_mo
         let former = stage.serving();
         stage.reset();
         stage.advance(SECOND);
-        assert!(stage.session.connecting.links().contains_key(&former), "make before break");
+        assert!(stage.session.connecting.links().all().contains_key(&former), "make before break");
         change(&mut stage);
-        assert!(!stage.session.connecting.links().contains_key(&former), "it would show there");
+        assert!(
+            !stage.session.connecting.links().all().contains_key(&former),
+            "it would show there"
+        );
     }
 }
 
@@ -440,7 +443,7 @@ fn former_connection_that_was_never_told_of_a_withdrawal_is_closed_at_once() {
     stage.reset();
     stage.advance(SECOND);
     assert!(stage.is_settled());
-    assert!(!stage.session.connecting.links().contains_key(&former), "it would show there");
+    assert!(!stage.session.connecting.links().all().contains_key(&former), "it would show there");
 }
 
 #[test]

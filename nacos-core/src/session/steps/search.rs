@@ -12,7 +12,10 @@ fn answer_of_a_suspect_ends_the_search_for_another() {
     assert_eq!(stage.dialled.len(), 2, "another server is tried beside the suspect");
     stage.session.handle_heard(suspect, stage.now);
     stage.settle();
-    assert_eq!(stage.session.connecting.links().keys().copied().collect::<Vec<_>>(), [suspect]);
+    assert_eq!(
+        stage.session.connecting.links().all().keys().copied().collect::<Vec<_>>(),
+        [suspect]
+    );
     // The end of the health check that went unanswered is no news.
     stage.answer_all(&Err(CallError::Timeout));
     assert!(stage.calls.is_empty());

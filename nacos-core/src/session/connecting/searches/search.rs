@@ -1,18 +1,14 @@
-//! Looking for a connection: when a search begins, which servers it dials, and when it has failed.
+//! One search for a connection: which servers it tries, and how long each step may take.
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use super::{
-    super::backoff::reconnect_delay, ABOUT_LOGIN, Action, Addresses, ConnectingMachine, Context,
-    Link, LinkId, Output, ServingLink, moves::MoveReason, succession::STABLE,
-};
-use crate::{error::ErrorKind, server::Server, time::doubled, within::Within};
+use crate::{server::Server, time::doubled, within::Within};
 
 /// One search: every server once, the next beside a slow one, until the first connection is up.
 #[derive(Debug)]
-pub(crate) struct Search {
+pub(super) struct Search {
     waiting: VecDeque<Server>,
     tried: Vec<Server>,
     /// When the next server is tried beside those under way.
@@ -33,7 +29,7 @@ impl Search {
     ///
     /// The first one is short, so that servers that are gone cost little; a later one reaches
     /// servers that are only slow.
-    pub(crate) fn new(now: Instant, servers: Vec<Server>, failed: u32) -> Self {
+    pub(super) fn new(now: Instant, servers: Vec<Server>, failed: u32) -> Self {
         let patience = doubled(STEP, failed, LONGEST_STEP);
         let all = DEADLINE.max(2 * patience);
         Self {
@@ -49,7 +45,7 @@ impl Search {
     }
 
     /// The next server to dial, if it is time to, and how long that may take.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<(Server, Within)> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<(Server, Within)> {
         let left = self.dials_until.saturating_duration_since(now);
         if self.next_at > now || left.is_zero() {
             return None;
@@ -62,7 +58,7 @@ impl Search {
 
     /// The cluster has changed: servers that left it are not tried any more, and those that joined
     /// it are.
-    pub(crate) fn relist(&mut self, list: &[Server]) {
+    pub(super) fn relist(&mut self, list: &[Server]) {
         self.waiting.retain(|server| list.contains(server));
         for server in list {
             if !self.tried.contains(server) && !self.waiting.contains(server) {
@@ -73,27 +69,27 @@ impl Search {
 
     /// An attempt failed, perhaps because it was too `late`: the next server need not wait for it
     /// any longer.
-    pub(crate) fn failed(&mut self, now: Instant, server: &Server, why: &str, late: bool) {
+    pub(super) fn failed(&mut self, now: Instant, server: &Server, why: &str, late: bool) {
         self.failures.push(format!("{server}: {why}"));
         self.is_late |= late;
         self.next_at = now;
     }
 
     /// Whether nothing is left to try; `under_way` attempts may still succeed.
-    pub(crate) fn is_over(&self, now: Instant, under_way: usize) -> bool {
+    pub(super) fn is_over(&self, now: Instant, under_way: usize) -> bool {
         let nothing_left = self.waiting.is_empty() || self.dials_until <= now;
         self.deadline <= now || (nothing_left && under_way == 0)
     }
 
     /// Whether a search that gives more time may find a server that this one has not; `under_way`
     /// attempts have not ended.
-    pub(crate) fn is_hasty(&self, under_way: usize) -> bool {
+    pub(super) fn is_hasty(&self, under_way: usize) -> bool {
         (self.is_late || under_way > 0) && self.patience < LONGEST_STEP
     }
 
     /// Every server that was tried, and why it failed; of those `under_way`, what they have not
     /// done yet.
-    pub(crate) fn causes(&self, under_way: impl Iterator<Item = String>) -> String {
+    pub(super) fn causes(&self, under_way: impl Iterator<Item = String>) -> String {
         let causes: Vec<String> = self.failures.iter().cloned().chain(under_way).collect();
         if causes.is_empty() {
             return "no server answered".to_owned();
@@ -101,119 +97,11 @@ impl Search {
         causes.join("; ")
     }
 
-    pub(crate) fn next_timeout(&self, now: Instant) -> Instant {
+    pub(super) fn next_timeout(&self, now: Instant) -> Instant {
         if self.waiting.is_empty() || self.dials_until <= self.next_at.max(now) {
             self.deadline
         } else {
             self.next_at
-        }
-    }
-}
-
-impl ConnectingMachine {
-    /// Begins a search for a connection if one is due, and dials what is due in it.
-    pub(super) fn search(&mut self, cx: &mut Context<'_>) {
-        if self.search.is_none() && self.next_search.is_some_and(|at| at <= cx.now) {
-            self.next_search = None;
-            let redirect = self.planned_move.as_mut().and_then(|planned| planned.redirect.take());
-            let mut order = self.servers.next_order(redirect.as_ref());
-            let stays = self.must_not_be_dialled_anew(cx);
-            let anew = |link: &Link| !stays || link.addresses == Addresses::More;
-            if let Some(planned) = &mut self.planned_move {
-                planned.has_begun = true;
-                let serving = self.serving.as_ref();
-                if let Some(link) = serving.and_then(|serving| self.links.get(&serving.link)) {
-                    // Also after a search that failed, and where it is the recommended one.
-                    order.sort_by_key(|server| *server == link.server);
-                    order.retain(|server| anew(link) || *server != link.server);
-                }
-            }
-            self.search = Some(Search::new(cx.now, order, self.outage.searches));
-        }
-        while let Some((server, within)) =
-            self.search.as_mut().and_then(|search| search.next(cx.now))
-        {
-            let link = LinkId(cx.output.next_id());
-            self.links.insert(link, Link::dialling(server.clone(), cx.now, within.each));
-            let other_than = self.must_not_be_dialled_anew(cx).then_some(self.serving.as_ref());
-            let other_than = other_than.flatten().map(|serving| serving.link);
-            cx.output.act(Action::Dial { link, server, other_than, within });
-        }
-        let under_way = self.links.values().filter(|link| link.is_candidate()).count();
-        if self.search.as_ref().is_some_and(|search| search.is_over(cx.now, under_way)) {
-            self.search_failed(cx);
-        }
-    }
-
-    /// Every server was tried, and none took us.
-    fn search_failed(&mut self, cx: &mut Context<'_>) {
-        let Some(search) = self.search.take() else { return };
-        self.outage.last_error = Some(search.causes(self.missing()).into());
-        self.outage.is_hasty = search.is_hasty(self.missing().count());
-        self.abandon_candidates(cx.output);
-        self.outage.searches = self.outage.searches.saturating_add(1);
-        self.search_later(cx);
-        let jitter = cx.output.jitter();
-        self.list_refresh.hurry(cx.now, jitter);
-        if self.serving.is_none() {
-            self.tell_waiting(ErrorKind::Disconnected);
-        }
-    }
-
-    /// Why the session is not connected right now.
-    pub(in super::super) fn waits_for(&self) -> Option<String> {
-        if let Some(search) = &self.search {
-            return Some(search.causes(self.missing()));
-        }
-        let list =
-            || (!self.list_refresh.is_known()).then_some("the list of servers has not come yet");
-        let login = || {
-            let why = self.authentication.failure().unwrap_or("it has not ended yet");
-            (!self.authentication.is_let_in()).then(|| format!("{ABOUT_LOGIN}{why}"))
-        };
-        list().map(str::to_owned).or_else(login)
-    }
-
-    /// For each server under way, the step that it has not done yet.
-    fn missing(&self) -> impl Iterator<Item = String> {
-        let candidates = self.links.values().filter(|link| link.is_candidate());
-        candidates.map(|link| format!("{}: {}", link.server, link.missing()))
-    }
-
-    pub(super) fn search_later(&mut self, cx: &mut Context<'_>) {
-        let jitter = cx.output.jitter();
-        // In a hurry only where a server may be back any moment.
-        let outage = if self.names.is_split_for_good() {
-            Duration::MAX
-        } else {
-            cx.now.saturating_duration_since(self.outage.since)
-        };
-        let cap = self.options.backoff_cap;
-        let delay = reconnect_delay(self.outage.searches, outage, cap, jitter);
-        self.next_search = Some(cx.now + delay);
-    }
-
-    /// The suspect has answered first: the search beside it is over.
-    pub(super) fn stop_looking(&mut self, output: &mut Output) {
-        if self.serving.is_some() && self.planned_move.is_none() {
-            self.search = None;
-            self.next_search = None;
-            self.abandon_candidates(output);
-        }
-    }
-
-    /// A new connection to the same server may lose what that one holds for us, and get nothing.
-    fn must_not_be_dialled_anew(&self, cx: &Context<'_>) -> bool {
-        let reason = self.planned_move.as_ref().map(|planned| planned.reason);
-        reason == Some(MoveReason::Unresponsive) && cx.holdings.are_some()
-    }
-
-    /// A search begins while one serves: after a good one from scratch.
-    pub(super) fn leave_what_serves(&mut self, now: Instant) {
-        self.outage.since = now;
-        let served = |serving: &ServingLink| now.saturating_duration_since(serving.since);
-        if self.serving.as_ref().is_some_and(|serving| served(serving) >= STABLE) {
-            self.outage.searches = 0;
         }
     }
 }

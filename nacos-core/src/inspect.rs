@@ -18,6 +18,7 @@ use crate::{
     live::Live,
     session_stats::SessionStats,
     state::{Access, Denial, SessionState},
+    storm::{PullMode, StormReport},
 };
 
 /// A part that can be looked into, and perhaps acted upon.
@@ -34,13 +35,17 @@ pub trait Inspect: Send + Sync {
     ///
     /// [`ErrorKind::Unsupported`] for an action that this part does not know, which is the default.
     fn act(&self, action: &Action) -> Result<(), Error> {
-        Err(Error::new(ErrorKind::Unsupported, format!("act {:?} on {}", action.name, self.name())))
+        Err(unsupported(action, &self.name()))
     }
 
     /// Changes whenever a new report may differ; `None` if only looking again tells.
     fn changed(&self) -> Option<Live<u64>> {
         None
     }
+}
+
+fn unsupported(action: &Action, part: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("act {:?} on {part}", action.name))
 }
 
 /// Something to do, by name.
@@ -245,8 +250,22 @@ impl Inspect for SessionInspect {
             ("naming_namespace", options.session.naming_namespace.as_str().into()),
             ("logs_in", options.access.credentials.is_some().into()),
             ("held_services", Tree::List(held.collect())),
+            ("pulls", pulls_tree(&connection.storm().get())),
             ("stats", stats_tree(&counts)),
         ])
+    }
+
+    /// `freeze` and `thaw`: see [`Configs::freeze`](crate::Configs::freeze).
+    fn act(&self, action: &Action) -> Result<(), Error> {
+        let is_frozen = match &*action.name {
+            "freeze" => true,
+            "thaw" => false,
+            _ => return Err(unsupported(action, &self.name())),
+        };
+        if let Some(connection) = self.connection.upgrade() {
+            connection.freeze(is_frozen);
+        }
+        Ok(())
     }
 }
 
@@ -307,6 +326,40 @@ fn stats_tree(stats: &SessionStats) -> Tree {
         ("proxy", stats.proxy.as_deref().map_or(Tree::Nothing, Tree::from)),
         ("disconnects", Tree::List(stats.disconnects.iter().map(disconnect_tree).collect())),
         ("lag_ms", u64::try_from(stats.lag.as_millis()).unwrap_or(u64::MAX).into()),
+    ])
+}
+
+fn pulls_tree(storm: &StormReport) -> Tree {
+    let ms = |time: Duration| Tree::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let now = Instant::now().into_std();
+    let since = match storm.mode {
+        PullMode::Normal => Tree::Nothing,
+        PullMode::ReadOnly { since }
+        | PullMode::Recovering { since }
+        | PullMode::Frozen { since } => ms(now.saturating_duration_since(since)),
+    };
+    let stagger = storm.staggered_until.map(|until| until.saturating_duration_since(now));
+    let counts = &storm.counts;
+    Tree::branch([
+        ("mode", storm.mode.name().into()),
+        ("mode_ms", since),
+        ("is_alarming", storm.is_alarming.into()),
+        ("watched", storm.watched.into()),
+        ("waiting", storm.waiting.into()),
+        ("under_way", storm.under_way.into()),
+        ("tokens", storm.tokens.into()),
+        ("capacity", storm.capacity.into()),
+        ("refill", storm.refill.into()),
+        ("stagger_ms", ms(stagger.unwrap_or_default())),
+        ("start", counts.start.into()),
+        ("push", counts.push.into()),
+        ("audit", counts.audit.into()),
+        ("throttled", counts.held.throttled.into()),
+        ("staggered", counts.held.staggered.into()),
+        ("timeouts", counts.timeouts.into()),
+        ("overloads", counts.overloads.into()),
+        ("staggers", counts.staggers.into()),
+        ("read_only", counts.read_only.entered.into()),
     ])
 }
 

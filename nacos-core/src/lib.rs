@@ -129,6 +129,7 @@ mod session_stats;
 mod snapshot;
 mod start_policy;
 mod state;
+mod storm;
 mod tasks;
 pub mod telemetry;
 #[cfg(test)]
@@ -162,4 +163,5 @@ pub use session_stats::SessionStats;
 pub use snapshot::{Snapshot, SnapshotDir};
 pub use start_policy::StartPolicy;
 pub use state::{Access, ClaimState, Denial, SessionState};
+pub use storm::{HoldCounts, PullCounts, PullMode, ReadOnlyCounts, StormReport};
 pub use transport::TlsVersion;

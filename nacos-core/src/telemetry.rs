@@ -19,6 +19,14 @@
 //! | [`CLAIMS`], [`CLAIMS_UNSETTLED`] | gauge | | what the clients claim, and how much of it is to be sent or under way: the redo queue, without what stands refused |
 //! | [`SERVICES_HELD`] | gauge | | views of services that keep their last instances though the server lists none |
 //! | [`TOKEN_AGE_SECONDS`] | gauge | | how long ago the client that reported last had logged in then; stays when that client is gone |
+//! | [`CONFIG_PULLS`] | counter | `class` | queries for watched documents: `start` if nothing was known of one, `push`, or `audit` if a listen found a difference or it was asked for again |
+//! | [`CONFIG_PULLS_UNDER_WAY`], [`CONFIG_PULLS_WAITING`] | gauge | | such queries under way; documents that may have changed and wait to be asked for |
+//! | [`CONFIG_PULLS_HELD`] | counter | `reason` | documents that waited for more than a second: `throttled` for a token, `staggered` after a mass event, `read_only`, `frozen` |
+//! | [`CONFIG_PULL_TIMEOUTS`] | counter | | queries that were not answered, those that were under way together once |
+//! | [`CONFIG_OVERLOADS`], [`CONFIG_STAGGERS`] | counter | | servers that said that they are overloaded; mass events |
+//! | [`CONFIG_PULLS_STOPPED`] | gauge | `mode` | clients that are `read_only`, `recovering` or `frozen` |
+//! | [`CONFIG_PULLS_ALARMING`] | gauge | | clients that have been `read_only` or `frozen` for more than 60 s |
+//! | [`CONFIG_READ_ONLY`], [`CONFIG_READ_ONLY_LEFT`] | counter | `by` | how often a client went read-only; what ended it: a listen after a `push`, a `reconnect` or as a `probe`, or a late `answer` |
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
 //! | [`SNAPSHOT_WRITES`] | counter | `result` | snapshots of documents that were `written`, were there already (`unchanged`), or could not be written (`failed`) |
 //! | [`SNAPSHOTS_CORRUPT`] | counter | | snapshots that were damaged, and set aside |
@@ -38,6 +46,15 @@
 //! | `unresponsive` | the server answered health checks and nothing else, and another serves |
 //! | `shutdown` | the client was shut down |
 //!
+//! The load of a fleet on its servers follows from the pulls. In `PromQL`, over all instances:
+//!
+//! - pulls per instance and second:
+//!   `sum(rate(nacos_config_pulls_total[1m])) / sum(nacos_sessions)`;
+//! - surge ratio, the peak above the mean of ten minutes:
+//!   `max_over_time(sum(rate(nacos_config_pulls_total[15s]))[10m:15s]) /
+//!   avg_over_time(sum(rate(nacos_config_pulls_total[15s]))[10m:15s])`;
+//! - density of a restart: `sum(rate(nacos_config_pulls_total{class="start"}[15s]))`.
+//!
 //! Beside them, `tracing` has one span a session, `nacos`, with the application's name, and at
 //! level `DEBUG` one a try of a user's request, `request`, with its type and the server.
 use std::time::Duration;
@@ -47,7 +64,11 @@ use metrics::{
     with_recorder,
 };
 
-use crate::{disconnect::Reason, state::SessionState};
+use crate::{
+    disconnect::Reason,
+    state::SessionState,
+    storm::{PullCounts, PullMode, StormReport},
+};
 
 /// Clients by the state of their session.
 pub const SESSIONS: &str = "nacos_sessions";
@@ -73,6 +94,28 @@ pub const CLAIMS: &str = "nacos_claims";
 pub const CLAIMS_UNSETTLED: &str = "nacos_claims_unsettled";
 /// Views of services that keep their last instances.
 pub const SERVICES_HELD: &str = "nacos_services_held";
+/// Queries for watched documents, by class.
+pub const CONFIG_PULLS: &str = "nacos_config_pulls_total";
+/// Queries for watched documents under way.
+pub const CONFIG_PULLS_UNDER_WAY: &str = "nacos_config_pulls_under_way";
+/// Documents that wait to be asked for.
+pub const CONFIG_PULLS_WAITING: &str = "nacos_config_pulls_waiting";
+/// Documents that have waited for more than a second, by the reason.
+pub const CONFIG_PULLS_HELD: &str = "nacos_config_pulls_held_total";
+/// Queries for watched documents that were not answered.
+pub const CONFIG_PULL_TIMEOUTS: &str = "nacos_config_pull_timeouts_total";
+/// How often servers said that they are overloaded.
+pub const CONFIG_OVERLOADS: &str = "nacos_config_overloads_total";
+/// Mass events, after which pulls are spread.
+pub const CONFIG_STAGGERS: &str = "nacos_config_staggers_total";
+/// Clients that do not pull as ever, by mode.
+pub const CONFIG_PULLS_STOPPED: &str = "nacos_config_pulls_stopped";
+/// Clients that have not pulled for more than a minute.
+pub const CONFIG_PULLS_ALARMING: &str = "nacos_config_pulls_alarming";
+/// How often clients went read-only.
+pub const CONFIG_READ_ONLY: &str = "nacos_config_read_only_total";
+/// The ends of that, by the cause.
+pub const CONFIG_READ_ONLY_LEFT: &str = "nacos_config_read_only_left_total";
 /// Age of the token in use, in seconds.
 pub const TOKEN_AGE_SECONDS: &str = "nacos_token_age_seconds";
 /// Lateness of a session's timers, in seconds.
@@ -120,6 +163,38 @@ pub(crate) fn snapshot_written(result: &'static str) {
 /// A snapshot is damaged, and is set aside.
 pub(crate) fn snapshot_corrupt() {
     counter!(SNAPSHOTS_CORRUPT).increment(1);
+}
+
+/// The governor of a client's pulls has decided what lies between these counts.
+pub(crate) fn governed(before: &PullCounts, now: &PullCounts) {
+    if before == now {
+        return;
+    }
+    let add =
+        |name: &'static str, label: Option<(&'static str, &'static str)>, many: u64| match label {
+            _ if many == 0 => {}
+            Some((label, value)) => counter!(name, label => value).increment(many),
+            None => counter!(name).increment(many),
+        };
+    let class = |class, many| add(CONFIG_PULLS, Some(("class", class)), many);
+    class("start", now.start - before.start);
+    class("push", now.push - before.push);
+    class("audit", now.audit - before.audit);
+    let reason = |reason, many| add(CONFIG_PULLS_HELD, Some(("reason", reason)), many);
+    reason("throttled", now.held.throttled - before.held.throttled);
+    reason("staggered", now.held.staggered - before.held.staggered);
+    reason("read_only", now.held.read_only - before.held.read_only);
+    reason("frozen", now.held.frozen - before.held.frozen);
+    add(CONFIG_PULL_TIMEOUTS, None, now.timeouts - before.timeouts);
+    add(CONFIG_OVERLOADS, None, now.overloads - before.overloads);
+    add(CONFIG_STAGGERS, None, now.staggers - before.staggers);
+    let (before, now) = (&before.read_only, &now.read_only);
+    add(CONFIG_READ_ONLY, None, now.entered - before.entered);
+    let left = |by, many| add(CONFIG_READ_ONLY_LEFT, Some(("by", by)), many);
+    left("push", now.left_by_push - before.left_by_push);
+    left("reconnect", now.left_by_reconnect - before.left_by_reconnect);
+    left("probe", now.left_by_probe - before.left_by_probe);
+    left("answer", now.left_by_answer - before.left_by_answer);
 }
 
 /// Bytes of messages were sent.
@@ -183,6 +258,10 @@ struct Contribution {
     unsettled: usize,
     held: usize,
     starved: usize,
+    pulls_under_way: usize,
+    pulls_waiting: usize,
+    pulls_stopped: Option<&'static str>,
+    pulls_alarming: usize,
 }
 
 impl Share {
@@ -205,6 +284,19 @@ impl Share {
         self.tell();
     }
 
+    /// How the client's pulls of documents stand.
+    pub(crate) fn pulls(&mut self, storm: &StormReport) {
+        let mode = (storm.mode != PullMode::Normal).then(|| storm.mode.name());
+        self.now = Contribution {
+            pulls_under_way: storm.under_way,
+            pulls_waiting: storm.waiting,
+            pulls_stopped: mode,
+            pulls_alarming: usize::from(storm.is_alarming),
+            ..self.now
+        };
+        self.tell();
+    }
+
     /// Whether the session was kept waiting a moment ago.
     pub(crate) fn starved(&mut self, starved: bool) {
         self.now.starved = usize::from(starved);
@@ -223,13 +315,11 @@ impl Share {
             self.told.insert(0, (recorder, now));
             Contribution::default()
         };
-        if now.state != told.state {
-            for (label, change) in [(told.state, -1.0), (now.state, 1.0)] {
-                if let Some(label) = label {
-                    gauge!(SESSIONS, "state" => label).increment(change);
-                }
-            }
-        }
+        relabel(SESSIONS, "state", told.state, now.state);
+        relabel(CONFIG_PULLS_STOPPED, "mode", told.pulls_stopped, now.pulls_stopped);
+        shift(CONFIG_PULLS_UNDER_WAY, told.pulls_under_way, now.pulls_under_way);
+        shift(CONFIG_PULLS_WAITING, told.pulls_waiting, now.pulls_waiting);
+        shift(CONFIG_PULLS_ALARMING, told.pulls_alarming, now.pulls_alarming);
         shift(CLAIMS, told.claims, now.claims);
         shift(CLAIMS_UNSETTLED, told.unsettled, now.unsettled);
         shift(SERVICES_HELD, told.held, now.held);
@@ -241,6 +331,23 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.now = Contribution::default();
         self.tell();
+    }
+}
+
+/// Moves a client from the gauge of one label to that of another.
+fn relabel(
+    name: &'static str,
+    label: &'static str,
+    told: Option<&'static str>,
+    now: Option<&'static str>,
+) {
+    if told == now {
+        return;
+    }
+    for (value, change) in [(told, -1.0), (now, 1.0)] {
+        if let Some(value) = value {
+            gauge!(name, label => value).increment(change);
+        }
     }
 }
 
@@ -289,6 +396,33 @@ fn describe() {
         Unit::Count,
         "Views of services that keep their last instances though the server lists none"
     );
+    describe_counter!(CONFIG_PULLS, Unit::Count, "Queries for watched documents by class");
+    describe_gauge!(CONFIG_PULLS_UNDER_WAY, Unit::Count, "Queries for watched documents under way");
+    describe_gauge!(CONFIG_PULLS_WAITING, Unit::Count, "Documents that wait to be asked for");
+    describe_counter!(
+        CONFIG_PULLS_HELD,
+        Unit::Count,
+        "Documents that waited for more than a second, by the reason"
+    );
+    describe_counter!(
+        CONFIG_PULL_TIMEOUTS,
+        Unit::Count,
+        "Queries that were not answered, those that were under way together once"
+    );
+    describe_counter!(CONFIG_OVERLOADS, Unit::Count, "Servers that said they are overloaded");
+    describe_counter!(CONFIG_STAGGERS, Unit::Count, "Mass events, after which pulls are spread");
+    describe_gauge!(
+        CONFIG_PULLS_STOPPED,
+        Unit::Count,
+        "Clients that are read-only, recovering or frozen"
+    );
+    describe_gauge!(
+        CONFIG_PULLS_ALARMING,
+        Unit::Count,
+        "Clients that have been read-only or frozen for more than a minute"
+    );
+    describe_counter!(CONFIG_READ_ONLY, Unit::Count, "How often clients went read-only");
+    describe_counter!(CONFIG_READ_ONLY_LEFT, Unit::Count, "What ended a read-only mode");
     describe_gauge!(TOKEN_AGE_SECONDS, Unit::Seconds, "Age of the token in use");
     describe_histogram!(LAG_SECONDS, Unit::Seconds, "Lateness of a session's timers");
     describe_counter!(

@@ -120,7 +120,7 @@ async fn secrets_are_in_no_log_line_error_or_debug() {
         let lists = AddressServer::start(&server.addr().to_string()).await;
         let sorry = AddressServer::start("<html>").await;
         let with_query = |lists: &AddressServer| lists.client().endpoint_query("token=hunter2");
-        for builder in [
+        for builder in vec![
             builder(&server).credentials("nacos", "hunter2"),
             builder(&server).credentials("nacos", "hunter2-is-wrong"),
             builder(&server).with_credentials(UserPassword::with_password_file("a", file("p"))),

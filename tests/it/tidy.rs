@@ -34,6 +34,7 @@ const FLOORS: [&[&str]; 6] = [
         "snapshot",
         "start_policy",
         "state",
+        "storm",
         "telemetry",
         "time",
         "within",

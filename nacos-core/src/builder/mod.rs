@@ -89,6 +89,17 @@ impl ClientBuilder {
         self.username(username).password(password)
     }
 
+    /// Pulls no faster than fits a large fleet on few servers: 100 watched documents at once and 10
+    /// a second ([`pull_burst`](Self::pull_burst), [`pull_rate`](Self::pull_rate)), and within 30 s
+    /// after a mass event ([`pull_stagger`](Self::pull_stagger)). A value may be old for that long.
+    ///
+    /// ```
+    /// let builder = nacos_core::Client::builder().strict();
+    /// ```
+    pub fn strict(self) -> Self {
+        self.pull_burst(100).pull_rate(10).pull_stagger(Duration::from_secs(30))
+    }
+
     /// Sets the credentials, in place of those that any option names: one of
     /// [`credentials`](crate::credentials), or your own.
     ///

@@ -20,6 +20,8 @@ use crate::{
     connection::{Connection, Repeat},
     error::{Doing, Error},
     key::{ConfigKey, InvalidName},
+    live::Live,
+    storm::StormReport,
     wire::config::ConfigRemoveRequest,
 };
 
@@ -109,6 +111,44 @@ impl Configs {
         InvalidName: From<K::Error>,
     {
         Ok(Watch::new(&self.connection, self.resolve(key)?))
+    }
+
+    /// How this client governs its pulls, which are the queries for watched documents: how many it
+    /// may make, which wait and for what, and whether it makes any.
+    #[must_use]
+    pub fn storm(&self) -> Live<StormReport> {
+        self.connection.storm()
+    }
+
+    /// Stops all pulls of this client, until [`thaw`](Self::thaw): for an operator who wants no
+    /// client to follow what is being published. Watches keep what they show; a new one of a
+    /// document that nobody has watched shows nothing. Pushes, and what listens find, are noted.
+    ///
+    /// Publishing, removing and [`get`](Self::get) go on, and so do listens: by them the server
+    /// knows that there is a watch. A freeze that lasts for more than 60 s is an alarm in log and
+    /// metric. It belongs to this client, and ends with it.
+    ///
+    /// Returns at once; [`storm`](Self::storm) shows when it is done.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// nacos.configs().freeze();
+    /// let frozen = |report: &nacos_core::StormReport| report.mode.name() == "frozen";
+    /// nacos.configs().storm().wait_for(frozen).await;
+    /// nacos.configs().thaw();
+    /// # Ok(()) }
+    /// ```
+    pub fn freeze(&self) {
+        self.connection.freeze(true);
+    }
+
+    /// Lets pulls go on that [`freeze`](Self::freeze) has stopped: what may have changed meanwhile
+    /// is asked for, as fast as there are tokens.
+    pub fn thaw(&self) {
+        self.connection.freeze(false);
     }
 
     fn resolve<K>(&self, key: K) -> Result<ConfigKey, Error>

@@ -1,5 +1,5 @@
 //! A document under watch.
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     connection::{ClaimGuard, Connection},
@@ -10,6 +10,7 @@ use crate::{
     live::Live,
     start_policy::StartPolicy,
     state::ClaimState,
+    time::LONGEST,
 };
 
 /// A document that is watched for as long as this lives.
@@ -60,12 +61,13 @@ pub struct Watch {
     state: Live<DocumentState>,
     freshness: Live<Freshness>,
     polls: bool,
+    pull_jitter: Option<Duration>,
 }
 
 impl Watch {
     pub(super) fn new(connection: &Arc<Connection>, key: ConfigKey) -> Self {
         let (claim, state, freshness) = connection.watch(&key, connection.options.start_policy);
-        Self { key, claim, state, freshness, polls: false }
+        Self { key, claim, state, freshness, polls: false, pull_jitter: None }
     }
 
     /// Takes the first state by this policy, in place of the client's. For the beginning: readers
@@ -98,6 +100,9 @@ impl Watch {
         self.claim = claim;
         self.state = state;
         self.freshness = freshness;
+        if let Some(most) = self.pull_jitter {
+            self.claim.pull_jitter(most);
+        }
         if self.polls { self.poll_when_refused() } else { self }
     }
 
@@ -136,6 +141,31 @@ impl Watch {
     pub fn poll_when_refused(mut self) -> Self {
         self.claim.poll_when_refused();
         self.polls = true;
+        self
+    }
+
+    /// Lets the document wait, after a push, for any part of `most` before it is asked for: for a
+    /// document that thousands of instances watch. None by default, with which a change is seen at
+    /// once. Which part it is is a hash over the option `instance_id`, another one each time.
+    ///
+    /// Of several watches of one document in a client, the one that wants it soonest decides. A
+    /// change that a listen finds, such as after a reconnect, does not wait.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// use std::time::Duration;
+    ///
+    /// let common = nacos.configs().watch(("common.yaml", "PLATFORM"))?;
+    /// let common = common.pull_jitter(Duration::from_secs(1)).ready().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn pull_jitter(mut self, most: Duration) -> Self {
+        let most = most.min(LONGEST);
+        self.claim.pull_jitter(most);
+        self.pull_jitter = Some(most);
         self
     }
 

@@ -103,6 +103,11 @@ impl ClaimGuard {
         self.connection.outbox.refetch(self.guard, self.key.clone());
     }
 
+    /// After a push, the document of this watch may wait for any part of `most`.
+    pub(crate) fn pull_jitter(&self, most: Duration) {
+        self.connection.outbox.pull_jitter(self.guard, self.key.clone(), most);
+    }
+
     /// The document of this watch is asked for regularly while the server lets nobody listen to it.
     /// Readers of the claim's former state end.
     pub(crate) fn poll_when_refused(&mut self) {

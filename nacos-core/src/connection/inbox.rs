@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -35,6 +36,8 @@ pub(super) struct Wish {
     pub(super) refetch: bool,
     /// It is to be asked for regularly while nobody may listen to it.
     pub(super) polls: bool,
+    /// How long it may wait after a push.
+    pub(super) pull_jitter: Option<Duration>,
     /// The disk was read for the guard.
     pub(super) disk: Option<Box<FromDisk>>,
     /// The driver has never heard of this guard.
@@ -76,6 +79,8 @@ pub(super) struct Notices {
     /// Callers who ask why the client is not connected right now.
     pub(super) questions: Vec<oneshot::Sender<Option<String>>>,
     pub(super) close: Option<Close>,
+    /// An operator stops all pulls of documents, or lets them go on.
+    pub(super) freeze: Option<bool>,
 }
 
 /// Why a connection is of no use.
@@ -197,6 +202,18 @@ impl Outbox {
         self.wish(guard, Wish { polls: true, ..Wish::new(key, wanted) });
     }
 
+    /// After a push, the guard lets its document wait for any part of `most`.
+    pub(super) fn pull_jitter(&self, guard: GuardId, key: ClaimKey, most: Duration) {
+        let wish = Wish::new(key, Wanted::Nothing);
+        self.wish(guard, Wish { pull_jitter: Some(most), ..wish });
+    }
+
+    /// An operator stops all pulls of documents, or lets them go on.
+    pub(super) fn freeze(&self, is_frozen: bool) {
+        // Once the driver has ended nobody pulls.
+        let _ = self.put((), |waiting, ()| waiting.notices.freeze = Some(is_frozen));
+    }
+
     /// The guard goes; `done` is told once the server has agreed, or dropped if it need not.
     pub(super) fn withdraw(
         &self,
@@ -292,7 +309,8 @@ impl Outbox {
 
 impl Wish {
     fn new(key: ClaimKey, wanted: Wanted) -> Self {
-        Self { key, wanted, refetch: false, polls: false, disk: None, is_new: false }
+        let (refetch, polls, is_new) = (false, false, false);
+        Self { key, wanted, refetch, polls, pull_jitter: None, disk: None, is_new }
     }
 }
 
@@ -306,13 +324,15 @@ impl Waiting {
         match &wish.wanted {
             Wanted::Nothing => {
                 last.refetch |= wish.refetch;
+                last.pull_jitter = wish.pull_jitter.or(last.pull_jitter);
                 [Some(wish), None]
             }
             // At its older place: of two that claim, the one that came first is first.
             Wanted::Assert { .. } => {
                 let (refetch, polls) = (last.refetch, last.polls || wish.polls);
                 let (is_new, disk) = (last.is_new, last.disk.take());
-                let wish = Wish { refetch, polls, disk, is_new, ..wish };
+                let pull_jitter = last.pull_jitter;
+                let wish = Wish { refetch, polls, pull_jitter, disk, is_new, ..wish };
                 [Some(std::mem::replace(last, wish)), None]
             }
             // The driver has never heard of this guard, so there is nothing to withdraw: dropping
@@ -496,7 +516,7 @@ mod tests {
             outbox.claim(guard, orders(), None, writer().0);
         }
         let mut taken = 0;
-        nacos_testkit::within(std::time::Duration::from_secs(60), async {
+        nacos_testkit::within(Duration::from_secs(60), async {
             while taken < 3 {
                 inbox.filled().await;
                 taken += inbox.take(1).1.len();

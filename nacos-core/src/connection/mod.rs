@@ -53,6 +53,7 @@ use crate::{
     snapshot::SnapshotDir,
     start_policy::StartPolicy,
     state::{ClaimState, SessionState},
+    storm::StormReport,
     tasks::{self, Task},
     transport,
 };
@@ -99,6 +100,7 @@ pub(crate) struct Connection {
     state: Live<SessionState>,
     stats: Live<SessionStats>,
     servers: Live<Vec<Server>>,
+    storm: Live<StormReport>,
     views: Arc<Views>,
     /// None if nobody wants to know whether servers list the namespaces of keys.
     mentioned: Option<Arc<Mentioned>>,
@@ -125,6 +127,7 @@ impl Connection {
         let (state_writer, state) = live(connecting);
         let (counts_writer, counts) = live(SessionStats::default());
         let (servers_writer, servers) = live(options.servers.clone());
+        let (storm_writer, storm) = live(StormReport::none(Instant::now().into_std()));
         let saver = options.snapshots.clone().map(Saver::new);
         let views = Arc::new(Views::new(saver.clone()));
         let driver = Driver::new(
@@ -135,6 +138,7 @@ impl Connection {
                 state: state_writer,
                 stats: counts_writer,
                 servers: servers_writer,
+                storm: storm_writer,
             },
             Arc::clone(&views),
         );
@@ -170,6 +174,7 @@ impl Connection {
             state,
             stats: counts,
             servers,
+            storm,
             views,
             mentioned,
             saver,
@@ -191,6 +196,16 @@ impl Connection {
     /// The servers as they are known now.
     pub(crate) fn servers(&self) -> Live<Vec<Server>> {
         self.servers.clone()
+    }
+
+    /// How the pulls of documents are governed.
+    pub(crate) fn storm(&self) -> Live<StormReport> {
+        self.storm.clone()
+    }
+
+    /// An operator stops all pulls of documents, or lets them go on.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        self.outbox.freeze(is_frozen);
     }
 
     /// A key names this namespace: whether the server lists it is asked once, beside everything

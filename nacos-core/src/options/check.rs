@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Certificates, ClientOptions, access,
+    instance_id::instance_id,
     server_list::{self, ServerPlace},
     tls,
 };
@@ -13,7 +14,7 @@ use crate::{
     key::{InvalidName, Namespace},
     server::Server,
     server_list::ServerList,
-    session::{self, Patience},
+    session::{self, Patience, PullOptions},
     snapshot::{SnapshotDir, scope_of},
     time::LONGEST,
     transport,
@@ -50,6 +51,7 @@ pub(crate) fn prepare(
         receive_limit: options.receive_limit.unwrap_or(RECEIVE_LIMIT),
     };
     let snapshots = snapshots(&options, &servers, list.as_ref(), &access.context_path);
+    let pulls = pulls(&options);
     let session = session::Options {
         config_namespace,
         naming_namespace,
@@ -66,6 +68,7 @@ pub(crate) fn prepare(
             suspect: (options.suspect_after.unwrap_or(DEFAULT.suspect))
                 .clamp(Duration::from_millis(10), LONGEST),
         },
+        pulls,
         // Below that, a server that is gone would be asked in a hot loop.
         backoff_cap: options.backoff_cap.unwrap_or(BACKOFF_CAP).clamp(MIN_BACKOFF_CAP, LONGEST),
     };
@@ -104,6 +107,23 @@ fn snapshots(
     Some(SnapshotDir::new(directory, &scope))
 }
 
+/// How the queries for watched documents are governed.
+fn pulls(options: &ClientOptions) -> PullOptions {
+    let default = PullOptions::new(options.instance_id.clone().unwrap_or_else(instance_id));
+    let after = options.read_only_after.map(|after| u32::try_from(after).unwrap_or(u32::MAX));
+    let probe = options.read_only_probe.unwrap_or(default.probe).clamp(LEAST_PROBE, LONGEST);
+    let probe_cap = options.read_only_probe_cap.unwrap_or(default.probe_cap).clamp(probe, LONGEST);
+    PullOptions {
+        burst: options.pull_burst,
+        rate: options.pull_rate,
+        stagger: options.pull_stagger.unwrap_or(default.stagger).min(LONGEST),
+        read_only_after: after.unwrap_or(default.read_only_after),
+        probe,
+        probe_cap,
+        ..default
+    }
+}
+
 /// The namespace of documents, and that of services.
 fn namespaces(options: &ClientOptions) -> Result<(Namespace, Namespace), Error> {
     let namespace = |own: &Option<String>| {
@@ -127,6 +147,7 @@ fn namespaces(options: &ClientOptions) -> Result<(Namespace, Namespace), Error> 
 const DEFAULT: Patience = Patience::DEFAULT;
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const LEAST_PROBE: Duration = Duration::from_secs(1);
 const MAX_METADATA: usize = 1024;
 const MAX_PUBLISH: usize = 10 * 1024 * 1024;
 const MIN_BACKOFF_CAP: Duration = Duration::from_millis(250);
@@ -160,6 +181,27 @@ mod tests {
         assert_eq!(patience("1s", "100ms"), (ms(1000), ms(100)));
         assert_eq!(patience("0s", "0s"), (ms(100), ms(10)));
         assert_eq!(patience("9999999999s", "9999999999s"), (LONGEST, LONGEST));
+    }
+
+    #[test]
+    fn pulls_are_governed_within_bounds() {
+        let pulls = |fields: &[(&str, &str)]| {
+            let local = ("server_addr", "localhost");
+            check(options(&[&[local], fields].concat()), None).expect("valid").session.pulls
+        };
+        let [one, other] = [pulls(&[]), pulls(&[])];
+        assert_ne!(one.instance_id, other.instance_id);
+        assert_eq!((one.burst, one.rate, one.read_only_after), (None, None, 5));
+        let given = pulls(&[
+            ("instance_id", "orders-1"),
+            ("pull_stagger", "0s"),
+            ("read_only_after", "0"),
+            ("read_only_probe", "1ms"),
+            ("read_only_probe_cap", "1ms"),
+        ]);
+        assert_eq!((&*given.instance_id, given.stagger), ("orders-1", Duration::ZERO));
+        assert_eq!(given.read_only_after, 0);
+        assert_eq!((given.probe, given.probe_cap), (LEAST_PROBE, LEAST_PROBE));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod access;
 mod check;
 mod foreign;
+mod instance_id;
 mod layers;
 mod macros;
 mod origin;

@@ -222,6 +222,36 @@ macro_rules! table {
             /// An unanswered health check makes the connection suspect after this: another is
             /// dialled beside it. At least 10 ms.
             suspect_after: time, default "1s";
+
+            /// Tells this client from all others of its servers: after an event that all of them
+            /// have seen, a hash of it is the turn of this client within `pull_stagger`.
+            instance_id: text, default "the name of the host, the process id and a random number";
+
+            /// How many watched documents the client may ask for at once; at least one. Each costs
+            /// a token, a `get` costs none. A client that begins may ask for every document once,
+            /// however many there are.
+            pull_burst: count, default "as many as are watched, at least 100";
+
+            /// How many tokens come back in a second; at least one. Half as many, a quarter or an
+            /// eighth for 30 s after each time that the server says it is overloaded.
+            pull_rate: count, default "a sixtieth of what is watched, at least 10";
+
+            /// The longest that a client waits after a mass event before it asks for documents that
+            /// have changed meanwhile; none with `0s`. A mass event is that no server has answered
+            /// for 3 s, or that two have dropped the client within 10 s. The document of a push,
+            /// and one of which nothing is known yet, is asked for at once.
+            pull_stagger: time, default "1s";
+
+            /// After so many timeouts in a row of queries for watched documents, the client shows
+            /// what it has and asks for nothing, until the server answers a listen; never with 0.
+            read_only_after: count, default "5";
+
+            /// The pause before such a client listens again to see whether the server answers: any
+            /// part of this, of twice this, of four times this, and so on. At least 1 s.
+            read_only_probe: time, default "5s";
+
+            /// The longest of these pauses.
+            read_only_probe_cap: time, default "60s";
         }
     };
 }

@@ -14,6 +14,7 @@ use crate::{
     server::Server,
     service::Service,
     state::{ClaimState, SessionState},
+    storm::{Hold, PullMode},
     wire::Payload,
     within::Within,
 };
@@ -80,6 +81,12 @@ pub(crate) enum Event {
     Older { service: ServiceKey, by: Duration, is_applied: bool },
     /// A proxy breaks this server's connections, or their streams.
     Proxied { server: Arc<str>, finding: Finding },
+    /// Whether the client pulls: whether it asks for watched documents that may have changed; and
+    /// whether it has not for so long that somebody should look.
+    Pulls { mode: PullMode, is_alarming: bool },
+    /// A watched document may have changed, and has waited for a second to be asked for. Its state
+    /// may be old until the next answer about it.
+    Held(ConfigKey, Hold),
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },
 }

@@ -68,6 +68,11 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         Some(Left::Nobody)
     }
 
+    /// How many guards claim `key`.
+    pub(super) fn guards(&self, key: &K) -> usize {
+        self.guards.get(key).map_or(0, Told::len)
+    }
+
     /// The claim under `key` has changed.
     pub(super) fn change(&mut self, key: K) {
         self.ledger.assert(key);

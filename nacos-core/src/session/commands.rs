@@ -1,5 +1,8 @@
 //! The commands that guards and the driver give to the session.
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{ClaimKey, GuardId, Lifetime, Revision, Session};
 use crate::{
@@ -70,6 +73,16 @@ impl Commands<'_> {
         if self.0.lifetime == Lifetime::Open {
             self.0.configs.poll_when_refused(&mut self.0.output, document, guard);
         }
+    }
+
+    /// After a push about `document`, `guard` lets it wait for any part of `most`.
+    pub(crate) fn pull_jitter(&mut self, document: &ConfigKey, guard: GuardId, most: Duration) {
+        self.0.configs.pull_jitter(document, guard, most);
+    }
+
+    /// An operator stops all pulls of documents, or lets them go on.
+    pub(crate) fn freeze(&mut self, now: Instant, is_frozen: bool) {
+        self.0.configs.freeze(now, is_frozen);
     }
 
     /// `guard` claims `key` no more. That is done once this revision of the key is settled.

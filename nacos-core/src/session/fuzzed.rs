@@ -74,6 +74,7 @@ impl Life {
             patience: Patience::DEFAULT,
             request_timeout: Duration::from_secs(10),
             refresh: locates.then_some(Duration::from_secs(30)),
+            pulls: PullOptions::new("c0"),
         };
         let mut dice = fastrand::Rng::with_seed(data.len() as u64);
         let servers = if locates { Vec::new() } else { list("a,b,c") };

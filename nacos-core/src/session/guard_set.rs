@@ -59,6 +59,14 @@ impl GuardSet {
         matches!(self, Self::None)
     }
 
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Many(guards) => guards.len(),
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::None;
     }

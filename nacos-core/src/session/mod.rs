@@ -49,6 +49,7 @@ pub(crate) use self::{
     backoff::{conflict_delay, reconnect_delay},
     cause::{ABOUT_LOGIN, NoToken},
     commands::Commands,
+    configs::PullOptions,
     connecting::{
         authentication::login::{LoginFailure, TokenLease, Tried},
         link::Addresses,
@@ -71,7 +72,8 @@ use self::{
     serving_context::{ConnectionFacts, ServingContext},
 };
 use crate::{
-    disconnect::Reason, resource::Resource, server::Server, state::SessionState, wire::Payload,
+    disconnect::Reason, resource::Resource, server::Server, state::SessionState,
+    storm::StormReport, wire::Payload,
 };
 
 /// See the [module documentation](self).
@@ -98,9 +100,9 @@ impl Session {
     ) -> Self {
         Self {
             client_id: options.client_id.clone(),
-            connecting: ConnectingMachine::new(now, servers, options, &mut jitter),
             naming: NamingMachine::new(),
-            configs: ConfigsMachine::new(),
+            configs: ConfigsMachine::new(now, &options.pulls),
+            connecting: ConnectingMachine::new(now, servers, options, &mut jitter),
             lifetime: Lifetime::Open,
             shown: SessionState::Connecting { failed_searches: 0, last_error: None },
             output: Output::new(jitter),
@@ -298,6 +300,11 @@ impl Session {
         self.connecting.authentication().has_token()
     }
 
+    /// How the pulls of documents are governed.
+    pub(crate) fn storm(&self) -> StormReport {
+        self.configs.storm()
+    }
+
     /// Why the session is not connected right now.
     pub(crate) fn waits_for(&self) -> Option<String> {
         self.connecting.waits_for()
@@ -309,6 +316,7 @@ impl Session {
     fn settle(&mut self, now: Instant) {
         self.with_connecting(now, ConnectingMachine::ask_admission);
         self.send_due(now);
+        self.configs.show_mode(now, &mut self.output);
         if matches!(self.lifetime, Lifetime::Closing { .. })
             && (self.remaining() == 0 || !self.connection(now).may_send())
         {
@@ -348,7 +356,10 @@ impl Session {
         let outcome = handle(&mut self.connecting, &mut cx);
         while let Some(decision) = self.connecting.poll_decision() {
             match decision {
-                Decision::ServesNoMore => drop(self.forgotten()),
+                Decision::ServesNoMore { server, since } => {
+                    self.configs.handle_lost(now, (server, since), &mut self.output);
+                    self.forgotten();
+                }
                 Decision::Serves => {
                     if self.forgotten() {
                         // The former server would still show instances whose withdrawal counts as

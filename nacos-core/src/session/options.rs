@@ -1,7 +1,7 @@
 //! The options of a session.
 use std::time::Duration;
 
-use super::Patience;
+use super::{Patience, PullOptions};
 use crate::{key::Namespace, wire::Refusal};
 
 /// The options of a session; its servers come apart.
@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) request_timeout: Duration,
     /// How often the list of servers is read; `None` if it never changes.
     pub(crate) refresh: Option<Duration>,
+    /// How the queries for watched documents are governed.
+    pub(crate) pulls: PullOptions,
 }
 
 impl Options {

@@ -112,6 +112,13 @@ impl Output {
         self.calls.remove(&call)
     }
 
+    /// Whether the request `call`, which is under way, asks for a watched document.
+    #[cfg(test)]
+    pub(super) fn is_pull(&self, call: CallId) -> bool {
+        let pending = self.calls.get(&call).map(|call| &call.pending);
+        matches!(pending, Some(Pending::Configs(configs::Asked::Query(..))))
+    }
+
     /// How many requests are under way.
     pub(super) fn under_way(&self) -> usize {
         self.calls.len()

@@ -26,7 +26,7 @@ impl Session {
             }
             Push::ConfigChanged(name) => {
                 if let Some(document) = name.key() {
-                    self.configs.handle_hint(&document);
+                    self.configs.handle_push(now, &document, &mut self.output);
                 }
             }
             // Lists of different servers have no common order: only the serving one counts.

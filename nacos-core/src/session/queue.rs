@@ -1,5 +1,5 @@
 //! Keys in the order in which they came, each once at most.
-use std::{collections::BTreeMap, hash::Hash};
+use std::{collections::BTreeMap, hash::Hash, ops::Bound};
 
 use crate::room::Map;
 
@@ -31,6 +31,22 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let (_, key) = self.keys.pop_first()?;
         self.places.remove(&key);
         Some(key)
+    }
+
+    /// The key that has waited longest, and goes on waiting.
+    pub(crate) fn first(&self) -> Option<&K> {
+        self.keys.values().next()
+    }
+
+    /// The place of the key that came last; each has a higher one than those before it.
+    pub(crate) fn last_place(&self) -> u64 {
+        self.pushed
+    }
+
+    /// The keys behind the place `from`, up to the place `upto`.
+    pub(crate) fn between(&self, from: u64, upto: u64) -> impl Iterator<Item = &K> {
+        let places = (Bound::Excluded(from), Bound::Included(upto.max(from)));
+        self.keys.range(places).map(|(_, key)| key)
     }
 
     /// Takes `key` back.

@@ -48,6 +48,10 @@ impl Told {
         self.guards.remove(guard)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.guards.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.guards.is_empty()
     }

@@ -5,6 +5,7 @@ use crate::{
     disconnect::Disconnect,
     session::Event,
     session_stats::SessionStats,
+    storm::{PullCounts, StormReport},
     telemetry::{self, Share},
 };
 
@@ -13,6 +14,8 @@ pub(super) struct Meters {
     pub(super) share: Share,
     pub(super) stats: SessionStats,
     logged_in: Option<Instant>,
+    /// The decisions that were counted.
+    governed: PullCounts,
     /// When the session was last kept waiting for too long.
     starved: Option<Instant>,
     /// The longest recent wait, and when it was over.
@@ -25,6 +28,7 @@ impl Meters {
             share: Share::default(),
             stats: SessionStats::default(),
             logged_in: None,
+            governed: PullCounts::default(),
             starved: None,
             worst: (super::now(), Duration::ZERO),
         }
@@ -64,6 +68,8 @@ impl Meters {
             | Event::Settled(..)
             | Event::Unresponsive { .. }
             | Event::Withheld { .. }
+            | Event::Pulls { .. }
+            | Event::Held(..)
             | Event::Refused { .. } => {}
         }
     }
@@ -72,6 +78,12 @@ impl Meters {
     pub(super) fn pushed(&mut self, kind: &'static str) {
         self.stats.pushes += 1;
         telemetry::pushed(kind);
+    }
+
+    /// Counts what the governor of pulls has decided since the last time.
+    pub(super) fn pulls(&mut self, storm: &StormReport) {
+        telemetry::governed(&std::mem::replace(&mut self.governed, storm.counts), &storm.counts);
+        self.share.pulls(storm);
     }
 
     /// A message could not be read.

@@ -40,6 +40,7 @@ use crate::{
     session::{ClaimKey, Commands, Event, GuardId, LinkId, Revision, Session},
     session_stats::SessionStats,
     state::{ClaimState, SessionState},
+    storm::StormReport,
     tasks::Task,
     time::sleep_until,
     transport::{self, Http2Link, Reached},
@@ -51,6 +52,7 @@ pub(super) struct Readers {
     pub(super) state: LiveWriter<SessionState>,
     pub(super) stats: LiveWriter<SessionStats>,
     pub(super) servers: LiveWriter<Vec<Server>>,
+    pub(super) storm: LiveWriter<StormReport>,
 }
 
 /// See the [module documentation](self).
@@ -178,7 +180,8 @@ impl Driver {
     /// Takes in what handles want: many at once, so that claims made together are sent together.
     fn handle_commands(&mut self) {
         let (notices, wishes) = self.inbox.take(WISHES_AT_ONCE);
-        let Notices { losses, unanswered, refused, knock, unreadable, questions, close } = notices;
+        let Notices { losses, unanswered, refused, knock, unreadable, questions, close, freeze } =
+            notices;
         // An answer that came before counts before.
         self.sync_activity();
         for (link, count) in unanswered {
@@ -211,6 +214,9 @@ impl Driver {
         let claims = session.handle_commands(now(), |commands| {
             if let Some(until) = knock {
                 commands.knock(until.into_std());
+            }
+            if let Some(is_frozen) = freeze {
+                commands.freeze(now(), is_frozen);
             }
             for (guard, wish) in wishes {
                 // Without a connection nothing is held anywhere: dropping `done` says so.
@@ -269,6 +275,9 @@ impl Driver {
         stats.held = self.views.held();
         share.counts(stats.claims, stats.unsettled, stats.held);
         self.readers.stats.publish_if_changed(stats.clone());
+        let storm = self.session.storm();
+        self.meters.pulls(&storm);
+        self.readers.storm.publish_if_changed(storm);
     }
 
     /// Shows an event to those who observe the session: the meters, the log, the readers.
@@ -420,7 +429,7 @@ fn take_wish(
     guards: &mut Map<GuardId, LiveWriter<ClaimState>>,
     views: &Views,
     guard: GuardId,
-    Wish { key, wanted, refetch, polls, disk, .. }: Wish,
+    Wish { key, wanted, refetch, polls, pull_jitter, disk, .. }: Wish,
 ) -> Option<(ClaimKey, Revision, oneshot::Sender<()>)> {
     let remembered = match (&key, disk.map(|disk| *disk)) {
         (ClaimKey::Listen(document), Some(FromDisk(snapshot))) => {
@@ -444,6 +453,9 @@ fn take_wish(
         }
     }
     let ClaimKey::Listen(document) = &key else { return None };
+    if let Some(most) = pull_jitter {
+        commands.pull_jitter(document, guard, most);
+    }
     if polls {
         commands.poll_when_refused(document, guard);
     }

@@ -10,15 +10,23 @@
 //!                └──▶ Clean ◀─────────────── answered ─────────┘ │
 //!           unchanged   └── hint ──▶ Dirty ◀── hint, failed ─────┘
 //! ```
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::{asked::Ticket, rights::missing_right};
+use super::{
+    asked::Ticket,
+    entry::{Due, Entry, RefusedListen, SyncState},
+    governor::{Class, Waiting},
+    rights::missing_right,
+};
 use crate::{
     document::{Document, DocumentState},
-    error::ErrorKind,
     key::ConfigKey,
     room::Map,
-    session::{cause::Cause, ids::GuardId, queue::Queue, timers::Timers},
+    session::{cause::Cause, ids::GuardId, timers::Timers},
 };
 
 /// The watched documents.
@@ -26,59 +34,18 @@ use crate::{
 pub(super) struct Documents {
     entries: Map<ConfigKey, Entry>,
     /// Documents in the order in which they became dirty; some are not any more.
-    dirty: Queue<ConfigKey>,
+    waiting: Waiting,
     retries: Timers<ConfigKey>,
     asking: usize,
     tickets: u64,
     watched: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    /// How many were watched before it: what is done for many is done in this order.
-    place: u64,
-    /// The state that was last received, with which the next listen compares.
-    state: DocumentState,
-    /// The content from before the client started, until the server has said something: listens
-    /// compare with it, and nobody is shown it from here.
-    remembered: Option<Document>,
-    standing: SyncState,
-    failures: u32,
-    /// Set if the server of this connection does not let us listen, for want of a right.
-    refused_listen: Option<RefusedListen>,
-    /// Guards that want it to be asked for regularly as long as that is so.
-    pollers: BTreeSet<GuardId>,
-}
-
-/// A listen was refused for want of a right.
-#[derive(Clone, Debug)]
-struct RefusedListen {
-    why: Cause,
-    /// The server's text.
-    message: Arc<str>,
-    /// Whether the document itself can be read; not known before it was asked for.
-    readable: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum SyncState {
-    /// No listen of this connection has been answered yet.
-    Unsure,
-    Clean,
-    Dirty {
-        not_before: Option<Instant>,
-    },
-    Asking {
-        ticket: Ticket,
-        hinted: bool,
-    },
-}
-
 impl Documents {
     pub(super) fn new() -> Self {
         Self {
             entries: Map::new(),
-            dirty: Queue::new(),
+            waiting: Waiting::new(),
             retries: Timers::new(),
             asking: 0,
             tickets: 0,
@@ -95,8 +62,10 @@ impl Documents {
             remembered: None,
             standing: SyncState::Unsure,
             failures: 0,
+            class: Class::Start,
             refused_listen: None,
             pollers: BTreeSet::new(),
+            patience: BTreeMap::new(),
         });
     }
 
@@ -116,10 +85,25 @@ impl Documents {
         }
     }
 
+    /// After a push, `guard` lets `key` wait for any part of `most`.
+    pub(super) fn jitter(&mut self, key: &ConfigKey, guard: GuardId, most: Duration) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.patience.insert(guard, most);
+        }
+    }
+
+    /// How long all of the `guards` that watch `key` let it wait after a push.
+    pub(super) fn patience(&self, key: &ConfigKey, guards: usize) -> Duration {
+        let patience = self.entries.get(key).map(|entry| &entry.patience);
+        let all = patience.filter(|patience| patience.len() >= guards);
+        all.and_then(|all| all.values().min().copied()).unwrap_or_default()
+    }
+
     /// `guard` wants nothing any more.
-    pub(super) fn poll_no_more(&mut self, key: &ConfigKey, guard: GuardId) {
+    pub(super) fn left(&mut self, key: &ConfigKey, guard: GuardId) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.pollers.remove(&guard);
+            entry.patience.remove(&guard);
         }
     }
 
@@ -134,6 +118,7 @@ impl Documents {
         let readable = known.filter(|readable| !(polls && *readable && !shown));
         entry.refused_listen = Some(RefusedListen { why: why.clone(), message, readable });
         let idle = matches!(entry.standing, SyncState::Unsure | SyncState::Clean);
+        entry.class = if idle { Class::Audit } else { entry.class };
         if idle && (readable != Some(true) || polls) {
             self.rest(key, SyncState::Dirty { not_before: None });
         }
@@ -172,7 +157,7 @@ impl Documents {
     pub(super) fn unwatch(&mut self, key: &ConfigKey) {
         if let Some(entry) = self.entries.remove(key) {
             self.asking -= usize::from(matches!(entry.standing, SyncState::Asking { .. }));
-            self.dirty.remove(key);
+            self.waiting.remove(key);
             self.retries.remove(key);
         }
     }
@@ -205,18 +190,48 @@ impl Documents {
 
     /// The server says, or may mean, that `key` has changed. Says whether anybody watches it.
     pub(super) fn hint(&mut self, key: &ConfigKey) -> bool {
+        self.mark(key, Class::Push, Due::Now)
+    }
+
+    /// The same, and it need not be asked for before `at`.
+    pub(super) fn hint_for(&mut self, key: &ConfigKey, at: Instant) -> bool {
+        self.mark(key, Class::Push, Due::At(at))
+    }
+
+    /// A listen has found that `key` differs.
+    pub(super) fn differs(&mut self, key: &ConfigKey) -> bool {
+        self.mark(key, Class::Audit, Due::Now)
+    }
+
+    fn mark(&mut self, key: &ConfigKey, class: Class, due: Due) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
-        entry.standing = match entry.standing {
-            SyncState::Asking { ticket, .. } => SyncState::Asking { ticket, hinted: true },
-            SyncState::Dirty { not_before: None } => return true,
+        let dirty = match entry.standing {
+            SyncState::Asking { ticket, hinted } => {
+                let hinted = Some(hinted.map_or(due, |hinted| hinted.min(due)));
+                entry.standing = SyncState::Asking { ticket, hinted };
+                entry.class = class;
+                entry.failures = 0;
+                return true;
+            }
+            // The document of a push does not wait with those that a listen has found.
+            SyncState::Dirty { not_before: None } if entry.class <= class => return true,
+            SyncState::Dirty { not_before: None } => due,
             // News is worth a try even if the last one failed a moment ago.
-            _ => {
-                self.retries.remove(key);
-                self.dirty.push(key.clone());
-                SyncState::Dirty { not_before: None }
+            SyncState::Dirty { not_before: Some(at) } => {
+                entry.failures = 0;
+                entry.class = entry.class.min(class);
+                due.min(Due::At(at))
+            }
+            SyncState::Unsure | SyncState::Clean => {
+                entry.failures = 0;
+                entry.class = class;
+                due
             }
         };
-        entry.failures = 0;
+        entry.class = entry.class.min(class);
+        self.waiting.remove(key);
+        self.retries.remove(key);
+        self.rest(key, dirty.into());
         true
     }
 
@@ -224,7 +239,8 @@ impl Documents {
     /// asked for if nothing is known of it.
     pub(super) fn doubt(&mut self, key: &ConfigKey) {
         let in_doubt = |entry: &Entry| entry.standing == SyncState::Unsure && entry.is_unseen();
-        if self.entries.get(key).is_some_and(in_doubt) {
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| in_doubt(entry)) {
+            entry.class = Class::Audit;
             self.rest(key, SyncState::Dirty { not_before: None });
         }
     }
@@ -256,27 +272,71 @@ impl Documents {
         Some(entry.state.clone())
     }
 
-    /// At most `limit` documents to query now, counting those that are being queried.
-    #[must_use = "what is taken counts as asked for"]
-    pub(super) fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<(ConfigKey, Ticket)> {
+    /// Documents whose time has come wait for a query from now on.
+    pub(super) fn wake(&mut self, now: Instant) {
         while let Some(key) = self.retries.pop(now) {
-            self.dirty.push(key);
-        }
-        let mut taken = Vec::new();
-        while self.asking < limit
-            && let Some(key) = self.dirty.pop()
-        {
             if let Some(entry) = self.entries.get_mut(&key)
                 && entry.standing.is_dirty(now)
             {
-                self.tickets += 1;
-                let ticket = Ticket(self.tickets);
-                entry.standing = SyncState::Asking { ticket, hinted: false };
-                self.asking += 1;
-                taken.push((key, ticket));
+                entry.standing = SyncState::Dirty { not_before: None };
+                self.waiting.push(entry.class, key);
             }
         }
-        taken
+    }
+
+    /// Whether a document of `class` waits for a query, and may be asked for beside those that are,
+    /// of which there are at most `limit`.
+    pub(super) fn is_waiting(&mut self, now: Instant, class: Class, limit: usize) -> bool {
+        while self.asking < limit
+            && let Some(key) = self.waiting.first(class)
+        {
+            let entry = self.entries.get(key);
+            if entry.is_some_and(|entry| entry.class == class && entry.standing.is_dirty(now)) {
+                return true;
+            }
+            self.waiting.pop(class);
+        }
+        false
+    }
+
+    /// The document of `class` that has waited longest, to be asked for now.
+    #[must_use = "it counts as asked for"]
+    pub(super) fn take(&mut self, class: Class) -> Option<(ConfigKey, Ticket)> {
+        let key = self.waiting.pop(class)?;
+        let entry = self.entries.get_mut(&key)?;
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        entry.standing = SyncState::Asking { ticket, hinted: None };
+        self.asking += 1;
+        Some((key, ticket))
+    }
+
+    /// Those that wait, and whether more may be asked for beside those that are, of which there
+    /// are at most `limit`.
+    pub(super) fn waiting(&mut self, limit: usize) -> (&mut Waiting, bool) {
+        (&mut self.waiting, self.asking < limit)
+    }
+
+    /// How many are watched, how many wait for a query, and how many queries are under way.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        (self.entries.len(), self.waiting.len(), self.asking)
+    }
+
+    /// The number of the newest query.
+    pub(super) fn newest(&self) -> u64 {
+        self.tickets
+    }
+
+    /// Whether the query `ticket` for `key` is under way, and whether something is known of it.
+    pub(super) fn is_asked(&self, key: &ConfigKey, ticket: Ticket) -> Option<bool> {
+        let entry = self.entries.get(key)?;
+        entry.standing.is_query(ticket).then(|| !entry.is_unseen())
+    }
+
+    /// Whether a query is under way for a document of which something is known.
+    pub(super) fn asks_again(&self) -> bool {
+        let asks = |entry: &Entry| entry.standing.is_asking() && !entry.is_unseen();
+        self.asking > 0 && self.entries.values().any(asks)
     }
 
     /// A query found `found`, or that there is nothing. Returns the state if it is a new one.
@@ -305,6 +365,9 @@ impl Documents {
             refused => {
                 let again = SyncState::Dirty { not_before: Some(poll_at) };
                 let rest = if refused.is_some() { again } else { SyncState::Clean };
+                if entry.standing.is_settled() {
+                    entry.class = Class::Audit;
+                }
                 (rest, found.map_or(DocumentState::Absent, DocumentState::Present))
             }
         };
@@ -358,7 +421,7 @@ impl Documents {
     /// A new connection: no query is under way, and every listen will be answered anew.
     pub(super) fn reconnected(&mut self) {
         self.asking = 0;
-        self.dirty.clear();
+        self.waiting.clear();
         self.retries.clear();
         for entry in self.entries.values_mut() {
             entry.standing = SyncState::Unsure;
@@ -380,6 +443,9 @@ impl Documents {
     /// A new token: failed queries may succeed now.
     pub(super) fn retry_failed(&mut self) {
         for key in self.in_order(Entry::has_failed) {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.class = Class::Audit;
+            }
             self.rest(&key, SyncState::Dirty { not_before: None });
         }
     }
@@ -404,20 +470,24 @@ impl Documents {
 
     /// Sets the standing of `key`, and queues it if that needs a query.
     fn rest(&mut self, key: &ConfigKey, standing: SyncState) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        entry.standing = standing;
+        entry.class = match entry.class {
+            _ if entry.is_unseen() && entry.remembered.is_none() => Class::Start,
+            Class::Start => Class::Push,
+            class => class,
+        };
         match standing {
-            SyncState::Dirty { not_before: None } => self.dirty.push(key.clone()),
+            SyncState::Dirty { not_before: None } => self.waiting.push(entry.class, key.clone()),
             SyncState::Dirty { not_before: Some(at) } => self.retries.push(at, key.clone()),
             SyncState::Unsure | SyncState::Clean | SyncState::Asking { .. } => {}
-        }
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.standing = standing;
         }
     }
 
     /// The entry under `key`, if this very query of it is under way.
     fn asked(&mut self, key: &ConfigKey, ticket: Ticket) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(key)?;
-        if !matches!(entry.standing, SyncState::Asking { ticket: asked, .. } if asked == ticket) {
+        if !entry.standing.is_query(ticket) {
             return None;
         }
         self.asking -= 1;
@@ -425,59 +495,10 @@ impl Documents {
     }
 }
 
-impl Entry {
-    /// Whether the last query, or the listen, was refused or failed.
-    fn has_failed(&self) -> bool {
-        match self.standing {
-            SyncState::Asking { .. } | SyncState::Dirty { not_before: None } => false,
-            SyncState::Dirty { not_before: Some(_) } => true,
-            SyncState::Unsure | SyncState::Clean => {
-                matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. })
-            }
-        }
-    }
-
-    /// Whether nothing is known of it: neither content nor that there is none.
-    fn is_unseen(&self) -> bool {
-        matches!(self.state, DocumentState::Pending | DocumentState::Unreachable { last: None, .. })
-    }
-
-    /// Whether the last query was refused although the listen was not.
-    fn is_withheld(&self) -> bool {
-        let is_denied =
-            matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. });
-        is_denied && self.refused_listen.is_none()
-    }
-
-    fn unreachable(&mut self, why: &Cause) -> Option<DocumentState> {
-        let last = self.state.document().cloned();
-        let cause = Arc::clone(&why.text);
-        let state = DocumentState::Unreachable { last, why: why.kind, cause };
-        if self.state == state {
-            return None;
-        }
-        self.state = state.clone();
-        Some(state)
-    }
-}
-
-impl SyncState {
-    fn is_dirty(self, now: Instant) -> bool {
-        matches!(self, Self::Dirty { not_before } if not_before.is_none_or(|at| at <= now))
-    }
-
-    /// After an answer: dirty again if a hint came meanwhile.
-    fn answered(self, rest: Self) -> Self {
-        match self {
-            Self::Asking { hinted: true, .. } => Self::Dirty { not_before: None },
-            _ => rest,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn hint_during_a_query_causes_exactly_one_more() {
@@ -564,7 +585,7 @@ mod tests {
             documents.hint(&key);
             documents.unwatch(&key);
         }
-        assert_eq!((documents.len(), documents.dirty.len(), documents.retries.len()), (0, 0, 0));
+        assert_eq!((documents.len(), documents.waiting.len(), documents.retries.len()), (0, 0, 0));
     }
 
     #[test]
@@ -622,6 +643,20 @@ mod tests {
         assert_eq!(documents.answered(&key, former, Some(Document::new("old", "text")), now), None);
         let state = documents.answered(&key, newest, Some(Document::new("new", "text")), now);
         assert!(state.is_some());
+    }
+
+    impl Documents {
+        /// At most `limit` documents to query now, counting those that are being queried.
+        fn take_dirty(&mut self, now: Instant, limit: usize) -> Vec<(ConfigKey, Ticket)> {
+            self.wake(now);
+            let mut taken = Vec::new();
+            for class in Class::ALL {
+                while self.is_waiting(now, class, limit) {
+                    taken.extend(self.take(class));
+                }
+            }
+            taken
+        }
     }
 
     fn cause(kind: ErrorKind) -> Cause {

@@ -91,7 +91,10 @@ impl ConfigsMachine {
     ) {
         self.listens.under_way = self.listens.under_way.saturating_sub(1);
         match answer {
-            Ok(answer) if listen => self.listening(cx, claims, &answer),
+            Ok(answer) if listen => {
+                self.governor.listen_answered();
+                self.listening(cx, claims, &answer);
+            }
             Ok(_) => {
                 for claim in claims {
                     self.claims.agreed(cx.output, claim);
@@ -110,7 +113,7 @@ impl ConfigsMachine {
     ) {
         for differing in answer.changed_configs.iter().filter_map(DocumentName::key) {
             // Servers repeat keys that we have given up meanwhile; those have no entry.
-            self.documents.hint(&differing);
+            self.documents.differs(&differing);
         }
         let mut confirmed = Vec::new();
         for claim in claims {

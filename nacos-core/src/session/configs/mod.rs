@@ -4,20 +4,27 @@
 //! happened, `poll_*` says when to look again, and what follows goes to the
 //! [output](super::output). Of the connection it knows what a [`ServingContext`] says.
 //!
-//! [`documents`] says which may have changed, [`queries`] asks for those; [`listens`] puts listens
-//! together, and knows what it means that one is refused; [`audit`] confirms all of them now and
-//! then; [`metrics`] answers a server that asks what is held.
+//! [`documents`] says which may have changed, each in its [`entry`]; [`queries`] asks for those, as
+//! far as the [`governor`] lets it; [`listens`] puts listens together, and knows what it means that
+//! one is refused; [`audit`] confirms all of them now and then; [`metrics`] answers a server that
+//! asks what is held.
 pub(super) mod asked;
 mod audit;
 mod documents;
+mod entry;
+mod governor;
 mod listens;
 mod metrics;
 mod queries;
 mod rights;
 
-use std::time::Instant;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use self::{audit::Audit, documents::Documents, listens::Listens};
+pub(crate) use self::governor::PullOptions;
+use self::{audit::Audit, documents::Documents, governor::Governor, listens::Listens};
 use super::{
     actions::Event,
     cause::Cause,
@@ -27,7 +34,7 @@ use super::{
     output::Output,
     serving_context::{ConnectionFacts, ServingContext},
 };
-use crate::{document::Document, key::ConfigKey, wire};
+use crate::{document::Document, key::ConfigKey, storm::StormReport, wire};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
@@ -36,6 +43,7 @@ pub(super) struct ConfigsMachine {
     claims: Claims<ConfigKey>,
     listens: Listens,
     documents: Documents,
+    governor: Governor,
     audit: Audit,
 }
 
@@ -48,18 +56,26 @@ enum Timer {
     Claims,
     /// A document is asked for again.
     Documents,
+    /// A document that waits may be asked for.
+    Turn,
+    /// Every document is listened to again, to learn whether the server answers.
+    Probe,
+    /// The client has not pulled for long.
+    Alarm,
 }
 
 impl Timer {
-    const ALL: [Self; 3] = [Self::Audit, Self::Claims, Self::Documents];
+    const ALL: [Self; 6] =
+        [Self::Audit, Self::Claims, Self::Documents, Self::Turn, Self::Probe, Self::Alarm];
 }
 
 impl ConfigsMachine {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant, options: &PullOptions) -> Self {
         Self {
             claims: Claims::new(Ledger::new()),
             listens: Listens::default(),
             documents: Documents::new(),
+            governor: Governor::new(now, options),
             audit: Audit::default(),
         }
     }
@@ -91,9 +107,23 @@ impl ConfigsMachine {
         self.watch(output, document.clone(), guard);
     }
 
+    /// After a push about `document`, `guard` lets it wait for any part of `most`.
+    pub(super) fn pull_jitter(&mut self, document: &ConfigKey, guard: GuardId, most: Duration) {
+        self.documents.jitter(document, guard, most);
+    }
+
+    /// An operator stops all pulls, or lets them go on.
+    pub(super) fn freeze(&mut self, now: Instant, is_frozen: bool) {
+        if is_frozen {
+            self.governor.freeze(now);
+        } else {
+            self.governor.thaw();
+        }
+    }
+
     /// `guard` watches `document` no more.
     pub(super) fn unwatch(&mut self, output: &mut Output, document: &ConfigKey, guard: GuardId) {
-        self.documents.poll_no_more(document, guard);
+        self.documents.left(document, guard);
         if self.claims.withdraw(document, guard) == Some(Left::Nobody) {
             self.documents.unwatch(document);
             // The server of this connection may never have heard of it.
@@ -110,7 +140,19 @@ impl ConfigsMachine {
 
     /// Another connection serves.
     pub(super) fn handle_serves(&mut self, now: Instant, output: &mut Output) {
+        self.governor.serves(now);
         self.audit.begin(now, output);
+    }
+
+    /// The connection to `server` has ended without another, and nobody has answered since then.
+    pub(super) fn handle_lost(
+        &mut self,
+        now: Instant,
+        lost: (Arc<str>, Instant),
+        output: &mut Output,
+    ) {
+        let leaves_queries = self.documents.asks_again();
+        self.governor.dropped(now, lost, leaves_queries, || output.jitter());
     }
 
     /// The server of the next connection holds nothing of ours.
@@ -133,7 +175,21 @@ impl ConfigsMachine {
         output.show_all(told.map(|(key, state)| Event::Document(key, state)));
     }
 
-    /// The server says, or may mean, that `document` has changed.
+    /// The server says that `document` has changed.
+    pub(super) fn handle_push(&mut self, now: Instant, document: &ConfigKey, output: &mut Output) {
+        let most = self.documents.patience(document, self.claims.guards(document));
+        let is_watched = if most.is_zero() {
+            self.documents.hint(document)
+        } else {
+            let at = now + self.governor.turn(most);
+            self.documents.hint_for(document, at)
+        };
+        if is_watched {
+            self.governor.pushed(now, || output.jitter());
+        }
+    }
+
+    /// A user means that `document` may have changed.
     pub(super) fn handle_hint(&mut self, document: &ConfigKey) {
         self.documents.hint(document);
     }
@@ -155,8 +211,14 @@ impl ConfigsMachine {
                         self.claims.reassert_all(|_| true);
                     }
                 }
-                // Each is looked after whenever something is sent.
-                Timer::Claims | Timer::Documents => {}
+                // Each is looked after whenever something is sent, the alarm at the end of every
+                // input.
+                Timer::Claims | Timer::Documents | Timer::Turn | Timer::Alarm => {}
+                Timer::Probe => {
+                    if self.governor.take_probe(now, || output.jitter()) {
+                        self.claims.reassert_all(|_| true);
+                    }
+                }
             }
         }
     }
@@ -177,11 +239,33 @@ impl ConfigsMachine {
             // Retries need a connection: without one, their times are not waited for.
             Timer::Claims => self.claims.next_retry().filter(|_| connection.may_send()),
             Timer::Documents => self.documents.next_retry().filter(|_| connection.may_ask()),
+            Timer::Turn => self.governor.next_turn().filter(|_| connection.may_ask()),
+            Timer::Probe => self.governor.next_probe().filter(|_| connection.may_ask()),
+            Timer::Alarm => self.governor.next_alarm(),
         };
         Timer::ALL.into_iter().filter_map(at).min()
     }
 
+    /// Shows whether the client pulls, if that is news.
+    pub(super) fn show_mode(&mut self, now: Instant, output: &mut Output) {
+        if let Some((mode, is_alarming)) = self.governor.take_mode(now) {
+            output.show(Event::Pulls { mode, is_alarming });
+        }
+    }
+
     // Getters.
+
+    /// How the pulls are governed.
+    pub(super) fn storm(&self) -> StormReport {
+        let (watched, waiting, under_way) = self.documents.counts();
+        self.governor.report(watched, waiting, under_way)
+    }
+
+    /// Every document is listened to again.
+    #[cfg(test)]
+    pub(super) fn reassert_all(&mut self) {
+        self.claims.reassert_all(|_| true);
+    }
 
     /// Its claims, to be counted.
     pub(super) fn claims(&self) -> &Claims<ConfigKey> {

@@ -2,6 +2,7 @@
 use super::{
     ConfigsMachine,
     asked::{Asked, Ticket},
+    governor::Class,
 };
 use crate::{
     document::DocumentState,
@@ -26,9 +27,50 @@ impl ConfigsMachine {
         if !cx.connection.may_ask() {
             return;
         }
-        for (key, ticket) in self.documents.take_dirty(cx.now, MAX_QUERIES) {
-            let request = ConfigQueryRequest::new(&key).outgoing();
-            cx.call(request, Asked::Query(key, ticket));
+        let Self { documents, governor, .. } = self;
+        governor.watches(cx.now, documents.len());
+        documents.wake(cx.now);
+        for class in Class::ALL {
+            while documents.is_waiting(cx.now, class, MAX_QUERIES)
+                && governor.admits(cx.now, class)
+                && let Some((key, ticket)) = documents.take(class)
+            {
+                let request = ConfigQueryRequest::new(&key).outgoing();
+                cx.call(request, Asked::Query(key, ticket));
+            }
+        }
+        let (_, waiting, asking) = documents.counts();
+        if waiting + asking == 0 {
+            governor.drained();
+        }
+        let (waiting, is_room) = documents.waiting(MAX_QUERIES);
+        let held = governor.rests(cx.now, waiting, is_room);
+        cx.output.show_all(held.into_iter().map(|(key, why)| Event::Held(key, why)));
+    }
+
+    /// Tells the governor how a query ended that counts.
+    fn govern(
+        &mut self,
+        cx: &ServingContext<'_>,
+        key: &ConfigKey,
+        ticket: Ticket,
+        outcome: Result<(), &RequestFailure>,
+        jitter: f64,
+    ) {
+        let Some(is_known) = self.documents.is_asked(key, ticket) else { return };
+        match outcome {
+            Err(RequestFailure::Unanswered) if is_known => {
+                self.governor.timed_out(cx.now, ticket.0, self.documents.newest(), jitter);
+            }
+            // It has nothing to show meanwhile: it is asked for at its own pace.
+            Err(RequestFailure::Unanswered) => {}
+            Err(RequestFailure::Refused(refusal)) => {
+                let is_overloaded = refusal.kind() == ErrorKind::Overloaded;
+                self.governor.answered(cx.now, is_overloaded);
+            }
+            Ok(()) | Err(RequestFailure::Unreadable { .. }) => {
+                self.governor.answered(cx.now, false);
+            }
         }
     }
 
@@ -44,6 +86,7 @@ impl ConfigsMachine {
         let (now, jitter) = (cx.now, cx.output.jitter());
         let poll_at = now + poll_delay(jitter);
         let was_withheld = self.documents.is_withheld(key);
+        self.govern(cx, key, ticket, answer.as_ref().map(|_| ()), jitter);
         let documents = &mut self.documents;
         let state = match answer.and_then(|answer| Ok(answer.into_document(key)?)) {
             Ok(document) => documents.answered(key, ticket, Some(document), poll_at),

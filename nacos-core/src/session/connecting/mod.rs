@@ -37,6 +37,7 @@ pub(super) mod serving_link;
 mod session_state;
 mod succession;
 
+use std::sync::Arc;
 use std::{collections::VecDeque, fmt, time::Instant};
 
 use self::{
@@ -95,8 +96,8 @@ pub(super) struct ConnectingMachine {
 pub(super) enum Decision {
     /// Another connection serves: its server holds nothing of ours.
     Serves,
-    /// None does any more.
-    ServesNoMore,
+    /// None does any more: this server's does not, and nobody has answered since then.
+    ServesNoMore { server: Arc<str>, since: Instant },
     /// Claims that were refused for want of a right may be granted now.
     LetIn,
     /// Watches that wait for a first answer get none for now.

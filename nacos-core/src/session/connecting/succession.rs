@@ -82,7 +82,12 @@ impl ConnectingMachine {
         if let Some(serving) = serving {
             cx.output.show(serving.ended(cx.now, reason, why));
             cx.output.show(Event::Serving(None));
-            self.decisions.push_back(Decision::ServesNoMore);
+            // It was asked three times, once in every such time.
+            let silence = 3 * self.options.patience.suspect;
+            let silence = if reason == Reason::HealthCheck { silence } else { Duration::ZERO };
+            let since = cx.now.checked_sub(silence).unwrap_or(cx.now);
+            let lost = Arc::clone(&serving.server);
+            self.decisions.push_back(Decision::ServesNoMore { server: lost, since });
             self.serves_no_more(cx, &serving, is_named, reason, why);
         } else if is_candidate {
             let why = self.names.explain(why);

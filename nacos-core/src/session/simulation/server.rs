@@ -27,6 +27,8 @@ pub(super) struct Server {
     pub(super) paused: bool,
     /// Answers what keeps a connection, and nothing else.
     pub(super) mute: bool,
+    /// Leaves queries for documents unanswered.
+    pub(super) withholds: bool,
     pub(super) additive: bool,
     pub(super) negotiates: bool,
     pub(super) black_holes: BTreeSet<LinkId>,
@@ -75,6 +77,7 @@ impl Server {
             knows_user: true,
             paused: false,
             mute: false,
+            withholds: false,
             additive: false,
             negotiates: true,
             black_holes: BTreeSet::new(),
@@ -103,6 +106,7 @@ impl Server {
         self.users_loaded = true;
         self.paused = false;
         self.mute = false;
+        self.withholds = false;
         self.black_holes.clear();
         self.list = self.list.or(Some("t"));
     }

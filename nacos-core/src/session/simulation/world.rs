@@ -12,6 +12,7 @@ use super::{
     budget::Budget,
     digests::Record,
     faults::Faults,
+    pulls::Law,
     server::{Server, error},
     *,
 };
@@ -53,6 +54,7 @@ pub(super) struct World {
     pub(super) logins: usize,
     pub(super) logged_in_at: Vec<Instant>,
     pub(super) budget: Budget,
+    pub(super) law: Law,
     pub(super) locates: usize,
     pub(super) states: Vec<SessionState>,
     pub(super) documents: HashMap<ConfigKey, DocumentState>,
@@ -92,6 +94,16 @@ impl World {
         seed: u64,
         faults: Faults,
     ) -> Self {
+        Self::governed(servers, refresh, seed, faults, PullOptions::new(format!("c{seed}")))
+    }
+
+    pub(super) fn governed(
+        servers: Vec<crate::server::Server>,
+        refresh: Option<Duration>,
+        seed: u64,
+        faults: Faults,
+        pulls: PullOptions,
+    ) -> Self {
         let now = Instant::now();
         let mut jitter = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let has_credentials = faults.denies_login || seed.is_multiple_of(3);
@@ -107,6 +119,7 @@ impl World {
             patience: Patience::DEFAULT,
             request_timeout: Duration::from_secs(10),
             refresh,
+            pulls: pulls.clone(),
         };
         Self {
             began: now,
@@ -129,6 +142,7 @@ impl World {
             logins: 0,
             logged_in_at: Vec::new(),
             budget: Budget::default(),
+            law: Law::new(now, pulls),
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
@@ -333,7 +347,9 @@ impl World {
                 | Event::Refused { .. }
                 | Event::Unreadable { .. }
                 | Event::Unresponsive { .. }
-                | Event::Withheld { .. } => {}
+                | Event::Withheld { .. }
+                | Event::Pulls { .. }
+                | Event::Held(..) => {}
             }
             self.views.apply(self.now, event);
         }
@@ -347,6 +363,7 @@ impl World {
         self.budget.spend(self.now - self.began, &action);
         let ends = matches!(action, Action::Close { .. });
         assert!(ends || !self.session.is_closed(), "{action:?} after the end");
+        self.assert_governed(&action);
         if let Some(trace) = &mut self.trace {
             trace.push((self.now - self.began, name(&action)));
         }
@@ -462,7 +479,8 @@ impl World {
         let without_token = self.without_token.remove(&call);
         let shakes_hands = request.kind() == "ServerCheckRequest";
         let odd = !shakes_hands && request.kind() != "HealthCheckRequest";
-        if odd && self.server.mute {
+        let is_withheld = self.server.withholds && request.kind() == "ConfigQueryRequest";
+        if odd && self.server.mute || is_withheld {
             return;
         }
         let answer = if !shakes_hands && self.happens(self.faults.not_sent) {

@@ -9,6 +9,7 @@ mod listens;
 mod lists;
 mod logins;
 mod moves;
+mod pulls;
 mod registrations;
 mod search;
 mod servers;
@@ -100,6 +101,16 @@ impl Stage {
     }
 
     fn with(servers: &str, has_credentials: bool, jitter: f64, refresh: Option<Duration>) -> Self {
+        Self::governed(servers, has_credentials, jitter, refresh, PullOptions::new("c0"))
+    }
+
+    fn governed(
+        servers: &str,
+        has_credentials: bool,
+        jitter: f64,
+        refresh: Option<Duration>,
+        pulls: PullOptions,
+    ) -> Self {
         let now = Instant::now();
         let options = Options {
             config_namespace: "".parse().expect("valid"),
@@ -113,6 +124,7 @@ impl Stage {
             patience: Patience::DEFAULT,
             request_timeout: Duration::from_secs(10),
             refresh,
+            pulls,
         };
         let servers = Server::parse_list(servers, 1000).expect("valid");
         Self {

@@ -2,6 +2,7 @@
 //!
 //! An event that may happen to each of thousands at once is logged once a minute, kind by kind; the
 //! others of its kind are logged at debug level.
+mod pulls;
 mod server_list;
 mod stalls;
 mod states;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use self::{
+    pulls::PullLog,
     server_list::ServerListLog,
     stalls::StallLog,
     states::StateLog,
@@ -26,6 +28,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct SessionLog {
     states: StateLog,
+    pulls: PullLog,
     server_list: ServerListLog,
     stalls: StallLog,
     /// Registrations that were lost.
@@ -83,6 +86,8 @@ impl SessionLog {
                 %key, %cause, "a watched document is not to be had"),
             Event::Refused { key, code, message } => line!(self.refused.allows(now), warn,
                 %key, code, %message, "the server refused"),
+            Event::Pulls { mode, is_alarming } => self.pulls.observe(now, *mode, *is_alarming),
+            Event::Held(key, why) => debug!(%key, ?why, "a document that may have changed waits"),
             Event::Serving(_)
             | Event::Document(..)
             | Event::Confirmed(_)

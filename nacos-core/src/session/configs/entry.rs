@@ -1,0 +1,138 @@
+//! One watched document: its last state, and whether it is to be asked for.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{asked::Ticket, governor::Class};
+use crate::{
+    document::{Document, DocumentState},
+    error::ErrorKind,
+    session::{cause::Cause, ids::GuardId},
+};
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// How many were watched before it: what is done for many is done in this order.
+    pub(super) place: u64,
+    /// The state that was last received, with which the next listen compares.
+    pub(super) state: DocumentState,
+    /// The content from before the client started, until the server has said something: listens
+    /// compare with it, and nobody is shown it from here.
+    pub(super) remembered: Option<Document>,
+    pub(super) standing: SyncState,
+    pub(super) failures: u32,
+    /// Why it is asked for next, or was asked for last.
+    pub(super) class: Class,
+    /// Set if the server of this connection does not let us listen, for want of a right.
+    pub(super) refused_listen: Option<RefusedListen>,
+    /// Guards that want it to be asked for regularly as long as that is so.
+    pub(super) pollers: BTreeSet<GuardId>,
+    /// How long guards let it wait after a push.
+    pub(super) patience: BTreeMap<GuardId, Duration>,
+}
+
+/// A listen was refused for want of a right.
+#[derive(Clone, Debug)]
+pub(super) struct RefusedListen {
+    pub(super) why: Cause,
+    /// The server's text.
+    pub(super) message: Arc<str>,
+    /// Whether the document itself can be read; not known before it was asked for.
+    pub(super) readable: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SyncState {
+    /// No listen of this connection has been answered yet.
+    Unsure,
+    Clean,
+    Dirty {
+        not_before: Option<Instant>,
+    },
+    Asking {
+        ticket: Ticket,
+        hinted: Option<Due>,
+    },
+}
+
+/// When a document is to be asked for that a push was about.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Due {
+    Now,
+    At(Instant),
+}
+
+impl Entry {
+    /// Whether the last query, or the listen, was refused or failed.
+    pub(super) fn has_failed(&self) -> bool {
+        match self.standing {
+            SyncState::Asking { .. } | SyncState::Dirty { not_before: None } => false,
+            SyncState::Dirty { not_before: Some(_) } => true,
+            SyncState::Unsure | SyncState::Clean => {
+                matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. })
+            }
+        }
+    }
+
+    /// Whether nothing is known of it: neither content nor that there is none.
+    pub(super) fn is_unseen(&self) -> bool {
+        matches!(self.state, DocumentState::Pending | DocumentState::Unreachable { last: None, .. })
+    }
+
+    /// Whether the last query was refused although the listen was not.
+    pub(super) fn is_withheld(&self) -> bool {
+        let is_denied =
+            matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. });
+        is_denied && self.refused_listen.is_none()
+    }
+
+    pub(super) fn unreachable(&mut self, why: &Cause) -> Option<DocumentState> {
+        let last = self.state.document().cloned();
+        let cause = Arc::clone(&why.text);
+        let state = DocumentState::Unreachable { last, why: why.kind, cause };
+        if self.state == state {
+            return None;
+        }
+        self.state = state.clone();
+        Some(state)
+    }
+}
+
+impl SyncState {
+    pub(super) fn is_dirty(self, now: Instant) -> bool {
+        matches!(self, Self::Dirty { not_before } if not_before.is_none_or(|at| at <= now))
+    }
+
+    /// After an answer: dirty again if a hint came meanwhile.
+    pub(super) fn answered(self, rest: Self) -> Self {
+        match self {
+            Self::Asking { hinted: Some(due), .. } => due.into(),
+            _ => rest,
+        }
+    }
+
+    pub(super) fn is_asking(self) -> bool {
+        matches!(self, Self::Asking { .. })
+    }
+
+    /// Whether this very query is under way.
+    pub(super) fn is_query(self, ticket: Ticket) -> bool {
+        matches!(self, Self::Asking { ticket: asked, .. } if asked == ticket)
+    }
+
+    /// Whether no hint has come during the query.
+    pub(super) fn is_settled(self) -> bool {
+        matches!(self, Self::Asking { hinted: None, .. })
+    }
+}
+
+impl From<Due> for SyncState {
+    fn from(due: Due) -> Self {
+        match due {
+            Due::Now => Self::Dirty { not_before: None },
+            Due::At(at) => Self::Dirty { not_before: Some(at) },
+        }
+    }
+}

@@ -82,7 +82,7 @@ async fn document_is_published_only_where_there_is_none() {
 
 #[tokio::test(start_paused = true)]
 async fn conditional_publish_of_a_gray_version_is_a_conflict_too() {
-    for behaviour in [Behaviour::Nacos3_0, Behaviour::Nacos2_3] {
+    for behaviour in [Behaviour::Nacos3_0, Behaviour::Nacos2_5] {
         let server = server_like(behaviour).await;
         let configs = connected(&server).await.configs();
         configs.publish(publish("d", "1")).await.expect("published");
@@ -94,6 +94,20 @@ async fn conditional_publish_of_a_gray_version_is_a_conflict_too() {
             assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn success_that_stored_nothing_is_no_honoured_condition_and_never_shows() {
+    let server = slow(Behaviour::Nacos2_3).await;
+    let configs = connected(&server).await.configs();
+    configs.publish(publish("d", "1")).await.expect("published");
+    let blue = configs.publish(publish("d", "2").gray_tag("blue")).await.expect("published");
+    assert_eq!(blue.visible().await.expect("answers"), Visibility::Visible);
+    let formal = configs.get("d").await.expect("an answer").expect("is there");
+    let wrong = publish("d", "3").gray_tag("blue").if_unchanged(&formal);
+    let said = configs.publish(wrong).await.expect("the server says so");
+    assert_eq!(said.condition(), Some(Condition::Unknown));
+    assert_eq!(soon(said.visible()).await.expect("answers"), Visibility::NotSeen);
 }
 
 /// r-nacos would do it, to everybody.

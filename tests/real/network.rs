@@ -1,7 +1,7 @@
 //! A network that fails between the client and a server that does not.
 use std::time::Duration;
 
-use nacos_core::{Client, Instance, Publish, Registration, Watch};
+use nacos_core::{Client, DocumentState, Instance, Live, Publish, Registration, Watch};
 use nacos_testkit::proxy::{Command, Direction, FaultProxy, Script};
 use servers::Product;
 
@@ -186,6 +186,60 @@ fn client_converges_after_any_faults_of_the_network() {
             behind.leaves().await;
         });
     });
+}
+
+/// The contract of a watch, over histories of a real server: see `tests/it/watch_contract.rs`.
+#[test]
+fn readers_see_no_older_state_and_the_last_one_whatever_the_network_does() {
+    on_each_shared(|product| {
+        within(LIMIT, async {
+            let behind = Behind::new(product, "histories").await;
+            let second = behind.nacos.configs().watch(behind.name).expect("valid");
+            let readers = [behind.watch.live(), second.live()].map(|live| tokio::spawn(all(live)));
+            let mut last = 0_u32;
+            for seed in 100..100 + SEEDS {
+                let script = Script::random(seed, Duration::from_secs(8));
+                println!("{product}:\n{script}");
+                let publishing = async {
+                    let mut pace = tokio::time::interval(Duration::from_millis(100));
+                    loop {
+                        pace.tick().await;
+                        last += 1;
+                        let publish = Publish::new(behind.name, last.to_string()).expect("valid");
+                        behind.witness.configs().publish(publish).await.expect("published");
+                    }
+                };
+                tokio::select! {
+                    played = behind.proxy.play(&script) => played.expect("the ports are reserved"),
+                    () = publishing => {}
+                }
+                behind.apply(Command::pass());
+                behind.apply(Command::accept());
+                behind.nacos.state().wait_for(nacos_core::SessionState::is_connected).await;
+                last += 1;
+                behind.converges(&last.to_string()).await;
+            }
+            soon("the second watch", document_becomes(&second, Some(&last.to_string()))).await;
+            behind.leaves().await;
+            drop(second);
+            for reader in readers {
+                let seen = soon("the end of a reader", reader).await.expect("no panic");
+                println!("{product}: {} states of {last}", seen.len());
+                assert!(seen.is_sorted(), "{seen:?}");
+                assert_eq!(seen.last(), Some(&last));
+            }
+        });
+    });
+}
+
+/// The numbers that a document shows, until its watch ends.
+async fn all(mut live: Live<DocumentState>) -> Vec<u32> {
+    let mut seen = Vec::new();
+    while let Some(state) = live.changed().await {
+        let document = state.document();
+        seen.extend(document.map(|document| document.content.parse::<u32>().expect("a number")));
+    }
+    seen
 }
 
 const LARGE: usize = 3_000_000;

@@ -85,7 +85,9 @@ impl Publish {
     /// Publishes only if the server still holds `document`; otherwise [`ErrorKind::Conflict`].
     ///
     /// If the server holds nothing at all, it publishes. r-nacos ignores the condition: see
-    /// [`Published::condition`](crate::Published::condition).
+    /// [`Published::condition`](crate::Published::condition). For a gray version, `document` is
+    /// what the server holds of that version; Java Nacos 2.3.2 with its embedded database answers
+    /// that it was published where it was not, which [`Published::visible`] finds out for a tag.
     pub fn if_unchanged(mut self, document: &Document) -> Self {
         self.over = Over::Digest(Arc::clone(&document.md5));
         self
@@ -259,7 +261,10 @@ impl Configs {
         let sent = connection.call_unless(&doing, &request, Repeat::IfUnsent, missing).await?;
         sent.map_err(|refusal| refusal.into_error(doing))?;
         let is_conditional = publish.over != Over::Whatever;
-        let condition = is_conditional.then(|| Condition::at(announces, connection, &key));
+        let condition = is_conditional.then(|| match gray {
+            Gray::Formal => Condition::at(announces, connection, &key),
+            Gray::Beta | Gray::Tag(_) => Condition::Unknown,
+        });
         Ok(Published {
             connection: Arc::clone(connection),
             md5: digest(&publish.content).into(),

@@ -45,7 +45,9 @@ pub enum Condition {
     /// 2.3, which is known by the abilities that it announces.
     Honoured,
     /// The server announces no abilities: r-nacos, which ignores conditions, or Java Nacos before
-    /// 2.3, which honours them. Another client's publish may have been overwritten.
+    /// 2.3, which honours them. Another client's publish may have been overwritten. Or it is about
+    /// a gray version: Java Nacos 2.3.2 with its embedded database does not overwrite another
+    /// content, and says that it has.
     Unknown,
 }
 

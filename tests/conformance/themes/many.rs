@@ -23,6 +23,7 @@ const CHECKS: &[Check] = &[
         .captured(|capture| capture.answer(SIZES, 2).said()),
     check!("our client: document of 1 MiB, watched", ours_watched),
     check!("our client: document of 12 MiB", ours).alone(),
+    check!("our client: document of 12 MiB, without a larger `max_publish`", ours_over_limit),
 ];
 
 const SIZES: &str = "config: sizes";
@@ -99,6 +100,15 @@ async fn ours_watched(subject: Rc<Subject>) -> Observation {
     }
     assert_eq!(reader.stats().get().connects, 1, "the session lives");
     "each version is seen whole".to_owned()
+}
+
+async fn ours_over_limit(subject: Rc<Subject>) -> Observation {
+    let nacos = subject.client().await;
+    let huge = "x".repeat(12 * 1024 * 1024);
+    let refused = nacos.configs().publish(written("over-limit", huge.as_str())).await;
+    let kind = refused.expect_err("nothing is sent").kind();
+    assert!(nacos.configs().get("over-limit").await.expect("an answer").is_none());
+    format!("`ErrorKind::{kind:?}`")
 }
 
 async fn ours(subject: Rc<Subject>) -> Observation {

@@ -1,5 +1,6 @@
 //! The checks, theme by theme, in the order of the document.
 mod access;
+mod changes;
 mod config;
 mod death;
 mod gray;
@@ -18,6 +19,7 @@ use crate::check::{Check, Theme};
 pub(crate) const THEMES: &[Theme] = &[
     handshake::THEME,
     config::THEME,
+    changes::THEME,
     listen::THEME,
     gray::THEME,
     many::THEME,

@@ -32,10 +32,17 @@ product! {
     "../../nacos-core/src/key/mod.rs" key,
     "../../nacos-core/src/link_variable.rs" link_variable,
     "../../nacos-core/src/resource.rs" resource,
+    "../../nacos-core/src/room.rs" room,
     "../../nacos-core/src/secret.rs" secret,
     "../../nacos-core/src/service.rs" service,
+    "../../nacos-core/src/start_policy.rs" start_policy,
+    "../../nacos-core/src/storm.rs" storm,
+    "../../nacos-core/src/time.rs" time,
     "../../nacos-core/src/wire/mod.rs" wire,
 }
+
+#[allow(dead_code, unreachable_pub, reason = "of nacos-core's files only a part is used here")]
+mod session;
 
 fn main() -> ExitCode {
     let address = env::var("NACOS_SERVER_ADDR").ok().filter(|address| !address.is_empty());
@@ -112,10 +119,11 @@ fn usage() -> String {
     )
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     get::GROUP,
     connect::GROUP,
     decode::GROUP,
+    session::configs::govern::GROUP,
     hot::GROUP,
     pick::GROUP,
     register::GROUP,

@@ -37,7 +37,10 @@ pub enum Freshness {
         /// Since when.
         since: Instant,
         /// Why: [`Disconnected`](ErrorKind::Disconnected) until a server has answered, and again
-        /// once the connection is lost; otherwise the kind of the failure.
+        /// once the connection is lost; [`Overloaded`](ErrorKind::Overloaded) where something may
+        /// have changed and the client has not asked for a second, to spare the server or because
+        /// it is frozen, and [`Timeout`](ErrorKind::Timeout) where it is read-only, of which
+        /// [`Configs::storm`](crate::Configs::storm) says more; otherwise the kind of the failure.
         why: ErrorKind,
     },
     /// It is a snapshot on disk, which no server has confirmed since the start.

@@ -1,6 +1,8 @@
 //! How a client governs its pulls: the queries by which the session asks for watched documents.
 use std::time::Instant;
 
+use crate::error::ErrorKind;
+
 /// How a client governs its pulls, which are the queries for documents that it watches. Read it
 /// through [`Configs::storm`](crate::Configs::storm).
 ///
@@ -100,6 +102,16 @@ pub(crate) enum Hold {
     Staggered,
     ReadOnly,
     Frozen,
+}
+
+impl Hold {
+    /// The same as a reason for which a value is stale.
+    pub(crate) fn kind(self) -> ErrorKind {
+        match self {
+            Self::Throttled | Self::Staggered | Self::Frozen => ErrorKind::Overloaded,
+            Self::ReadOnly => ErrorKind::Timeout,
+        }
+    }
 }
 
 /// The decisions of a client's governor, in numbers since the client was built.

@@ -30,6 +30,7 @@ mod one_bad_request;
 mod options;
 mod proxied;
 mod publish;
+mod pulls;
 mod reconnect;
 mod redaction;
 mod refused;

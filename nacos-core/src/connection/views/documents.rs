@@ -167,6 +167,11 @@ impl DocumentViews {
         }
     }
 
+    /// A newer state may exist that the client does not ask for yet.
+    pub(crate) fn waits(&self, now: Instant, key: &ConfigKey, why: ErrorKind) {
+        self.change(key, |entry| entry.known.doubted(now, why));
+    }
+
     /// No server tells of changes any more.
     pub(crate) fn lost(&self, now: Instant) {
         let mut watched = self.watched();

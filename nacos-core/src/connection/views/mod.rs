@@ -40,6 +40,7 @@ impl Views {
             Event::Serving(Some(_)) => self.services.succeeds(now),
             Event::Serving(None) => self.documents.lost(now),
             Event::Document(key, state) => self.documents.show(now, &key, state),
+            Event::Held(key, why) => self.documents.waits(now, &key, why.kind()),
             Event::Confirmed(keys) => self.documents.confirmed(now, &keys),
             Event::Service(key, list) => {
                 let turns = self.services.listed(now, &key, &list);

@@ -30,6 +30,7 @@
 //! | [`LAG_SECONDS`] | histogram | | how late the session's timers are: starvation of the runtime |
 //! | [`SNAPSHOT_WRITES`] | counter | `result` | snapshots of documents that were `written`, were there already (`unchanged`), or could not be written (`failed`) |
 //! | [`SNAPSHOTS_CORRUPT`] | counter | | snapshots that were damaged, and set aside |
+//! | [`DOCUMENTS_OVERRIDDEN`] | gauge | | watched documents in whose place an operator's file stands |
 //! | [`SESSIONS_STARVED`] | gauge | | clients whose session was kept waiting for a second or more within the last minute |
 //!
 //! A connection that served ended because of
@@ -124,6 +125,8 @@ pub const LAG_SECONDS: &str = "nacos_session_lag_seconds";
 /// Clients whose session was kept waiting a moment ago.
 pub const SESSIONS_STARVED: &str = "nacos_sessions_starved";
 
+/// Watched documents that an operator overrides.
+pub const DOCUMENTS_OVERRIDDEN: &str = "nacos_config_overridden";
 /// Snapshots of documents, by what became of them.
 pub const SNAPSHOT_WRITES: &str = "nacos_config_snapshot_writes_total";
 /// Snapshots that were damaged.
@@ -257,6 +260,7 @@ struct Contribution {
     claims: usize,
     unsettled: usize,
     held: usize,
+    overridden: usize,
     starved: usize,
     pulls_under_way: usize,
     pulls_waiting: usize,
@@ -297,6 +301,12 @@ impl Share {
         self.tell();
     }
 
+    /// Tells how many documents an operator overrides now.
+    pub(crate) fn overridden(&mut self, overridden: usize) {
+        self.now.overridden = overridden;
+        self.tell();
+    }
+
     /// Whether the session was kept waiting a moment ago.
     pub(crate) fn starved(&mut self, starved: bool) {
         self.now.starved = usize::from(starved);
@@ -323,6 +333,7 @@ impl Share {
         shift(CLAIMS, told.claims, now.claims);
         shift(CLAIMS_UNSETTLED, told.unsettled, now.unsettled);
         shift(SERVICES_HELD, told.held, now.held);
+        shift(DOCUMENTS_OVERRIDDEN, told.overridden, now.overridden);
         shift(SESSIONS_STARVED, told.starved, now.starved);
     }
 }
@@ -425,6 +436,11 @@ fn describe() {
     describe_counter!(CONFIG_READ_ONLY_LEFT, Unit::Count, "What ended a read-only mode");
     describe_gauge!(TOKEN_AGE_SECONDS, Unit::Seconds, "Age of the token in use");
     describe_histogram!(LAG_SECONDS, Unit::Seconds, "Lateness of a session's timers");
+    describe_gauge!(
+        DOCUMENTS_OVERRIDDEN,
+        Unit::Count,
+        "Watched documents in whose place an operator's file stands"
+    );
     describe_counter!(
         SNAPSHOT_WRITES,
         Unit::Count,

@@ -28,6 +28,7 @@ mod naming;
 mod neighbours;
 mod one_bad_request;
 mod options;
+mod overrides;
 mod proxied;
 mod publish;
 mod pulls;

@@ -108,8 +108,16 @@ impl fmt::Debug for Get {
     }
 }
 
-/// Asks the server.
+/// Looks for an operator's file, and then asks the server.
 async fn get(connection: &Connection, key: &ConfigKey) -> Outcome {
+    match overridden(connection, key).await {
+        Some(document) => Ok(Some(document)),
+        None => ask(connection, key).await,
+    }
+}
+
+/// Asks the server.
+async fn ask(connection: &Connection, key: &ConfigKey) -> Outcome {
     let request = ConfigQueryRequest::new(key);
     match connection.call(Doing("get", key), &request, Repeat::Freely).await? {
         Ok(answer) => answer.into_document(key).map(Some).map_err(|failure| {
@@ -123,7 +131,10 @@ async fn get(connection: &Connection, key: &ConfigKey) -> Outcome {
 
 /// Asks the server, and then the disk.
 async fn get_or_snapshot(connection: &Connection, key: &ConfigKey) -> Outcome {
-    let mut asking = pin!(get(connection, key));
+    if let Some(document) = overridden(connection, key).await {
+        return Ok(Some(document));
+    }
+    let mut asking = pin!(ask(connection, key));
     let policy = match connection.options.start_policy {
         policy @ (StartPolicy::RemoteThenSnapshot { .. } | StartPolicy::SnapshotFirst { .. }) => {
             policy
@@ -146,6 +157,20 @@ async fn get_or_snapshot(connection: &Connection, key: &ConfigKey) -> Outcome {
         // The server's word, or an error of the caller's.
         Err(error) if !error.is_retryable() => Err(error),
         Err(error) => snapshot(connection, key, policy).await.map(Some).ok_or(error),
+    }
+}
+
+/// The content of an operator's file that stands in place of the document.
+async fn overridden(connection: &Connection, key: &ConfigKey) -> Option<Document> {
+    let overrides = connection.options.overrides.clone()?;
+    let about = key.clone();
+    let reading = tasks::blocking(move || overrides.read(&about));
+    match timeout(WAITS, reading).await.ok()?? {
+        Ok(found) => found.map(|(document, _)| document),
+        Err(error) => {
+            tracing::warn!(%key, %error, "an operator's file is of no use: the server is asked");
+            None
+        }
     }
 }
 

@@ -38,7 +38,9 @@ impl Configs {
 
     /// Reads a document; `None` if the server has none under `key`.
     ///
-    /// Goes to the server each time; [`watch`](Self::watch) is for values that are read often.
+    /// Goes to the server each time, unless an operator has put a file in its place
+    /// ([`override_dir`](crate::ClientBuilder::override_dir)); [`watch`](Self::watch) is for values
+    /// that are read often.
     /// Java servers show a document up to some 90 ms after its publish was answered; one that is
     /// just being replaced ("requested file is being modified") is asked for again within the
     /// timeout.

@@ -71,7 +71,7 @@ impl Publish {
     }
 
     pub(super) fn of(key: ConfigKey, content: Arc<str>) -> Self {
-        let content_type = type_of(key.data_id().as_str());
+        let content_type = key.data_id().content_type();
         let publish = Self { key, content, additions: BTreeMap::new(), over: Over::Whatever };
         content_type.into_iter().fold(publish, Self::content_type)
     }
@@ -292,19 +292,6 @@ impl fmt::Debug for Publish {
 fn is_gray_tag(tag: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
     (1..=16).contains(&tag.len()) && tag.chars().all(allowed)
-}
-
-fn type_of(data_id: &str) -> Option<&'static str> {
-    let (_, ending) = data_id.rsplit_once('.')?;
-    Some(match ending {
-        "yaml" | "yml" => "yaml",
-        "json" => "json",
-        "toml" => "toml",
-        "properties" => "properties",
-        "xml" => "xml",
-        "html" => "html",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -20,10 +20,11 @@ use super::ShutdownReport;
 use crate::{
     credentials::Grant,
     instance::Instance,
+    key::ConfigKey,
     live::LiveWriter,
     room::Map,
     session::{ClaimKey, GuardId, LinkId, Queue},
-    snapshot::Snapshot,
+    snapshot::{Override, Snapshot},
     state::ClaimState,
 };
 
@@ -44,9 +45,13 @@ pub(super) struct Wish {
     is_new: bool,
 }
 
-/// The snapshot of a document, if the disk has one.
-#[derive(Debug)]
-pub(super) struct FromDisk(pub(super) Option<Snapshot>);
+/// A document as the disk has it.
+#[derive(Debug, Default)]
+pub(super) struct FromDisk {
+    pub(super) snapshot: Option<Snapshot>,
+    /// The file of an operator that stands in its place.
+    pub(super) overridden: Option<Override>,
+}
 
 #[derive(Debug)]
 pub(super) enum Wanted {
@@ -78,6 +83,8 @@ pub(super) struct Notices {
     pub(super) unreadable: u64,
     /// Callers who ask why the client is not connected right now.
     pub(super) questions: Vec<oneshot::Sender<Option<String>>>,
+    /// Watched documents that an operator overrides, or no longer does.
+    pub(super) overrides: BTreeMap<ConfigKey, Option<Override>>,
     pub(super) close: Option<Close>,
     /// An operator stops all pulls of documents, or lets them go on.
     pub(super) freeze: Option<bool>,
@@ -159,8 +166,8 @@ impl Outbox {
     }
 
     /// The disk was read for `guard`: what it claims is asked for from now on.
-    pub(super) fn read(&self, guard: GuardId, key: ClaimKey, snapshot: Option<Snapshot>) {
-        let disk = Some(Box::new(FromDisk(snapshot)));
+    pub(super) fn read(&self, guard: GuardId, key: ClaimKey, found: FromDisk) {
+        let disk = Some(Box::new(found));
         let wish = Wish { disk, ..Wish::new(key, Wanted::Nothing) };
         drop(self.put(wish, |waiting, wish| {
             waiting.order.push(guard);
@@ -172,6 +179,11 @@ impl Outbox {
                 None => waiting.wishes.insert(guard, wish),
             }
         }));
+    }
+
+    /// A watched document is overridden by this, or no longer is.
+    pub(super) fn overridden(&self, key: ConfigKey, by: Option<Override>) {
+        drop(self.put(by, |waiting, by| waiting.notices.overrides.insert(key, by)));
     }
 
     /// The guard claims this instance instead.

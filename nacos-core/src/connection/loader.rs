@@ -1,4 +1,5 @@
-//! The task that reads snapshots for watches that begin: nobody waits for a disk but it.
+//! The task that reads snapshots, and files of operators, for watches that begin: nobody waits for
+//! a disk but it.
 //!
 //! A watch claims its document once the disk was read for it, so that the first listen compares
 //! with what is known from before. A disk that hangs holds up nobody for longer than [`PATIENCE`]:
@@ -12,12 +13,16 @@ use std::{
 use tokio::{sync::Notify, time::timeout};
 use tracing::warn;
 
-use super::inbox::Outbox;
+use super::{
+    Options,
+    inbox::{FromDisk, Outbox},
+};
 use crate::{
     key::ConfigKey,
     room::Map,
     session::{ClaimKey, GuardId, Queue},
-    snapshot::SnapshotDir,
+    snapshot::{OverrideDir, SnapshotDir},
+    start_policy::StartPolicy,
     tasks,
 };
 
@@ -29,7 +34,8 @@ pub(super) struct Loader {
 
 #[derive(Debug)]
 struct Shared {
-    snapshots: SnapshotDir,
+    snapshots: Option<SnapshotDir>,
+    overrides: Option<OverrideDir>,
     beginning: Mutex<Beginning>,
     filled: Notify,
 }
@@ -42,9 +48,21 @@ struct Beginning {
 }
 
 impl Loader {
-    pub(super) fn new(snapshots: SnapshotDir) -> Self {
+    /// None if there is nothing to read.
+    pub(super) fn new(options: &Options) -> Option<Self> {
+        let (snapshots, overrides) = (options.snapshots.clone(), options.overrides.clone());
+        if snapshots.is_none() && overrides.is_none() {
+            return None;
+        }
         let beginning = Mutex::new(Beginning { order: Queue::new(), keys: Map::new() });
-        Self { shared: Arc::new(Shared { snapshots, beginning, filled: Notify::new() }) }
+        let filled = Notify::new();
+        Some(Self { shared: Arc::new(Shared { snapshots, overrides, beginning, filled }) })
+    }
+
+    /// Whether a watch with this policy has to wait for the disk.
+    pub(super) fn concerns(&self, policy: StartPolicy) -> bool {
+        let reads = self.shared.snapshots.is_some() && policy.reads_snapshots();
+        reads || self.shared.overrides.is_some()
     }
 
     /// `guard` begins to watch `key`, and waits for the disk.
@@ -71,22 +89,14 @@ impl Loader {
                 self.shared.filled.notified().await;
                 continue;
             }
-            let (snapshots, keys) = (self.shared.snapshots.clone(), guards.clone());
-            let read = move || {
-                let read = |(_, key): &(_, ConfigKey)| match snapshots.read(key) {
-                    Ok(snapshot) => snapshot,
-                    Err(error) => {
-                        warn!(%key, %error, "the snapshot of a document cannot be read");
-                        None
-                    }
-                };
-                keys.iter().map(read).collect::<Vec<_>>()
-            };
+            let (shared, keys) = (Arc::clone(&self.shared), guards.clone());
+            let read = move || keys.iter().map(|(_, key)| shared.read(key)).collect::<Vec<_>>();
             let mut reading = pin!(tasks::blocking(read));
             if let Ok(found) = timeout(PATIENCE, &mut reading).await {
-                let found = found.unwrap_or_default().into_iter().chain(std::iter::repeat(None));
-                for ((guard, key), snapshot) in guards.into_iter().zip(found) {
-                    outbox.read(guard, ClaimKey::Listen(key), snapshot);
+                let found = found.unwrap_or_default().into_iter();
+                let found = found.chain(std::iter::repeat_with(FromDisk::default));
+                for ((guard, key), found) in guards.into_iter().zip(found) {
+                    outbox.read(guard, ClaimKey::Listen(key), found);
                 }
                 continue;
             }
@@ -121,10 +131,32 @@ impl Loader {
     }
 }
 
+impl Shared {
+    fn read(&self, key: &ConfigKey) -> FromDisk {
+        let snapshots = self.snapshots.as_ref();
+        let snapshot = snapshots.and_then(|snapshots| match snapshots.read(key) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                warn!(%key, %error, "the snapshot of a document cannot be read");
+                None
+            }
+        });
+        let overrides = self.overrides.as_ref();
+        let overridden = overrides.and_then(|overrides| match overrides.read(key) {
+            Ok(found) => found,
+            Err(error) => {
+                warn!(%key, %error, "an operator's file is of no use: the server's document holds");
+                None
+            }
+        });
+        FromDisk { snapshot, overridden }
+    }
+}
+
 /// These begin as if there were no disk.
 fn without(outbox: &Outbox, guards: Vec<(GuardId, ConfigKey)>) {
     for (guard, key) in guards {
-        outbox.read(guard, ClaimKey::Listen(key), None);
+        outbox.read(guard, ClaimKey::Listen(key), FromDisk::default());
     }
 }
 

@@ -9,6 +9,7 @@ mod inbox;
 mod loader;
 mod main_port;
 mod namespaces;
+mod overrides;
 mod saver;
 mod shutdown;
 pub(crate) mod views;
@@ -32,9 +33,10 @@ pub(crate) use self::{
 use self::{
     current::Current,
     driver::Driver,
-    inbox::{Outbox, inbox},
+    inbox::{FromDisk, Outbox, inbox},
     loader::Loader,
     namespaces::{Look, Mentioned},
+    overrides::Overrides,
     saver::Saver,
     views::Views,
 };
@@ -50,7 +52,7 @@ use crate::{
     service::Service,
     session::{self, ClaimKey, GuardId},
     session_stats::SessionStats,
-    snapshot::SnapshotDir,
+    snapshot::{OverrideDir, SnapshotDir},
     start_policy::StartPolicy,
     state::{ClaimState, SessionState},
     storm::StormReport,
@@ -77,6 +79,8 @@ pub(crate) struct Options {
     pub(crate) dedicated_thread: bool,
     /// Where documents are kept.
     pub(crate) snapshots: Option<SnapshotDir>,
+    /// Where an operator's files are that win over the server.
+    pub(crate) overrides: Option<OverrideDir>,
     /// Where watches take their first state from, unless they say so themselves.
     pub(crate) start_policy: StartPolicy,
 }
@@ -144,12 +148,16 @@ impl Connection {
         );
         let look = Look::new(&options, readers.clone(), servers.clone());
         let mentioned = look.as_ref().map(Look::mentioned);
-        let loader = options.snapshots.clone().map(Loader::new);
+        let loader = Loader::new(&options);
         let (saving, loading) = (saver.clone(), loader.clone());
-        let read = outbox.clone();
+        let (read, shown, overrides) =
+            (outbox.clone(), Arc::clone(&views), options.overrides.clone());
         // On the session's runtime, in tasks that end with it.
         let running = async move {
             let _look = look.map(|look| tasks::spawn(look.run()));
+            let _looking = overrides.map(|directory| {
+                tasks::spawn(Overrides::default().run(directory, shown, read.clone()))
+            });
             let _loading = loading.map(|loader| tasks::spawn(loader.run(read)));
             let writing = saving.clone().map(|saver| tasks::spawn(saver.run()));
             driver.run().await;
@@ -229,7 +237,7 @@ impl Connection {
         let (guard, claim) = (self.next_guard(), ClaimKey::Listen(key.clone()));
         let (writer, standing) = live(ClaimState::Pending);
         let (loader, asks) = (self.loader.as_ref(), policy.asks());
-        let loader = loader.filter(|_| policy.reads_snapshots());
+        let loader = loader.filter(|loader| loader.concerns(policy));
         let mut kept = None;
         match (asks, loader.is_some()) {
             (true, true) => self.outbox.claim_later(guard, claim.clone(), writer),
@@ -239,7 +247,7 @@ impl Connection {
         match loader {
             Some(loader) => loader.load(guard, key.clone()),
             // Without a disk there is nothing.
-            None if !asks => self.outbox.read(guard, claim.clone(), None),
+            None if !asks => self.outbox.read(guard, claim.clone(), FromDisk::default()),
             None => {}
         }
         let guard = ClaimGuard::new(Arc::clone(self), claim, guard, standing);

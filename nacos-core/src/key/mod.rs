@@ -91,6 +91,20 @@ impl DataId {
     pub(crate) fn is_cipher(&self) -> bool {
         self.as_str().starts_with("cipher-")
     }
+
+    /// The type of content that the ending names, if it names one.
+    pub(crate) fn content_type(&self) -> Option<&'static str> {
+        let (_, ending) = self.as_str().rsplit_once('.')?;
+        Some(match ending {
+            "yaml" | "yml" => "yaml",
+            "json" => "json",
+            "toml" => "toml",
+            "properties" => "properties",
+            "xml" => "xml",
+            "html" => "html",
+            _ => return None,
+        })
+    }
 }
 
 fn document_character(c: char) -> bool {

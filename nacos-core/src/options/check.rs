@@ -15,7 +15,7 @@ use crate::{
     server::Server,
     server_list::ServerList,
     session::{self, Patience, PullOptions},
-    snapshot::{SnapshotDir, scope_of},
+    snapshot::{OverrideDir, SnapshotDir, scope_of},
     time::LONGEST,
     transport,
 };
@@ -83,6 +83,10 @@ pub(crate) fn prepare(
         checks_namespaces: options.check_namespaces.unwrap_or(true),
         dedicated_thread: options.dedicated_thread.unwrap_or(false),
         snapshots,
+        overrides: options
+            .override_dir
+            .filter(|path| !path.trim().is_empty())
+            .map(OverrideDir::new),
         start_policy: options.start_policy.unwrap_or_default(),
     };
     Ok((options, certificates))

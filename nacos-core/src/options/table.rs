@@ -215,6 +215,14 @@ macro_rules! table {
             snapshot_scope: text,
                 default "a digest of the servers, or of what lists them, and of the `context_path`";
 
+            /// A directory of an operator's files, which win over the server: the content of
+            /// `<namespace>/<group>/<data id>` below it stands in place of that document, for
+            /// watches and for `get`, until the file is gone. The default namespace is the folder
+            /// `public`. The client never writes there, looks about once a second, and warns of
+            /// each file that it finds. Other characters than letters, digits and `_ - .` are
+            /// percent-encoded in these names.
+            override_dir: text, default "none";
+
             /// Silence after which the server is asked whether it is there; at least 100 ms.
             health_check_interval: time, default "4900ms",
                 also_in millis "nacos.remote.client.grpc.connect.keep.alive";

@@ -7,11 +7,12 @@
 //!
 //! Folders and files can be read by their owner alone. [`format`] says what a file consists of,
 //! [`name`] what it is called, [`replace`] how it is written, and [`received`] what becomes of a
-//! file that is damaged or left over.
+//! file that is damaged or left over. The files of an operator are [`overrides`].
 mod crc32;
 mod disk;
 mod format;
 mod name;
+mod overrides;
 mod received;
 mod replace;
 
@@ -22,6 +23,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub(crate) use self::overrides::{Override, OverrideDir, Stamp, Stamps};
 use self::{
     name::{file_name, sha256},
     received::Received,

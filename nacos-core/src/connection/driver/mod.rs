@@ -180,8 +180,17 @@ impl Driver {
     /// Takes in what handles want: many at once, so that claims made together are sent together.
     fn handle_commands(&mut self) {
         let (notices, wishes) = self.inbox.take(WISHES_AT_ONCE);
-        let Notices { losses, unanswered, refused, knock, unreadable, questions, close, freeze } =
-            notices;
+        let Notices {
+            losses,
+            unanswered,
+            refused,
+            knock,
+            unreadable,
+            questions,
+            overrides,
+            close,
+            freeze,
+        } = notices;
         // An answer that came before counts before.
         self.sync_activity();
         for (link, count) in unanswered {
@@ -206,6 +215,9 @@ impl Driver {
             }
             self.show_current();
             self.forget(grant);
+        }
+        for (key, by) in overrides {
+            self.views.documents.overridden(&key, by);
         }
         for _ in 0..unreadable {
             self.meters.unreadable();
@@ -274,6 +286,7 @@ impl Driver {
         stats.unresponsive = self.session.is_unresponsive();
         stats.held = self.views.held();
         share.counts(stats.claims, stats.unsettled, stats.held);
+        share.overridden(self.views.documents.count_overridden());
         self.readers.stats.publish_if_changed(stats.clone());
         let storm = self.session.storm();
         self.meters.pulls(&storm);
@@ -432,8 +445,8 @@ fn take_wish(
     Wish { key, wanted, refetch, polls, pull_jitter, disk, .. }: Wish,
 ) -> Option<(ClaimKey, Revision, oneshot::Sender<()>)> {
     let remembered = match (&key, disk.map(|disk| *disk)) {
-        (ClaimKey::Listen(document), Some(FromDisk(snapshot))) => {
-            views.documents.read(now(), document, snapshot)
+        (ClaimKey::Listen(document), Some(FromDisk { snapshot, overridden })) => {
+            views.documents.read(now(), document, snapshot, overridden)
         }
         _ => None,
     };

@@ -20,7 +20,7 @@ use crate::{
     live::{Live, LiveWriter, live},
     room::Map,
     session::Timers,
-    snapshot::Snapshot,
+    snapshot::{Override, Snapshot},
     start_policy::StartPolicy,
 };
 
@@ -43,6 +43,8 @@ struct Watched {
     entries: Map<ConfigKey, Entry>,
     /// When a snapshot takes the place of a server that does not answer.
     late: Timers<ConfigKey>,
+    /// How many of them an operator overrides.
+    overridden: usize,
     closed: bool,
 }
 
@@ -53,6 +55,9 @@ struct Entry {
     views: Vec<View>,
     /// When it was given to the saver.
     saved: Option<Instant>,
+    /// The directory of an operator's files was looked at since it is watched: that is newer than
+    /// what a guard has found there at its beginning.
+    is_looked_after: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +83,8 @@ type Shown = (Arc<Readers>, DocumentState, Freshness);
 
 impl DocumentViews {
     pub(crate) fn new(saver: Option<Saver>) -> Self {
-        let watched = Watched { entries: Map::new(), late: Timers::new(), closed: false };
+        let watched =
+            Watched { entries: Map::new(), late: Timers::new(), overridden: 0, closed: false };
         Self { watched: Mutex::new(watched), saver }
     }
 
@@ -100,6 +106,7 @@ impl DocumentViews {
             known: Known::new(now),
             views: Vec::with_capacity(1),
             saved: None,
+            is_looked_after: false,
         });
         let at = entry.views.iter().position(|view| view.policy == policy).unwrap_or_else(|| {
             let (state, freshness) = entry.known.shown(policy, false);
@@ -121,6 +128,8 @@ impl DocumentViews {
         entry.views[at].guards -= 1;
         let gone = (entry.views[at].guards == 0).then(|| entry.views.swap_remove(at));
         if entry.views.is_empty() {
+            let was_overridden = entry.known.overridden.is_some();
+            watched.overridden -= usize::from(was_overridden);
             watched.entries.remove(key);
             watched.late.remove(key);
         }
@@ -194,6 +203,7 @@ impl DocumentViews {
         now: Instant,
         key: &ConfigKey,
         snapshot: Option<Snapshot>,
+        overridden: Option<Override>,
     ) -> Option<Document> {
         let age = snapshot.as_ref().map(|snapshot| snapshot.age(SystemTime::now()));
         // Content that not everybody gets does not stand for the one that everybody does.
@@ -201,6 +211,9 @@ impl DocumentViews {
         let document = formal.and_then(|snapshot| snapshot.document);
         let found = document.clone().zip(age).map(|(document, age)| Found { document, age });
         self.change(key, |entry| {
+            if !entry.is_looked_after {
+                entry.known.overridden = overridden;
+            }
             if entry.is_beyond_disk() {
                 return;
             }
@@ -210,6 +223,26 @@ impl DocumentViews {
             }
         });
         document
+    }
+
+    /// An operator overrides `key` by this, or no longer does.
+    pub(crate) fn overridden(&self, key: &ConfigKey, by: Option<Override>) {
+        self.change(key, |entry| {
+            entry.is_looked_after = true;
+            entry.known.overridden = by;
+        });
+    }
+
+    /// How many of the watched documents an operator overrides.
+    pub(crate) fn count_overridden(&self) -> usize {
+        self.watched().overridden
+    }
+
+    /// The watched documents, and whether an operator overrides each.
+    pub(crate) fn keys(&self) -> Vec<(ConfigKey, bool)> {
+        let watched = self.watched();
+        let entries = watched.entries.iter();
+        entries.map(|(key, entry)| (key.clone(), entry.known.overridden.is_some())).collect()
     }
 
     /// Looks at the documents whose server has had its time.
@@ -236,6 +269,7 @@ impl DocumentViews {
         let mut watched = self.watched();
         watched.closed = true;
         watched.late.clear();
+        watched.overridden = 0;
         let entries = std::mem::take(&mut watched.entries);
         drop(watched);
         drop(entries);
@@ -251,10 +285,13 @@ impl DocumentViews {
     /// session's task only: two at a time would each show something older than the other.
     fn change(&self, key: &ConfigKey, change: impl FnOnce(&mut Entry)) {
         let mut watched = self.watched();
-        let Watched { entries, late, .. } = &mut *watched;
+        let Watched { entries, late, overridden, .. } = &mut *watched;
         // A guard that leaves and enters in between has another view, and claims anew.
         let Some(entry) = entries.get_mut(key) else { return };
+        let was_overridden = entry.known.overridden.is_some();
         change(entry);
+        *overridden += usize::from(entry.known.overridden.is_some());
+        *overridden -= usize::from(was_overridden);
         let shown = entry.shown();
         match entry.late() {
             Some(at) => late.push(at, key.clone()),
@@ -312,6 +349,7 @@ const SAVE_AGAIN: Duration = Duration::from_secs(25 * 3600);
 #[cfg(test)]
 mod tests {
     use std::{
+        path::Path,
         pin::pin,
         sync::atomic::{AtomicUsize, Ordering},
         task::Context,
@@ -390,7 +428,7 @@ mod tests {
         });
         let ends: [fn(&DocumentViews); 4] = [
             |views| views.show(Instant::now(), &key("orders"), present("1")),
-            |views| drop(views.read(Instant::now(), &key("orders"), Some(snapshot("2")))),
+            |views| drop(views.read(Instant::now(), &key("orders"), Some(snapshot("2")), None)),
             |views| leave(views, "orders"),
             DocumentViews::close,
         ];
@@ -417,7 +455,7 @@ mod tests {
             views.enter(start, &key("orders"), policy).0
         };
         let (short, long) = (enter(1), enter(5));
-        views.read(start, &key("orders"), Some(snapshot("disk")));
+        views.read(start, &key("orders"), Some(snapshot("disk")), None);
         let shown = || [&short, &long].map(|reader| content(&reader.get()).is_some());
         assert_eq!((shown(), views.poll_timeout()), ([false, false], Some(start + seconds(1))));
         views.handle_timeout(start + seconds(1));
@@ -432,8 +470,32 @@ mod tests {
         let policy = StartPolicy::snapshot_first();
         let reader = views.enter(now, &key("orders"), policy).0;
         let gray = Snapshot { gray: Some("beta".into()), ..snapshot("beta") };
-        assert_eq!(views.read(now, &key("orders"), Some(gray)), None);
+        assert_eq!(views.read(now, &key("orders"), Some(gray), None), None);
         assert_eq!(*reader.get(), DocumentState::Pending);
+    }
+
+    #[test]
+    fn file_of_an_operator_is_shown_to_all_until_it_is_gone() {
+        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let by = |content| (Document::new(content, "text"), Path::new("/d/orders").into());
+        let reader = enter(&views, "orders");
+        views.read(now, &key("orders"), None, Some(by("operator")));
+        views.show(now, &key("orders"), present("server"));
+        let shown = |content: Option<&str>| {
+            assert_eq!(self::content(&reader.get()), content);
+            views.count_overridden()
+        };
+        assert_eq!(shown(Some("operator")), 1);
+        views.overridden(&key("orders"), Some(by("again")));
+        assert_eq!(shown(Some("again")), 1);
+        views.overridden(&key("orders"), None);
+        assert_eq!(shown(Some("server")), 0);
+        // Found by a guard before it was gone.
+        views.read(now, &key("orders"), None, Some(by("again")));
+        assert_eq!(shown(Some("server")), 0);
+        views.overridden(&key("orders"), Some(by("again")));
+        leave(&views, "orders");
+        assert_eq!(views.count_overridden(), 0);
     }
 
     #[test]
@@ -443,7 +505,7 @@ mod tests {
         for n in 0..1000 {
             let key = key(&format!("d{n}"));
             drop(views.enter(now, &key, policy));
-            views.read(now, &key, Some(snapshot("1")));
+            views.read(now, &key, Some(snapshot("1")), None);
             views.leave(&key, policy);
         }
         let watched = views.watched();

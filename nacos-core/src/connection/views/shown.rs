@@ -1,7 +1,6 @@
 //! Of a document, a reader is shown the server's word, a snapshot on disk, or the file of an
 //! operator: a pure function of what is known and of the start policy.
 use std::{
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,6 +9,7 @@ use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
     freshness::Freshness,
+    snapshot::Override,
     start_policy::StartPolicy,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Known {
     sureness: Sureness,
     pub(super) disk: Disk,
     /// The content of an operator's file, and where that is.
-    pub(super) overridden: Option<(Document, Arc<Path>)>,
+    pub(super) overridden: Option<Override>,
 }
 
 /// How sure the server's word is.
@@ -160,6 +160,8 @@ fn nothing_on_disk() -> DocumentState {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);

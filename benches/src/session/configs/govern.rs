@@ -51,7 +51,7 @@ fn governed(keys: &[ConfigKey], rounds: usize) -> Result<f64, Failure> {
     let mut granted = 0;
     for _ in 0..rounds {
         // The bucket is full again.
-        now += Duration::from_secs(60);
+        now += Duration::from_secs(120);
         for key in keys {
             waiting.push(Class::Push, key.clone());
         }

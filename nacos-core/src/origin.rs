@@ -10,12 +10,23 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// `host:port`, as it goes into the header `Host`.
+    /// `host:port`.
     pub(crate) fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+
+    /// The same without the port that the scheme implies, as clients of the web write it: servers
+    /// make URLs of what stands in the header `Host`.
+    pub(crate) fn short_authority(&self) -> String {
+        let implied = match self.scheme {
+            Scheme::Http => ":80",
+            Scheme::Https => ":443",
+        };
+        let authority = self.authority();
+        authority.strip_suffix(implied).map_or(authority.clone(), str::to_owned)
     }
 }

@@ -46,6 +46,11 @@ impl Behaviour {
         self == Self::Nacos3_3
     }
 
+    /// Whether it lets in the tokens of an OIDC provider (3.2 and later).
+    pub(crate) fn accepts_oidc(self) -> bool {
+        self == Self::Nacos3_3
+    }
+
     /// Whether it has the paths of v1.
     pub(crate) fn has_v1(self) -> bool {
         self != Self::Nacos3_3

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use crate::{
     Behaviour, Server,
-    shared::{Credentials, Plan},
+    shared::{Credentials, OidcClient, Plan},
     timing::Timing,
 };
 
@@ -38,6 +38,7 @@ impl Builder {
                 behaviour: Behaviour::default(),
                 credentials: None,
                 forget_on_stream_end: false,
+                oidc: None,
                 probe_silence: true,
                 reset_limit: None,
                 timing: Timing::default(),
@@ -74,6 +75,19 @@ impl Builder {
     /// without a token are let in.
     pub fn authentication(mut self, demanded: bool) -> Self {
         self.authentication = Some(demanded);
+        self
+    }
+
+    /// Puts an OIDC provider beside the server, at [`Server::oidc_issuer`], that grants tokens to
+    /// this machine client. Requests need one of them, unless
+    /// [`authentication`](Self::authentication) says otherwise, and there is no user unless
+    /// [`credentials`](Self::credentials) names one.
+    ///
+    /// [`Behaviour::Nacos3_3`] lets the tokens in, by its specification; the others, which have no
+    /// such plugin, refuse them. It is a stand-in: its tokens are no JWTs, and nobody checks their
+    /// audience.
+    pub fn oidc(mut self, client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
+        self.plan.oidc = Some(OidcClient { id: client_id.into(), secret: client_secret.into() });
         self
     }
 
@@ -156,9 +170,10 @@ impl Builder {
             ..usual
         };
         let plan = &mut self.plan;
-        let usual = plan.credentials.is_some() || plan.behaviour.demands_login();
+        let usual =
+            plan.credentials.is_some() || plan.oidc.is_some() || plan.behaviour.demands_login();
         plan.authentication = self.authentication.unwrap_or(usual);
-        if plan.authentication && plan.credentials.is_none() {
+        if plan.authentication && plan.credentials.is_none() && plan.oidc.is_none() {
             let nacos = || "nacos".to_owned();
             plan.credentials = Some(Credentials { username: nacos(), password: nacos() });
         }

@@ -5,7 +5,8 @@ use crate::{Document, Instance, Received, Server, control::config_key, state::Se
 /// Counters. They begin with the start of the server; a restart does not reset them.
 impl Server {
     /// Requests of this type that arrived, answered or not; `ConnectionSetupRequest` and other
-    /// messages on streams included.
+    /// messages on streams included. Those to the [provider](Self::oidc_issuer) count by method and
+    /// path, as `POST /oidc/token`.
     #[must_use]
     pub fn requests(&self, message_type: &str) -> u64 {
         self.shared.read(|state| state.counters.requests(message_type))
@@ -35,13 +36,14 @@ impl Server {
         self.shared.read(|state| state.counters.resets)
     }
 
-    /// Logins that were granted.
+    /// Logins that were granted, tokens of the [provider](Self::oidc_issuer) among them.
     #[must_use]
     pub fn logins(&self) -> u64 {
         self.shared.read(|state| state.counters.logins)
     }
 
-    /// Logins that were refused, or were answered as [planned](Self::answer_logins).
+    /// Logins that were refused, by the [provider](Self::oidc_issuer) as well, or were answered as
+    /// [planned](Self::answer_logins).
     #[must_use]
     pub fn refused_logins(&self) -> u64 {
         self.shared.read(|state| state.counters.refused_logins)

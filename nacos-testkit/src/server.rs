@@ -73,6 +73,15 @@ impl Server {
         grpc_addr(self.addr())
     }
 
+    /// The issuer of the provider that [`oidc`](crate::Builder::oidc) puts beside the server: its
+    /// document is at `/.well-known/openid-configuration` below it, and its token endpoint at
+    /// `/token`. [`answer_at`](Self::answer_at) plans its answers (`/oidc/token`), and
+    /// [`delay_logins`](Self::delay_logins) delays them.
+    #[must_use]
+    pub fn oidc_issuer(&self) -> String {
+        format!("http://{}{}", self.addr(), http::oidc::ISSUER)
+    }
+
     /// The server that is imitated.
     #[must_use]
     pub fn behaviour(&self) -> Behaviour {

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) authentication: bool,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) forget_on_stream_end: bool,
+    /// The client that the provider beside the server grants tokens to.
+    pub(crate) oidc: Option<OidcClient>,
     pub(crate) probe_silence: bool,
     pub(crate) reset_limit: Option<usize>,
     pub(crate) timing: Timing,
@@ -44,6 +46,19 @@ pub(crate) struct Credentials {
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// The one machine client of the provider.
+#[derive(Clone)]
+pub(crate) struct OidcClient {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+impl std::fmt::Debug for OidcClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OidcClient").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -265,6 +265,40 @@ async fn address_server_names_the_main_port() {
     assert_eq!(list, format!("{}\n", server.addr()));
 }
 
+#[tokio::test]
+async fn provider_grants_its_client_a_token_that_the_newest_server_lets_in() {
+    for behaviour in [Behaviour::Nacos3_3, Behaviour::Nacos3_0] {
+        let builder = Server::builder().behaviour(behaviour).oidc("orders", "secret");
+        let server = client::start(builder).await;
+        let client = Client::set_up(&server).await;
+        assert_eq!(code(&client, "").await, 403);
+        let path = "/oidc/.well-known/openid-configuration";
+        let (_, document) = http(server.addr(), "GET", path, "").await.expect("answered");
+        let document: Value = serde_json::from_str(&document).expect("JSON");
+        assert_eq!(document["issuer"], server.oidc_issuer());
+        assert_eq!(document["token_endpoint"], format!("{}/token", server.oidc_issuer()));
+        let who = "client_id=orders&client_secret";
+        for (form, status, says) in [
+            (format!("{who}=secret&grant_type=client_credentials"), 200, "Bearer"),
+            (format!("{who}=guess&grant_type=client_credentials"), 401, "invalid_client"),
+            (format!("{who}=secret&grant_type=password"), 400, "unsupported_grant_type"),
+            ("grant_type=client_credentials".to_owned(), 400, "invalid_request"),
+        ] {
+            let answer = http(server.addr(), "POST", "/oidc/token", &form).await.expect("answered");
+            assert!(answer.0 == status && answer.1.contains(says), "{form}: {answer:?}");
+            let answer: Value = serde_json::from_str(&answer.1).expect("JSON");
+            if let Some(token) = answer["access_token"].as_str() {
+                let is_let_in = code(&client, token).await == 300;
+                assert_eq!(is_let_in, behaviour == Behaviour::Nacos3_3);
+            }
+        }
+        assert_eq!((server.logins(), server.refused_logins()), (1, 2));
+        assert_eq!(server.requests("POST /oidc/token"), 4);
+    }
+    let without = guarded(Behaviour::Nacos3_3).await;
+    assert_eq!(http(without.addr(), "POST", "/oidc/token", "").await.expect("answered").0, 404);
+}
+
 const V1: &str = "/nacos/v1/auth/users/login";
 const V3: &str = "/nacos/v3/auth/user/login";
 

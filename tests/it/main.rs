@@ -26,6 +26,7 @@ mod login;
 mod logs;
 mod naming;
 mod neighbours;
+mod oidc;
 mod one_bad_request;
 mod options;
 mod overrides;

@@ -11,7 +11,10 @@ use std::{
 
 use nacos_core::{
     Client, ClientBuilder, Instance, Publish,
-    credentials::{AccessKey, IdentityHeader, StaticToken, UserPassword},
+    credentials::{
+        AccessKey, IdentityHeader, OidcAuthMethod, OidcClient, OidcProvider, StaticToken,
+        UserPassword,
+    },
 };
 use nacos_testkit::{Behaviour, Server};
 use tokio::time::{Instant, sleep_until};
@@ -111,10 +114,11 @@ async fn secrets_are_in_no_log_line_error_or_debug() {
         path
     };
     let mut shown = String::new();
-    for behaviour in [Behaviour::Nacos3_0, Behaviour::Nacos2_3] {
-        let server =
-            support::start(Server::builder().behaviour(behaviour).credentials("nacos", "hunter2"))
-                .await;
+    for behaviour in [Behaviour::Nacos3_0, Behaviour::Nacos2_3, Behaviour::Nacos3_3] {
+        let server = Server::builder().behaviour(behaviour).credentials("nacos", "hunter2");
+        let server = support::start(server.oidc("orders", "hunter2")).await;
+        let provider = || OidcProvider::Issuer(server.oidc_issuer());
+        let oidc = OidcClient::new(provider(), "orders", "hunter2");
         let token = server.issue_token();
         let key = AccessKey::new("ak", "hunter2").security_token("hunter2");
         let lists = AddressServer::start(&server.addr().to_string()).await;
@@ -131,6 +135,13 @@ async fn secrets_are_in_no_log_line_error_or_debug() {
             builder(&server).with_credentials(key.clone()),
             builder(&server).with_credentials(key.signature_region("r")),
             builder(&server).with_credentials(AccessKey::from_files(file("a"), file("s"))),
+            builder(&server).with_credentials(OidcClient::new(provider(), "orders", "hunter2-no")),
+            builder(&server).with_credentials(oidc.clone()),
+            builder(&server).with_credentials(oidc.auth_method(OidcAuthMethod::ClientSecretBasic)),
+            builder(&server)
+                .oidc_issuer(server.oidc_issuer())
+                .oidc_client_id("orders")
+                .oidc_client_secret_file(file("o").display().to_string()),
             builder(&server).access_key("ak").secret_key("hunter2").security_token("hunter2"),
             with_query(&lists),
             with_query(&sorry),

@@ -5,6 +5,7 @@
 //! | nothing | nothing | none |
 //! | a user | [`UserPassword`] | `username`, and `password` or `password_file` |
 //! | a token that another program has obtained | [`StaticToken`] | `access_token` or `access_token_file` |
+//! | an OIDC provider's token (3.2 and later) | [`OidcClient`] | `oidc_issuer`, `oidc_client_id`, … |
 //! | a header that a proxy or a plugin looks at | [`IdentityHeader`] | `identity_key`, `identity_value` |
 //! | requests signed with an Aliyun access key (RAM) | `AccessKey`, feature `ram` | `access_key`, `secret_key`, … |
 //! | anything else | your own [`Credentials`] | [`with_credentials`](crate::ClientBuilder::with_credentials) |
@@ -12,10 +13,11 @@
 //! # Rotation
 //!
 //! Options whose name ends in `_file` are read again whenever they are needed: a password at each
-//! login, a token or a key every 30 s and whenever a server refuses the one in use. So a secret
-//! that is replaced on disk is used without a restart. Files hold the secret alone, in UTF-8, of at
-//! most 64 KiB; one line break at the end does not count. They are read outside the session's task,
-//! so that a disk that hangs delays a renewal and nothing else.
+//! login, an OIDC client's secret for each token, a token or a key every 30 s and whenever a
+//! server refuses the one in use. So a secret that is replaced on disk is used without a restart.
+//! Files hold the secret alone, in UTF-8, of at most 64 KiB; one line break at the end does not
+//! count. They are read outside the session's task, so that a disk that hangs delays a renewal and
+//! nothing else.
 //!
 //! # When servers refuse
 //!
@@ -24,6 +26,9 @@
 //! that was replaced in its file and has never worked is a new one. Where servers demand no login,
 //! one that was refused, or reached no server, stops the client only with `require_login`: see
 //! [`Access`](crate::Access).
+//!
+//! For an [`OidcClient`] the login is the request to the provider. A token of it that servers
+//! refuse is replaced, once a minute at most.
 //!
 //! No server issues a static token, a header or a signature, so the first refusal is that of a
 //! request. A refused request fails with [`ErrorKind::Denied`](crate::ErrorKind). The credentials
@@ -41,6 +46,7 @@ mod access_key;
 mod fixed;
 mod grant;
 mod headers;
+mod oidc;
 mod password;
 #[cfg(feature = "ram")]
 mod sign;
@@ -54,6 +60,7 @@ pub use self::{
     fixed::{IdentityHeader, StaticToken},
     grant::{Grant, GrantError},
     headers::RequestHeaders,
+    oidc::{OidcAuthMethod, OidcClient, OidcProvider},
     password::UserPassword,
 };
 pub(crate) use self::{grant::GrantFailure, source::SecretSource};

@@ -66,9 +66,10 @@ fn all_of<'a>(name: &'a &'static str) -> &'a [&'static str] {
 /// Only one of each line can be meant.
 const ALTERNATIVES: &[&[&[&str]]] = &[
     &[&["server_addr"], &["endpoint"], &["server_dns"]],
-    &[USER, &["access_token", "access_token_file"], IDENTITY, ACCESS_KEY],
+    &[USER, &["access_token", "access_token_file"], OIDC, IDENTITY, ACCESS_KEY],
     &[&["password"], &["password_file"]],
     &[&["access_token"], &["access_token_file"]],
+    &[&["oidc_client_secret"], &["oidc_client_secret_file"]],
     &[&["access_key"], &["access_key_file"]],
     &[&["secret_key"], &["secret_key_file"]],
     &[&["security_token"], &["security_token_file"]],
@@ -78,6 +79,7 @@ const ALTERNATIVES: &[&[&[&str]]] = &[
 /// of what is asked for, or the token of another key.
 const REPLACED: &[(&str, &[&str])] = &[
     ("namespace", &["config_namespace", "naming_namespace"]),
+    ("oidc_issuer", &["oidc_token_endpoint"]),
     ("access_key", TOKEN),
     ("access_key_file", TOKEN),
 ];
@@ -93,6 +95,19 @@ const PATH: &[&str] = &["endpoint_context_path", "endpoint_cluster_name"];
 const PORT: &[&str] = &["endpoint_port"];
 const TOKEN: &[&str] = &["security_token", "security_token_file"];
 const USER: &[&str] = &["username", "password", "password_file"];
+const OIDC: &[&str] = &[
+    "oidc_issuer",
+    "oidc_token_endpoint",
+    "oidc_client_id",
+    "oidc_client_secret",
+    "oidc_client_secret_file",
+    "oidc_scope",
+    "oidc_audience",
+    "oidc_resource",
+    "oidc_auth_method",
+    "oidc_ca_file",
+    "oidc_allow_http",
+];
 const IDENTITY: &[&str] = &["identity_key", "identity_value"];
 const ACCESS_KEY: &[&str] = &[
     "access_key",

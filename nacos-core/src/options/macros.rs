@@ -23,6 +23,9 @@ macro_rules! value {
     (flag) => {
         bool
     };
+    (oidc_auth_method) => {
+        crate::credentials::OidcAuthMethod
+    };
     (start_policy) => {
         crate::StartPolicy
     };
@@ -108,6 +111,7 @@ macro_rules! options {
     (@shown count) => { "number" };
     (@shown time) => { "time: `500ms`, `5s`, `2m`, `1h`" };
     (@shown flag) => { "`true` or `false`" };
+    (@shown oidc_auth_method) => { "`client_secret_post` or `client_secret_basic`" };
     (@shown start_policy) => {
         "`remote`, `remote_then_snapshot`, `snapshot_first` or `offline`"
     };
@@ -126,6 +130,7 @@ macro_rules! options {
     (@read count $given:ident) => { $given.number() };
     (@read time $given:ident) => { $given.time() };
     (@read flag $given:ident) => { $given.flag() };
+    (@read oidc_auth_method $given:ident) => { $given.oidc_auth_method() };
     (@read start_policy $given:ident) => { $given.start_policy() };
     (@read tls_version $given:ident) => { $given.tls_version() };
 }

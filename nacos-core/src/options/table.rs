@@ -99,6 +99,53 @@ macro_rules! table {
             /// A file that holds such a token, read again every 30 s and when a server refuses it.
             access_token_file: text, default "none";
 
+            /// The issuer of an OIDC provider that grants tokens to machines: a URL, below which
+            /// `/.well-known/openid-configuration` names the token endpoint. Needs an
+            /// `oidc_client_id` and an `oidc_client_secret`. Servers take such tokens from 3.2 on;
+            /// this was *not seen* with a real server.
+            oidc_issuer: text, default "none", also "nacos.client.auth.oidc.issuer-uri";
+
+            /// The URL of the token endpoint, for a provider without that document; with it no
+            /// `oidc_issuer` is needed, and none is asked.
+            oidc_token_endpoint: text, default "none",
+                also "nacos.client.auth.oidc.token-endpoint";
+
+            /// The id of this client at the provider.
+            oidc_client_id: text, default "none", also "nacos.client.auth.oidc.client-id";
+
+            /// The secret of `oidc_client_id`. It goes to the token endpoint and nowhere else.
+            oidc_client_secret: secret, default "none",
+                also "nacos.client.auth.oidc.client-secret";
+
+            /// A file that holds the secret of `oidc_client_id`, read again for each token.
+            oidc_client_secret_file: text, default "none";
+
+            /// The scopes to ask for, with blanks between them. With a blank alone the parameter is
+            /// left out.
+            oidc_scope: text, default "`openid`", also "nacos.client.auth.oidc.scope";
+
+            /// The audience to ask for, as the parameter `audience`, which several providers read.
+            /// Servers in strict mode, which is the default, want their own client id as `aud` or
+            /// `azp` of a token.
+            oidc_audience: text, default "none";
+
+            /// The resource to ask for, as the parameter `resource` (RFC 8707).
+            oidc_resource: text, default "none";
+
+            /// The place of the secret in a request for a token: the body, or the header
+            /// `Authorization`.
+            oidc_auth_method: oidc_auth_method,
+                default "`client_secret_post`, unless the provider names the other one alone";
+
+            /// The authorities whose signature on the provider's certificate is trusted, in place
+            /// of the system's: a PEM file, read again for each token. The options `tls_…` are
+            /// about the Nacos servers.
+            oidc_ca_file: text, default "the system's authorities";
+
+            /// Whether the secret may travel unencrypted, to a provider whose URL says `http://`.
+            /// To this very host it may in any case.
+            oidc_allow_http: flag, default "`false`";
+
             /// The name of a header that every request carries, for proxies and authentication
             /// plugins that look at it; needs an `identity_value`.
             identity_key: text, default "none";

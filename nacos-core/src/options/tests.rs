@@ -146,6 +146,7 @@ fn every_name_is_read_from_files_and_from_the_environment() {
             "number" | "bytes" => "7",
             "`true` or `false`" => "true",
             "`1.2` or `1.3`" => "1.3",
+            kind if kind.contains("`client_secret_basic`") => "client_secret_basic",
             kind if kind.contains("`snapshot_first`") => "snapshot_first",
             "text" | "text, a secret" => "a",
             _ => "7s",

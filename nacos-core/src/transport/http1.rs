@@ -1,5 +1,5 @@
-//! One HTTP/1 request: for logging in at a main port, for lists of what a server holds, and for the
-//! list of an address server.
+//! One HTTP/1 request: for logging in at a main port or at an OIDC provider, for lists of what a
+//! server holds, and for the list of an address server.
 use std::{
     fmt, io,
     sync::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -22,7 +22,7 @@ use super::{
     first::{First, Recorded},
     socket::Socket,
 };
-use crate::{origin::Origin, server::Server, wire::connection::CLIENT_VERSION};
+use crate::{origin::Origin, secret::Secret, server::Server, wire::connection::CLIENT_VERSION};
 
 /// The fields of a form, URL-encoded. `Debug` shows none: one of them is a password, so they are
 /// overwritten when the form is dropped.
@@ -118,6 +118,58 @@ pub(crate) async fn post_form(
     attempts.outcome(dialer.http(server, within, |socket| attempts.attempt(socket)).await)
 }
 
+/// Posts `form` to an origin that is no Nacos server, with a header `Authorization` if one is
+/// given. The caller gives the deadline.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket.
+pub(crate) async fn post_form_to(
+    dialer: &Dialer,
+    origin: &Origin,
+    target: &str,
+    form: Form,
+    authorization: Option<&Secret>,
+) -> Result<(StatusCode, Body), HttpError> {
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(target)
+        .header(header::HOST, origin.short_authority())
+        .header(header::ACCEPT, "application/json")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::CONNECTION, "close");
+    if let Some(authorization) = authorization {
+        let mut value = HeaderValue::from_str(authorization.expose())
+            .map_err(|_| HttpError::Failed("no header can hold it".to_owned()))?;
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let request = request.body(Full::new(Bytes::from_owner(form.0)));
+    let attempts = Attempts::new(request.map_err(|error| failed(&error))?);
+    attempts.outcome(dialer.origin(origin, |socket| attempts.attempt(socket)).await)
+}
+
+/// Gets a document of JSON from an origin that is no Nacos server. The caller gives the deadline.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the socket.
+pub(crate) async fn get_from(
+    dialer: &Dialer,
+    origin: &Origin,
+    target: &str,
+) -> Result<(StatusCode, Body), HttpError> {
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(target)
+        .header(header::HOST, origin.short_authority())
+        .header(header::ACCEPT, "application/json")
+        .header(header::CONNECTION, "close")
+        .body(Full::default());
+    let attempts = Attempts::new(request.map_err(|error| failed(&error))?);
+    attempts.outcome(dialer.origin(origin, |socket| attempts.attempt(socket)).await)
+}
+
 /// Gets what stands at `path` of the server's main port, with more headers, an answer of so many
 /// bytes at most. The caller gives the deadline.
 ///
@@ -152,6 +204,14 @@ pub(crate) fn with_query<'a>(
 ) -> String {
     let form = Form::new(fields);
     format!("{path}?{}", String::from_utf8_lossy(&form.0))
+}
+
+/// `text` as the value of a field of a form.
+pub(crate) fn encoded(text: &str) -> Secret {
+    // Room for the worst at once, as in a form.
+    let mut value = Zeroizing::new(Vec::with_capacity(3 * text.len()));
+    encode(text, &mut value);
+    Secret::new(str::from_utf8(&value).unwrap_or_default())
 }
 
 /// Gets the list from the address server. The caller gives the deadline.

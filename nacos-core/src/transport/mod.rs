@@ -33,7 +33,10 @@ pub(crate) use self::{
     activity::Limit,
     calls::Caller,
     dialer::{Dialer, Opened},
-    http1::{Form, HttpError, MAX_ANSWER, get, get_list, post_form, with_query},
+    http1::{
+        Body, Form, HttpError, MAX_ANSWER, encoded, get, get_from, get_list, post_form,
+        post_form_to, with_query,
+    },
     link::{Headers, Http2Link},
     stream::{Pushes, StreamMessage},
     tls::{ClientFiles, Tls, TlsSettings},

@@ -18,14 +18,16 @@ pub(crate) struct LoginAnswer {
 }
 
 /// A number in any of its forms: plug-ins and gateways write `18000.0` or `"18000"`, too.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let seconds = Duration::try_from_secs_f64(text.trim().parse().unwrap_or(f64::NAN));
     Ok(seconds.ok().map(|seconds| seconds.as_secs()))
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+pub(super) fn secret<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 

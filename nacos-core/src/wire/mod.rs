@@ -16,6 +16,7 @@ pub(crate) mod login;
 pub(crate) mod metrics;
 pub(crate) mod namespaces;
 pub(crate) mod naming;
+pub(crate) mod oidc;
 pub(crate) mod payload;
 mod peek;
 pub(crate) mod push;

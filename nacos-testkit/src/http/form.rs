@@ -20,6 +20,11 @@ impl Form {
         }
     }
 
+    /// All of them, as an object.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
     }

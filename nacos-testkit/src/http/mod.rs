@@ -4,6 +4,7 @@ mod config;
 mod form;
 mod login;
 mod naming;
+pub(crate) mod oidc;
 mod reply;
 mod search;
 mod state;
@@ -102,7 +103,7 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
         form,
     };
     let reply = route(&call);
-    if call.path.ends_with("/login") {
+    if call.path.ends_with("/login") || call.path.starts_with(oidc::ISSUER) {
         let slow = shared.read(|state| state.authentication.slow);
         tokio::time::sleep(slow).await;
     }
@@ -113,11 +114,15 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
 fn route(call: &Call<'_>) -> Reply {
     let path = call.path.strip_prefix("/nacos").unwrap_or(&call.path);
     let behaviour = call.behaviour();
+    oidc::note(call);
     if let Some(reply) = login::planned(call) {
         return reply;
     }
     if let Some((status, body)) = call.shared.read(|state| state.planned.get(path).cloned()) {
         return text(status, &body);
+    }
+    if let Some(reply) = oidc::answer(call) {
+        return reply;
     }
     match path {
         // An address server is no Nacos server; this one is both, for clients that look there.

@@ -10,9 +10,10 @@ use crate::wire::Incoming;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Received {
-    /// The headers of its envelope.
+    /// The headers of its envelope; over HTTP, its headers in lower case.
     pub headers: HashMap<String, String>,
-    /// Its JSON; a JSON string with the raw text when it was no JSON.
+    /// Its JSON; a JSON string with the raw text when it was no JSON. Over HTTP, its parameters as
+    /// an object.
     pub body: Value,
 }
 
@@ -36,6 +37,12 @@ impl Counters {
             .unwrap_or_else(|| Value::String(String::from_utf8_lossy(&incoming.body).into_owned()));
         let received = Received { headers: incoming.headers.clone(), body };
         self.last.insert(incoming.message_type.clone(), received);
+    }
+
+    /// A request over HTTP, by its method and path.
+    pub(crate) fn http(&mut self, name: String, received: Received) {
+        *self.requests.entry(name.clone()).or_default() += 1;
+        self.last.insert(name, received);
     }
 
     pub(crate) fn ack(&mut self, message_type: &str) {

@@ -1,4 +1,6 @@
 //! The options that name credentials: one kind only, and complete.
+mod oidc;
+
 use std::sync::Arc;
 
 use super::{ClientOptions, invalid};
@@ -25,6 +27,9 @@ pub(super) fn check(options: &ClientOptions) -> Result<Option<Arc<dyn Credential
     }
     if let Some(token) = token {
         return Ok(Some(Arc::new(StaticToken::from_source(token))));
+    }
+    if let Some(client) = oidc::check(options)? {
+        return Ok(Some(Arc::new(client)));
     }
     let value = options.identity_value.as_ref().filter(|value| !value.is_empty());
     match (given(options.identity_key.as_ref()), value) {
@@ -117,7 +122,7 @@ fn one_kind(options: &ClientOptions) -> Result<(), Error> {
 }
 
 /// Each kind of credentials, with the first of its options that says something.
-fn kinds(options: &ClientOptions) -> [(&'static str, Option<&'static str>); 4] {
+fn kinds(options: &ClientOptions) -> [(&'static str, Option<&'static str>); 5] {
     let text = |option: &Option<String>| given(option.as_ref()).is_some();
     let secret = |option: &Option<Secret>| option.as_ref().is_some_and(|it| !it.is_empty());
     let first = |options: &[(&'static str, bool)]| {
@@ -139,6 +144,7 @@ fn kinds(options: &ClientOptions) -> [(&'static str, Option<&'static str>); 4] {
                 ("access_token_file", text(&options.access_token_file)),
             ]),
         ),
+        ("oidc", first(&oidc::named(options))),
         (
             "identity",
             first(&[

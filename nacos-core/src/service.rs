@@ -28,11 +28,11 @@ pub struct Service {
     /// long as the [grace](crate::Subscription::with_grace) of the subscription lasts.
     pub held: bool,
     /// The difference to the view before, if it is known already.
-    step: Option<Arc<Step>>,
+    from: Option<Arc<KnownChange>>,
 }
 
 /// The difference between two views that follow each other, found when the later one was read.
-struct Step {
+struct KnownChange {
     /// Both are there for as long as this is, though what they held may not be: so no other views
     /// are ever taken for them.
     before: Weak<[Arc<Instance>]>,
@@ -45,7 +45,7 @@ impl Service {
     #[must_use]
     pub fn unknown(key: ServiceKey) -> Self {
         let none = Arc::new([]);
-        Self { key, instances: none, protected: false, known: false, held: false, step: None }
+        Self { key, instances: none, protected: false, known: false, held: false, from: None }
     }
 
     /// A view of `instances`: sorted, and without a second entry of the same identity.
@@ -69,7 +69,7 @@ impl Service {
         instances: Arc<[Arc<Instance>]>,
         protected: bool,
     ) -> Self {
-        Self { key, instances, protected, known: true, held: false, step: None }
+        Self { key, instances, protected, known: true, held: false, from: None }
     }
 
     /// The same, of instances that differ by `change` from those of the view before.
@@ -81,8 +81,8 @@ impl Service {
         change: Change,
     ) -> Self {
         let (before, after) = (Arc::downgrade(before), Arc::downgrade(&instances));
-        let step = Some(Arc::new(Step { before, after, change }));
-        Self { step, ..Self::listed(key, instances, protected) }
+        let from = Some(Arc::new(KnownChange { before, after, change }));
+        Self { from, ..Self::listed(key, instances, protected) }
     }
 
     /// The instances that may be called: healthy, enabled, weight above 0.
@@ -165,11 +165,11 @@ impl Service {
 
     /// The difference to `before`, if this is the view that came right after it.
     fn step_from(&self, before: &Self) -> Option<&Change> {
-        let step = self.step.as_deref()?;
+        let from = self.from.as_deref()?;
         let is_it = |one: &Weak<[Arc<Instance>]>, other: &Self| {
             std::ptr::addr_eq(one.as_ptr(), Arc::as_ptr(&other.instances))
         };
-        (is_it(&step.before, before) && is_it(&step.after, self)).then_some(&step.change)
+        (is_it(&from.before, before) && is_it(&from.after, self)).then_some(&from.change)
     }
 }
 

@@ -5,6 +5,7 @@
 //! A binary of its own, because counting replaces the allocator of the whole process.
 mod claims;
 mod registrations;
+mod watched;
 
 use std::{
     future::{Ready, ready},

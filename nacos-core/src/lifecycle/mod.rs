@@ -190,9 +190,9 @@ impl Lifecycle {
     }
 
     /// One more server.
-    fn join(&self) -> Member {
+    fn join(&self) -> RunningServer {
         self.shared.change(|servers| servers.running += 1);
-        Member { lifecycle: self.clone(), is_ready: false }
+        RunningServer { lifecycle: self.clone(), is_ready: false }
     }
 }
 
@@ -231,12 +231,12 @@ impl Shared {
 
 /// One server's part in a lifecycle.
 #[derive(Debug)]
-struct Member {
+struct RunningServer {
     lifecycle: Lifecycle,
     is_ready: bool,
 }
 
-impl Member {
+impl RunningServer {
     fn ready(&mut self) {
         if !self.is_ready {
             self.is_ready = true;
@@ -259,7 +259,7 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.lifecycle.shared.change(|servers| {
             servers.running -= 1;

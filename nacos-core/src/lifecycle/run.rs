@@ -11,7 +11,7 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::info;
 
 use super::{
-    Connections, LifecycleReport, Member, Outcome, Serving, Step,
+    Connections, LifecycleReport, Outcome, RunningServer, Serving, Step,
     registrar::Registrar,
     report::Recorder,
     serving::{Serve, ServeOptions},
@@ -93,7 +93,7 @@ async fn run<S: Serve>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
 
 /// A server that runs. Its end is in [`end`](super::end).
 pub(super) struct Run {
-    pub(super) member: Member,
+    pub(super) member: RunningServer,
     pub(super) client: Client,
     pub(super) registrar: Registrar,
     pub(super) options: ServeOptions,

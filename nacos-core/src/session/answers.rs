@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::{
     CallId, Event, Session, configs,
-    naming::{self, publication::Step},
+    naming::{self, publication::PublicationStep},
     output::{Pending, PendingCall, RequestOrigin},
     request_failure::{self, Gone, RequestFailure},
 };
@@ -79,7 +79,7 @@ impl Session {
     ) -> Result<(), Gone> {
         match asked {
             naming::asked::Asked::Step { claim, step } => {
-                let additive = if matches!(step, Step::Batch(_)) {
+                let additive = if matches!(step, PublicationStep::Batch(_)) {
                     let answer = self.read::<BatchInstanceResponse>(now, origin, answer)?;
                     answer.map(|answer| Some(answer.is_additive()))
                 } else {

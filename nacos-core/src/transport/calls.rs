@@ -30,7 +30,7 @@ use super::{
     exchange::{Answer, Exchange, IN_BACKGROUND, SMALL},
     jobs::{JobQueue, JobReceiver, Turn, jobs},
     pace::resets,
-    places::{Place, Places},
+    places::{CallPlace, Places},
     stream::Reading,
 };
 use crate::pace::Pace;
@@ -240,7 +240,7 @@ impl Calls {
         &self,
         waiting: &mut Waiting,
         limit: Limit,
-    ) -> Result<Option<Place<'_>>, CallError> {
+    ) -> Result<Option<CallPlace<'_>>, CallError> {
         tokio::select! {
             biased;
             () = waiting.closed() => Ok(None),

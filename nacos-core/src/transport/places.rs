@@ -19,7 +19,7 @@ pub(super) struct Places {
 
 /// A place, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a>(&'a Places);
+pub(super) struct CallPlace<'a>(&'a Places);
 
 impl Places {
     pub(super) fn new() -> Self {
@@ -45,7 +45,7 @@ impl Places {
     }
 
     /// A place, if one is free and no call waits.
-    pub(super) fn free(&self) -> Option<Place<'_>> {
+    pub(super) fn free(&self) -> Option<CallPlace<'_>> {
         Some(self.place(self.free.try_acquire().ok()?))
     }
 
@@ -54,14 +54,14 @@ impl Places {
     /// # Errors
     ///
     /// There will be none.
-    pub(super) async fn next(&self) -> Result<Place<'_>, AcquireError> {
+    pub(super) async fn next(&self) -> Result<CallPlace<'_>, AcquireError> {
         Ok(self.place(self.free.acquire().await?))
     }
 
-    fn place(&self, permit: SemaphorePermit<'_>) -> Place<'_> {
+    fn place(&self, permit: SemaphorePermit<'_>) -> CallPlace<'_> {
         // Given back by the place, unless it is one that is owed.
         permit.forget();
-        Place(self)
+        CallPlace(self)
     }
 
     /// There are none any more.
@@ -70,7 +70,7 @@ impl Places {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for CallPlace<'_> {
     fn drop(&mut self) {
         let Self(places) = self;
         match places.owed.load(Ordering::Relaxed).checked_sub(1) {

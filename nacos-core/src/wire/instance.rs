@@ -138,9 +138,9 @@ fn metadata<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Erro
 where
     D: Deserializer<'de>,
 {
-    struct Texts;
+    struct MetadataTexts;
 
-    impl<'de> Visitor<'de> for Texts {
+    impl<'de> Visitor<'de> for MetadataTexts {
         type Value = BTreeMap<String, String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,5 +160,5 @@ where
         }
     }
 
-    deserializer.deserialize_any(Texts)
+    deserializer.deserialize_any(MetadataTexts)
 }

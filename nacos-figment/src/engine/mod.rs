@@ -37,7 +37,7 @@ pub(crate) use self::{
     spec::{Handle, Spec, Variables, program_layer},
 };
 use crate::{
-    hot::{Erased, Place, RootWriter, downcast},
+    hot::{Erased, ResourcePlace, RootWriter, downcast},
     input::{Fingerprint, Inputs},
     report::{Freshness, Rejection, Stage, StageError, Status},
     telemetry::{Meter, TELL_EVERY},
@@ -51,7 +51,7 @@ pub(crate) enum Command<T> {
         resource: Arc<dyn Resource<T>>,
         value: Erased,
         built: Erased,
-        added: oneshot::Sender<Option<Place>>,
+        added: oneshot::Sender<Option<ResourcePlace>>,
     },
     /// Reads everything again.
     Reload,
@@ -284,12 +284,12 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         resource: Arc<dyn Resource<T>>,
         value: &Erased,
         built: Erased,
-    ) -> Option<Place> {
+    ) -> Option<ResourcePlace> {
         let current = self.root.current();
         if !Arc::ptr_eq(&current.value, value) {
             return None;
         }
-        let place = Place {
+        let place = ResourcePlace {
             index: self.resources.iter().position(Placed::is_free).unwrap_or(self.resources.len()),
             hold: Arc::new(()),
         };

@@ -81,10 +81,10 @@ impl<T: Send + Sync + 'static> Hot<T> {
 
     /// The resource in this place. `T` must be what was built for it, and the root's version must
     /// have it already.
-    pub(crate) fn resource<C: 'static>(whole: &Hot<C>, place: Place) -> Self {
+    pub(crate) fn resource<C: 'static>(whole: &Hot<C>, place: ResourcePlace) -> Self {
         let lens = Lens::Part(Arc::new(move |version: &Version| {
             // The whole of it moves in here, so that the place is kept as long as this is.
-            let Place { index, hold: _ } = &place;
+            let ResourcePlace { index, hold: _ } = &place;
             downcast(&version.resources[*index])
         }));
         Self { root: Arc::clone(&whole.root), lens, keep_alive: whole.keep_alive.clone() }
@@ -93,7 +93,7 @@ impl<T: Send + Sync + 'static> Hot<T> {
 
 /// The place of a resource in every version, for as long as it is kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ResourcePlace {
     pub(crate) index: usize,
     /// With the last of these, the place is free for another resource.
     pub(crate) hold: Arc<()>,

@@ -34,7 +34,7 @@ fn hot() -> (Hot<Pair>, RootWriter) {
 fn nothing_is_torn_between_lenses_and_resources_under_commits() {
     let _limit = nacos_testkit::TimeLimit::start();
     let (whole, writer) = hot();
-    let resource: Hot<u64> = Hot::resource(&whole, Place { index: 0, hold: Arc::new(()) });
+    let resource: Hot<u64> = Hot::resource(&whole, ResourcePlace { index: 0, hold: Arc::new(()) });
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {

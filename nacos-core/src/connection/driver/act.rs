@@ -8,7 +8,7 @@ use tokio::{
 
 use super::{
     super::access::{SessionHeaders, forget, log_in, login_timeout},
-    Driver, Open, Report, now,
+    Driver, JobReport, Open, now,
 };
 use crate::{
     call_error::CallError,
@@ -35,9 +35,9 @@ impl Driver {
                     tokio::select! {
                         biased;
                         // Nobody wants to know.
-                        _ = &mut abandoned => Report::Dialled(link, Err("closed".to_owned())),
+                        _ = &mut abandoned => JobReport::Dialled(link, Err("closed".to_owned())),
                         opened = dialer.grpc(&server, other_than, within, limit) => {
-                            Report::Dialled(link, opened.map_err(|error| error.to_string()))
+                            JobReport::Dialled(link, opened.map_err(|error| error.to_string()))
                         }
                     }
                 }));
@@ -45,7 +45,7 @@ impl Driver {
             Action::Call { link, call, request, resource, timeout: within } => {
                 let Some(Open::Up { link, .. }) = self.links.get(&link) else {
                     let gone = Err(CallError::NotSent("the connection is closed".to_owned()));
-                    self.jobs.push(Box::pin(std::future::ready(Report::Answered(call, gone))));
+                    self.jobs.push(Box::pin(std::future::ready(JobReport::Answered(call, gone))));
                     return;
                 };
                 let link = link.clone();
@@ -68,7 +68,7 @@ impl Driver {
                         Err(error) => error.label(),
                     };
                     telemetry::requested(kind, code, Instant::now() - began);
-                    Report::Answered(call, answer)
+                    JobReport::Answered(call, answer)
                 }));
             }
             Action::OpenStream { link: id, setup, timeout: within } => {
@@ -76,7 +76,7 @@ impl Driver {
                     let link = link.clone();
                     self.jobs.push(Box::pin(async move {
                         let opened = timeout(within, link.open_stream(setup)).await;
-                        Report::StreamOpened(id, opened.unwrap_or(Err(CallError::Timeout)))
+                        JobReport::StreamOpened(id, opened.unwrap_or(Err(CallError::Timeout)))
                     }));
                 }
             }
@@ -96,7 +96,7 @@ impl Driver {
                 let context = GrantContext { servers, dialer, refused, context_path, within };
                 let (alone, place) = (self.dedicated_thread, Arc::clone(&self.asking));
                 self.jobs.push(Box::pin(async move {
-                    Report::LoggedIn(log_in(credentials, context, all, alone, place).await)
+                    JobReport::LoggedIn(log_in(credentials, context, all, alone, place).await)
                 }));
             }
         }
@@ -116,7 +116,7 @@ impl Driver {
             let alone = self.dedicated_thread;
             self.jobs.push(Box::pin(async move {
                 forget(grant, alone).await;
-                Report::Forgotten
+                JobReport::Forgotten
             }));
         }
     }
@@ -136,7 +136,7 @@ impl Driver {
             self.links.insert(id, Open::Up { link, work, reached, users: Arc::default() });
             self.jobs.push(Box::pin(async move {
                 let why = ended.await.unwrap_or_else(|_| "the connection was closed".to_owned());
-                Report::Ended(id, why)
+                JobReport::Ended(id, why)
             }));
             if has_others { Addresses::More } else { Addresses::One }
         });
@@ -146,7 +146,7 @@ impl Driver {
     pub(super) fn read_on(&mut self, id: LinkId, mut pushes: Pushes) {
         self.jobs.push(Box::pin(async move {
             let push = pushes.next().await;
-            Report::Pushed(id, pushes, push)
+            JobReport::Pushed(id, pushes, push)
         }));
     }
 }

@@ -23,7 +23,7 @@ use tokio::{
 use self::leaving::Leaving;
 use self::log::SessionLog;
 use self::meters::Meters;
-use self::report::Report;
+use self::report::JobReport;
 use super::{
     Options, ShutdownReport,
     access::Options as AccessOptions,
@@ -106,7 +106,7 @@ struct Closing {
     claims: usize,
 }
 
-type Job = Pin<Box<dyn Future<Output = Report> + Send>>;
+type Job = Pin<Box<dyn Future<Output = JobReport> + Send>>;
 
 impl Driver {
     pub(super) fn new(

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How a job ended.
-pub(super) enum Report {
+pub(super) enum JobReport {
     Dialled(LinkId, Result<Opened, String>),
     Answered(CallId, Result<Payload, CallError>),
     StreamOpened(LinkId, Result<Pushes, CallError>),
@@ -24,26 +24,26 @@ pub(super) enum Report {
 }
 
 impl Driver {
-    pub(super) fn handle_report(&mut self, report: Report) {
+    pub(super) fn handle_report(&mut self, report: JobReport) {
         // Users' requests may have heard from the server meanwhile, so that comes first.
         self.sync_activity();
         let now = now();
         match report {
-            Report::Dialled(id, outcome) => self.dialled(id, outcome),
-            Report::Answered(call, answer) => {
+            JobReport::Dialled(id, outcome) => self.dialled(id, outcome),
+            JobReport::Answered(call, answer) => {
                 self.read(&answer);
                 self.session.handle_answer(now, call, answer);
             }
-            Report::StreamOpened(id, Ok(pushes)) => self.read_on(id, pushes),
-            Report::StreamOpened(id, Err(error)) => self.stream_ended(id, &error),
-            Report::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => {
+            JobReport::StreamOpened(id, Ok(pushes)) => self.read_on(id, pushes),
+            JobReport::StreamOpened(id, Err(error)) => self.stream_ended(id, &error),
+            JobReport::Pushed(id, pushes, outcome) if self.links.contains_key(&id) => {
                 self.pushed(id, pushes, outcome);
             }
             // Closed meanwhile.
-            Report::Pushed(..) | Report::Forgotten => {}
-            Report::ServerList(outcome) => self.server_list_read(outcome),
-            Report::Ended(id, why) => self.session.handle_lost(now, id, &why),
-            Report::LoggedIn(outcome) => {
+            JobReport::Pushed(..) | JobReport::Forgotten => {}
+            JobReport::ServerList(outcome) => self.server_list_read(outcome),
+            JobReport::Ended(id, why) => self.session.handle_lost(now, id, &why),
+            JobReport::LoggedIn(outcome) => {
                 let unanswered = matches!(outcome, Err((_, LoginFailure::Unreachable(_))));
                 self.slow_logins = if unanswered { self.slow_logins.saturating_add(1) } else { 0 };
                 let tried = outcome.as_ref().map_or_else(|(tried, _)| *tried, Grant::tried);

@@ -1,7 +1,7 @@
 //! Where the servers are, if that may change: the list is read beside everything else.
 use std::sync::Arc;
 
-use super::{Driver, Report, now};
+use super::{Driver, JobReport, now};
 use crate::server_list::{Listing, read};
 
 impl Driver {
@@ -10,7 +10,7 @@ impl Driver {
         let dialer = self.transport.dialer.clone();
         let context_path = Arc::clone(&self.access.context_path);
         self.jobs.push(Box::pin(async move {
-            Report::ServerList(read(&dialer, &list, &context_path).await)
+            JobReport::ServerList(read(&dialer, &list, &context_path).await)
         }));
     }
 

@@ -212,12 +212,12 @@ impl DocumentViews {
         let found = document.clone().zip(age).map(|(document, age)| Found { document, age });
         self.change(key, |entry| {
             if !entry.is_looked_after {
-                entry.known.overridden = overridden;
+                entry.known.overridden = overridden.map(Box::new);
             }
             if entry.is_beyond_disk() {
                 return;
             }
-            entry.known.disk = found.map_or(Disk::Nothing, Disk::Found);
+            entry.known.disk = found.map_or(Disk::Nothing, |found| Disk::Found(Box::new(found)));
             for view in &mut entry.views {
                 view.until = view.until.or(view.policy.waits().map(|waits| now + waits));
             }
@@ -229,7 +229,7 @@ impl DocumentViews {
     pub(crate) fn overridden(&self, key: &ConfigKey, by: Option<Override>) {
         self.change(key, |entry| {
             entry.is_looked_after = true;
-            entry.known.overridden = by;
+            entry.known.overridden = by.map(Box::new);
         });
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Known {
     sureness: Sureness,
     pub(super) disk: Disk,
     /// The content of an operator's file, and where that is.
-    pub(super) overridden: Option<Override>,
+    pub(super) overridden: Option<Box<Override>>,
 }
 
 /// How sure the server's word is.
@@ -40,7 +40,7 @@ pub(super) enum Disk {
     Unread,
     /// There is none that may be used.
     Nothing,
-    Found(Found),
+    Found(Box<Found>),
 }
 
 /// A snapshot of a document that was there.
@@ -65,7 +65,7 @@ impl Known {
     /// The state for a reader with this policy, and how sure it is. `late` says that the server has
     /// had its time.
     pub(super) fn shown(&self, policy: StartPolicy, late: bool) -> (DocumentState, Freshness) {
-        if let Some((document, path)) = &self.overridden {
+        if let Some((document, path)) = self.overridden.as_deref() {
             let path = Arc::clone(path);
             return (DocumentState::Present(document.clone()), Freshness::Overridden { path });
         }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn found(age: Duration) -> Disk {
-        Disk::Found(Found { document: document("disk"), age })
+        Disk::Found(Box::new(Found { document: document("disk"), age }))
     }
 
     /// The content, or what else is shown, and how sure it is.
@@ -280,7 +280,7 @@ mod tests {
         let path: Arc<Path> = Path::new("/override/d").into();
         for policy in [StartPolicy::remote(), StartPolicy::offline()] {
             let mut known = known(DocumentState::Present(document("server")), Disk::Nothing);
-            known.overridden = Some((document("operator"), Arc::clone(&path)));
+            known.overridden = Some(Box::new((document("operator"), Arc::clone(&path))));
             assert_eq!(words(&known, policy, false), ("operator".to_owned(), "overridden"));
         }
     }

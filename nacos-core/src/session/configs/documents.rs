@@ -11,7 +11,7 @@
 //!           unchanged   └── hint ──▶ Dirty ◀── hint, failed ─────┘
 //! ```
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +26,7 @@ use crate::{
     document::{Document, DocumentState},
     key::ConfigKey,
     room::Map,
-    session::{cause::Cause, ids::GuardId, timers::Timers},
+    session::{cause::Cause, guard_set::GuardSet, ids::GuardId, timers::Timers},
 };
 
 /// The watched documents.
@@ -64,7 +64,7 @@ impl Documents {
             failures: 0,
             class: Class::Start,
             refused_listen: None,
-            pollers: BTreeSet::new(),
+            pollers: GuardSet::default(),
             patience: BTreeMap::new(),
         });
     }
@@ -74,7 +74,7 @@ impl Documents {
     pub(super) fn remember(&mut self, key: &ConfigKey, content: Document) {
         let newest = self.watched;
         if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.place == newest) {
-            entry.remembered = Some(content);
+            entry.remembered = Some(Box::new(content));
         }
     }
 
@@ -102,7 +102,7 @@ impl Documents {
     /// `guard` wants nothing any more.
     pub(super) fn left(&mut self, key: &ConfigKey, guard: GuardId) {
         if let Some(entry) = self.entries.get_mut(key) {
-            entry.pollers.remove(&guard);
+            entry.pollers.remove(guard);
             entry.patience.remove(&guard);
         }
     }
@@ -116,7 +116,8 @@ impl Documents {
         let known = entry.refused_listen.as_ref().and_then(|refused| refused.readable);
         // A guard that has just begun to poll is told nothing before there is a document.
         let readable = known.filter(|readable| !(polls && *readable && !shown));
-        entry.refused_listen = Some(RefusedListen { why: why.clone(), message, readable });
+        let refused = RefusedListen { why: why.clone(), message, readable };
+        entry.refused_listen = Some(Box::new(refused));
         let idle = matches!(entry.standing, SyncState::Unsure | SyncState::Clean);
         entry.class = if idle { Class::Audit } else { entry.class };
         if idle && (readable != Some(true) || polls) {
@@ -138,7 +139,7 @@ impl Documents {
     /// Why nobody may listen to `key`, once it is known whether it can be read.
     pub(super) fn denial(&self, key: &ConfigKey) -> Option<Arc<str>> {
         let entry = self.entries.get(key)?;
-        let RefusedListen { message, readable, .. } = entry.refused_listen.as_ref()?;
+        let RefusedListen { message, readable, .. } = entry.refused_listen.as_deref()?;
         let polled = !entry.pollers.is_empty();
         Some(if (*readable)? { missing_right(key, message, polled) } else { Arc::clone(message) })
     }
@@ -180,7 +181,7 @@ impl Documents {
     /// watched and exists.
     pub(super) fn held(&self, key: &ConfigKey) -> Option<&Document> {
         let entry = self.entries.get(key)?;
-        entry.state.document().or(entry.remembered.as_ref())
+        entry.state.document().or(entry.remembered.as_deref())
     }
 
     /// The digest to listen with: `""` for "I have nothing".
@@ -256,9 +257,11 @@ impl Documents {
         }
         // A hint during the listen has made it dirty already, and stays.
         let confirmed = match &entry.state {
-            DocumentState::Pending | DocumentState::Unreachable { last: None, .. } => {
-                entry.remembered.clone().map_or(DocumentState::Absent, DocumentState::Present)
-            }
+            DocumentState::Pending | DocumentState::Unreachable { last: None, .. } => entry
+                .remembered
+                .as_deref()
+                .cloned()
+                .map_or(DocumentState::Absent, DocumentState::Present),
             DocumentState::Unreachable { last: Some(last), .. } => {
                 DocumentState::Present(last.clone())
             }
@@ -356,7 +359,7 @@ impl Documents {
         if let Some(refused) = &mut entry.refused_listen {
             refused.readable = Some(true);
         }
-        let (rest, state) = match &entry.refused_listen {
+        let (rest, state) = match entry.refused_listen.as_deref() {
             // Nobody would tell that it has changed: it is known, but not watched.
             Some(RefusedListen { why, .. }) if !polled => {
                 let cause = missing_right(key, &why.text, false);

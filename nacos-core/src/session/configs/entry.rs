@@ -1,6 +1,6 @@
 //! One watched document: its last state, and whether it is to be asked for.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +9,7 @@ use super::{asked::Ticket, governor::Class};
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
-    session::{cause::Cause, ids::GuardId},
+    session::{cause::Cause, guard_set::GuardSet, ids::GuardId},
 };
 
 #[derive(Debug)]
@@ -20,15 +20,15 @@ pub(super) struct Entry {
     pub(super) state: DocumentState,
     /// The content from before the client started, until the server has said something: listens
     /// compare with it, and nobody is shown it from here.
-    pub(super) remembered: Option<Document>,
+    pub(super) remembered: Option<Box<Document>>,
     pub(super) standing: SyncState,
     pub(super) failures: u32,
     /// Why it is asked for next, or was asked for last.
     pub(super) class: Class,
     /// Set if the server of this connection does not let us listen, for want of a right.
-    pub(super) refused_listen: Option<RefusedListen>,
+    pub(super) refused_listen: Option<Box<RefusedListen>>,
     /// Guards that want it to be asked for regularly as long as that is so.
-    pub(super) pollers: BTreeSet<GuardId>,
+    pub(super) pollers: GuardSet,
     /// How long guards let it wait after a push.
     pub(super) patience: BTreeMap<GuardId, Duration>,
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 /// The requests that went unanswered in a row on the connection that serves, health checks apart.
 #[derive(Debug, Default)]
 pub(super) struct Responsiveness {
-    row: Option<Row>,
+    row: Option<UnansweredInARow>,
 }
 
 #[derive(Debug)]
-struct Row {
+struct UnansweredInARow {
     began: Instant,
     unanswered: u32,
     /// Whether the server is to be left for that, once it is told.
@@ -27,7 +27,8 @@ impl Responsiveness {
 
     /// `count` requests were not answered in time. Says whether the server is unresponsive.
     pub(super) fn unanswered(&mut self, now: Instant, count: u32) -> bool {
-        let row = self.row.get_or_insert(Row { began: now, unanswered: 0, told: None });
+        let row =
+            self.row.get_or_insert(UnansweredInARow { began: now, unanswered: 0, told: None });
         row.unanswered = row.unanswered.saturating_add(count);
         // Many may end at the same moment, after a pause that all of them met.
         row.unanswered >= IN_A_ROW && now >= row.began + AT_LEAST

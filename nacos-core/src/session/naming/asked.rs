@@ -1,5 +1,5 @@
 //! The subjects of requests about services.
-use super::{key::NamingKey, publication::Step};
+use super::{key::NamingKey, publication::PublicationStep};
 use crate::{
     key::ServiceKey,
     session::ledger::{Revision, SentClaim},
@@ -9,7 +9,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::session) enum Asked {
     /// Towards what a service's guards want to have registered.
-    Step { claim: SentClaim<NamingKey>, step: Step },
+    Step { claim: SentClaim<NamingKey>, step: PublicationStep },
     /// The end of a subscription, unless it is to `subscribe`.
     Subscription { claim: SentClaim<NamingKey>, subscribe: bool },
     /// Whether what we hold of a service is still there.

@@ -53,7 +53,7 @@ struct Slot {
 
 /// One request about a publication.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::session) enum Step {
+pub(in crate::session) enum PublicationStep {
     Register(Arc<Instance>),
     Batch(Vec<Arc<Instance>>),
     Deregister(Arc<Instance>),
@@ -92,7 +92,7 @@ impl Publication {
     }
 
     /// The next request on the way to what is wanted; `None` once the server holds exactly that.
-    pub(super) fn next_step(&self, additive: Additive) -> Option<Step> {
+    pub(super) fn next_step(&self, additive: Additive) -> Option<PublicationStep> {
         let nothing = self.held.is_empty() && self.wanted.is_empty();
         if nothing || (!self.unsure && self.differing == 0) {
             return None;
@@ -101,9 +101,9 @@ impl Publication {
     }
 
     /// The next request to an additive server, which keeps each instance by itself.
-    fn next_addition(&self) -> Step {
+    fn next_addition(&self) -> PublicationStep {
         if let Some(held) = self.outdated.first().and_then(|place| self.held.get(place)) {
-            return Step::Deregister(Arc::clone(held));
+            return PublicationStep::Deregister(Arc::clone(held));
         }
         if self.unsure {
             return single_or_batch(self.wanted.values().cloned().collect());
@@ -113,38 +113,46 @@ impl Publication {
     }
 
     /// Towards what is wanted where every registration replaces the whole.
-    fn next_whole(&self, additive: Additive) -> Option<Step> {
+    fn next_whole(&self, additive: Additive) -> Option<PublicationStep> {
         let Some(one) = self.wanted.values().next() else {
-            return self.held.values().next().map(|held| Step::Deregister(Arc::clone(held)));
+            return self
+                .held
+                .values()
+                .next()
+                .map(|held| PublicationStep::Deregister(Arc::clone(held)));
         };
         // Then there is nothing held that is not outdated, or equal to what is wanted.
         if self.wanted.len() == 1 && additive.is_none() && !self.outdated.is_empty() {
             // A batch of one, so that its answer tells whether the old one is still there.
-            return Some(Step::Batch(vec![Arc::clone(one)]));
+            return Some(PublicationStep::Batch(vec![Arc::clone(one)]));
         }
         Some(single_or_batch(self.wanted.values().cloned().collect()))
     }
 
     /// The server did `step`.
-    pub(super) fn done(&mut self, step: &Step, additive: Additive) {
+    pub(super) fn done(&mut self, step: &PublicationStep, additive: Additive) {
         match (additive, step) {
             (Some(true), _) => {}
             // A server that has not shown of which kind it is holds less of the rest, or all of it.
-            (None, Step::Deregister(_)) => self.unsure = true,
+            (None, PublicationStep::Deregister(_)) => self.unsure = true,
             (Some(false) | None, _) => self.held_nothing(),
         }
         match step {
-            Step::Register(instance) => self.added(instance),
-            Step::Batch(instances) => instances.iter().for_each(|instance| self.added(instance)),
-            Step::Deregister(instance) => {
+            PublicationStep::Register(instance) => self.added(instance),
+            PublicationStep::Batch(instances) => {
+                for instance in instances {
+                    self.added(instance);
+                }
+            }
+            PublicationStep::Deregister(instance) => {
                 self.hold(&Identity::of(instance), Vec::new());
             }
         }
         if self.unsure {
             // The held instances are certain again once all of them have been confirmed.
             self.unsure = match step {
-                Step::Register(_) | Step::Batch(_) => false,
-                Step::Deregister(_) => !self.held.is_empty(),
+                PublicationStep::Register(_) | PublicationStep::Batch(_) => false,
+                PublicationStep::Deregister(_) => !self.held.is_empty(),
             };
         }
     }
@@ -155,12 +163,12 @@ impl Publication {
     }
 
     /// `step` was sent, and nobody knows whether the server did it.
-    pub(super) fn unanswered(&mut self, step: &Step) {
+    pub(super) fn unanswered(&mut self, step: &PublicationStep) {
         self.unsure = true;
         let sent = match step {
-            Step::Register(instance) => std::slice::from_ref(instance),
-            Step::Batch(instances) => instances,
-            Step::Deregister(_) => &[],
+            PublicationStep::Register(instance) => std::slice::from_ref(instance),
+            PublicationStep::Batch(instances) => instances,
+            PublicationStep::Deregister(_) => &[],
         };
         for instance in sent {
             let identity = Identity::of(instance);
@@ -265,12 +273,12 @@ impl Publication {
     }
 }
 
-fn single_or_batch(mut instances: Vec<Arc<Instance>>) -> Step {
+fn single_or_batch(mut instances: Vec<Arc<Instance>>) -> PublicationStep {
     match instances.pop() {
-        Some(one) if instances.is_empty() => Step::Register(one),
+        Some(one) if instances.is_empty() => PublicationStep::Register(one),
         last => {
             instances.extend(last);
-            Step::Batch(instances)
+            PublicationStep::Batch(instances)
         }
     }
 }
@@ -313,16 +321,16 @@ mod tests {
     }
 
     impl Model {
-        fn perform(&mut self, step: &Step) {
+        fn perform(&mut self, step: &PublicationStep) {
             match (step, self.additive) {
-                (Step::Register(one), false) => self.holds = vec![Instance::clone(one)],
-                (Step::Batch(all), false) => {
+                (PublicationStep::Register(one), false) => self.holds = vec![Instance::clone(one)],
+                (PublicationStep::Batch(all), false) => {
                     self.holds = all.iter().map(|one| Instance::clone(one)).collect();
                 }
-                (Step::Deregister(_), false) => self.holds.clear(),
-                (Step::Register(one), true) => self.add(one),
-                (Step::Batch(all), true) => all.iter().for_each(|one| self.add(one)),
-                (Step::Deregister(one), true) => {
+                (PublicationStep::Deregister(_), false) => self.holds.clear(),
+                (PublicationStep::Register(one), true) => self.add(one),
+                (PublicationStep::Batch(all), true) => all.iter().for_each(|one| self.add(one)),
+                (PublicationStep::Deregister(one), true) => {
                     self.holds.retain(|held| held.address() != one.address());
                 }
             }
@@ -381,7 +389,7 @@ mod tests {
         let mut publication = Publication::default();
         let step = next(&mut publication, std::slice::from_ref(&instance), None).expect("a step");
         publication.unanswered(&step);
-        let deregister = Step::Deregister(Arc::new(instance));
+        let deregister = PublicationStep::Deregister(Arc::new(instance));
         assert_eq!(next(&mut publication, &[], None), Some(deregister));
     }
 
@@ -394,7 +402,7 @@ mod tests {
             let mut publication = Publication::default();
             let mut known = None;
             walk(&mut publication, &mut server, std::slice::from_ref(&a), &mut known);
-            let batch = Step::Batch(vec![Arc::new(b.clone())]);
+            let batch = PublicationStep::Batch(vec![Arc::new(b.clone())]);
             let step = next(&mut publication, std::slice::from_ref(&b), known);
             assert_eq!(step, Some(batch.clone()));
             server.perform(&batch);
@@ -422,7 +430,7 @@ mod tests {
         publication: &mut Publication,
         wanted: &[Instance],
         additive: Additive,
-    ) -> Option<Step> {
+    ) -> Option<PublicationStep> {
         let members = (0..).map(GuardId).zip(wanted);
         let members =
             members.map(|(place, it)| Member { place, instance: Arc::new(it.clone()) }).collect();
@@ -444,7 +452,7 @@ mod tests {
         for _ in 0..10 {
             let Some(step) = next(publication, wanted, *known) else { return };
             server.perform(&step);
-            if matches!(step, Step::Batch(_)) {
+            if matches!(step, PublicationStep::Batch(_)) {
                 *known = Some(server.additive);
             }
             publication.done(&step, *known);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    publication::{Additive, Publication, Step},
+    publication::{Additive, Publication, PublicationStep},
     union::Union,
 };
 use crate::{
@@ -80,12 +80,17 @@ impl Registrations {
     }
 
     /// The next request towards what `service` was last [aimed](Self::aim) at, if any is left.
-    pub(super) fn next_step(&self, service: &ServiceKey) -> Option<Step> {
+    pub(super) fn next_step(&self, service: &ServiceKey) -> Option<PublicationStep> {
         self.publications.get(service)?.next_step(self.additive)
     }
 
     /// The server did `step`; a batch's answer shows whether it is additive.
-    pub(super) fn done(&mut self, service: &ServiceKey, step: &Step, additive: Additive) {
+    pub(super) fn done(
+        &mut self,
+        service: &ServiceKey,
+        step: &PublicationStep,
+        additive: Additive,
+    ) {
         self.additive = additive.or(self.additive);
         if let Some(publication) = self.publications.get_mut(service) {
             publication.done(step, self.additive);
@@ -93,7 +98,7 @@ impl Registrations {
     }
 
     /// Nobody knows whether the server did `step`.
-    pub(super) fn unanswered(&mut self, service: &ServiceKey, step: &Step) {
+    pub(super) fn unanswered(&mut self, service: &ServiceKey, step: &PublicationStep) {
         if let Some(publication) = self.publications.get_mut(service) {
             publication.unanswered(step);
         }
@@ -144,7 +149,7 @@ mod tests {
         registrations.insert(&orders(), GuardId(1), instance("a", 1.0));
         registrations.aim(&orders());
         let step = registrations.next_step(&orders()).expect("a request");
-        assert_eq!(step, Step::Register(instance("a", 1.0)));
+        assert_eq!(step, PublicationStep::Register(instance("a", 1.0)));
         registrations.insert(&orders(), GuardId(2), instance("b", 1.0));
         registrations.remove(&orders(), GuardId(1));
         registrations.remove(&orders(), GuardId(2));
@@ -179,9 +184,11 @@ mod tests {
     fn sent(registrations: &mut Registrations) -> Vec<String> {
         registrations.aim(&orders());
         match registrations.next_step(&orders()).expect("a request") {
-            Step::Register(instance) => vec![instance.address()],
-            Step::Batch(instances) => instances.iter().map(|it| it.address()).collect(),
-            Step::Deregister(instance) => panic!("{} is deregistered", instance.address()),
+            PublicationStep::Register(instance) => vec![instance.address()],
+            PublicationStep::Batch(instances) => instances.iter().map(|it| it.address()).collect(),
+            PublicationStep::Deregister(instance) => {
+                panic!("{} is deregistered", instance.address())
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     asked::Asked,
     key::NamingKey,
     lists::StampedList,
-    publication::{Additive, Step},
+    publication::{Additive, PublicationStep},
 };
 use crate::{
     session::{
@@ -57,9 +57,13 @@ impl NamingMachine {
             return;
         };
         let request = match &step {
-            Step::Register(instance) => InstanceRequest::register(service, instance).outgoing(),
-            Step::Deregister(instance) => InstanceRequest::deregister(service, instance).outgoing(),
-            Step::Batch(instances) => {
+            PublicationStep::Register(instance) => {
+                InstanceRequest::register(service, instance).outgoing()
+            }
+            PublicationStep::Deregister(instance) => {
+                InstanceRequest::deregister(service, instance).outgoing()
+            }
+            PublicationStep::Batch(instances) => {
                 let instances = instances.iter().map(Arc::as_ref);
                 BatchInstanceRequest::new(service, instances).outgoing()
             }
@@ -74,7 +78,7 @@ impl NamingMachine {
         cx: &mut ServingContext<'_>,
         origin: RequestOrigin,
         claim: SentClaim<NamingKey>,
-        step: &Step,
+        step: &PublicationStep,
         answer: Result<Additive, RequestFailure>,
     ) {
         let service = claim.key.service();

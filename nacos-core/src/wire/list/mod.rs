@@ -52,7 +52,7 @@ pub(crate) struct List {
 struct Basis {
     texts: Texts,
     /// The instance that was read from each of the texts.
-    places: Vec<Place>,
+    places: Vec<ReadAs>,
     /// The instances of the service.
     shown: Arc<[Arc<Instance>]>,
     /// From which text each of those was read.
@@ -63,7 +63,7 @@ struct Basis {
 
 /// Where an instance is that was read from a text.
 #[derive(Clone, Copy)]
-enum Place {
+enum ReadAs {
     /// Nobody could dial it.
     Nowhere,
     Shown(usize),
@@ -185,7 +185,7 @@ struct Reader<'a> {
     missing: usize,
     /// The rest of them.
     others: Vec<Other>,
-    places: Vec<Place>,
+    places: Vec<ReadAs>,
     /// The last cluster that was read: most services have only one.
     cluster: ClusterName,
 }
@@ -221,9 +221,9 @@ impl<'a> Reader<'a> {
         let known = self.known;
         if known.texts.get(self.expected) == Some(text) {
             match known.places[self.expected] {
-                Place::Nowhere => self.places.push(Place::Nowhere),
-                Place::Shown(at) => self.keep(at),
-                Place::Hidden(at) => {
+                ReadAs::Nowhere => self.places.push(ReadAs::Nowhere),
+                ReadAs::Shown(at) => self.keep(at),
+                ReadAs::Hidden(at) => {
                     let instance = Arc::clone(&known.hidden[at]);
                     self.add(known.find(&instance), instance);
                 }
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
         looked(1);
         let info = read(self.places.len(), text)?;
         let Some(instance) = info.into_instance(&mut self.cluster) else {
-            self.places.push(Place::Nowhere);
+            self.places.push(ReadAs::Nowhere);
             return Ok(());
         };
         let beside = known.find(&instance);
@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
             kept => {
                 *kept = Some(self.places.len());
                 self.missing -= 1;
-                self.places.push(Place::Shown(at));
+                self.places.push(ReadAs::Shown(at));
             }
         }
     }
@@ -271,7 +271,7 @@ impl<'a> Reader<'a> {
         let candidate = Candidate { instance, source: self.places.len() };
         self.others.push(Other { beside, candidate });
         // Until it is known where it belongs.
-        self.places.push(Place::Nowhere);
+        self.places.push(ReadAs::Nowhere);
     }
 
     /// Puts the list together. Says what has changed.
@@ -334,7 +334,7 @@ impl Candidate {
 
 /// A list while it is put together, in the order of identities.
 struct Merged {
-    places: Vec<Place>,
+    places: Vec<ReadAs>,
     shown: Vec<Arc<Instance>>,
     sources: Vec<usize>,
     hidden: Vec<Arc<Instance>>,
@@ -344,7 +344,7 @@ struct Merged {
 type Others = Peekable<vec::IntoIter<Other>>;
 
 impl Merged {
-    fn new(places: Vec<Place>, most: usize) -> Self {
+    fn new(places: Vec<ReadAs>, most: usize) -> Self {
         Self {
             places,
             shown: Vec::with_capacity(most),
@@ -376,7 +376,7 @@ impl Merged {
             if candidate.is_rather_shown_than(&chosen) {
                 std::mem::swap(&mut candidate, &mut chosen);
             }
-            self.places[candidate.source] = Place::Hidden(self.hidden.len());
+            self.places[candidate.source] = ReadAs::Hidden(self.hidden.len());
             self.hidden.push(candidate.instance);
         }
         chosen
@@ -397,7 +397,7 @@ impl Merged {
                 self.change.added.push(Arc::clone(&instance));
             }
         }
-        self.places[source] = Place::Shown(self.shown.len());
+        self.places[source] = ReadAs::Shown(self.shown.len());
         self.shown.push(instance);
         self.sources.push(source);
     }

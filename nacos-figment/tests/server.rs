@@ -111,6 +111,36 @@ async fn restarted_server_is_followed_again() {
 }
 
 #[tokio::test]
+async fn configuration_from_disk_is_stale_until_a_server_has_confirmed_it() {
+    let (server, _) = world().await;
+    let directory = tempfile::tempdir().expect("there is room");
+    let builder = || {
+        let builder = Client::builder().server_addr(server.addr().to_string());
+        builder.snapshot_dir(directory.path().display().to_string()).snapshot_scope("blue")
+    };
+    let import = || Import::data_id("orders.json").group("ORDER_GROUP").required();
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
+    let before = builder().connect().await.expect("the server runs");
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&before).import(import()).start().await.expect("valid");
+    drop(config);
+    before.shutdown(PATIENCE).await;
+    server.stop().await;
+
+    let nacos = builder().connect_lazy().expect("valid");
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&nacos).import(import()).start().await.expect("it is on disk");
+    assert_eq!(config.hot().load().limits.rps, 1);
+    let status = config.status().get();
+    let [document] = status.freshness.stale() else { panic!("{status:?}") };
+    assert_eq!(&*document.name, "nacos://public/ORDER_GROUP/orders.json");
+    assert!(document.cause.contains("snapshot on disk"), "{document:?}");
+    server.resume().await.expect("the ports are still free");
+    until(&config, |status| status.freshness == Freshness::Verified).await;
+    assert_eq!(config.hot().generation(), 1);
+}
+
+#[tokio::test]
 async fn encrypted_document_is_an_error_that_says_so_wherever_it_is_imported() {
     let (server, nacos) = world().await;
     publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);

@@ -1,7 +1,7 @@
 //! One document that is watched, and the last that is known of it for certain.
 use std::{error::Error, sync::Arc, time::Duration};
 
-use nacos_core::{Document, DocumentState, ErrorKind, Live, Watch};
+use nacos_core::{Document, DocumentState, ErrorKind, Freshness, Live, Watch};
 use tokio::time::Instant;
 
 use super::import::Imported;
@@ -15,6 +15,8 @@ pub(crate) struct WatchedDocument {
     imported: Imported,
     name: Arc<str>,
     state: Live<DocumentState>,
+    /// How sure that is; a test may do without.
+    sureness: Option<Live<Freshness>>,
     /// Keeps the watch; a test may do without a server.
     watch: Option<Watch>,
     last_known: LastKnown,
@@ -38,7 +40,9 @@ impl WatchedDocument {
         watch: Option<Watch>,
     ) -> Self {
         let name = format!("nacos://{}", imported.key).into();
-        Self { imported, name, state, watch, last_known: LastKnown::Unknown, stale: None }
+        let sureness = watch.as_ref().map(Watch::freshness);
+        let last_known = LastKnown::Unknown;
+        Self { imported, name, state, sureness, watch, last_known, stale: None }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -55,9 +59,15 @@ impl WatchedDocument {
         }
     }
 
-    /// Waits for a new state; `false` once the client is shut down. Cancel safe.
+    /// Waits for a new state, or another sureness; `false` once the client is shut down. Cancel safe.
     pub(super) async fn changed(&mut self) -> bool {
-        self.state.changed().await.is_some()
+        let Some(sureness) = &mut self.sureness else {
+            return self.state.changed().await.is_some();
+        };
+        tokio::select! {
+            state = self.state.changed() => state.is_some(),
+            sureness = sureness.changed() => sureness.is_some(),
+        }
     }
 
     /// Takes over the newest state.
@@ -91,9 +101,17 @@ impl WatchedDocument {
         self.stale.as_ref()
     }
 
+    fn is_from_disk(&self) -> bool {
+        let sureness = self.sureness.as_ref().map(Live::get);
+        sureness.is_some_and(|sureness| matches!(*sureness, Freshness::FromDisk { .. }))
+    }
+
     fn note_why_stale(&mut self, state: &DocumentState, is_encrypted: bool) {
         let (why, cause) = match state {
             DocumentState::Unreachable { why, cause, .. } => (*why, &**cause),
+            DocumentState::Present(_) if self.is_from_disk() => {
+                (ErrorKind::Disconnected, FROM_DISK)
+            }
             DocumentState::Present(_) if is_encrypted => (ErrorKind::Protocol, ENCRYPTED),
             _ => {
                 self.stale = None;
@@ -161,6 +179,9 @@ impl WatchedDocument {
         missing.then(|| Issue::new("the document does not exist").in_source(&self.name))
     }
 }
+
+/// The cause where a document is as it was before the start.
+const FROM_DISK: &str = "it is a snapshot on disk, which no server has confirmed yet";
 
 /// The cause in errors and warnings about encrypted documents.
 pub(crate) const ENCRYPTED: &str = "the document is encrypted (its data id begins with `cipher-`, \

@@ -15,15 +15,18 @@ use crate::{
 
 /// A document that is watched for as long as this lives.
 ///
-/// It is asked for at once after every reconnect, so no change is missed, and none is reported
-/// twice. Dropping it ends the watch; [`live`](Self::live) readers keep the last state and end.
+/// It is listened to again at once after every reconnect, so no change is missed, and none is
+/// reported twice. After an outage of many clients, what has changed is asked for within
+/// [`pull_stagger`](crate::ClientBuilder::pull_stagger). Dropping it ends the watch; [`live`](Self::live) readers keep the last state and end.
 ///
 /// # Contract
 ///
 /// - **The current state comes first.** A watch begins with what the server shows when it is made,
-///   not with the next change. One that joins another is told at once what that one knows.
+///   not with the next change; where its [start policy](crate::StartPolicy) allows, with a
+///   snapshot, and [`freshness`](Self::freshness) says so. One that joins another is told at once what that one knows.
 /// - **No state is older than the one before.** A reader sees states in the order in which the
-///   server showed them; those in between may be skipped.
+///   server showed them; those in between may be skipped. Of a cluster whose nodes lag behind each
+///   other, that holds for each connection: another node may show for a moment what it still has.
 /// - **The last state is never lost.** Each reader comes to see what the server shows in the end,
 ///   whatever was lost on the way: a push, a connection, an answer.
 /// - **A slow or panicking reader hurts nobody.** It costs its own freshness, and neither the

@@ -5,7 +5,7 @@ use benches::{
     Failure,
     args::Args,
     client::client,
-    group::{Group, connect, faults, get, hot, pick, register, rival},
+    group::{Group, connect, documents, faults, get, hot, pick, register, rival},
     machine::Machine,
     report::Report,
     run::Run,
@@ -112,16 +112,17 @@ fn measure(args: &Args) -> Result<bool, Failure> {
 
 fn usage() -> String {
     let groups: Vec<_> =
-        GROUPS.iter().map(|group| format!("  {:8} {}", group.name, group.about)).collect();
+        GROUPS.iter().map(|group| format!("  {:13} {}", group.name, group.about)).collect();
     format!(
-        "{USAGE}\nGroups, all of them but `faults` and `rival` unless some are named:\n{}",
+        "{USAGE}\nGroups, all of them but `faults`, `rival` and `documents-sdk` unless some are named:\n{}",
         groups.join("\n")
     )
 }
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 11] = [
     get::GROUP,
     connect::GROUP,
+    documents::GROUP,
     decode::GROUP,
     session::configs::govern::GROUP,
     hot::GROUP,
@@ -129,6 +130,7 @@ const GROUPS: [Group; 9] = [
     register::GROUP,
     faults::GROUP,
     rival::GROUP,
+    documents::sdk::GROUP,
 ];
 
 const USAGE: &str = "\

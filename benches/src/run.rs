@@ -1,5 +1,5 @@
 //! One run: how much is measured, and on which server.
-use std::cell::OnceCell;
+use std::{cell::OnceCell, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -43,6 +43,12 @@ impl Run {
     #[must_use]
     pub fn count(&self, full: usize) -> usize {
         if self.smoke { full.div_ceil(500) } else { full }
+    }
+
+    /// How long an outage lasts: so many seconds, or a tenth of one in a smoke test.
+    #[must_use]
+    pub fn outage(&self, seconds: u64) -> Duration {
+        if self.smoke { Duration::from_millis(100) } else { Duration::from_secs(seconds) }
     }
 
     /// The server, started if it does not run yet.

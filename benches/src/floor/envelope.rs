@@ -63,4 +63,10 @@ impl Payload {
     pub(super) fn json(&self) -> &[u8] {
         self.body.as_ref().map_or(&[], |body| &body.value)
     }
+
+    /// The same, without the envelope.
+    #[must_use]
+    pub(super) fn into_json(self) -> Bytes {
+        self.body.map_or_else(Bytes::new, |body| body.value)
+    }
 }

@@ -6,8 +6,10 @@ mod envelope;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::uri::PathAndQuery;
+use serde::Deserialize;
 use serde_json::json;
 use tokio::{task::JoinHandle, time::timeout};
 use tonic::{
@@ -20,7 +22,7 @@ use tonic_prost::ProstCodec;
 use self::envelope::Payload;
 use crate::{Failure, group::Reader};
 
-/// A registered connection that reads one document.
+/// A registered connection that reads one document, and publishes others.
 #[derive(Clone, Debug)]
 pub struct Floor {
     grpc: Grpc<Channel>,
@@ -43,10 +45,7 @@ impl Floor {
         let endpoint = Endpoint::from_shared(format!("http://{grpc_addr}"))?.tcp_nodelay(true);
         let grpc = Grpc::new(endpoint.connect().await?);
         let registered = Registered(tokio::spawn(hold_stream(grpc.clone())));
-        let query = Payload::new(
-            "ConfigQueryRequest",
-            &json!({ "dataId": data_id, "group": "DEFAULT_GROUP", "tenant": "", "module": "config" }),
-        );
+        let query = query(data_id);
         let path = PathAndQuery::from_static("/Request/request");
         let floor = Self { grpc, path, query };
         timeout(PATIENCE, floor.registered()).await??;
@@ -55,17 +54,83 @@ impl Floor {
 
     /// Asks until the server knows the connection.
     async fn registered(&self) -> Result<(), Failure> {
-        while self.call().await?.kind() == "ErrorResponse" {
+        while self.call(self.query.clone()).await?.kind() == "ErrorResponse" {
             tokio::task::yield_now().await;
         }
         Ok(())
     }
 
-    async fn call(&self) -> Result<Payload, Failure> {
+    /// Publishes a document.
+    ///
+    /// # Errors
+    ///
+    /// The server has not said that it has it.
+    pub async fn publish(&self, data_id: &str, content: &str) -> Result<(), Failure> {
+        let request = json!({
+            "dataId": data_id,
+            "group": "DEFAULT_GROUP",
+            "tenant": "",
+            "module": "config",
+            "content": content,
+            "additionMap": {},
+        });
+        self.done(Payload::new("ConfigPublishRequest", &request)).await
+    }
+
+    /// Removes a document, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// The server has not said that it is gone.
+    pub async fn remove(&self, data_id: &str) -> Result<(), Failure> {
+        self.done(Payload::new("ConfigRemoveRequest", &key(data_id))).await
+    }
+
+    /// Reads any document. Its JSON, as the server wrote it.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer, or not that.
+    pub async fn query(&self, data_id: &str) -> Result<Bytes, Failure> {
+        let answer = self.call(query(data_id)).await?;
+        match answer.kind() {
+            "ConfigQueryResponse" => Ok(answer.into_json()),
+            other => Err(format!("{other} in place of {data_id}").into()),
+        }
+    }
+
+    /// Listens to documents of which it has no content, or no longer, in one request.
+    ///
+    /// # Errors
+    ///
+    /// The server has not said that it knows.
+    pub async fn listen(&self, data_ids: &[String], listen: bool) -> Result<(), Failure> {
+        let context = |data_id: &String| json!({ "dataId": data_id, "group": "DEFAULT_GROUP", "tenant": "", "md5": "" });
+        let contexts: Vec<_> = data_ids.iter().map(context).collect();
+        let request =
+            json!({ "listen": listen, "configListenContexts": contexts, "module": "config" });
+        self.done(Payload::new("ConfigBatchListenRequest", &request)).await
+    }
+
+    /// Sends a request of whose answer no more counts than that it was done.
+    async fn done(&self, request: Payload) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            result_code: i32,
+        }
+        let answer = self.call(request).await?;
+        match serde_json::from_slice(answer.json()) {
+            Ok(Answer { result_code: 200 }) => Ok(()),
+            _ => Err(format!("the server refused: {}", answer.kind()).into()),
+        }
+    }
+
+    async fn call(&self, request: Payload) -> Result<Payload, Failure> {
         // A clone is what a generated client is called through, too.
         let mut grpc = self.grpc.clone();
         grpc.ready().await?;
-        let request = Request::new(self.query.clone());
+        let request = Request::new(request);
         let codec = ProstCodec::<Payload, Payload>::default();
         Ok(grpc.unary(request, self.path.clone(), codec).await?.into_inner())
     }
@@ -73,7 +138,7 @@ impl Floor {
 
 impl Reader for Floor {
     async fn read(&self) -> Result<usize, Failure> {
-        let answer = self.call().await?;
+        let answer = self.call(self.query.clone()).await?;
         match answer.kind() {
             "ConfigQueryResponse" => Ok(answer.json().len()),
             other => Err(format!("{other} in place of a document").into()),
@@ -85,6 +150,15 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+fn query(data_id: &str) -> Payload {
+    Payload::new("ConfigQueryRequest", &key(data_id))
+}
+
+/// The fields that name a document.
+fn key(data_id: &str) -> serde_json::Value {
+    json!({ "dataId": data_id, "group": "DEFAULT_GROUP", "tenant": "", "module": "config" })
 }
 
 /// Registers the connection, and reads whatever the server pushes.

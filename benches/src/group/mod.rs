@@ -1,5 +1,6 @@
 //! The groups of rows, one file each, and what they share.
 pub mod connect;
+pub mod documents;
 pub mod faults;
 pub mod get;
 pub mod hot;

@@ -1,5 +1,8 @@
-//! nacos-sdk as a process under the orders of the benches: the same three that our own client takes
-//! (see `benches/src/client.rs`).
+//! nacos-sdk as a process under the orders of the benches: the same that our own client takes
+//! (see `benches/src/client/mod.rs`).
+mod nodelay;
+mod watch;
+
 use std::{
     env,
     error::Error,
@@ -23,12 +26,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ["hold", addresses, service, subscriptions] => {
             hold(addresses, service, subscriptions.parse()?).await
         }
+        ["watch", addresses, documents, count] => {
+            watch::watch(addresses, documents, count.parse()?, false).await
+        }
+        ["--nodelay", "watch", addresses, documents, count] => {
+            watch::watch(addresses, documents, count.parse()?, true).await
+        }
         ["starts", addresses, count] => starts(addresses, count.parse()?).await,
         ["reads", addresses, each, in_flight] => {
             reads(addresses, each.parse()?, in_flight.parse()?).await
         }
         _ => Err("hold ADDRESSES SERVICE SUBSCRIPTIONS | starts ADDRESSES COUNT | \
-                  reads ADDRESSES EACH IN_FLIGHT"
+                  reads ADDRESSES EACH IN_FLIGHT | [--nodelay] watch ADDRESSES DOCUMENTS COUNT"
             .into()),
     }
 }
@@ -46,6 +55,11 @@ async fn hold(addresses: &str, service: &str, subscriptions: usize) -> Result<()
         naming.subscribe(name, group(), Vec::new(), Arc::new(Nobody)).await?;
     }
     println!("held");
+    until_the_end().await
+}
+
+/// Waits until standard input ends, which it does when the parent is gone.
+async fn until_the_end() -> Result<(), Box<dyn Error>> {
     tokio::task::spawn_blocking(|| io::stdin().lock().read_to_end(&mut Vec::new())).await??;
     Ok(())
 }

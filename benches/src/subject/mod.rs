@@ -1,4 +1,6 @@
 //! A client that runs as a process of its own: ours, or a rival.
+mod watching;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader},
@@ -7,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::watching::Watching;
 use crate::Failure;
 
 /// A client that takes orders.
@@ -57,6 +60,20 @@ impl Subject {
             name: "nacos-sdk 0.8.3",
             program,
             arguments: Vec::new(),
+        }))
+    }
+
+    /// The rival, if it has been built, with `TCP_NODELAY` set on its sockets once it has connected:
+    /// without that, much of what it needs is the time for which Linux delays acknowledgements.
+    ///
+    /// # Errors
+    ///
+    /// The program does not know its own path.
+    pub fn repaired_rival() -> Result<Option<Self>, Failure> {
+        Ok(Self::rival()?.map(|rival| Self {
+            name: "nacos-sdk, TCP_NODELAY",
+            arguments: vec!["--nodelay".to_owned()],
+            ..rival
         }))
     }
 

@@ -1,5 +1,7 @@
 //! Our client as a process under orders, so that what it uses can be read off the process, and a
-//! rival can take the same orders: `hold`, `starts` and `reads`.
+//! rival can take the same orders: `hold`, `starts`, `reads` and `watch`.
+mod documents;
+
 use std::{
     io::{self, Read},
     time::Instant,
@@ -31,8 +33,21 @@ pub fn client(order: &[String]) -> Result<(), Failure> {
         ["reads", addresses, each, in_flight] => {
             runtime.block_on(reads(addresses, each.parse()?, in_flight.parse()?))
         }
+        ["watch", addresses, documents, count] => {
+            runtime.block_on(documents::watch(addresses, documents, count.parse()?, None))
+        }
+        ["watch", addresses, documents, count, directory] => runtime.block_on(documents::watch(
+            addresses,
+            documents,
+            count.parse()?,
+            Some(directory),
+        )),
+        ["restore", directory, documents, count, policy] => {
+            runtime.block_on(documents::restore(directory, documents, count.parse()?, policy))
+        }
         _ => Err("hold ADDRESSES SERVICE SUBSCRIPTIONS | starts ADDRESSES COUNT | \
-                  reads ADDRESSES EACH IN_FLIGHT"
+                  reads ADDRESSES EACH IN_FLIGHT | watch ADDRESSES DOCUMENTS COUNT [DIRECTORY] | \
+                  restore DIRECTORY DOCUMENTS COUNT POLICY"
             .into()),
     }
 }
@@ -50,6 +65,11 @@ async fn hold(addresses: &str, service: &str, subscriptions: usize) -> Result<()
         guard.claim().wait_for(|claim| *claim == nacos_core::ClaimState::Held).await;
     }
     println!("held");
+    until_the_end().await
+}
+
+/// Waits until standard input ends, which it does when the parent is gone.
+async fn until_the_end() -> Result<(), Failure> {
     tokio::task::spawn_blocking(|| io::stdin().lock().read_to_end(&mut Vec::new())).await??;
     Ok(())
 }

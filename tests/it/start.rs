@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use futures_util::FutureExt;
 use nacos_core::{
     Client, ClientBuilder, ConfigKey, Document, DocumentState, ErrorKind, Freshness, SnapshotDir,
-    StartPolicy, Watch,
+    StartPolicy, Watch, digest,
 };
 use nacos_testkit::{Server, TimeLimit};
 use tempfile::TempDir;
@@ -87,6 +87,23 @@ async fn snapshot_that_the_server_confirms_wakes_no_reader_of_the_state() {
         assert_eq!(watch.changed().now_or_never(), None, "{behaviour:?}");
         assert_eq!(content(&watch).as_deref(), Some("same"));
         assert_eq!(server.requests("ConfigQueryRequest"), 0, "{behaviour:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_on_disk_under_the_digest_of_another_is_never_confirmed() {
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        server.publish("", "DEFAULT_GROUP", "d", "real");
+        let kept = Kept::new();
+        let mut planted = Document::new("planted", "text");
+        planted.md5 = digest("real").into();
+        kept.snapshots().write(&key("d"), Some(&planted)).expect("written");
+        let client = kept.client(&server);
+        let watch = begin(&client, StartPolicy::snapshot_first()).ready().await.expect("kept");
+        confirmed(&watch).await;
+        assert_eq!(content(&watch).as_deref(), Some("real"), "{behaviour:?}");
+        assert_eq!(server.requests("ConfigQueryRequest"), 1, "{behaviour:?}");
     }
 }
 

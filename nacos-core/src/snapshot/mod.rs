@@ -140,7 +140,7 @@ impl SnapshotDir {
     ///
     /// A file that is damaged, or of another document, is set aside (`.NAME.corrupt-MILLISECONDS`),
     /// warned about and counted: it is as good as none. A key without a namespace is one of the
-    /// default namespace.
+    /// default namespace. The digest is that of the content which is there, whatever the file says.
     ///
     /// # Errors
     ///

@@ -19,7 +19,12 @@ use super::{
     name::file_name,
     replace::{TEMPORARY, create_folders, replace},
 };
-use crate::{document::Document, file, key::ConfigKey, telemetry};
+use crate::{
+    document::{Document, digest},
+    file,
+    key::ConfigKey,
+    telemetry,
+};
 
 /// The documents of one cluster.
 #[derive(Clone, Debug)]
@@ -69,7 +74,13 @@ impl Received {
 
     pub(super) fn read(&self, key: &ConfigKey) -> io::Result<Option<Snapshot>> {
         let (folder, name) = self.place(key);
-        self.look(key, &folder, &name).map(|(snapshot, _)| snapshot)
+        let (mut snapshot, _) = self.look(key, &folder, &name)?;
+        if let Some(document) = snapshot.as_mut().and_then(|found| found.document.as_mut()) {
+            // A writer of the directory could put other content under the server's digest, and the
+            // server would confirm what it never had.
+            document.md5 = digest(&document.content).into();
+        }
+        Ok(snapshot)
     }
 
     pub(super) fn write(

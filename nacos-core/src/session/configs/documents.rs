@@ -170,10 +170,7 @@ impl Documents {
 
     /// Whether the server has said of `key` whether it exists, and tells of changes.
     pub(super) fn is_confirmed(&self, key: &ConfigKey) -> bool {
-        let is_known = |entry: &Entry| {
-            entry.standing == SyncState::Clean
-                && matches!(entry.state, DocumentState::Present(_) | DocumentState::Absent)
-        };
+        let is_known = |entry: &Entry| entry.standing == SyncState::Clean && entry.is_known();
         self.entries.get(key).is_some_and(is_known)
     }
 
@@ -334,6 +331,11 @@ impl Documents {
     pub(super) fn is_asked(&self, key: &ConfigKey, ticket: Ticket) -> Option<bool> {
         let entry = self.entries.get(key)?;
         entry.standing.is_query(ticket).then(|| !entry.is_unseen())
+    }
+
+    /// Whether the query `ticket` for `key` is under way, and no hint has come since.
+    pub(super) fn is_settled(&self, key: &ConfigKey, ticket: Ticket) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.standing.is_settled_query(ticket))
     }
 
     /// Whether a query is under way for a document of which something is known.

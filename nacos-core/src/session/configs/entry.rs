@@ -76,6 +76,11 @@ impl Entry {
         }
     }
 
+    /// Whether the server has said whether it exists.
+    pub(super) fn is_known(&self) -> bool {
+        matches!(self.state, DocumentState::Present(_) | DocumentState::Absent)
+    }
+
     /// Whether nothing is known of it: neither content nor that there is none.
     pub(super) fn is_unseen(&self) -> bool {
         matches!(self.state, DocumentState::Pending | DocumentState::Unreachable { last: None, .. })
@@ -120,6 +125,11 @@ impl SyncState {
     /// Whether this very query is under way.
     pub(super) fn is_query(self, ticket: Ticket) -> bool {
         matches!(self, Self::Asking { ticket: asked, .. } if asked == ticket)
+    }
+
+    /// Whether this very query is under way, and no hint has come since.
+    pub(super) fn is_settled_query(self, ticket: Ticket) -> bool {
+        self.is_query(ticket) && self.is_settled()
     }
 
     /// Whether no hint has come during the query.

@@ -88,11 +88,14 @@ impl ConfigsMachine {
         let was_withheld = self.documents.is_withheld(key);
         self.govern(cx, key, ticket, answer.as_ref().map(|_| ()), jitter);
         let documents = &mut self.documents;
-        let state = match answer.and_then(|answer| Ok(answer.into_document(key)?)) {
-            Ok(document) => documents.answered(key, ticket, Some(document), poll_at),
-            Err(RequestFailure::Refused(refusal)) if refusal.says_absent() => {
-                documents.answered(key, ticket, None, poll_at)
-            }
+        let is_settled = documents.is_settled(key, ticket);
+        let found = match answer.and_then(|answer| Ok(answer.into_document(key)?)) {
+            Err(RequestFailure::Refused(refusal)) if refusal.says_absent() => Ok(None),
+            found => found.map(Some),
+        };
+        let is_answered = is_settled && found.is_ok();
+        let state = match found {
+            Ok(found) => documents.answered(key, ticket, found, poll_at),
             Err(RequestFailure::Refused(refusal)) if refusal.says_being_modified() => {
                 documents.again(key, ticket, |tries| now + conflict_delay(tries, jitter));
                 None
@@ -110,7 +113,8 @@ impl ConfigsMachine {
             // who may not read it (both seen): a client that does not listen again misses changes.
             self.claims.reassert(key);
         }
-        if state.is_none() && self.documents.is_confirmed(key) {
+        // The same as before. One that is polled is as sure as its last answer.
+        if state.is_none() && is_answered {
             cx.output.show(Event::Confirmed(vec![key.clone()]));
         }
         let (first, last) =

@@ -180,6 +180,29 @@ fn polled_document_is_asked_for_every_half_minute_until_the_listen_is_granted() 
 }
 
 #[test]
+fn poll_that_finds_the_same_confirms_it_and_one_that_fails_does_not() {
+    let mut stage = Stage::connected("a");
+    let (key, guard) = (placed("d", ""), GuardId(1));
+    let ClaimKey::Listen(name) = &key else { panic!("a listen") };
+    stage.session.commands().assert(key.clone(), guard, None);
+    stage.session.commands().poll_when_refused(name, guard);
+    stage.settle();
+    stage.answer_all(&refused(DENIED));
+    stage.answer_all(&document("0"));
+    for (answer, is_confirmed) in [(document("0"), true), (refused(500), false)] {
+        stage.events.clear();
+        let sent = sent_within(&mut stage, 60 * SECOND, |request| match request {
+            LISTEN => refused(DENIED),
+            _ => answer.clone(),
+        });
+        assert!(sent.iter().any(|(kind, _)| kind == QUERY));
+        let confirms =
+            |event: &Event| matches!(event, Event::Confirmed(keys) if keys[..] == [name.clone()]);
+        assert_eq!(stage.events.iter().any(confirms), is_confirmed, "{:?}", stage.events);
+    }
+}
+
+#[test]
 fn polling_ends_with_the_guard_that_asked_for_it() {
     let mut stage = Stage::connected("a");
     let key = placed("d", "");

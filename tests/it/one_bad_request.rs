@@ -133,7 +133,9 @@ async fn publish_over_the_servers_limit_is_refused_and_leaves_the_session_alone(
     // Java takes 10 MiB; r-nacos takes everything.
     for behaviour in &BEHAVIOURS[..4] {
         let server = server_like(*behaviour).await;
-        let client = connected(&server).await;
+        // More than the server takes: by default the client sends no such thing.
+        let builder = builder(&server).max_publish(64 * 1024 * 1024);
+        let client = builder.connect().await.expect("the server is there");
         unmoved(&server, &client, "too large", async {
             let large = Publish::new("d", "x".repeat(11 * 1024 * 1024)).expect("valid");
             let error = client.configs().publish(large).await.expect_err("over the limit");

@@ -1,8 +1,5 @@
 //! `documents-sdk`: the same by another client for Rust.
-use super::{
-    FIRST, Publisher, SEEN, away, compare, first, scale,
-    steady::{self, Steady},
-};
+use super::{FIRST, Publisher, SEEN, away, compare, first, scale, steady};
 use crate::{
     Failure,
     contest::{Side, contest},
@@ -29,12 +26,8 @@ fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     for rival in [&shipped, &repaired] {
         let duel = Duel { run, ours: &ours, rival };
-        let [own, other, _] = steady::DOCUMENTS;
-        let mine = Steady::watch(&publisher, &ours, own, None)?;
-        let theirs = Steady::watch(&publisher, rival, other, None)?;
         rows.extend(duel.fight(ROUNDS, "steady", steady::METRICS, &|who| {
-            let side = if who.name() == rival.name() { &theirs } else { &mine };
-            side.round(run, &publisher)
+            steady::round(run, &publisher, who, None)
         })?);
         for count in [1_000, 5_000] {
             let documents = run.count(count);
@@ -44,9 +37,7 @@ fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
             })?);
         }
     }
-    for documents in steady::DOCUMENTS {
-        publisher.remove(documents, 1)?;
-    }
+    publisher.remove(steady::DOCUMENT, 1)?;
     publisher.remove(scale::DOCUMENTS, run.count(5_000))?;
     let duel = Duel { run, ours: &ours, rival: &shipped };
     for case in away::CASES {

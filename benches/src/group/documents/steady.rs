@@ -8,7 +8,7 @@ use crate::{
     meter::micros,
     row::{Better, Metric, Row, quantile, sorted},
     run::Run,
-    subject::{Subject, Watching},
+    subject::Subject,
 };
 
 /// Ours beside a publish and a query by bare tonic; and with snapshots beside ours without.
@@ -18,17 +18,13 @@ pub(super) fn rows(
     ours: &Subject,
 ) -> Result<Vec<Row>, Failure> {
     let scratch = Scratch::new()?;
-    let plain = Steady::watch(publisher, ours, DOCUMENTS[0], None)?;
-    let keeping = Steady::watch(publisher, ours, DOCUMENTS[1], Some(scratch.path()))?;
     let sides: Vec<Side<'_, 2>> = vec![
-        Box::new(|| plain.round(run, publisher)),
-        Box::new(|| keeping.round(run, publisher)),
+        Box::new(|| round(run, publisher, ours, None)),
+        Box::new(|| round(run, publisher, ours, Some(scratch.path()))),
         Box::new(|| bare(run, publisher)),
     ];
     let figures = contest(run.rounds(), sides)?;
-    for documents in DOCUMENTS {
-        publisher.remove(documents, 1)?;
-    }
+    publisher.remove(DOCUMENT, 1)?;
     let [plain, keeping, bare] = &*figures else { return Ok(Vec::new()) };
     let mut rows = compare(GROUP.name, "steady", METRICS, plain, (BARE_TONIC, bare));
     let beside = ("snapshots off", plain);
@@ -36,40 +32,31 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// A client that watches a document of its own, so that it has nothing to do in others' rounds.
-pub(super) struct Steady {
-    documents: &'static str,
-    watching: Watching,
-}
-
-impl Steady {
-    pub(super) fn watch(
-        publisher: &Publisher<'_>,
-        who: &Subject,
-        documents: &'static str,
-        directory: Option<&Path>,
-    ) -> Result<Self, Failure> {
-        publisher.publish(documents, 1)?;
-        let watching = who.watch(publisher.addr(), documents, 1, directory)?;
-        Ok(Self { documents, watching })
-    }
-
-    /// The latencies of one round, as the client sees them: p50 and p99.
-    pub(super) fn round(&self, run: &Run, publisher: &Publisher<'_>) -> Result<[f64; 2], Failure> {
-        let mut latencies = Vec::new();
-        for _ in 0..run.count(PUBLISHES).max(3) {
-            let (value, began) = publisher.publish(self.documents, 1)?;
-            let last = self.watching.last(1, value, NEVER)?;
+/// The latencies of one round, as a client of its own sees them: p50 and p99. A client may pull some
+/// hundred times at once, and then ten times a second; so each round has another one.
+pub(super) fn round(
+    run: &Run,
+    publisher: &Publisher<'_>,
+    who: &Subject,
+    directory: Option<&Path>,
+) -> Result<[f64; 2], Failure> {
+    publisher.publish(DOCUMENT, 1)?;
+    let watching = who.watch(publisher.addr(), DOCUMENT, 1, directory)?;
+    let mut latencies = Vec::new();
+    for number in 0..WARMING + run.count(PUBLISHES).max(3) {
+        let (value, began) = publisher.publish(DOCUMENT, 1)?;
+        let last = watching.last(1, value, NEVER)?;
+        if number >= WARMING {
             latencies.push(micros(last.duration_since(began)));
         }
-        Ok(figures(&latencies))
     }
+    Ok(figures(&latencies))
 }
 
 fn bare(run: &Run, publisher: &Publisher<'_>) -> Result<[f64; 2], Failure> {
     let mut latencies = Vec::new();
     for _ in 0..run.count(PUBLISHES).max(3) {
-        let (began, ended) = publisher.publish_and_query(DOCUMENTS[2])?;
+        let (began, ended) = publisher.publish_and_query(DOCUMENT)?;
         latencies.push(micros(ended.duration_since(began)));
     }
     Ok(figures(&latencies))
@@ -84,8 +71,8 @@ pub(super) const METRICS: [Metric; 2] = [
     Metric { name: "publish to visible p50", unit: "µs", better: Better::Less },
     Metric { name: "publish to visible p99", unit: "µs", better: Better::Less },
 ];
-/// One for each side.
-pub(super) const DOCUMENTS: [&str; 3] =
-    ["nacos-rs-benches-steady", "nacos-rs-benches-steady-too", "nacos-rs-benches-bare"];
-/// Publishes of one round.
-const PUBLISHES: usize = 100;
+pub(super) const DOCUMENT: &str = "nacos-rs-benches-steady";
+/// Publishes of one round. With those before them, fewer than a client may pull at once.
+const PUBLISHES: usize = 80;
+/// The client has run none of its code before.
+const WARMING: usize = 5;

@@ -2,11 +2,11 @@
 use std::{
     cell::Cell,
     net::{SocketAddr, ToSocketAddrs},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::sleep};
 
 use super::name;
 use crate::{
@@ -31,6 +31,13 @@ impl<'a> Publisher<'a> {
         let (runtime, address) = (Flavor::TwoWorkers.runtime()?, server.grpc_addr()?);
         let connecting = async move { Floor::connect(&address, "nacos-rs-benches").await };
         let (floor, registered) = on(&runtime, connecting)?;
+        // Servers drop who says nothing for some twenty seconds. It ends with the runtime.
+        let idle = floor.clone();
+        runtime.spawn(async move {
+            while idle.query("nacos-rs-benches").await.is_ok() {
+                sleep(PAUSE).await;
+            }
+        });
         Ok(Self { server, runtime, floor, value: Cell::new(0), _registered: registered })
     }
 
@@ -153,3 +160,4 @@ fn shows(answer: &[u8], word: &str) -> bool {
 
 /// Requests at a time.
 const IN_FLIGHT: usize = 64;
+const PAUSE: Duration = Duration::from_secs(5);

@@ -201,6 +201,18 @@ impl Documents {
         self.mark(key, Class::Audit, Due::Now)
     }
 
+    /// The document that was watched first may have changed, if none waits for a query and none is
+    /// asked for.
+    pub(super) fn suspect_one(&mut self) {
+        if self.waiting.len() + self.asking > 0 {
+            return;
+        }
+        let first = self.entries.iter().min_by_key(|(_, entry)| entry.place);
+        if let Some(key) = first.map(|(key, _)| key.clone()) {
+            self.differs(&key);
+        }
+    }
+
     fn mark(&mut self, key: &ConfigKey, class: Class, due: Due) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let dirty = match entry.standing {

@@ -90,11 +90,12 @@ impl ConfigsMachine {
         answer: Result<ConfigChangeBatchListenResponse, RequestFailure>,
     ) {
         self.listens.under_way = self.listens.under_way.saturating_sub(1);
+        if listen && !matches!(answer, Err(RequestFailure::Unanswered)) {
+            // A refusal is an answer, too.
+            self.governor.listen_answered();
+        }
         match answer {
-            Ok(answer) if listen => {
-                self.governor.listen_answered();
-                self.listening(cx, claims, &answer);
-            }
+            Ok(answer) if listen => self.listening(cx, claims, &answer),
             Ok(_) => {
                 for claim in claims {
                     self.claims.agreed(cx.output, claim);

@@ -58,7 +58,8 @@ enum Timer {
     Documents,
     /// A document that waits may be asked for.
     Turn,
-    /// Every document is listened to again, to learn whether the server answers.
+    /// Every document is listened to again, or one is asked for, to learn whether the server
+    /// answers.
     Probe,
     /// The client has not pulled for long.
     Alarm,
@@ -216,10 +217,20 @@ impl ConfigsMachine {
                 Timer::Claims | Timer::Documents | Timer::Turn | Timer::Alarm => {}
                 Timer::Probe => {
                     if self.governor.take_probe(now, || output.jitter()) {
-                        self.claims.reassert_all(|_| true);
+                        self.probe();
                     }
                 }
             }
+        }
+    }
+
+    /// Something goes out whose answer ends read-only.
+    fn probe(&mut self) {
+        self.claims.reassert_all(|_| true);
+        // No listen stands that could be repeated: one query does it.
+        if self.claims.unsettled() == 0 {
+            self.documents.suspect_one();
+            self.governor.ask_one();
         }
     }
 

@@ -113,6 +113,41 @@ fn read_only_client_probes_by_itself_and_recovers() {
 }
 
 #[test]
+fn refused_listen_ends_read_only() {
+    let mut stage = polled();
+    let since = stage.now;
+    let end = since + 90 * SECOND;
+    while stage.now < end && report(&stage).counts.read_only.left_by_probe == 0 {
+        pass(&mut stage, SECOND);
+        answer_listens(&mut stage, &refused(DENIED));
+    }
+    assert_eq!(queries(&stage), ["d0"], "the document is asked for again");
+    answer(&mut stage, "2");
+    assert_eq!(report(&stage).mode, PullMode::Normal);
+}
+
+#[test]
+fn where_no_listen_stands_the_probe_is_one_query() {
+    let mut stage = watching(1, PullOptions::new("c0"));
+    stage.session.configs.reassert_all();
+    stage.settle();
+    answer_listens(&mut stage, &refused(PARAMETER));
+    for _ in 0..5 {
+        push(&mut stage, 0);
+        time_out(&mut stage);
+    }
+    for probe in 0..3 {
+        assert!(matches!(report(&stage).mode, PullMode::ReadOnly { .. }));
+        time_out(&mut stage);
+        assert_eq!(kinds(&stage), [""; 0]);
+        pass(&mut stage, 60 * SECOND);
+        assert_eq!(queries(&stage), ["d0"], "probe {probe}");
+    }
+    answer(&mut stage, "2");
+    assert_eq!(report(&stage).counts.read_only.left_by_answer, 1);
+}
+
+#[test]
 fn reconnect_ends_read_only_with_its_first_listen() {
     let mut stage = read_only();
     lose(&mut stage);
@@ -298,6 +333,38 @@ fn read_only() -> Stage {
     stage
 }
 
+/// A session that polls a document because it may not listen to it, and whose server has left five
+/// of those queries in a row unanswered.
+fn polled() -> Stage {
+    let mut stage = Stage::governed("a", false, 0.5, None, PullOptions::new("c0"));
+    stage.begin();
+    watch(&mut stage, 1);
+    let ClaimKey::Listen(key) = listen("d0") else { unreachable!("it is one") };
+    stage.session.commands().poll_when_refused(&key, GuardId(0));
+    stage.settle();
+    answer_listens(&mut stage, &refused(DENIED));
+    answer(&mut stage, "1");
+    let end = stage.now + 900 * SECOND;
+    while report(&stage).mode == PullMode::Normal {
+        assert!(stage.now < end, "it is polled, and not answered");
+        pass(&mut stage, SECOND);
+        answer_listens(&mut stage, &refused(DENIED));
+        time_out(&mut stage);
+    }
+    assert!(matches!(report(&stage).mode, PullMode::ReadOnly { .. }));
+    stage
+}
+
+fn answer_listens(stage: &mut Stage, outcome: &Result<Payload, CallError>) {
+    let (listens, rest): (Vec<_>, _) = std::mem::take(&mut stage.calls)
+        .into_iter()
+        .partition(|sent| sent.request.kind() == LISTEN);
+    stage.calls = rest;
+    for sent in listens {
+        stage.answer(&sent, outcome);
+    }
+}
+
 fn few(burst: usize, rate: usize) -> PullOptions {
     PullOptions { burst: Some(burst), rate: Some(rate), ..PullOptions::new("c0") }
 }
@@ -419,5 +486,7 @@ fn queries(stage: &Stage) -> Vec<String> {
 }
 
 const LISTEN: &str = ConfigBatchListenRequest::TYPE;
+/// The code with which a server refuses a request for what it says, and always will.
+const PARAMETER: i32 = 400;
 const QUERY: &str = ConfigQueryRequest::TYPE;
 const MS: Duration = Duration::from_millis(1);

@@ -174,10 +174,15 @@ impl Governor {
         self.read_only.listen_answered();
     }
 
-    /// Whether every document is to be listened to again, to learn whether the server answers.
+    /// Whether something is to be sent, to learn whether the server answers.
     #[must_use = "it counts as done"]
     pub(super) fn take_probe(&mut self, now: Instant, jitter: impl FnOnce() -> f64) -> bool {
         self.read_only.take_probe(now, jitter)
+    }
+
+    /// One document may be asked for in spite of read-only, as the probe.
+    pub(super) fn ask_one(&mut self) {
+        self.read_only.ask_one();
     }
 
     /// An operator stops all pulls.
@@ -195,8 +200,13 @@ impl Governor {
     /// Whether a document of `class`, which waits, may be asked for now. That counts as asked.
     #[must_use = "it counts as asked"]
     pub(super) fn admits(&mut self, now: Instant, class: Class) -> bool {
-        if self.gate(now, class).is_some() || !self.bucket.take(now, class) {
+        let gate = self.gate(now, class);
+        let is_probe = gate == Some(Hold::ReadOnly) && self.read_only.may_ask_one();
+        if gate.is_some() && !is_probe || !self.bucket.take(now, class) {
             return false;
+        }
+        if is_probe {
+            self.read_only.asked_one();
         }
         *match class {
             Class::Start => &mut self.counts.start,

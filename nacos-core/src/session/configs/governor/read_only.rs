@@ -10,7 +10,8 @@
 //!
 //! A listen with what is held, of all documents, says which have changed: it is the probe. One goes
 //! out at growing intervals; soon after a push; and on another connection anyway, because every
-//! listen is repeated there.
+//! listen is repeated there. Where the server has agreed to no listen, one query is the probe. A
+//! refusal is as good an answer as any.
 use std::time::{Duration, Instant};
 
 use crate::{
@@ -47,6 +48,8 @@ enum Stage {
         probe_at: Instant,
         /// The cause of the listen that may be answered next.
         prompt: Prompt,
+        /// The probe is a query, which has not gone out yet.
+        is_query: bool,
     },
     Recovering {
         since: Instant,
@@ -91,8 +94,9 @@ impl ReadOnly {
 
     fn enter(&mut self, now: Instant, since: Instant, probes: u32, jitter: f64) {
         let probe_at = now + self.pause(probes, jitter);
+        let prompt = Prompt::Probe;
         self.counts.entered += 1;
-        self.stage = Stage::ReadOnly { since, probes, probe_at, prompt: Prompt::Probe };
+        self.stage = Stage::ReadOnly { since, probes, probe_at, prompt, is_query: false };
     }
 
     /// A query was answered.
@@ -155,6 +159,27 @@ impl ReadOnly {
             *probe_at = now + pause;
         }
         true
+    }
+
+    /// The probe is a query: there is no listen to repeat.
+    pub(super) fn ask_one(&mut self) {
+        self.probe_by_query(true);
+    }
+
+    /// It has gone out.
+    pub(super) fn asked_one(&mut self) {
+        self.probe_by_query(false);
+    }
+
+    fn probe_by_query(&mut self, due: bool) {
+        if let Stage::ReadOnly { is_query, .. } = &mut self.stage {
+            *is_query = due;
+        }
+    }
+
+    /// Whether the probe is a query that has not gone out yet.
+    pub(super) fn may_ask_one(&self) -> bool {
+        matches!(self.stage, Stage::ReadOnly { is_query: true, .. })
     }
 
     /// When a probe is due; an operator's freeze is not looked into.

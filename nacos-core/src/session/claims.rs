@@ -164,6 +164,18 @@ impl<K: Clone + Eq + Hash + Into<ClaimKey>> Claims<K> {
         }
     }
 
+    /// The same, but those that were agreed to before wait until they are
+    /// [resumed](Self::resume). Says whether any does.
+    pub(super) fn keep(&mut self, claims: &[SentClaim<K>]) -> bool {
+        let kept = claims.iter().filter(|claim| self.ledger.keep(&claim.key, claim.revision));
+        kept.count() > 0
+    }
+
+    /// See [`Ledger::resume`].
+    pub(super) fn resume(&mut self) {
+        self.ledger.resume();
+    }
+
     /// The guards of `key` are told that the server has refused it.
     pub(super) fn tell_refused(
         &mut self,

@@ -29,6 +29,9 @@ pub(super) struct Listens {
     under_way: usize,
     /// How often refused ones may still be halved.
     splits: usize,
+    /// Some were not answered while the client was read-only, and are not sent again before that
+    /// is over, or a probe is due.
+    are_kept: bool,
 }
 
 impl Listens {
@@ -44,6 +47,10 @@ impl ConfigsMachine {
         // One batch at a time: what becomes due meanwhile goes together with the next.
         if self.listens.under_way > 0 {
             return;
+        }
+        if self.listens.are_kept && !self.governor.is_read_only() {
+            self.listens.are_kept = false;
+            self.claims.resume();
         }
         self.listens.splits = SPLITS;
         // By namespace, in the order in which each became due.
@@ -204,6 +211,11 @@ impl ConfigsMachine {
         delay: impl Fn(u32) -> Option<Duration>,
     ) {
         let Some(rejection) = failure.rejection(&cx.connection, origin.token) else {
+            // A server that answers nothing is not sent all listens again and again.
+            if matches!(failure, RequestFailure::Unanswered) && self.governor.is_read_only() {
+                self.listens.are_kept |= self.claims.keep(claims);
+                return;
+            }
             return self.claims.release(claims);
         };
         let (now, connection) = (cx.now, cx.connection);

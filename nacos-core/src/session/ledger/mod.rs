@@ -95,7 +95,8 @@ struct Entry {
     told: bool,
     /// Whether it has agreed to something under this key, be it older than what is claimed now.
     agreed: bool,
-    /// The request under way is followed by one more.
+    /// The request under way is followed by one more; or, of a claim that stands held, the last
+    /// one was not answered.
     again: bool,
     /// Refusals in a row.
     refusals: u32,
@@ -313,6 +314,23 @@ impl<K: Clone + Eq + Hash> Ledger<K> {
     pub(crate) fn release(&mut self, key: &K, revision: Revision) {
         if self.sent(key, revision).is_some() {
             self.stand(key, Standing::Due);
+        }
+    }
+
+    /// The same, but a claim that the server had agreed to before stands held as it did, until it
+    /// is [resumed](Self::resume) or made due otherwise. Says whether it does.
+    pub(crate) fn keep(&mut self, key: &K, revision: Revision) -> bool {
+        let Some(entry) = self.sent(key, revision) else { return false };
+        let keeps = entry.claimed && entry.agreed && entry.revision == revision && !entry.again;
+        entry.again = keeps;
+        self.stand(key, if keeps { Standing::Held } else { Standing::Due });
+        keeps
+    }
+
+    /// Makes those claims due that were kept, and that no answer has confirmed since then.
+    pub(crate) fn resume(&mut self) {
+        for key in self.in_order(|_, entry| entry.standing == Standing::Held && entry.again) {
+            self.stand(&key, Standing::Due);
         }
     }
 

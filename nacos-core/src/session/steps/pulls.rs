@@ -113,6 +113,67 @@ fn read_only_client_probes_by_itself_and_recovers() {
 }
 
 #[test]
+fn lost_probe_is_not_sent_again_before_the_next_one_is_due_and_each_push_hurries_that() {
+    let mut stage = read_only();
+    let began = stage.now;
+    let mut sent = Vec::new();
+    // Every listen times out after 3 s.
+    let lose_probes = |stage: &mut Stage, sent: &mut Vec<u64>, seconds: u32| {
+        let end = stage.now + seconds * SECOND;
+        while stage.now < end {
+            if !kinds(stage).iter().any(|kind| kind == LISTEN) {
+                pass(stage, SECOND / 4);
+                continue;
+            }
+            assert_eq!(kinds(stage), [LISTEN], "of all documents");
+            sent.push((stage.now - began).as_secs());
+            pass(stage, 3 * SECOND);
+            answer_listens(stage, &Err(CallError::Timeout));
+        }
+    };
+    lose_probes(&mut stage, &mut sent, 80);
+    // Half of 5, 10, 20, 40 and 60 s.
+    assert_eq!(sent, [2, 7, 17, 37, 67]);
+    assert_eq!(stage.claim(GuardId(0)), None, "its guards are told nothing");
+    for _ in 0..2 {
+        sent.clear();
+        push(&mut stage, 0);
+        let pushed = (stage.now - began).as_secs();
+        lose_probes(&mut stage, &mut sent, 5);
+        assert_eq!((sent.len(), sent[0] - pushed < 2), (1, true), "{pushed} {sent:?}");
+        // Another one right after that waits until the probe may have been answered.
+        push(&mut stage, 0);
+        lose_probes(&mut stage, &mut sent, 8);
+        assert!((5..9).contains(&(sent[1] - sent[0])), "{sent:?}");
+        lose_probes(&mut stage, &mut sent, 1);
+        assert_eq!(sent.len(), 2);
+    }
+    pass(&mut stage, 60 * SECOND);
+    listen_again(&mut stage, &[0]);
+    assert_eq!(queries(&stage), ["d0"]);
+}
+
+#[test]
+fn lost_listens_are_sent_again_when_another_answer_ends_read_only() {
+    let mut stage = read_only();
+    pass(&mut stage, 5 * SECOND);
+    answer_listens(&mut stage, &Err(CallError::Timeout));
+    assert_eq!(kinds(&stage), [""; 0]);
+    // One of which nothing is known is asked for in spite of it.
+    watch(&mut stage, 4);
+    let changed = json!({"dataId": "d3", "group": "DEFAULT_GROUP"});
+    let body = json!({"resultCode": 200, "changedConfigs": [changed]});
+    assert_eq!(kinds(&stage), [LISTEN]);
+    let sent = stage.calls.remove(0);
+    assert_eq!(sent.body()["configListenContexts"].as_array().map(Vec::len), Some(1));
+    stage.answer(&sent, &Ok(message("ConfigChangeBatchListenResponse", &body)));
+    let listens: Vec<_> = stage.calls.iter().filter(|sent| sent.request.kind() == LISTEN).collect();
+    assert_eq!(listens.len(), 1);
+    let again = listens[0].body()["configListenContexts"].as_array().map(Vec::len);
+    assert_eq!(again, Some(3), "all that were not answered");
+}
+
+#[test]
 fn refused_listen_ends_read_only() {
     let mut stage = polled();
     let since = stage.now;

@@ -300,6 +300,11 @@ impl Governor {
         self.wake
     }
 
+    /// Whether the next probe decides when the server is asked again, be the client frozen or not.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.is_read_only()
+    }
+
     /// When a probe is due.
     pub(super) fn next_probe(&self) -> Option<Instant> {
         self.read_only.next_probe()

@@ -48,6 +48,9 @@ enum Stage {
         probe_at: Instant,
         /// The cause of the listen that may be answered next.
         prompt: Prompt,
+        /// When the last probe went out, and whether a push has hurried the next one.
+        last: Option<Instant>,
+        is_hurried: bool,
         /// The probe is a query, which has not gone out yet.
         is_query: bool,
     },
@@ -96,7 +99,9 @@ impl ReadOnly {
         let probe_at = now + self.pause(probes, jitter);
         let prompt = Prompt::Probe;
         self.counts.entered += 1;
-        self.stage = Stage::ReadOnly { since, probes, probe_at, prompt, is_query: false };
+        let (last, is_hurried, is_query) = (None, false, false);
+        self.stage =
+            Stage::ReadOnly { since, probes, probe_at, prompt, last, is_hurried, is_query };
     }
 
     /// A query was answered.
@@ -122,13 +127,19 @@ impl ReadOnly {
         }
     }
 
-    /// A push has come: the server may answer again. `jitter` keeps those that it went to apart.
+    /// A push has come: the server may answer again, and the next probe is hurried. `jitter` keeps
+    /// those that it went to apart.
     pub(super) fn pushed(&mut self, now: Instant, jitter: impl FnOnce() -> f64) {
-        if let Stage::ReadOnly { probe_at, prompt, .. } = &mut self.stage
-            && *prompt == Prompt::Probe
+        if let Stage::ReadOnly { probe_at, prompt, last, is_hurried, .. } = &mut self.stage
+            && !std::mem::replace(is_hurried, true)
         {
-            *prompt = Prompt::Push;
-            *probe_at = (*probe_at).min(now + AFTER_PUSH.mul_f64(jitter().clamp(0.0, 1.0)));
+            if *prompt == Prompt::Probe {
+                *prompt = Prompt::Push;
+            }
+            let soon = now + AFTER_PUSH.mul_f64(jitter().clamp(0.0, 1.0));
+            // Pushes come in rows, and a probe has to be answered first.
+            let earliest = last.map_or(soon, |last| last + self.options.probe);
+            *probe_at = (*probe_at).min(soon.max(earliest));
         }
     }
 
@@ -154,9 +165,12 @@ impl ReadOnly {
         }
         let Stage::ReadOnly { probes, .. } = self.stage else { return false };
         let pause = self.pause(probes.saturating_add(1), jitter()).max(BETWEEN_PROBES);
-        if let Stage::ReadOnly { probes, probe_at, .. } = &mut self.stage {
+        if let Stage::ReadOnly { probes, probe_at, prompt, last, is_hurried, .. } = &mut self.stage
+        {
             *probes = probes.saturating_add(1);
             *probe_at = now + pause;
+            *last = Some(now);
+            *prompt = if std::mem::take(is_hurried) { Prompt::Push } else { Prompt::Probe };
         }
         true
     }
@@ -198,6 +212,11 @@ impl ReadOnly {
     /// An operator lets them go on.
     pub(super) fn thaw(&mut self) {
         self.frozen = None;
+    }
+
+    /// Whether it is, be it frozen as well or not.
+    pub(super) fn is_read_only(&self) -> bool {
+        matches!(self.stage, Stage::ReadOnly { .. })
     }
 
     pub(super) fn mode(&self) -> PullMode {
@@ -289,6 +308,26 @@ mod tests {
         let at = read_only.next_probe().expect("read-only");
         assert!(read_only.take_probe(at, || 0.0));
         assert_eq!(read_only.next_probe(), Some(at + BETWEEN_PROBES));
+    }
+
+    #[test]
+    fn each_push_hurries_the_next_probe_and_none_follows_another_too_soon() {
+        let (mut read_only, start) = entered();
+        for _ in 0..5 {
+            let at = read_only.next_probe().expect("read-only");
+            assert!(read_only.take_probe(at, || 1.0));
+        }
+        let mut now = read_only.next_probe().expect("read-only");
+        assert!(now > start + 60 * SECOND && read_only.take_probe(now, || 1.0));
+        for _ in 0..3 {
+            read_only.pushed(now + 9 * SECOND, || 1.0);
+            assert_eq!(read_only.next_probe(), Some(now + 10 * SECOND));
+            now += 10 * SECOND;
+            assert!(read_only.take_probe(now, || 1.0));
+        }
+        read_only.pushed(now + SECOND, || 1.0);
+        read_only.pushed(now + 2 * SECOND, || 0.0);
+        assert_eq!(read_only.next_probe(), Some(now + 5 * SECOND));
     }
 
     #[test]

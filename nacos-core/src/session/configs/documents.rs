@@ -201,18 +201,6 @@ impl Documents {
         self.mark(key, Class::Audit, Due::Now)
     }
 
-    /// The document that was watched first may have changed, if none waits for a query and none is
-    /// asked for.
-    pub(super) fn suspect_one(&mut self) {
-        if self.waiting.len() + self.asking > 0 {
-            return;
-        }
-        let first = self.entries.iter().min_by_key(|(_, entry)| entry.place);
-        if let Some(key) = first.map(|(key, _)| key.clone()) {
-            self.differs(&key);
-        }
-    }
-
     fn mark(&mut self, key: &ConfigKey, class: Class, due: Due) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let dirty = match entry.standing {
@@ -227,7 +215,7 @@ impl Documents {
             SyncState::Dirty { not_before: None } if entry.class <= class => return true,
             SyncState::Dirty { not_before: None } => due,
             // News is worth a try even if the last one failed a moment ago.
-            SyncState::Dirty { not_before: Some(at) } => {
+            SyncState::Dirty { not_before: Some(at) } | SyncState::Pushed { turn: at } => {
                 entry.failures = 0;
                 entry.class = entry.class.min(class);
                 due.min(Due::At(at))
@@ -496,7 +484,9 @@ impl Documents {
         };
         match standing {
             SyncState::Dirty { not_before: None } => self.waiting.push(entry.class, key.clone()),
-            SyncState::Dirty { not_before: Some(at) } => self.retries.push(at, key.clone()),
+            SyncState::Dirty { not_before: Some(at) } | SyncState::Pushed { turn: at } => {
+                self.retries.push(at, key.clone());
+            }
             SyncState::Unsure | SyncState::Clean | SyncState::Asking { .. } => {}
         }
     }
@@ -529,6 +519,22 @@ mod tests {
         let second = ticket(&mut documents, now);
         documents.answered(&key, second, Some(Document::new("2", "text")), now);
         assert!(documents.take_dirty(now, 9).is_empty());
+    }
+
+    #[test]
+    fn push_that_waits_its_turn_is_neither_lost_to_a_listen_nor_a_failure() {
+        let (mut documents, key, now) = watched();
+        documents.listen_denied(&key, &cause(ErrorKind::Denied), "no".into());
+        let asked = ticket(&mut documents, now);
+        documents.answered(&key, asked, Some(Document::new("1", "text")), now);
+        let turn = now + Duration::from_secs(1);
+        assert!(documents.hint_for(&key, turn));
+        // The listen compared with what it was given when it was sent, which the push follows.
+        documents.listen_granted(&key);
+        assert_eq!(documents.unchanged(&key), None);
+        documents.retry_failed();
+        assert!(documents.take_dirty(now, 9).is_empty(), "it has not failed");
+        assert_eq!(documents.take_dirty(turn, 9).len(), 1);
     }
 
     #[test]

@@ -48,8 +48,13 @@ pub(super) enum SyncState {
     /// No listen of this connection has been answered yet.
     Unsure,
     Clean,
+    /// To be asked for; if it failed, or is polled, not before a time.
     Dirty {
         not_before: Option<Instant>,
+    },
+    /// To be asked for after a push, when it is this client's turn.
+    Pushed {
+        turn: Instant,
     },
     Asking {
         ticket: Ticket,
@@ -68,7 +73,9 @@ impl Entry {
     /// Whether the last query, or the listen, was refused or failed.
     pub(super) fn has_failed(&self) -> bool {
         match self.standing {
-            SyncState::Asking { .. } | SyncState::Dirty { not_before: None } => false,
+            SyncState::Asking { .. }
+            | SyncState::Pushed { .. }
+            | SyncState::Dirty { not_before: None } => false,
             SyncState::Dirty { not_before: Some(_) } => true,
             SyncState::Unsure | SyncState::Clean => {
                 matches!(self.state, DocumentState::Unreachable { why: ErrorKind::Denied, .. })
@@ -107,7 +114,11 @@ impl Entry {
 
 impl SyncState {
     pub(super) fn is_dirty(self, now: Instant) -> bool {
-        matches!(self, Self::Dirty { not_before } if not_before.is_none_or(|at| at <= now))
+        match self {
+            Self::Dirty { not_before } => not_before.is_none_or(|at| at <= now),
+            Self::Pushed { turn } => turn <= now,
+            Self::Unsure | Self::Clean | Self::Asking { .. } => false,
+        }
     }
 
     /// After an answer: dirty again if a hint came meanwhile.
@@ -142,7 +153,7 @@ impl From<Due> for SyncState {
     fn from(due: Due) -> Self {
         match due {
             Due::Now => Self::Dirty { not_before: None },
-            Due::At(at) => Self::Dirty { not_before: Some(at) },
+            Due::At(turn) => Self::Pushed { turn },
         }
     }
 }

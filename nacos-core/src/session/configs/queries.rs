@@ -41,7 +41,7 @@ impl ConfigsMachine {
         }
         let (_, waiting, asking) = documents.counts();
         if waiting + asking == 0 {
-            governor.drained();
+            governor.drained(documents.next_retry().is_some());
         }
         let (waiting, is_room) = documents.waiting(MAX_QUERIES);
         let held = governor.rests(cx.now, waiting, is_room);

@@ -14,8 +14,8 @@ pub(super) struct Bucket {
     limits: Limits,
     /// The tokens that are gone.
     spent: f64,
-    /// Queries beyond the capacity, for documents of which nothing was known. They come back last:
-    /// nobody else waits for that.
+    /// Queries beyond the capacity, for documents of which nothing was known, or from when it was
+    /// larger. They come back last: nobody else waits for that.
     overdraft: f64,
     /// When that was so.
     at: Instant,
@@ -65,10 +65,21 @@ impl Bucket {
 
     /// The measures are these from now on.
     pub(super) fn resize(&mut self, now: Instant, limits: Limits) {
-        if limits != self.limits {
-            self.refill(now);
-            self.limits = limits;
+        if limits == self.limits {
+            return;
         }
+        self.refill(now);
+        // Those who are left do not wait for the queries of those who are gone. If they come back,
+        // what is gone is.
+        let (owed, before) = (self.spent + self.overdraft, self.limits.capacity);
+        if limits.capacity < before {
+            self.spent = self.spent.min(limits.capacity);
+            self.overdraft = owed - self.spent;
+        } else if limits.capacity > before {
+            self.spent = owed.min(limits.capacity);
+            self.overdraft = owed - self.spent;
+        }
+        self.limits = limits;
     }
 
     /// Takes a token for a query of `class`, if there is one for it.
@@ -251,6 +262,19 @@ mod tests {
     }
 
     #[test]
+    fn those_who_are_left_do_not_wait_for_the_queries_of_those_who_are_gone() {
+        let now = Instant::now();
+        let mut bucket = bucket(now, None, 5000);
+        assert_eq!(granted(&mut bucket, now, Class::Start), 5000);
+        bucket.resize(now, Limits::new(None, None, 10));
+        assert!(!bucket.take(now, Class::Push));
+        assert!(bucket.take(now + Duration::from_millis(601), Class::Push));
+        // The others are back: no token has been made.
+        bucket.resize(now + Duration::from_secs(1), Limits::new(None, None, 5000));
+        assert_eq!(granted(&mut bucket, now + Duration::from_secs(1), Class::Start), 9);
+    }
+
+    #[test]
     fn overloaded_server_halves_the_refill_for_a_while() {
         let now = Instant::now();
         let mut bucket = bucket(now, None, 0);
@@ -285,15 +309,24 @@ mod tests {
             burst in proptest::option::of(1_usize..300),
             rate in proptest::option::of(1_usize..50),
             start in 0_usize..400,
-            asked in proptest::collection::vec((0_u64..4000, class(), 1_usize..120), 1..60),
+            asked in proptest::collection::vec(
+                (0_u64..4000, class(), 1_usize..120, proptest::option::of(0_usize..400)), 1..60,
+            ),
         ) {
             let began = Instant::now();
             let limits = Limits::new(burst, rate, start);
             let mut bucket = Bucket::new(began, limits);
             let mut now = began;
             let mut grants: Vec<f64> = Vec::new();
-            for (pause, class, times) in asked {
+            let (mut most, mut refill) = (limits.capacity.max(number(start)), limits.refill);
+            for (pause, class, times, watched) in asked {
                 now += Duration::from_millis(pause);
+                if let Some(watched) = watched {
+                    let limits = Limits::new(burst, rate, watched);
+                    bucket.resize(now, limits);
+                    most = most.max(limits.capacity).max(number(watched));
+                    refill = refill.max(limits.refill);
+                }
                 for _ in 0..times {
                     let at = bucket.ready_at(class);
                     let is_granted = bucket.take(now, class);
@@ -304,10 +337,9 @@ mod tests {
                     }
                 }
             }
-            let most = limits.capacity.max(number(start));
             for (first, from) in grants.iter().enumerate() {
                 for (last, to) in grants.iter().enumerate().skip(first) {
-                    let allowed = most + limits.refill * (to - from) + 1e-3;
+                    let allowed = most + refill * (to - from) + 1e-3;
                     prop_assert!(number(last - first + 1) <= allowed);
                 }
             }

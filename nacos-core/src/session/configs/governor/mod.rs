@@ -261,9 +261,9 @@ impl Governor {
         told
     }
 
-    /// Nothing waits, and no query is under way.
-    pub(super) fn drained(&mut self) {
-        self.read_only.drained();
+    /// Nothing waits, and no query is under way. Some that failed may be retried.
+    pub(super) fn drained(&mut self, are_retried: bool) {
+        self.read_only.drained(are_retried);
     }
 
     /// Whether the client pulls, and whether that is an alarm, if it is news.

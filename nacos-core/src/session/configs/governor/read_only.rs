@@ -150,10 +150,13 @@ impl ReadOnly {
         }
     }
 
-    /// Nothing waits for a query any more, and none is under way; those that failed are retried.
-    pub(super) fn drained(&mut self) {
-        if let Stage::Recovering { timeouts: 0, .. } = self.stage {
-            self.stage = Stage::Normal { timeouts: 0 };
+    /// Nothing waits for a query any more, and none is under way. One that failed decides when it
+    /// is retried; but a listen may have answered in its place.
+    pub(super) fn drained(&mut self, are_retried: bool) {
+        if let Stage::Recovering { timeouts, .. } = self.stage
+            && (timeouts == 0 || !are_retried)
+        {
+            self.stage = Stage::Normal { timeouts };
         }
     }
 
@@ -350,7 +353,7 @@ mod tests {
             }
             assert_eq!(read_only.mode(), PullMode::Recovering { since: now }, "{exit}");
             assert_eq!(read_only.next_probe(), None);
-            read_only.drained();
+            read_only.drained(false);
             assert_eq!(read_only.mode(), PullMode::Normal, "{exit}");
             let counts = read_only.counts();
             let left = match exit {
@@ -374,11 +377,20 @@ mod tests {
         read_only.timed_out(now, || 1.0);
         read_only.answered();
         read_only.timed_out(now, || 1.0);
-        read_only.drained();
+        read_only.drained(true);
         assert_eq!(read_only.mode(), PullMode::Recovering { since: now }, "it may still fail");
         read_only.timed_out(now + SECOND, || 1.0);
         assert_eq!(read_only.mode(), PullMode::ReadOnly { since: now }, "since the beginning");
         assert_eq!(read_only.next_probe(), Some(now + 11 * SECOND));
+    }
+
+    #[test]
+    fn timeout_whose_query_a_listen_has_replaced_does_not_keep_it_from_recovering() {
+        let (mut read_only, _) = entered();
+        read_only.listen_answered();
+        read_only.timed_out(Instant::now(), || 1.0);
+        read_only.drained(false);
+        assert_eq!(read_only.mode(), PullMode::Normal);
     }
 
     #[test]

@@ -303,6 +303,28 @@ async fn wait_for_what_never_shows_ends_with_the_request_timeout() {
     assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
 }
 
+/// Also where the condition says what was there before, or a look was answered long ago.
+#[tokio::test(start_paused = true)]
+async fn server_that_falls_silent_after_a_publish_is_not_said_to_show_something_else() {
+    let settings = Server::builder().config_dump_delay(Duration::from_secs(20));
+    let server = start(settings).await;
+    let configs = connected(&server).await.configs();
+    configs.publish(publish("d", "1")).await.expect("published");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let known = configs.get("d").await.expect("an answer").expect("is there");
+    let published = configs.publish(publish("d", "2").if_unchanged(&known)).await;
+    let published = published.expect("published");
+    for _ in 0..2 {
+        let goes_silent = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            server.black_hole(true);
+        };
+        let (seen, ()) = futures_util::join!(soon(published.visible()), goes_silent);
+        let error = seen.expect_err("nobody answers");
+        assert!(error.is_retryable(), "{error:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn publish_in_another_namespace_is_seen_there() {
     let server = slow(Behaviour::Nacos3_0).await;

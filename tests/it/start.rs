@@ -263,6 +263,24 @@ async fn offline_watch_claims_nothing_and_ends_with_its_guard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn jitter_of_an_offline_watch_delays_no_other() {
+    let server = server().await;
+    server.publish("", "DEFAULT_GROUP", "d", "old");
+    let kept = Kept::with("d", "old");
+    let client = kept.of(builder(&server)).connect().await.expect("the server is there");
+    let offline = begin(&client, StartPolicy::offline()).ready().await.expect("kept");
+    let watch = begin(&client, StartPolicy::remote()).ready().await.expect("an answer");
+    let offline = offline.pull_jitter(LATER * 60);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (mut reader, began) = (watch.live(), Instant::now());
+    server.publish("", "DEFAULT_GROUP", "d", "new");
+    becomes(&mut reader, |state| state.document().is_some_and(|it| &*it.content == "new")).await;
+    let taken = Instant::now() - began;
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    drop(offline);
+}
+
+#[tokio::test(start_paused = true)]
 async fn freshness_is_stale_without_a_connection_and_the_state_stays() {
     let server = server().await;
     server.publish("", "DEFAULT_GROUP", "d", "1");

@@ -218,7 +218,10 @@ fn page_of(search: Search, namespace: &Namespace, page: Page) -> DocumentPage {
         // Servers search by patterns, in which `_` is any character, or for parts of names.
         .filter(|listed| search.group.as_ref().is_none_or(|group| listed.key.group() == group))
         .collect();
-    let next = has_more.then(|| Search { page: search.page + 1, ..search });
+    let number = search.page;
+    let next = has_more.then(|| Search { page: number + 1, ..search }.bounded());
+    // There is none after the last number that servers can compute with.
+    let next = next.filter(|next| next.page > number);
     DocumentPage { total, documents, next }
 }
 
@@ -278,6 +281,8 @@ mod tests {
         };
         assert_eq!(next(1, 11, one()).expect("one more").page, 2);
         assert_eq!(next(2, 11, one()), None);
+        // The last page that can be asked for, of a server that finds ever more.
+        assert_eq!(next(i32::MAX as u32 / 10, i64::MAX, one()), None);
         // A server that finds ever more, and shows nothing.
         assert_eq!(next(1, i64::MAX, vec![]), None);
         assert_eq!(next(1, -1, one()), None);

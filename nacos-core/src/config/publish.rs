@@ -45,6 +45,7 @@ pub struct Publish {
 pub(super) enum Over {
     Whatever,
     Nothing,
+    NothingIfHonoured,
     Digest(Arc<str>),
 }
 
@@ -100,6 +101,12 @@ impl Publish {
     /// [`ErrorKind::Unsupported`] there.
     pub fn if_absent(mut self) -> Self {
         self.over = Over::Nothing;
+        self
+    }
+
+    /// The same, at any server: some ignore it.
+    pub(super) fn if_nothing(mut self) -> Self {
+        self.over = Over::NothingIfHonoured;
         self
     }
 
@@ -203,7 +210,7 @@ impl Publish {
         let mut request = ConfigPublishRequest::new(key, &self.content);
         request.cas_md5 = match &self.over {
             Over::Whatever => None,
-            Over::Nothing => Some(NO_DIGEST),
+            Over::Nothing | Over::NothingIfHonoured => Some(NO_DIGEST),
             Over::Digest(digest) => Some(digest),
         };
         let additions = self.additions.iter();

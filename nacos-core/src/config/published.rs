@@ -137,6 +137,7 @@ impl Published {
         // The digest of what is shown, of nothing where there is nothing.
         let mut first = self.before.clone().map(Some);
         let mut changed = None;
+        let mut answered = None;
         for look in 0.. {
             let Ok(shown) = timeout_at(deadline, shown(&self.connection, &self.key, tag)).await
             else {
@@ -151,6 +152,7 @@ impl Published {
                 return Ok(Visibility::Visible);
             }
             let now = Instant::now();
+            answered = Some(now);
             if *first.get_or_insert_with(|| shown.clone()) != shown {
                 // A dump that began before the publish may still end after it.
                 if now >= *changed.get_or_insert(now) + SETTLED {
@@ -163,9 +165,10 @@ impl Published {
             }
             sleep_until(now + pause).await;
         }
-        match first {
-            Some(_) => Ok(Visibility::NotSeen),
-            None => Err(self.connection.nobody_answered(doing)),
+        // A server that has fallen silent has not shown anything until the end.
+        match answered {
+            Some(at) if at + within / 2 >= deadline => Ok(Visibility::NotSeen),
+            _ => Err(self.connection.nobody_answered(doing)),
         }
     }
 }

@@ -133,8 +133,9 @@ fn over(
 ) -> Publish {
     let publish = Publish::of(key.clone(), content);
     let Some(document) = document else {
-        // Elsewhere the condition would be refused here already, and nothing published at all.
-        return if announces { publish.if_absent() } else { publish };
+        // Elsewhere `if_absent` would be refused here already, and nothing published at all: the
+        // digest that no content has is honoured by Java before 2.3, and ignored by r-nacos.
+        return if announces { publish.if_absent() } else { publish.if_nothing() };
     };
     let publish = publish.content_type(&*document.content_type).if_unchanged(document);
     match &document.encrypted_data_key {
@@ -146,3 +147,19 @@ fn over(
 const MOST_ROUNDS: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_CAP: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn document_that_is_absent_is_published_over_nothing_wherever_that_may_be_honoured() {
+        let key = ConfigKey::try_from("n").expect("valid");
+        for announces in [true, false] {
+            let publish = over(None, &key, "1".into(), announces);
+            assert_eq!(publish.request(&key).cas_md5, Some("absent"));
+            // It is sent all the same where the outcome is said to be unknown.
+            assert_eq!(publish.hazard().is_some(), announces);
+        }
+    }
+}

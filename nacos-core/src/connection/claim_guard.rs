@@ -105,6 +105,10 @@ impl ClaimGuard {
 
     /// After a push, the document of this watch may wait for any part of `most`.
     pub(crate) fn pull_jitter(&self, most: Duration) {
+        if !self.start.asks() {
+            // It is none of those that wait for the document, and delays no other.
+            return;
+        }
         self.connection.outbox.pull_jitter(self.guard, self.key.clone(), most);
     }
 

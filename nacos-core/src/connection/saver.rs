@@ -1,19 +1,26 @@
 //! The task that writes snapshots: nobody waits for a disk but it.
 //!
 //! It keeps the newest state of each document until it is written, so that a document that changes
-//! in a loop is written as often as the disk can, and no more. A disk that is full or cannot be
-//! written to is warned about once, and tried again ever more rarely.
+//! in a loop is written as often as the disk can, and no more. A document that cannot be written is
+//! tried again ever more rarely, and holds up no other; where nothing can be written, a few are
+//! tried each second. All that is warned about once.
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::{
-    document::Document, key::ConfigKey, room::Map, session::Queue, snapshot::SnapshotDir, tasks,
-    telemetry, time::doubled,
+    document::Document,
+    key::ConfigKey,
+    room::Map,
+    session::{Queue, Timers},
+    snapshot::SnapshotDir,
+    tasks, telemetry,
+    time::{doubled, sleep_until},
 };
 
 /// The snapshots of one client, and what is to be written there.
@@ -26,7 +33,7 @@ pub(crate) struct Saver {
 struct Shared {
     snapshots: SnapshotDir,
     waiting: Mutex<Waiting>,
-    /// There is something to write.
+    /// There is something to write, or it is to be written sooner.
     filled: Notify,
     /// There is nothing to write any more.
     drained: Notify,
@@ -36,15 +43,40 @@ struct Shared {
 struct Waiting {
     /// The documents to write, in the order in which they came.
     order: Queue<ConfigKey>,
-    /// Each as it was last seen; `None` for one that is confirmed absent.
+    /// Those that could not be written, by the time at which each is tried again.
+    retries: Timers<ConfigKey>,
+    /// How often in a row each of them could not be.
+    failures: Map<ConfigKey, u32>,
+    /// Each of both as it was last seen; `None` for one that is confirmed absent.
     newest: Map<ConfigKey, Option<Document>>,
-    /// One is being written, or was to be and could not.
     is_writing: bool,
+    /// The end is near: what cannot be written now never is.
+    is_last: bool,
+    /// How many in a row could not be written, whichever they were.
+    failed: u32,
+    /// The disk is left alone until then.
+    rests_until: Option<Instant>,
+}
+
+/// The next thing to do.
+enum Turn {
+    Write(ConfigKey, Option<Document>),
+    /// Until then, or until there is something to write.
+    Wait(Option<Instant>),
 }
 
 impl Saver {
     pub(crate) fn new(snapshots: SnapshotDir) -> Self {
-        let waiting = Waiting { order: Queue::new(), newest: Map::new(), is_writing: false };
+        let waiting = Waiting {
+            order: Queue::new(),
+            retries: Timers::new(),
+            failures: Map::new(),
+            newest: Map::new(),
+            is_writing: false,
+            is_last: false,
+            failed: 0,
+            rests_until: None,
+        };
         let shared = Shared {
             snapshots,
             waiting: Mutex::new(waiting),
@@ -74,12 +106,15 @@ impl Saver {
         self.shared.filled.notify_one();
     }
 
-    /// Waits until everything is on the disk.
+    /// The end: tries everything once more, at once, and waits until it is on the disk or cannot
+    /// be.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
     pub(crate) async fn drained(&self) {
+        self.waiting().hurry();
+        self.shared.filled.notify_one();
         loop {
             let drained = self.shared.drained.notified();
             let mut drained = std::pin::pin!(drained);
@@ -98,44 +133,56 @@ impl Saver {
     /// Writes whatever there is to write, for ever.
     pub(crate) async fn run(self) {
         self.begin().await;
-        let mut failures = 0;
+        // Of what passes by itself, and of what does not.
+        let (mut is_troubled, mut is_refused) = (false, false);
         loop {
-            let Some((key, document)) = self.take() else {
-                self.shared.filled.notified().await;
-                continue;
-            };
-            let (snapshots, about) = (self.shared.snapshots.clone(), key.clone());
-            let (document, outcome) = {
-                let writing = move || {
-                    let outcome = snapshots.write(&about, document.as_ref());
-                    (document, outcome)
-                };
-                match tasks::blocking(writing).await {
-                    Some((document, outcome)) => (Some(document), outcome),
-                    None => (None, Err(std::io::Error::other("the writer panicked"))),
-                }
-            };
-            let error = match outcome {
-                Ok(is_new) => {
-                    telemetry::snapshot_written(if is_new { "written" } else { "unchanged" });
-                    if failures > 0 {
-                        info!("snapshots can be written again");
+            let turn = self.waiting().turn(now());
+            let (key, document) = match turn {
+                Turn::Write(key, document) => (key, document),
+                Turn::Wait(until) => {
+                    tokio::select! {
+                        () = self.shared.filled.notified() => {}
+                        () = sleep_until(until.map(Into::into)) => {}
                     }
-                    failures = 0;
-                    self.written();
                     continue;
                 }
-                Err(error) => error,
             };
-            telemetry::snapshot_written("failed");
-            if failures == 0 {
-                warn!(%error, "snapshots of documents cannot be written");
+            let (snapshots, about) = (self.shared.snapshots.clone(), key.clone());
+            let writing = move || {
+                let outcome = snapshots.write(&about, document.as_ref());
+                (document, outcome)
+            };
+            let Some((document, outcome)) = tasks::blocking(writing).await else {
+                // The writer panicked: not again for this state.
+                telemetry::snapshot_written("failed");
+                self.end_turn(|waiting| waiting.written(&key));
+                continue;
+            };
+            match outcome {
+                Ok(is_new) => {
+                    telemetry::snapshot_written(if is_new { "written" } else { "unchanged" });
+                    let is_clean = self.end_turn(|waiting| waiting.written(&key));
+                    if is_troubled && is_clean {
+                        is_troubled = false;
+                        info!("snapshots can be written again");
+                    }
+                }
+                // Nothing that passes by itself.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    telemetry::snapshot_written("failed");
+                    if !std::mem::replace(&mut is_refused, true) {
+                        warn!(%error, "a document has no snapshot, nor may others like it");
+                    }
+                    self.end_turn(|waiting| waiting.written(&key));
+                }
+                Err(error) => {
+                    telemetry::snapshot_written("failed");
+                    if !std::mem::replace(&mut is_troubled, true) {
+                        warn!(%error, "snapshots of documents cannot be written");
+                    }
+                    self.end_turn(|waiting| waiting.put_back(now(), key, document));
+                }
             }
-            if let Some(document) = document {
-                self.put_back(key, document);
-            }
-            sleep(doubled(PAUSE, failures, LONGEST_PAUSE)).await;
-            failures = failures.saturating_add(1);
         }
     }
 
@@ -155,35 +202,17 @@ impl Saver {
         }
     }
 
-    fn take(&self) -> Option<(ConfigKey, Option<Document>)> {
-        let mut waiting = self.waiting();
-        while let Some(key) = waiting.order.pop() {
-            if let Some(document) = waiting.newest.remove(&key) {
-                waiting.is_writing = true;
-                return Some((key, document));
-            }
-        }
-        None
-    }
-
-    fn written(&self) {
+    /// The write under way is over.
+    fn end_turn<T>(&self, end: impl FnOnce(&mut Waiting) -> T) -> T {
         let mut waiting = self.waiting();
         waiting.is_writing = false;
+        let outcome = end(&mut waiting);
         let is_drained = waiting.newest.is_empty();
         drop(waiting);
         if is_drained {
             self.shared.drained.notify_waiters();
         }
-    }
-
-    /// It could not be written: the next turn is its, unless there is a newer one by now.
-    fn put_back(&self, key: ConfigKey, document: Option<Document>) {
-        let mut waiting = self.waiting();
-        waiting.is_writing = false;
-        if waiting.newest.get(&key).is_none() {
-            waiting.newest.insert(key.clone(), document);
-            waiting.order.push(key);
-        }
+        outcome
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -192,9 +221,73 @@ impl Saver {
     }
 }
 
+impl Waiting {
+    fn turn(&mut self, now: Instant) -> Turn {
+        if let Some(until) = self.rests_until.filter(|until| *until > now) {
+            return Turn::Wait(Some(until));
+        }
+        self.rests_until = None;
+        while let Some(key) = self.retries.pop(now) {
+            self.order.push(key);
+        }
+        while let Some(key) = self.order.pop() {
+            if let Some(document) = self.newest.remove(&key) {
+                self.is_writing = true;
+                return Turn::Write(key, document);
+            }
+        }
+        Turn::Wait(self.retries.next())
+    }
+
+    /// It is dealt with. Says whether no document stands that could not be written.
+    fn written(&mut self, key: &ConfigKey) -> bool {
+        self.failed = 0;
+        self.failures.remove(key);
+        self.failures.is_empty()
+    }
+
+    /// It could not be written, and is tried again later, unless there is a newer one by now: then
+    /// that is.
+    fn put_back(&mut self, now: Instant, key: ConfigKey, document: Option<Document>) {
+        if self.is_last {
+            self.failures.remove(&key);
+            return;
+        }
+        let times = self.failures.get(&key).copied().unwrap_or_default();
+        self.failures.insert(key.clone(), times.saturating_add(1));
+        if self.newest.get(&key).is_none() {
+            self.newest.insert(key.clone(), document);
+        }
+        self.order.remove(&key);
+        self.retries.push(now + doubled(PAUSE, times, LONGEST_PAUSE), key);
+        self.failed += 1;
+        if self.failed >= MOST_FAILED {
+            self.failed = 0;
+            self.rests_until = Some(now + PAUSE);
+        }
+    }
+
+    /// Nothing waits for its time any more.
+    fn hurry(&mut self) {
+        self.is_last = true;
+        self.rests_until = None;
+        while let Some(at) = self.retries.next() {
+            while let Some(key) = self.retries.pop(at) {
+                self.order.push(key);
+            }
+        }
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Documents that wait for a disk that is out of order.
 const MOST_WAITING: usize = 65_536;
-/// After a write that failed; doubled after each that fails again.
+/// Writes that may fail in a row before the disk is left alone for [`PAUSE`].
+const MOST_FAILED: u32 = 8;
+/// After a write that failed; doubled after each of the same document that fails again.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -203,6 +296,7 @@ mod tests {
     use std::fs;
 
     use nacos_testkit::{TimeLimit, within};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -250,6 +344,66 @@ mod tests {
         within(LONG, saver.drained()).await;
         let read = |name| snapshots.read(&key(name)).expect("readable").expect("there").document;
         assert_eq!((read("a"), read("b")), (Some(document("2")), Some(document("1"))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn document_that_cannot_be_written_holds_up_no_other() {
+        TimeLimit::for_test();
+        let root = tempfile::tempdir().expect("a directory");
+        let snapshots = SnapshotDir::new(root.path(), "blue");
+        snapshots.prepare().expect("made");
+        let namespace = snapshots.path().join("received/public");
+        fs::create_dir(&namespace).expect("made");
+        fs::write(namespace.join("BAD"), "a file").expect("written");
+        let bad = ConfigKey::try_from(("a", "BAD")).expect("valid");
+        let saver = Saver::new(snapshots.clone());
+        let _writing = tasks::spawn(saver.clone().run());
+        saver.save(&bad, Some(document("1")));
+        sleep(Duration::from_secs(200)).await;
+        let long = Document::new("1", "x".repeat(70_000));
+        let (began, count) = (now(), 20_u8);
+        for n in 0..count {
+            saver.save(&key("long"), Some(long.clone()));
+            saver.save(&key("a"), Some(document(&n.to_string())));
+            sleep(Duration::from_millis(1)).await;
+        }
+        let is_idle = || {
+            let waiting = saver.waiting();
+            !waiting.is_writing && waiting.order.is_empty()
+        };
+        while !is_idle() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(now() - began < PAUSE, "not after the pause of another");
+        let read = snapshots.read(&key("a")).expect("readable").expect("there");
+        assert_eq!(read.document, Some(document("19")));
+        let newest = |key| saver.waiting().newest.get(key).is_some();
+        assert!(newest(&bad) && !newest(&key("long")), "one may pass by itself");
+
+        // The end waits for no pause.
+        fs::remove_file(namespace.join("BAD")).expect("removed");
+        let began = now();
+        within(LONG, saver.drained()).await;
+        assert!(now() - began < PAUSE);
+        assert!(snapshots.read(&bad).expect("readable").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn disk_on_which_nothing_can_be_written_is_tried_a_few_times_a_second_and_once_at_the_end()
+     {
+        TimeLimit::for_test();
+        let root = tempfile::tempdir().expect("a directory");
+        let blocked = root.path().join("nacos");
+        fs::write(&blocked, "a file").expect("written");
+        let saver = Saver::new(SnapshotDir::new(&blocked, "blue"));
+        for n in 0..100 {
+            saver.save(&key(&format!("d{n}")), None);
+        }
+        let _writing = tasks::spawn(saver.clone().run());
+        sleep(PAUSE * 5 / 2).await;
+        let failures: u32 = saver.waiting().failures.values().sum();
+        assert!((16..=24).contains(&failures), "{failures}");
+        within(PAUSE, saver.drained()).await;
     }
 
     #[test]

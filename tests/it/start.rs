@@ -312,6 +312,30 @@ async fn audit_moves_the_time_of_confirmation_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn login_that_was_refused_takes_nothing_away_that_is_on_disk() {
+    let builder_of = Server::builder().credentials("nacos", "right");
+    let server = crate::support::start(builder_of).await;
+    let kept = Kept::with("d", "kept");
+    let files = TempDir::new().expect("a directory");
+    let folder = files.path().join("public/DEFAULT_GROUP");
+    fs::create_dir_all(&folder).expect("made");
+    fs::write(folder.join("file"), "operator").expect("written");
+    let wrong = kept.of(builder(&server)).override_dir(files.path().display().to_string());
+    let client = wrong.credentials("nacos", "wrong").connect_lazy().expect("valid");
+    // Until nobody waits for it any more.
+    let error = client.configs().get("other").await.expect_err("denied");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    for (name, expected) in [("d", "kept"), ("file", "operator")] {
+        let watch = client.configs().watch(name).expect("valid");
+        let watch = soon(watch.start(StartPolicy::snapshot_first()).ready()).await;
+        assert_eq!(content(&watch.expect("on disk")).as_deref(), Some(expected));
+    }
+    let nothing = client.configs().watch("other").expect("valid");
+    let error = nothing.start(StartPolicy::snapshot_first()).ready().await.expect_err("denied");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+}
+
+#[tokio::test(start_paused = true)]
 async fn connect_names_connect_lazy_where_there_are_snapshots() {
     let (kept, none) = (Kept::with("d", "1"), Kept::new());
     let error = |kept: &Kept| kept.of(Client::builder().server_addr("127.0.0.1:1")).connect();

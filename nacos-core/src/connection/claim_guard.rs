@@ -27,6 +27,8 @@ pub(crate) struct ClaimGuard {
     grace: Duration,
     /// Where the guard's document may come from first.
     start: StartPolicy,
+    /// Ends once the disk was read for the guard. None if it need not be, or nobody is asked.
+    disk: Option<Live<()>>,
     /// The state of a claim that is never made: kept, because its readers would end.
     unclaimed: Option<LiveWriter<ClaimState>>,
 }
@@ -46,6 +48,7 @@ impl ClaimGuard {
             is_withdrawn: false,
             grace: Duration::ZERO,
             start: StartPolicy::remote(),
+            disk: None,
             unclaimed: None,
         }
     }
@@ -57,13 +60,15 @@ impl ClaimGuard {
     }
 
     /// The document's guard has [entered](super::views::DocumentViews::enter) with this policy. It
-    /// claims nothing if `unclaimed` is the state of its claim.
+    /// claims nothing if `unclaimed` is the state of its claim. `disk` ends once the disk was read.
     pub(super) fn with_start(
         mut self,
         start: StartPolicy,
         unclaimed: Option<LiveWriter<ClaimState>>,
+        disk: Option<Live<()>>,
     ) -> Self {
         self.start = start;
+        self.disk = disk;
         self.is_withdrawn = unclaimed.is_some();
         self.unclaimed = unclaimed;
         self
@@ -164,6 +169,13 @@ impl ClaimGuard {
             }
             ClaimState::Pending | ClaimState::Held => false,
         };
+        let hopeless = async {
+            // A document on the disk needs no server.
+            if let Some(mut disk) = self.disk.clone() {
+                disk.wait_for(|()| false).await;
+            }
+            session.wait_for(SessionState::is_hopeless).await
+        };
         let mut within = self.connection.options.session.request_timeout;
         if let StartPolicy::Remote { timeout } = self.start {
             within = within.min(timeout);
@@ -181,7 +193,7 @@ impl ClaimGuard {
                     Err(refused.unwrap_or_else(|| Error::new(ErrorKind::Closed, doing)))
                 }
                 // A wrong password is not made right by waiting.
-                _ = session.wait_for(SessionState::is_hopeless), if self.start.asks() => {
+                _ = hopeless, if self.start.asks() => {
                     Err(self.connection.nobody_answered(doing))
                 }
             }

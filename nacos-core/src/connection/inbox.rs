@@ -41,6 +41,8 @@ pub(super) struct Wish {
     pub(super) pull_jitter: Option<Duration>,
     /// The disk was read for the guard.
     pub(super) disk: Option<Box<FromDisk>>,
+    /// Dropped once that is known to those who read the document.
+    pub(super) unread: Option<LiveWriter<()>>,
     /// The driver has never heard of this guard.
     is_new: bool,
 }
@@ -158,10 +160,17 @@ impl Outbox {
         self.wish(guard, Wish { is_new: true, ..Wish::new(key, wanted) });
     }
 
-    /// A new guard claims `key`, once the disk [was read](Self::read) for it.
-    pub(super) fn claim_later(&self, guard: GuardId, key: ClaimKey, state: LiveWriter<ClaimState>) {
+    /// A new guard claims `key`, once the disk [was read](Self::read) for it. Readers of `unread`
+    /// end once its readers know what is there.
+    pub(super) fn claim_later(
+        &self,
+        guard: GuardId,
+        key: ClaimKey,
+        state: LiveWriter<ClaimState>,
+        unread: LiveWriter<()>,
+    ) {
         let wanted = Wanted::Assert { instance: None, state };
-        let wish = Wish { is_new: true, ..Wish::new(key, wanted) };
+        let wish = Wish { is_new: true, unread: Some(unread), ..Wish::new(key, wanted) };
         drop(self.put(wish, |waiting, wish| waiting.wishes.insert(guard, wish)));
     }
 
@@ -322,7 +331,7 @@ impl Outbox {
 impl Wish {
     fn new(key: ClaimKey, wanted: Wanted) -> Self {
         let (refetch, polls, is_new) = (false, false, false);
-        Self { key, wanted, refetch, polls, pull_jitter: None, disk: None, is_new }
+        Self { key, wanted, refetch, polls, pull_jitter: None, disk: None, unread: None, is_new }
     }
 }
 
@@ -342,9 +351,9 @@ impl Waiting {
             // At its older place: of two that claim, the one that came first is first.
             Wanted::Assert { .. } => {
                 let (refetch, polls) = (last.refetch, last.polls || wish.polls);
-                let (is_new, disk) = (last.is_new, last.disk.take());
+                let (is_new, disk, unread) = (last.is_new, last.disk.take(), last.unread.take());
                 let pull_jitter = last.pull_jitter;
-                let wish = Wish { refetch, polls, pull_jitter, disk, is_new, ..wish };
+                let wish = Wish { refetch, polls, pull_jitter, disk, unread, is_new, ..wish };
                 [Some(std::mem::replace(last, wish)), None]
             }
             // The driver has never heard of this guard, so there is nothing to withdraw: dropping

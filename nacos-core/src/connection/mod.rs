@@ -238,9 +238,13 @@ impl Connection {
         let (writer, standing) = live(ClaimState::Pending);
         let (loader, asks) = (self.loader.as_ref(), policy.asks());
         let loader = loader.filter(|loader| loader.concerns(policy));
-        let mut kept = None;
+        let (mut kept, mut disk) = (None, None);
         match (asks, loader.is_some()) {
-            (true, true) => self.outbox.claim_later(guard, claim.clone(), writer),
+            (true, true) => {
+                let (unread, reader) = live(());
+                disk = Some(reader);
+                self.outbox.claim_later(guard, claim.clone(), writer, unread);
+            }
             (true, false) => self.outbox.claim(guard, claim.clone(), None, writer),
             (false, _) => kept = Some(writer),
         }
@@ -251,7 +255,7 @@ impl Connection {
             None => {}
         }
         let guard = ClaimGuard::new(Arc::clone(self), claim, guard, standing);
-        (guard.with_start(policy, kept), state, freshness)
+        (guard.with_start(policy, kept, disk), state, freshness)
     }
 
     /// Writes what a server has just said of `key`, if anything is written.

@@ -442,7 +442,7 @@ fn take_wish(
     guards: &mut Map<GuardId, LiveWriter<ClaimState>>,
     views: &Views,
     guard: GuardId,
-    Wish { key, wanted, refetch, polls, pull_jitter, disk, .. }: Wish,
+    Wish { key, wanted, refetch, polls, pull_jitter, disk, unread, .. }: Wish,
 ) -> Option<(ClaimKey, Revision, oneshot::Sender<()>)> {
     let remembered = match (&key, disk.map(|disk| *disk)) {
         (ClaimKey::Listen(document), Some(FromDisk { snapshot, overridden })) => {
@@ -450,6 +450,7 @@ fn take_wish(
         }
         _ => None,
     };
+    drop(unread);
     match wanted {
         Wanted::Nothing => {}
         Wanted::Assert { instance, state } => {

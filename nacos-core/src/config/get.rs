@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     connection::{Connection, Repeat},
@@ -15,7 +15,6 @@ use crate::{
     error::{Doing, Error, ErrorKind},
     key::ConfigKey,
     start_policy::StartPolicy,
-    tasks,
     wire::config::ConfigQueryRequest,
 };
 
@@ -110,16 +109,17 @@ impl fmt::Debug for Get {
 
 /// Looks for an operator's file, and then asks the server.
 async fn get(connection: &Connection, key: &ConfigKey) -> Outcome {
-    match overridden(connection, key).await {
+    let deadline = connection.deadline();
+    match overridden(connection, key, deadline).await {
         Some(document) => Ok(Some(document)),
-        None => ask(connection, key).await,
+        None => ask(connection, key, deadline).await,
     }
 }
 
 /// Asks the server.
-async fn ask(connection: &Connection, key: &ConfigKey) -> Outcome {
+async fn ask(connection: &Connection, key: &ConfigKey, deadline: Instant) -> Outcome {
     let request = ConfigQueryRequest::new(key);
-    match connection.call(Doing("get", key), &request, Repeat::Freely).await? {
+    match connection.call_until(deadline, Doing("get", key), &request, Repeat::Freely).await? {
         Ok(answer) => answer.into_document(key).map(Some).map_err(|failure| {
             connection.unreadable();
             Error::new(ErrorKind::Protocol, Doing("get", key)).because(failure)
@@ -131,10 +131,11 @@ async fn ask(connection: &Connection, key: &ConfigKey) -> Outcome {
 
 /// Asks the server, and then the disk.
 async fn get_or_snapshot(connection: &Connection, key: &ConfigKey) -> Outcome {
-    if let Some(document) = overridden(connection, key).await {
+    let deadline = connection.deadline();
+    if let Some(document) = overridden(connection, key, deadline).await {
         return Ok(Some(document));
     }
-    let mut asking = pin!(ask(connection, key));
+    let mut asking = pin!(ask(connection, key, deadline));
     let policy = match connection.options.start_policy {
         policy @ (StartPolicy::RemoteThenSnapshot { .. } | StartPolicy::SnapshotFirst { .. }) => {
             policy
@@ -160,12 +161,17 @@ async fn get_or_snapshot(connection: &Connection, key: &ConfigKey) -> Outcome {
     }
 }
 
-/// The content of an operator's file that stands in place of the document.
-async fn overridden(connection: &Connection, key: &ConfigKey) -> Option<Document> {
+/// The content of an operator's file that stands in place of the document. A disk that does not
+/// answer has none.
+async fn overridden(
+    connection: &Connection,
+    key: &ConfigKey,
+    deadline: Instant,
+) -> Option<Document> {
     let overrides = connection.options.overrides.clone()?;
     let about = key.clone();
-    let reading = tasks::blocking(move || overrides.read(&about));
-    match timeout(WAITS, reading).await.ok()?? {
+    let until = deadline.min(Instant::now() + WAITS);
+    match connection.disk_reads.read(until, move || overrides.read(&about)).await? {
         Ok(found) => found.map(|(document, _)| document),
         Err(error) => {
             tracing::warn!(%key, %error, "an operator's file is of no use: the server is asked");
@@ -182,8 +188,9 @@ async fn snapshot(
 ) -> Option<Document> {
     let snapshots = connection.options.snapshots.clone()?;
     let about = key.clone();
-    let reading = tasks::blocking(move || snapshots.read(&about).ok().flatten());
-    let snapshot = timeout(WAITS, reading).await.ok()??.filter(|found| found.gray.is_none())?;
+    let read = move || snapshots.read(&about).ok().flatten();
+    let found = connection.disk_reads.read(Instant::now() + WAITS, read).await?;
+    let snapshot = found.filter(|found| found.gray.is_none())?;
     let age = snapshot.age(SystemTime::now());
     let document = snapshot.document.filter(|_| policy.takes(age))?;
     tracing::warn!(%key, ?age, "no server answers: a document is taken from its snapshot");

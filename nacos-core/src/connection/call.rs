@@ -50,8 +50,24 @@ impl Connection {
         request: &R,
         repeat: Repeat,
     ) -> Result<Result<R::Answer, Refusal>, Error> {
+        self.call_until(self.deadline(), doing, request, repeat).await
+    }
+
+    /// The same, within a [deadline](Self::deadline) that began earlier.
+    pub(crate) async fn call_until<R: Request>(
+        &self,
+        deadline: Instant,
+        doing: impl Display,
+        request: &R,
+        repeat: Repeat,
+    ) -> Result<Result<R::Answer, Refusal>, Error> {
         let missing = |abilities: &Abilities, server: &str| R::NEEDS?.missing(abilities, server);
-        self.call_unless(doing, request, repeat, missing).await
+        self.carry_out(deadline, doing, request, repeat, missing).await
+    }
+
+    /// When a request that begins now has run out of time.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.session.request_timeout
     }
 
     /// The same, where `missing` says why a server that has announced these abilities must not be
@@ -61,9 +77,19 @@ impl Connection {
         doing: impl Display,
         request: &R,
         repeat: Repeat,
+        missing: impl FnMut(&Abilities, &str) -> Option<String>,
+    ) -> Result<Result<R::Answer, Refusal>, Error> {
+        self.carry_out(self.deadline(), doing, request, repeat, missing).await
+    }
+
+    async fn carry_out<R: Request>(
+        &self,
+        deadline: Instant,
+        doing: impl Display,
+        request: &R,
+        repeat: Repeat,
         mut missing: impl FnMut(&Abilities, &str) -> Option<String>,
     ) -> Result<Result<R::Answer, Refusal>, Error> {
-        let deadline = Instant::now() + self.options.session.request_timeout;
         let mut current = self.current.clone();
         let mut denied = false;
         let mut tried_without_token = false;

@@ -4,6 +4,7 @@ pub(crate) mod access;
 mod call;
 mod claim_guard;
 mod current;
+mod disk_reads;
 mod driver;
 mod inbox;
 mod loader;
@@ -32,6 +33,7 @@ pub(crate) use self::{
 };
 use self::{
     current::Current,
+    disk_reads::DiskReads,
     driver::Driver,
     inbox::{FromDisk, Outbox, inbox},
     loader::Loader,
@@ -112,6 +114,8 @@ pub(crate) struct Connection {
     saver: Option<Saver>,
     /// None if no disk is read.
     loader: Option<Loader>,
+    /// Those for which requests wait.
+    pub(crate) disk_reads: DiskReads,
     guards: AtomicU64,
     /// It has been said that a server may ignore conditions.
     warned_of_conditions: AtomicBool,
@@ -187,6 +191,7 @@ impl Connection {
             mentioned,
             saver,
             loader,
+            disk_reads: DiskReads::new(),
             guards: AtomicU64::new(0),
             warned_of_conditions: AtomicBool::new(false),
             _driver: driver,

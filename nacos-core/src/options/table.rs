@@ -285,7 +285,7 @@ macro_rules! table {
             /// How many watched documents the client may ask for at once; at least one. Each costs
             /// a token, a `get` costs none. A client that begins may ask for every document once,
             /// however many there are.
-            pull_burst: count, default "as many as are watched, at least 100";
+            pull_burst: count, default "twice as many as are watched, at least 100";
 
             /// How many tokens come back in a second; at least one. Half as many, a quarter or an
             /// eighth for 30 s after each time that the server says it is overloaded.

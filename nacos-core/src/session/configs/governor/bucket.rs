@@ -37,7 +37,9 @@ impl Limits {
     /// For so many documents under watch, and what the options say.
     pub(super) fn new(burst: Option<usize>, rate: Option<usize>, watched: usize) -> Self {
         Self {
-            capacity: number(burst.unwrap_or(watched.max(LEAST_CAPACITY)).max(1)),
+            capacity: number(
+                burst.unwrap_or(watched.saturating_mul(ROUNDS).max(LEAST_CAPACITY)).max(1),
+            ),
             refill: number(rate.unwrap_or((watched / ROUND).max(LEAST_REFILL)).max(1)),
             watched: number(watched),
         }
@@ -171,7 +173,9 @@ fn whole(number: f64) -> u64 {
     number.clamp(0.0, f64::from(u32::MAX)) as u64
 }
 
-/// A client of a hundred documents may ask for all of them at once.
+/// All documents may be asked for at the start, and once more when all of them change soon after.
+const ROUNDS: usize = 2;
+/// A client of fifty documents may do so, too.
 const LEAST_CAPACITY: usize = 100;
 /// Tokens that come back in a second, at least.
 const LEAST_REFILL: usize = 10;
@@ -224,6 +228,17 @@ mod tests {
     }
 
     #[test]
+    fn all_documents_may_change_at_once_right_after_the_start() {
+        let now = Instant::now();
+        for watched in [1, 50, 1000, 5000] {
+            let mut bucket = bucket(now, None, watched);
+            assert!((0..watched).all(|_| bucket.take(now, Class::Start)));
+            // But for the few tokens that are kept for starts.
+            assert!(granted(&mut bucket, now, Class::Push) + 5 >= watched);
+        }
+    }
+
+    #[test]
     fn tokens_come_back_at_the_rate_and_not_earlier() {
         let now = Instant::now();
         let mut bucket = bucket(now, None, 0);
@@ -252,8 +267,9 @@ mod tests {
         let now = Instant::now();
         let mut bucket = bucket(now, None, 0);
         bucket.resize(now, Limits::new(None, None, 5000));
-        assert_eq!(granted(&mut bucket, now, Class::Push), 5000);
-        assert_eq!(bucket.measures(), (5000, 83));
+        assert_eq!(granted(&mut bucket, now, Class::Push), 9995);
+        assert_eq!(granted(&mut bucket, now, Class::Start), 5);
+        assert_eq!(bucket.measures(), (10_000, 83));
         for _ in 0..1000 {
             bucket.resize(now, Limits::new(None, None, 0));
             bucket.resize(now, Limits::new(None, None, 5000));
@@ -265,7 +281,7 @@ mod tests {
     fn those_who_are_left_do_not_wait_for_the_queries_of_those_who_are_gone() {
         let now = Instant::now();
         let mut bucket = bucket(now, None, 5000);
-        assert_eq!(granted(&mut bucket, now, Class::Start), 5000);
+        assert_eq!(granted(&mut bucket, now, Class::Start), 10_000);
         bucket.resize(now, Limits::new(None, None, 10));
         assert!(!bucket.take(now, Class::Push));
         assert!(bucket.take(now + Duration::from_millis(601), Class::Push));

@@ -63,8 +63,9 @@ impl Subject {
         }))
     }
 
-    /// The rival, if it has been built, with `TCP_NODELAY` set on its sockets once it has connected:
-    /// without that, much of what it needs is the time for which Linux delays acknowledgements.
+    /// The rival, if it has been built, with `TCP_NODELAY` set on its sockets once it has
+    /// connected: without that, much of what it needs is the time for which Linux delays
+    /// acknowledgements.
     ///
     /// # Errors
     ///

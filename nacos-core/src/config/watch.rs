@@ -17,13 +17,15 @@ use crate::{
 ///
 /// It is listened to again at once after every reconnect, so no change is missed, and none is
 /// reported twice. After an outage of many clients, what has changed is asked for within
-/// [`pull_stagger`](crate::ClientBuilder::pull_stagger). Dropping it ends the watch; [`live`](Self::live) readers keep the last state and end.
+/// [`pull_stagger`](crate::ClientBuilder::pull_stagger). Dropping it ends the watch;
+/// [`live`](Self::live) readers keep the last state and end.
 ///
 /// # Contract
 ///
 /// - **The current state comes first.** A watch begins with what the server shows when it is made,
 ///   not with the next change; where its [start policy](crate::StartPolicy) allows, with a
-///   snapshot, and [`freshness`](Self::freshness) says so. One that joins another is told at once what that one knows.
+///   snapshot, and [`freshness`](Self::freshness) says so. One that joins another is told at once
+///   what that one knows.
 /// - **No state is older than the one before.** A reader sees states in the order in which the
 ///   server showed them; those in between may be skipped. Of a cluster whose nodes lag behind each
 ///   other, that holds for each connection: another node may show for a moment what it still has.

@@ -59,7 +59,8 @@ impl WatchedDocument {
         }
     }
 
-    /// Waits for a new state, or another sureness; `false` once the client is shut down. Cancel safe.
+    /// Waits for a new state, or another sureness; `false` once the client is shut down. Cancel
+    /// safe.
     pub(super) async fn changed(&mut self) -> bool {
         let Some(sureness) = &mut self.sureness else {
             return self.state.changed().await.is_some();

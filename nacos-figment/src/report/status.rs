@@ -42,8 +42,8 @@ pub enum Freshness {
     /// The server has told all of them, and tells when they change; or an operator's file overrides
     /// one, of which the client's log tells.
     Verified,
-    /// At least one could not be asked for, is encrypted now, or is a snapshot on disk that no server
-    /// has confirmed yet; its last known content stays in force.
+    /// At least one could not be asked for, is encrypted now, or is a snapshot on disk that no
+    /// server has confirmed yet; its last known content stays in force.
     Stale {
         /// Each of them: first those that need an operator's help, then those that may pass by
         /// themselves, both in the order in which they override each other.

@@ -38,7 +38,7 @@ pub async fn watch(
         added?.map_err(|why| why.to_string())?;
     }
     let taken = began.elapsed().as_secs_f64() * 1e3;
-    // The listens are still on their way, and their answers are read by nobody: a change that one of
+    // The listens are still on their way, and nobody reads their answers: a change that one of
     // them tells of is seen a minute later.
     sleep(SETTLING).await;
     println!("held {taken} {taken}");

@@ -44,7 +44,7 @@ fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// What a case is called, its metric and goal, and the figures of its rounds beside that.
+/// A row: the name of its case, its metric and goal, and the figures of its rounds beside that.
 fn beside_goal(
     run: &Run,
     case: &str,

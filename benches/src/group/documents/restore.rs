@@ -84,7 +84,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left of it harms nobody.
+        // A rest of it harms nobody.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// The latencies of one round, as a client of its own sees them: p50 and p99. A client may pull some
-/// hundred times at once, and then ten times a second; so each round has another one.
+/// The latencies of one round, as a client of its own sees them: p50 and p99. A client may pull
+/// some hundred times at once, and then ten times a second; so each round has another one.
 pub(super) fn round(
     run: &Run,
     publisher: &Publisher<'_>,

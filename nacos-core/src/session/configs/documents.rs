@@ -94,9 +94,7 @@ impl Documents {
 
     /// How long all of the `guards` that watch `key` let it wait after a push.
     pub(super) fn patience(&self, key: &ConfigKey, guards: usize) -> Duration {
-        let patience = self.entries.get(key).map(|entry| &entry.patience);
-        let all = patience.filter(|patience| patience.len() >= guards);
-        all.and_then(|all| all.values().min().copied()).unwrap_or_default()
+        self.entries.get(key).map_or(Duration::ZERO, |entry| entry.patience_of(guards))
     }
 
     /// `guard` wants nothing any more.
@@ -428,11 +426,7 @@ impl Documents {
         self.asking = 0;
         self.waiting.clear();
         self.retries.clear();
-        for entry in self.entries.values_mut() {
-            entry.standing = SyncState::Unsure;
-            entry.failures = 0;
-            entry.refused_listen = None;
-        }
+        self.entries.values_mut().for_each(Entry::reconnected);
     }
 
     /// No server could be reached: readers that wait for a first answer are told so.

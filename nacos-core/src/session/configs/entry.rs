@@ -70,6 +70,19 @@ pub(super) enum Due {
 }
 
 impl Entry {
+    /// A new connection: no listen has been answered on it.
+    pub(super) fn reconnected(&mut self) {
+        self.standing = SyncState::Unsure;
+        self.failures = 0;
+        self.refused_listen = None;
+    }
+
+    /// How long all of so many guards let it wait after a push.
+    pub(super) fn patience_of(&self, guards: usize) -> Duration {
+        let all = Some(&self.patience).filter(|patience| patience.len() >= guards);
+        all.and_then(|all| all.values().min().copied()).unwrap_or_default()
+    }
+
     /// Whether the last query, or the listen, was refused or failed.
     pub(super) fn has_failed(&self) -> bool {
         match self.standing {

@@ -1,10 +1,10 @@
 //! The way from the session's events to the readers of documents and services.
 //!
-//! Every event passes [`Views::apply`]. Everything between a server's word and a reader stands here:
-//! the [grace](self::grace) for services; for documents what is on disk, and an operator's files,
-//! which their tasks bring. No user code runs in it, because it runs on the session's task. A filter
-//! of a user's would run on a task of its own: it would take the latest value of each key from a
-//! queue, and hand the result to the reader.
+//! Every event passes [`Views::apply`]. Everything between a server's word and a reader stands
+//! here: the [grace](self::grace) for services; for documents what is on disk, and an operator's
+//! files, which their tasks bring. No user code runs in it, because it runs on the session's task.
+//! A filter of a user's would run on a task of its own: it would take the latest value of each key
+//! from a queue, and hand the result to the reader.
 mod documents;
 mod grace;
 mod services;

@@ -10,6 +10,7 @@
 //! file that is damaged or left over. The files of an operator are [`overrides`].
 mod crc32;
 mod disk;
+mod folder;
 mod format;
 mod name;
 mod overrides;

@@ -14,7 +14,10 @@ use std::{
     time::SystemTime,
 };
 
-use super::name::file_name;
+use super::{
+    folder::{entries, is_absent, named},
+    name::file_name,
+};
 use crate::{document::Document, file, key::ConfigKey};
 
 /// A directory of an operator's files.
@@ -61,15 +64,13 @@ impl OverrideDir {
     /// There is one, and it is of no use: it is no text, or cannot be read. The text names it.
     pub(crate) fn read(&self, key: &ConfigKey) -> io::Result<Option<Override>> {
         let path = self.file(key);
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let bytes = match file::read(&path, LARGEST, "it is larger than any document") {
             Ok(bytes) => bytes,
             Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(named(error)),
+            Err(error) => return Err(named(&path, &error)),
         };
         let content = std::str::from_utf8(&bytes)
-            .map_err(|error| named(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            .map_err(|error| named(&path, &io::Error::new(io::ErrorKind::InvalidData, error)))?;
         let mut document = Document::new(content, key.data_id().content_type().unwrap_or("text"));
         document.is_cipher = key.data_id().is_cipher();
         Ok(Some((document, path.into())))
@@ -105,19 +106,6 @@ impl Stamp {
     pub(crate) fn of(length: u64) -> Self {
         Self { modified: None, length }
     }
-}
-
-/// The entries of a folder; of what is no folder, none.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries.filter_map(Result::ok).map(|entry| entry.path()).collect()),
-        Err(error) if is_absent(&error) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// No message is larger, unless an option raises the limit.

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::{
     Snapshot,
     disk::{RealDisk, create_root},
+    folder::{entries, is_absent, named},
     format::{Flaw, decode, encode},
     name::file_name,
     replace::{TEMPORARY, create_folders, replace},
@@ -248,27 +249,9 @@ impl Received {
     }
 }
 
-fn entries(folder: &Path) -> io::Result<Box<dyn Iterator<Item = PathBuf>>> {
-    match fs::read_dir(folder) {
-        // An entry that goes meanwhile is none.
-        Ok(entries) => Ok(Box::new(entries.filter_map(Result::ok).map(|entry| entry.path()))),
-        Err(error) if is_absent(&error) => Ok(Box::new(std::iter::empty())),
-        Err(error) => Err(named(folder, &error)),
-    }
-}
-
-/// A file in the place of a folder holds no snapshots either; writing one says what is wrong.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
 /// Folders too: somebody has put them there.
 fn remove(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }
-}
-
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(unix)]

@@ -159,13 +159,8 @@ pub(crate) async fn get_from(
     origin: &Origin,
     target: &str,
 ) -> Result<(StatusCode, Body), HttpError> {
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(target)
-        .header(header::HOST, origin.short_authority())
-        .header(header::ACCEPT, "application/json")
-        .header(header::CONNECTION, "close")
-        .body(Full::default());
+    let request = getting(target, origin.short_authority(), "application/json");
+    let request = request.body(Full::default());
     let attempts = Attempts::new(request.map_err(|error| failed(&error))?);
     attempts.outcome(dialer.origin(origin, |socket| attempts.attempt(socket)).await)
 }
@@ -183,18 +178,23 @@ pub(crate) async fn get<'a>(
     more: impl IntoIterator<Item = (&'a str, &'a str)>,
     most: usize,
 ) -> Result<(StatusCode, Body), HttpError> {
-    let mut request = Request::builder()
-        .method(Method::GET)
-        .uri(path)
-        .header(header::HOST, server.to_string())
-        .header(header::ACCEPT, "application/json")
-        .header(header::CONNECTION, "close");
+    let mut request = getting(path, server.to_string(), "application/json");
     for (name, value) in more {
         request = request.header(name, value);
     }
     let request = request.body(Full::default()).map_err(|error| failed(&error))?;
     let attempts = Attempts { most, ..Attempts::new(request) };
     attempts.outcome(dialer.http(server, ANSWER, |socket| attempts.attempt(socket)).await)
+}
+
+/// The beginning of a request that gets `target` from `host`, on a connection of its own.
+fn getting(target: &str, host: impl AsRef<str>, accept: &str) -> http::request::Builder {
+    Request::builder()
+        .method(Method::GET)
+        .uri(target)
+        .header(header::HOST, host.as_ref())
+        .header(header::ACCEPT, accept)
+        .header(header::CONNECTION, "close")
 }
 
 /// `path` with a query of these fields, URL-encoded.
@@ -224,14 +224,9 @@ pub(crate) async fn get_list(
     origin: &Origin,
     target: &str,
 ) -> Result<(StatusCode, Body), HttpError> {
-    let request = Request::builder()
-        .method(Method::GET)
-        .uri(target)
-        .header(header::HOST, origin.authority())
-        .header(header::ACCEPT, "text/plain")
+    let request = getting(target, origin.authority(), "text/plain")
         .header(header::USER_AGENT, CLIENT_VERSION)
         .header("Client-Version", CLIENT_VERSION)
-        .header(header::CONNECTION, "close")
         .body(Full::default());
     let request = request.map_err(|error| failed(&error))?;
     let attempts = Attempts::new(request);

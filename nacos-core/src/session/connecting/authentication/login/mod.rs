@@ -214,7 +214,11 @@ impl Login {
         let mut paced = |delay| self.pace.take(now, now + delay).saturating_duration_since(now);
         let delay = match &why {
             _ if self.is_relaxed => denied_delay(jitter),
-            LoginFailure::UnknownUser(_) if !(proven && soon) => paced(retry_delay(count, jitter)),
+            LoginFailure::UnknownUser(_) if !(proven && soon) => {
+                let delay = retry_delay(count, jitter);
+                let is_reading = lasted < LOADED_WITHIN / 2;
+                paced(if is_reading { delay.min(READING_CAP) } else { delay })
+            }
             _ if soon => paced(refused_delay(count, jitter)),
             _ => denied_delay(jitter),
         };
@@ -407,6 +411,9 @@ const PROVEN_FOR: Duration = Duration::from_secs(60);
 const UNPROVEN_TRIES: u32 = 3;
 /// Twice the time in which 2.3 reads its users.
 const LOADED_WITHIN: Duration = Duration::from_secs(30);
+/// While it reads them, it is asked this often at least: `connect` waits 5 s, and the last of the
+/// growing delays would take it past users that were there after two.
+const READING_CAP: Duration = Duration::from_secs(2);
 /// The first of the delays after a refusal.
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_secs(5);

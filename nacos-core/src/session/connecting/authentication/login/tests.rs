@@ -343,15 +343,20 @@ fn token_serves_on_while_its_renewal_is_refused_for_however_long() {
 
 #[test]
 fn user_that_is_not_known_yet_is_tried_again_soon_and_then_ever_later() {
-    let now = Instant::now();
-    let mut login = Login::new(true, now);
-    let mut delays = Vec::new();
-    for _ in 0..9 {
-        let unknown = LoginFailure::UnknownUser("nobody".to_owned());
-        login.failed(now, Tried::default(), unknown, 0.0);
-        delays.push((login.next_timeout().expect("a time") - now).as_millis());
+    for (jitter, expected) in [
+        (0.0, [250, 500, 1000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 30_000, 30_000]),
+        (1.0, [500, 1000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 60_000, 60_000, 60_000]),
+    ] {
+        let mut now = Instant::now();
+        let mut login = Login::new(true, now);
+        let delays = [(); 12].map(|()| {
+            let unknown = LoginFailure::UnknownUser("nobody".to_owned());
+            login.failed(now, Tried::default(), unknown, jitter);
+            let before = std::mem::replace(&mut now, login.next_timeout().expect("a time"));
+            (now - before).as_millis()
+        });
+        assert_eq!(delays, expected, "15 s are what a server takes to read its users");
     }
-    assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
 }
 
 #[test]

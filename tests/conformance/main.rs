@@ -55,14 +55,14 @@ async fn test_server_like_r_nacos() {
 #[test]
 fn java_nacos() {
     if covers(Product::JavaNacos) {
-        run::on_real_server(Product::JavaNacos).settle(Column::Java);
+        run::on_real_server(Product::JavaNacos, Column::Java).settle(Column::Java);
     }
 }
 
 #[test]
 fn r_nacos() {
     if covers(Product::RNacos) {
-        run::on_real_server(Product::RNacos).settle(Column::RNacos);
+        run::on_real_server(Product::RNacos, Column::RNacos).settle(Column::RNacos);
     }
 }
 

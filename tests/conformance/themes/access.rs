@@ -152,8 +152,9 @@ async fn over_http(subject: Rc<Subject>) -> Observation {
 }
 
 async fn expiry(subject: Rc<Subject>) -> Observation {
-    let token = token(&subject).await;
+    // A busy server dates the token well before its answer arrives.
     let begun = Instant::now();
+    let token = token(&subject).await;
     let wire = Wire::to_guarded(&subject, Some(token)).await;
     wire.ask("ConfigQueryRequest", document("x")).await.said();
     let refused = async || wire.ask("ConfigQueryRequest", document("x")).await.code() == 403;

@@ -95,7 +95,7 @@ impl PullMode {
 
 /// Why a document that may have changed has not been asked for within a second.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Hold {
+pub(crate) enum PullHold {
     /// There is no token.
     Throttled,
     /// A mass event: the clients of a server ask one after the other.
@@ -104,7 +104,7 @@ pub(crate) enum Hold {
     Frozen,
 }
 
-impl Hold {
+impl PullHold {
     /// The same as a reason for which a value is stale.
     pub(crate) fn kind(self) -> ErrorKind {
         match self {

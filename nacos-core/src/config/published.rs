@@ -144,9 +144,9 @@ impl Published {
                 break;
             };
             let shown = match shown?.0 {
-                Shown::Absent => None,
-                Shown::Asked(document) => Some(document.md5),
-                Shown::Gray => return Err(gray_is_shown(doing)),
+                Queried::Absent => None,
+                Queried::Asked(document) => Some(document.md5),
+                Queried::Gray => return Err(gray_is_shown(doing)),
             };
             if shown.as_ref() == Some(&self.md5) {
                 return Ok(Visibility::Visible);
@@ -203,7 +203,7 @@ impl Condition {
 
 /// The answer to a query.
 #[derive(Debug)]
-pub(super) enum Shown {
+pub(super) enum Queried {
     Absent,
     /// The version that was asked for.
     Asked(Document),
@@ -217,7 +217,7 @@ pub(super) async fn shown(
     connection: &Connection,
     key: &ConfigKey,
     tag: Option<&str>,
-) -> Result<(Shown, bool), Error> {
+) -> Result<(Queried, bool), Error> {
     let doing = Doing("get", key);
     let request = ConfigQueryRequest::new(key).tagged(tag);
     let mut announces = false;
@@ -232,9 +232,9 @@ pub(super) async fn shown(
                 connection.unreadable();
                 Error::new(ErrorKind::Protocol, doing).because(failure)
             })?;
-            if is_gray { Shown::Gray } else { Shown::Asked(document) }
+            if is_gray { Queried::Gray } else { Queried::Asked(document) }
         }
-        Err(refusal) if refusal.says_absent() => Shown::Absent,
+        Err(refusal) if refusal.says_absent() => Queried::Absent,
         Err(refusal) => return Err(refusal.into_error(doing)),
     };
     Ok((shown, announces))

@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 use super::{
     Configs,
     publish::Publish,
-    published::{Condition, Published, Shown, gray_is_shown, shown},
+    published::{Condition, Published, Queried, gray_is_shown, shown},
 };
 use crate::{
     document::Document,
@@ -95,9 +95,9 @@ impl Configs {
             };
             let (shown, announces) = shown?;
             let document = match shown {
-                Shown::Absent => None,
-                Shown::Asked(document) => Some(document),
-                Shown::Gray => return Err(gray_is_shown(doing)),
+                Queried::Absent => None,
+                Queried::Asked(document) => Some(document),
+                Queried::Gray => return Err(gray_is_shown(doing)),
             };
             let Some(content) = change(document.as_ref()) else {
                 let condition = if announces { Condition::Honoured } else { Condition::Unknown };

@@ -122,12 +122,12 @@ pub(super) struct Inbox {
 
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Contents>,
     filled: Notify,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Contents {
     is_closed: bool,
     /// The guards that want something, in the order in which they came to.
     order: Queue<GuardId>,
@@ -137,7 +137,7 @@ struct Waiting {
 
 /// An empty box, as its two ends.
 pub(super) fn inbox() -> (Outbox, Inbox) {
-    let waiting = Waiting {
+    let waiting = Contents {
         is_closed: false,
         order: Queue::new(),
         wishes: Map::new(),
@@ -315,7 +315,7 @@ impl Outbox {
 
     /// Puts `what` where `put` puts it. Returns what was displaced by that, to be dropped by the
     /// caller; or `what` itself, once the driver has ended, and with it every claim.
-    fn put<T, D>(&self, what: T, put: impl FnOnce(&mut Waiting, T) -> D) -> Result<D, T> {
+    fn put<T, D>(&self, what: T, put: impl FnOnce(&mut Contents, T) -> D) -> Result<D, T> {
         let mut waiting = self.shared.waiting();
         if waiting.is_closed {
             drop(waiting);
@@ -335,7 +335,7 @@ impl Wish {
     }
 }
 
-impl Waiting {
+impl Contents {
     /// Puts `guard`'s wish in place of its last. Returns what is of no use any more.
     fn wish(&mut self, guard: GuardId, wish: Wish) -> [Option<Wish>; 2] {
         let Some(last) = self.wishes.get_mut(&guard) else {
@@ -410,7 +410,7 @@ impl Drop for Inbox {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Contents> {
         // A panic under the lock cannot leave it half-changed: only maps are changed there.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

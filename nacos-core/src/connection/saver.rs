@@ -32,7 +32,7 @@ pub(crate) struct Saver {
 #[derive(Debug)]
 struct Shared {
     snapshots: SnapshotDir,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Backlog>,
     /// There is something to write, or it is to be written sooner.
     filled: Notify,
     /// There is nothing to write any more.
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Backlog {
     /// The documents to write, in the order in which they came.
     order: Queue<ConfigKey>,
     /// Those that could not be written, by the time at which each is tried again.
@@ -67,7 +67,7 @@ enum Turn {
 
 impl Saver {
     pub(crate) fn new(snapshots: SnapshotDir) -> Self {
-        let waiting = Waiting {
+        let waiting = Backlog {
             order: Queue::new(),
             retries: Timers::new(),
             failures: Map::new(),
@@ -203,7 +203,7 @@ impl Saver {
     }
 
     /// The write under way is over.
-    fn end_turn<T>(&self, end: impl FnOnce(&mut Waiting) -> T) -> T {
+    fn end_turn<T>(&self, end: impl FnOnce(&mut Backlog) -> T) -> T {
         let mut waiting = self.waiting();
         waiting.is_writing = false;
         let outcome = end(&mut waiting);
@@ -215,13 +215,13 @@ impl Saver {
         outcome
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Backlog> {
         // A panic under the lock costs one snapshot.
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
+impl Backlog {
     fn turn(&mut self, now: Instant) -> Turn {
         if let Some(until) = self.rests_until.filter(|until| *until > now) {
             return Turn::Wait(Some(until));

@@ -6,7 +6,7 @@
 use std::{hash::Hash, sync::Arc, time::Instant};
 
 use super::{
-    actions::Event,
+    effects::Event,
     entries::Entries,
     ids::{ClaimKey, GuardId},
     ledger::{Due, Ledger, Revision, SentClaim, Standing},

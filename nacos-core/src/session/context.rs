@@ -6,7 +6,7 @@ use super::{
 };
 use crate::key::{ConfigKey, ServiceKey};
 
-/// The moment as *connecting* sees it, and the output for its actions and events.
+/// The moment as *connecting* sees it, and the output for its effects and events.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
     pub(super) lifetime: Lifetime,

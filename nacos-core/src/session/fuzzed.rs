@@ -201,34 +201,34 @@ impl Life {
                 assert!(self.open.contains(&link), "{link:?} serves, and is closed");
             }
         }
-        let mut actions = 0;
-        while let Some(action) = self.session.poll_action() {
-            actions += 1;
-            assert!(actions < 5000, "one input has no end of actions");
-            assert!(!self.closed, "{action:?} after the end");
-            match action {
-                Action::Dial { link, .. } => {
+        let mut effects = 0;
+        while let Some(effect) = self.session.poll_effect() {
+            effects += 1;
+            assert!(effects < 5000, "one input has no end of effects");
+            assert!(!self.closed, "{effect:?} after the end");
+            match effect {
+                Effect::Dial { link, .. } => {
                     assert!(!self.dialled.contains(&link), "{link:?} is used twice");
                     self.dialled.push(link);
                     self.open.insert(link);
                 }
-                Action::Call { link, call, request, timeout, .. } => {
+                Effect::Call { link, call, request, timeout, .. } => {
                     assert!(self.open.contains(&link), "a call on {link:?}, which is closed");
                     assert!(self.last_call < Some(call), "{call:?} is used twice");
                     assert!(timeout > Duration::ZERO);
                     self.last_call = Some(call);
                     self.calls.insert(call, (link, request.kind().to_owned()));
                 }
-                Action::OpenStream { link, .. } => {
+                Effect::OpenStream { link, .. } => {
                     assert!(self.open.contains(&link), "a stream on {link:?}, which is closed");
                     assert!(self.streams.insert(link), "a second stream on {link:?}");
                 }
-                Action::Close { link } => {
+                Effect::Close { link } => {
                     assert!(self.open.remove(&link), "{link:?} is closed twice");
                     self.calls.retain(|_, (on, _)| *on != link);
                 }
-                Action::Login { .. } => self.logins += 1,
-                Action::FetchServerList => self.locates += 1,
+                Effect::Login { .. } => self.logins += 1,
+                Effect::FetchServerList => self.locates += 1,
             }
         }
         assert!(self.logins <= 1, "two logins at once");

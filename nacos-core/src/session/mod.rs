@@ -11,7 +11,6 @@
 //! router: it owns the requests under way and the [output](output), gives each input to the machine
 //! that it concerns, classifies the answer to each [request](answers) once, and lets *naming* and
 //! *configs* follow the decisions of *connecting*. One [type](claims) keeps the claims of either.
-mod actions;
 mod answers;
 mod backoff;
 mod cause;
@@ -20,6 +19,7 @@ mod commands;
 mod configs;
 mod connecting;
 mod context;
+mod effects;
 mod entries;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
@@ -45,7 +45,6 @@ mod told;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 pub(crate) use self::{
-    actions::{Action, Event},
     backoff::{conflict_delay, reconnect_delay},
     cause::{ABOUT_LOGIN, NoToken},
     commands::Commands,
@@ -55,6 +54,7 @@ pub(crate) use self::{
         link::Addresses,
         liveness::Patience,
     },
+    effects::{Effect, Event},
     ids::{CallId, ClaimKey, GuardId, LinkId},
     ledger::Revision,
     options::Options,
@@ -231,9 +231,9 @@ impl Session {
 
     // Outputs.
 
-    /// The next action, if there is one.
-    pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        self.output.poll_action()
+    /// The next effect, if there is one.
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        self.output.poll_effect()
     }
 
     /// The next event, if there is one.

@@ -1,13 +1,13 @@
-//! The output of a session: the requests under way, the actions to do, and the events to show.
+//! The output of a session: the requests under way, the effects to do, and the events to show.
 //!
 //! The router owns it, and lends it to *connecting* in a [`Context`](super::context::Context),
 //! to the other machines in a [`ServingContext`](super::serving_context::ServingContext).
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    actions::{Action, Event},
     configs::asked as configs,
     connecting::asked as connecting,
+    effects::{Effect, Event},
     ids::{CallId, LinkId},
     naming::asked as naming,
 };
@@ -53,7 +53,7 @@ pub(super) struct Output {
     jitter: Jitter,
     calls: Map<CallId, PendingCall>,
     last_id: u64,
-    actions: VecDeque<Action>,
+    effects: VecDeque<Effect>,
     events: VecDeque<Event>,
 }
 
@@ -70,7 +70,7 @@ impl Output {
             jitter,
             calls: Map::new(),
             last_id: 0,
-            actions: VecDeque::new(),
+            effects: VecDeque::new(),
             events: VecDeque::new(),
         }
     }
@@ -103,7 +103,7 @@ impl Output {
         self.calls
             .insert(call, PendingCall { origin: RequestOrigin { link, token, call }, pending });
         let Outgoing { payload: request, resource } = request;
-        self.act(Action::Call { link, call, request, resource, timeout });
+        self.act(Effect::Call { link, call, request, resource, timeout });
         call
     }
 
@@ -139,8 +139,8 @@ impl Output {
         self.calls.clear();
     }
 
-    pub(super) fn act(&mut self, action: Action) {
-        self.actions.push_back(action);
+    pub(super) fn act(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
     }
 
     pub(super) fn show(&mut self, event: Event) {
@@ -151,8 +151,8 @@ impl Output {
         self.events.extend(events);
     }
 
-    pub(super) fn poll_action(&mut self) -> Option<Action> {
-        pop_front(&mut self.actions)
+    pub(super) fn poll_effect(&mut self) -> Option<Effect> {
+        pop_front(&mut self.effects)
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {

@@ -10,7 +10,7 @@ use super::{
 use crate::wire::Outgoing;
 
 /// The moment and the serving connection as *naming* and *configs* see them, and the output for
-/// their actions and events.
+/// their effects and events.
 pub(super) struct ServingContext<'a> {
     pub(super) now: Instant,
     pub(super) connection: ConnectionFacts<'a>,

@@ -49,7 +49,7 @@ pub(super) struct Call {
     head: Request<()>,
     body: Bytes,
     limit: Limit,
-    waiting: Waiting,
+    waiting: Unbegun,
 }
 
 type CallResult = Result<Answer, CallError>;
@@ -70,9 +70,9 @@ impl Begun<'_> {
 }
 
 /// The way back to the caller of a call that has not begun: dropping it says that nothing was sent.
-struct Waiting(Option<oneshot::Sender<CallResult>>);
+struct Unbegun(Option<oneshot::Sender<CallResult>>);
 
-impl Waiting {
+impl Unbegun {
     /// Whether the caller has stopped waiting.
     fn is_closed(&self) -> bool {
         self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
@@ -98,7 +98,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Unbegun {
     fn drop(&mut self) {
         if let Some(outcome) = self.0.take() {
             let _ = outcome.send(Err(CallError::NotSent(ENDED.to_owned())));
@@ -172,7 +172,7 @@ impl Calls {
         limit: Limit,
     ) -> Begun<'_> {
         let (waiting, outcome) = oneshot::channel();
-        let waiting = Waiting(Some(waiting));
+        let waiting = Unbegun(Some(waiting));
         // If the task has ended, dropping the call says so.
         let turn = self.jobs.queue(Job::Call(Call { caller, head, body, limit, waiting }));
         Begun { outcome, _turn: turn }
@@ -238,7 +238,7 @@ impl Calls {
     /// A place for a user's call, as soon as there is one; none if the caller has stopped waiting.
     async fn place(
         &self,
-        waiting: &mut Waiting,
+        waiting: &mut Unbegun,
         limit: Limit,
     ) -> Result<Option<CallPlace<'_>>, CallError> {
         tokio::select! {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     call_error::CallError,
     credentials::{Grant, GrantContext},
-    session::{Action, Addresses, LinkId},
+    session::{Addresses, Effect, LinkId},
     tasks, telemetry,
     time::doubled,
     transport::{Caller, Limit, Opened, Pushes},
@@ -21,9 +21,9 @@ use crate::{
 };
 
 impl Driver {
-    pub(super) fn act(&mut self, action: Action) {
-        match action {
-            Action::Dial { link, server, other_than, within } => {
+    pub(super) fn act(&mut self, effect: Effect) {
+        match effect {
+            Effect::Dial { link, server, other_than, within } => {
                 let other_than = match other_than.and_then(|other| self.links.get(&other)) {
                     Some(Open::Up { reached, .. }) => Some(reached.address()),
                     _ => None,
@@ -42,7 +42,7 @@ impl Driver {
                     }
                 }));
             }
-            Action::Call { link, call, request, resource, timeout: within } => {
+            Effect::Call { link, call, request, resource, timeout: within } => {
                 let Some(Open::Up { link, .. }) = self.links.get(&link) else {
                     let gone = Err(CallError::NotSent("the connection is closed".to_owned()));
                     self.jobs.push(Box::pin(std::future::ready(JobReport::Answered(call, gone))));
@@ -71,7 +71,7 @@ impl Driver {
                     JobReport::Answered(call, answer)
                 }));
             }
-            Action::OpenStream { link: id, setup, timeout: within } => {
+            Effect::OpenStream { link: id, setup, timeout: within } => {
                 if let Some(Open::Up { link, .. }) = self.links.get(&id) {
                     let link = link.clone();
                     self.jobs.push(Box::pin(async move {
@@ -81,11 +81,11 @@ impl Driver {
                 }
             }
             // The end waits until what it closes is closed.
-            Action::Close { .. } if self.session.is_closed() => {}
+            Effect::Close { .. } if self.session.is_closed() => {}
             // Dropping it ends the dialling, or the task of the connection, and closes the socket.
-            Action::Close { link } => drop(self.links.remove(&link)),
-            Action::FetchServerList => self.fetch_server_list(),
-            Action::Login { refused } => {
+            Effect::Close { link } => drop(self.links.remove(&link)),
+            Effect::FetchServerList => self.fetch_server_list(),
+            Effect::Login { refused } => {
                 let (dialer, credentials) =
                     (self.transport.dialer.clone(), self.access.credentials.clone());
                 let mut servers = (*self.readers.servers.get()).clone();

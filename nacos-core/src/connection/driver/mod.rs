@@ -277,8 +277,8 @@ impl Driver {
         if moved {
             self.show_current();
         }
-        while let Some(action) = self.session.poll_action() {
-            self.act(action);
+        while let Some(effect) = self.session.poll_effect() {
+            self.act(effect);
         }
         let Meters { stats, share, .. } = &mut self.meters;
         stats.claims = self.session.remaining();

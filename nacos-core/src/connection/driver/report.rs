@@ -1,4 +1,4 @@
-//! Tells the session how its actions ended.
+//! Tells the session how its effects ended.
 use std::sync::Arc;
 
 use super::{Driver, Open, now};

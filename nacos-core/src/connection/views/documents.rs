@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     super::saver::Saver,
-    shown::{Disk, Found, Known},
+    shown::{Found, Known, OnDisk},
 };
 use crate::{
     document::{Document, DocumentState},
@@ -79,7 +79,7 @@ struct Readers {
 }
 
 /// A state for some readers, to be shown once the lock is released.
-type Shown = (Arc<Readers>, DocumentState, Freshness);
+type Showing = (Arc<Readers>, DocumentState, Freshness);
 
 impl DocumentViews {
     pub(crate) fn new(saver: Option<Saver>) -> Self {
@@ -153,7 +153,7 @@ impl DocumentViews {
             entry.known.said(now, word);
             if entry.is_beyond_disk() {
                 // It has done its duty.
-                entry.known.disk = Disk::Nothing;
+                entry.known.disk = OnDisk::Nothing;
             }
         });
     }
@@ -184,7 +184,7 @@ impl DocumentViews {
     /// No server tells of changes any more.
     pub(crate) fn lost(&self, now: Instant) {
         let mut watched = self.watched();
-        let shown: Vec<Shown> = watched
+        let shown: Vec<Showing> = watched
             .entries
             .values_mut()
             .flat_map(|entry| {
@@ -217,7 +217,8 @@ impl DocumentViews {
             if entry.is_beyond_disk() {
                 return;
             }
-            entry.known.disk = found.map_or(Disk::Nothing, |found| Disk::Found(Box::new(found)));
+            entry.known.disk =
+                found.map_or(OnDisk::Nothing, |found| OnDisk::Found(Box::new(found)));
             for view in &mut entry.views {
                 view.until = view.until.or(view.policy.waits().map(|waits| now + waits));
             }
@@ -321,7 +322,7 @@ impl Entry {
         self.views.iter().filter(|view| !view.is_late).filter_map(|view| view.until).min()
     }
 
-    fn shown(&self) -> Vec<Shown> {
+    fn shown(&self) -> Vec<Showing> {
         let of_view = |view: &View| {
             let (state, freshness) = self.known.shown(view.policy, view.is_late);
             (Arc::clone(&view.readers), state, freshness)
@@ -331,7 +332,7 @@ impl Entry {
 }
 
 /// Shows it to the readers to whom it is news.
-fn show_readers(shown: impl IntoIterator<Item = Shown>) {
+fn show_readers(shown: impl IntoIterator<Item = Showing>) {
     for (readers, state, freshness) in shown {
         // First, so that who is woken by the state finds how sure it is.
         readers.freshness.publish_if_changed(freshness);

@@ -21,7 +21,7 @@ pub(super) struct Known {
     /// The server has said once whether the document exists: a snapshot from before is of no use.
     spoken: bool,
     sureness: Sureness,
-    pub(super) disk: Disk,
+    pub(super) disk: OnDisk,
     /// The content of an operator's file, and where that is.
     pub(super) overridden: Option<Box<Override>>,
 }
@@ -35,7 +35,7 @@ pub(super) enum Sureness {
 
 /// A snapshot on disk.
 #[derive(Debug)]
-pub(super) enum Disk {
+pub(super) enum OnDisk {
     /// Nobody has wanted it, or it is being read.
     Unread,
     /// There is none that may be used.
@@ -57,7 +57,7 @@ impl Known {
             server: DocumentState::Pending,
             spoken: false,
             sureness: Sureness::Stale { since: now, why: ErrorKind::Disconnected },
-            disk: Disk::Unread,
+            disk: OnDisk::Unread,
             overridden: None,
         }
     }
@@ -70,7 +70,7 @@ impl Known {
             return (DocumentState::Present(document.clone()), Freshness::Overridden { path });
         }
         let found = match &self.disk {
-            Disk::Found(found) if policy.takes(found.age) && !(self.spoken && policy.asks()) => {
+            OnDisk::Found(found) if policy.takes(found.age) && !(self.spoken && policy.asks()) => {
                 Some(found)
             }
             _ => None,
@@ -80,7 +80,7 @@ impl Known {
         match (&self.server, found) {
             _ if !policy.asks() => match (found, &self.disk) {
                 (Some(found), _) => from_disk(found),
-                (None, Disk::Unread) => (DocumentState::Pending, self.freshness()),
+                (None, OnDisk::Unread) => (DocumentState::Pending, self.freshness()),
                 (None, _) => (nothing_on_disk(), self.freshness()),
             },
             (DocumentState::Pending, Some(found)) if at_once => from_disk(found),
@@ -174,7 +174,7 @@ mod tests {
         DocumentState::Unreachable { last: None, why, cause: "a reason".into() }
     }
 
-    fn known(server: DocumentState, disk: Disk) -> Known {
+    fn known(server: DocumentState, disk: OnDisk) -> Known {
         let now = Instant::now();
         let mut known = Known::new(now);
         known.disk = disk;
@@ -182,8 +182,8 @@ mod tests {
         known
     }
 
-    fn found(age: Duration) -> Disk {
-        Disk::Found(Box::new(Found { document: document("disk"), age }))
+    fn found(age: Duration) -> OnDisk {
+        OnDisk::Found(Box::new(Found { document: document("disk"), age }))
     }
 
     /// The content, or what else is shown, and how sure it is.
@@ -222,7 +222,7 @@ mod tests {
         let absent = ("absent", "confirmed");
         let pending = ("pending", "stale");
         // A snapshot, none (or a damaged one), and one of eight days.
-        let disks: [fn() -> Disk; 3] = [|| found(DAY), || Disk::Nothing, || found(DAY * 8)];
+        let disks: [fn() -> OnDisk; 3] = [|| found(DAY), || OnDisk::Nothing, || found(DAY * 8)];
         let rows = [
             (server("server"), [[present; 3], [present; 3], [present; 3], [none; 3]]),
             (DocumentState::Absent, [[absent; 3], [absent; 3], [absent; 3], [none; 3]]),
@@ -279,7 +279,7 @@ mod tests {
     fn file_of_an_operator_wins_over_everything_and_leaves_it_as_it_was() {
         let path: Arc<Path> = Path::new("/override/d").into();
         for policy in [StartPolicy::remote(), StartPolicy::offline()] {
-            let mut known = known(DocumentState::Present(document("server")), Disk::Nothing);
+            let mut known = known(DocumentState::Present(document("server")), OnDisk::Nothing);
             known.overridden = Some(Box::new((document("operator"), Arc::clone(&path))));
             assert_eq!(words(&known, policy, false), ("operator".to_owned(), "overridden"));
         }
@@ -289,7 +289,7 @@ mod tests {
     fn doubt_lasts_from_the_first_until_a_confirmation() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut known = known(DocumentState::Absent, Disk::Nothing);
+        let mut known = known(DocumentState::Absent, OnDisk::Nothing);
         assert!(known.confirmed(at(1)));
         known.doubted(at(2), ErrorKind::Disconnected);
         known.doubted(at(3), ErrorKind::Timeout);

@@ -8,12 +8,12 @@ use crate::{
 
 /// See the [module documentation](self).
 #[derive(Debug, Default)]
-pub(super) struct Audit {
+pub(super) struct ListenAudit {
     next: Option<Instant>,
     last: Option<Instant>,
 }
 
-impl Audit {
+impl ListenAudit {
     /// A connection serves: it confirms every listen at first, which counts as an audit.
     pub(super) fn begin(&mut self, now: Instant, output: &mut Output) {
         self.next = Some(after(now, output));

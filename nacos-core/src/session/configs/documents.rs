@@ -18,8 +18,8 @@ use std::{
 
 use super::{
     asked::Ticket,
-    entry::{Due, Entry, RefusedListen, SyncState},
-    governor::{Class, Waiting},
+    entry::{Entry, PullTurn, RefusedListen, SyncState},
+    governor::{Class, PullQueues},
     rights::missing_right,
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
 pub(super) struct Documents {
     entries: Map<ConfigKey, Entry>,
     /// Documents in the order in which they became dirty; some are not any more.
-    waiting: Waiting,
+    waiting: PullQueues,
     retries: Timers<ConfigKey>,
     asking: usize,
     tickets: u64,
@@ -45,7 +45,7 @@ impl Documents {
     pub(super) fn new() -> Self {
         Self {
             entries: Map::new(),
-            waiting: Waiting::new(),
+            waiting: PullQueues::new(),
             retries: Timers::new(),
             asking: 0,
             tickets: 0,
@@ -65,7 +65,7 @@ impl Documents {
             class: Class::Start,
             refused_listen: None,
             pollers: GuardSet::default(),
-            patience: BTreeMap::new(),
+            pull_jitters: BTreeMap::new(),
         });
     }
 
@@ -88,20 +88,20 @@ impl Documents {
     /// After a push, `guard` lets `key` wait for any part of `most`.
     pub(super) fn jitter(&mut self, key: &ConfigKey, guard: GuardId, most: Duration) {
         if let Some(entry) = self.entries.get_mut(key) {
-            entry.patience.insert(guard, most);
+            entry.pull_jitters.insert(guard, most);
         }
     }
 
     /// How long all of the `guards` that watch `key` let it wait after a push.
-    pub(super) fn patience(&self, key: &ConfigKey, guards: usize) -> Duration {
-        self.entries.get(key).map_or(Duration::ZERO, |entry| entry.patience_of(guards))
+    pub(super) fn pull_jitter(&self, key: &ConfigKey, guards: usize) -> Duration {
+        self.entries.get(key).map_or(Duration::ZERO, |entry| entry.jitter_of(guards))
     }
 
     /// `guard` wants nothing any more.
     pub(super) fn left(&mut self, key: &ConfigKey, guard: GuardId) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.pollers.remove(guard);
-            entry.patience.remove(&guard);
+            entry.pull_jitters.remove(&guard);
         }
     }
 
@@ -186,20 +186,20 @@ impl Documents {
 
     /// The server says, or may mean, that `key` has changed. Says whether anybody watches it.
     pub(super) fn hint(&mut self, key: &ConfigKey) -> bool {
-        self.mark(key, Class::Push, Due::Now)
+        self.mark(key, Class::Push, PullTurn::Now)
     }
 
     /// The same, and it need not be asked for before `at`.
     pub(super) fn hint_for(&mut self, key: &ConfigKey, at: Instant) -> bool {
-        self.mark(key, Class::Push, Due::At(at))
+        self.mark(key, Class::Push, PullTurn::At(at))
     }
 
     /// A listen has found that `key` differs.
     pub(super) fn differs(&mut self, key: &ConfigKey) -> bool {
-        self.mark(key, Class::Audit, Due::Now)
+        self.mark(key, Class::Audit, PullTurn::Now)
     }
 
-    fn mark(&mut self, key: &ConfigKey, class: Class, due: Due) -> bool {
+    fn mark(&mut self, key: &ConfigKey, class: Class, due: PullTurn) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let dirty = match entry.standing {
             SyncState::Asking { ticket, hinted } => {
@@ -216,7 +216,7 @@ impl Documents {
             SyncState::Dirty { not_before: Some(at) } | SyncState::Pushed { turn: at } => {
                 entry.failures = 0;
                 entry.class = entry.class.min(class);
-                due.min(Due::At(at))
+                due.min(PullTurn::At(at))
             }
             SyncState::Unsure | SyncState::Clean => {
                 entry.failures = 0;
@@ -311,7 +311,7 @@ impl Documents {
 
     /// Those that wait, and whether more may be asked for beside those that are, of which there
     /// are at most `limit`.
-    pub(super) fn waiting(&mut self, limit: usize) -> (&mut Waiting, bool) {
+    pub(super) fn waiting(&mut self, limit: usize) -> (&mut PullQueues, bool) {
         (&mut self.waiting, self.asking < limit)
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Entry {
     /// Guards that want it to be asked for regularly as long as that is so.
     pub(super) pollers: GuardSet,
     /// How long guards let it wait after a push.
-    pub(super) patience: BTreeMap<GuardId, Duration>,
+    pub(super) pull_jitters: BTreeMap<GuardId, Duration>,
 }
 
 /// A listen was refused for want of a right.
@@ -58,13 +58,13 @@ pub(super) enum SyncState {
     },
     Asking {
         ticket: Ticket,
-        hinted: Option<Due>,
+        hinted: Option<PullTurn>,
     },
 }
 
 /// When a document is to be asked for that a push was about.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Due {
+pub(super) enum PullTurn {
     Now,
     At(Instant),
 }
@@ -78,8 +78,8 @@ impl Entry {
     }
 
     /// How long all of so many guards let it wait after a push.
-    pub(super) fn patience_of(&self, guards: usize) -> Duration {
-        let all = Some(&self.patience).filter(|patience| patience.len() >= guards);
+    pub(super) fn jitter_of(&self, guards: usize) -> Duration {
+        let all = Some(&self.pull_jitters).filter(|jitters| jitters.len() >= guards);
         all.and_then(|all| all.values().min().copied()).unwrap_or_default()
     }
 
@@ -162,11 +162,11 @@ impl SyncState {
     }
 }
 
-impl From<Due> for SyncState {
-    fn from(due: Due) -> Self {
+impl From<PullTurn> for SyncState {
+    fn from(due: PullTurn) -> Self {
         match due {
-            Due::Now => Self::Dirty { not_before: None },
-            Due::At(turn) => Self::Pushed { turn },
+            PullTurn::Now => Self::Dirty { not_before: None },
+            PullTurn::At(turn) => Self::Pushed { turn },
         }
     }
 }

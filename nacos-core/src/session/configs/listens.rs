@@ -10,8 +10,8 @@ use crate::{
     error::ErrorKind,
     key::ConfigKey,
     session::{
-        actions::Event,
         backoff::retry_delay,
+        effects::Event,
         ledger::SentClaim,
         output::{Output, RequestOrigin},
         request_failure::RequestFailure,

@@ -24,11 +24,11 @@ use std::{
 };
 
 pub(crate) use self::governor::PullOptions;
-use self::{audit::Audit, documents::Documents, governor::Governor, listens::Listens};
+use self::{audit::ListenAudit, documents::Documents, governor::Governor, listens::Listens};
 use super::{
-    actions::Event,
     cause::Cause,
     claims::{Claims, Left},
+    effects::Event,
     ids::GuardId,
     ledger::Ledger,
     output::Output,
@@ -44,7 +44,7 @@ pub(super) struct ConfigsMachine {
     listens: Listens,
     documents: Documents,
     governor: Governor,
-    audit: Audit,
+    audit: ListenAudit,
 }
 
 /// The timers of this machine.
@@ -77,7 +77,7 @@ impl ConfigsMachine {
             listens: Listens::default(),
             documents: Documents::new(),
             governor: Governor::new(now, options),
-            audit: Audit::default(),
+            audit: ListenAudit::default(),
         }
     }
 
@@ -178,7 +178,7 @@ impl ConfigsMachine {
 
     /// The server says that `document` has changed.
     pub(super) fn handle_push(&mut self, now: Instant, document: &ConfigKey, output: &mut Output) {
-        let most = self.documents.patience(document, self.claims.guards(document));
+        let most = self.documents.pull_jitter(document, self.claims.guards(document));
         let is_watched = if most.is_zero() {
             self.documents.hint(document)
         } else {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::ErrorKind,
     server::Server,
-    session::{actions::Action, ids::LinkId},
+    session::{effects::Effect, ids::LinkId},
 };
 
 impl ConnectingMachine {
@@ -21,7 +21,7 @@ impl ConnectingMachine {
             let link = LinkId(cx.output.next_id());
             self.links.add(link, Link::dialling(server.clone(), cx.now, within.each));
             let other_than = self.links.serving_id().filter(|_| self.must_not_be_dialled_anew(cx));
-            cx.output.act(Action::Dial { link, server, other_than, within });
+            cx.output.act(Effect::Dial { link, server, other_than, within });
         }
         if self.searches.is_over(cx.now, self.links.candidates().count()) {
             self.search_failed(cx);

@@ -6,7 +6,7 @@ use std::{
 
 use super::{
     super::{Event, backoff::setup_probe_delay},
-    Action, Asked, CallError, CallId, ConnectingMachine, Context, Lifetime, Link, LinkId, Payload,
+    Asked, CallError, CallId, ConnectingMachine, Context, Effect, Lifetime, Link, LinkId, Payload,
     Phase, Reason,
     link::SetupConfirmation,
 };
@@ -130,7 +130,7 @@ impl ConnectingMachine {
             &self.options.app,
         )
         .payload();
-        cx.output.act(Action::OpenStream { link: id, setup, timeout: within });
+        cx.output.act(Effect::OpenStream { link: id, setup, timeout: within });
         let confirmation = if announced {
             SetupConfirmation::Announced
         } else {

@@ -6,7 +6,7 @@ use super::{
     Output, Payload, Reason, liveness::ProbeVerdict, moves::MoveReason,
 };
 use crate::{
-    session::actions::Event,
+    session::effects::Event,
     wire::{
         self, Failure, Request,
         connection::{HealthCheckRequest, HealthCheckResponse},

@@ -9,7 +9,7 @@ use super::{
     link::{BUSY_PAUSE, Link, Phase},
     serving_link::ServingLink,
 };
-use crate::session::{actions::Action, ids::LinkId, output::Output};
+use crate::session::{effects::Effect, ids::LinkId, output::Output};
 
 /// See the [module documentation](self).
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Links {
 
     pub(super) fn close(&mut self, output: &mut Output, id: LinkId) {
         if self.all.remove(&id).is_some() {
-            output.act(Action::Close { link: id });
+            output.act(Effect::Close { link: id });
             output.forget_calls_of(id);
         }
     }
@@ -109,7 +109,7 @@ impl Links {
     /// Closes all of them. Returns the one that served.
     pub(super) fn close_all(&mut self, output: &mut Output) -> Option<ServingLink> {
         for link in std::mem::take(&mut self.all).into_keys() {
-            output.act(Action::Close { link });
+            output.act(Effect::Close { link });
         }
         output.forget_calls();
         self.serving.take()

@@ -59,9 +59,9 @@ use self::{
     serving_link::ServingLink,
 };
 use super::{
-    actions::Action,
     cause::{ABOUT_LOGIN, Cause},
     context::Context,
+    effects::Effect,
     ids::{CallId, LinkId},
     lifetime::Lifetime,
     options::Options,
@@ -167,7 +167,7 @@ impl ConnectingMachine {
                 Timer::ListRefresh
                     if cx.lifetime == Lifetime::Open && self.list_refresh.begin(cx.now) =>
                 {
-                    cx.output.act(Action::FetchServerList);
+                    cx.output.act(Effect::FetchServerList);
                 }
                 Timer::Login if self.list_refresh.is_known() => {
                     if let Some(login) = self.authentication.begin_login(cx.now) {

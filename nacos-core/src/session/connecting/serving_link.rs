@@ -8,7 +8,7 @@ use std::{
 use super::{endings::Ending, liveness::Liveness, responsiveness::Responsiveness};
 use crate::{
     disconnect::{Disconnect, Reason},
-    session::{actions::Event, ids::LinkId},
+    session::{effects::Event, ids::LinkId},
 };
 
 /// See the [module documentation](self).

@@ -8,7 +8,7 @@ use super::{
     proxied::Finding,
 };
 use crate::{
-    session::actions::Event,
+    session::effects::Event,
     wire::{Request, connection::ServerCheckRequest},
 };
 

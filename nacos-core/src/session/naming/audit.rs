@@ -10,7 +10,7 @@ use crate::{
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(super) struct Audit {
+pub(super) struct SubscriptionAudit {
     /// The subscriptions that the server holds; the one that was confirmed longest ago first.
     held: Queue<ServiceKey>,
     next: Next,
@@ -26,7 +26,7 @@ enum Next {
     At(Instant),
 }
 
-impl Audit {
+impl SubscriptionAudit {
     pub(super) fn new() -> Self {
         Self { held: Queue::new(), next: Next::Never }
     }

@@ -9,7 +9,7 @@ use crate::session::ids::CallId;
 
 /// The list of a service that is shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
+pub(super) struct ShownList {
     /// When its server made it, in milliseconds.
     stamp: i64,
     /// Requests with a higher number were sent after it came.
@@ -27,7 +27,7 @@ pub(super) enum Age {
     Stepped { by: Duration },
 }
 
-impl Shown {
+impl ShownList {
     /// A list with this stamp came after `last_call` was sent.
     pub(super) fn new(stamp: i64, last_call: u64) -> Self {
         Self { stamp, last_call }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn overtaken_within_five_seconds_and_a_step_of_the_clock_beyond() {
-        let shown = Shown::new(10_000, 7);
+        let shown = ShownList::new(10_000, 7);
         let age = |stamp| shown.age_of(stamp, None);
         for newer in [10_000, 10_001, i64::MAX] {
             assert_eq!(age(newer), Age::Newer, "{newer}");
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn answer_to_what_was_asked_since_is_never_overtaken() {
-        let shown = Shown::new(10_000, 7);
+        let shown = ShownList::new(10_000, 7);
         for stamp in [9_000, 0, i64::MIN, i64::MAX] {
             assert_eq!(shown.age_of(stamp, Some(CallId(8))), Age::Newer);
             assert_eq!(shown.age_of(stamp, Some(CallId(7))), shown.age_of(stamp, None));
@@ -87,9 +87,9 @@ mod tests {
         #[test]
         fn no_stamp_freezes_what_comes_after(shown: i64, next: i64, wait in 5001_i64..) {
             let later = next.saturating_add(wait);
-            let age = Shown::new(shown, 0).age_of(next, None);
+            let age = ShownList::new(shown, 0).age_of(next, None);
             if matches!(age, Age::Overtaken { .. }) {
-                let age = Shown::new(shown, 0).age_of(later, None);
+                let age = ShownList::new(shown, 0).age_of(later, None);
                 prop_assert!(!matches!(age, Age::Overtaken { .. }), "{age:?}");
             }
         }

@@ -3,14 +3,14 @@ use std::{collections::hash_map::Entry, time::Instant};
 
 use super::{
     NamingMachine,
-    freshness::{Age, Shown},
+    freshness::{Age, ShownList},
     key::NamingKey,
     stale_services::{Stale, StaleServices},
 };
 use crate::{
     key::{Namespace, ServiceKey},
     room::Map,
-    session::{actions::Event, ids::CallId, serving_context::ServingContext},
+    session::{effects::Event, ids::CallId, serving_context::ServingContext},
     wire::{
         Failure,
         list::{List, Texts},
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Lists {
     /// The shown view of each service, as far as it came over the connection that serves.
-    shown: Map<ServiceKey, Shown>,
+    shown: Map<ServiceKey, ShownList>,
     /// The last list of each service, whichever connection it came over: the next one is read
     /// against it.
     last: Map<ServiceKey, List>,
@@ -182,7 +182,7 @@ impl NamingMachine {
             Age::Stepped { by } => (Some(by), true),
         };
         if is_applied {
-            self.lists.shown.insert(key.clone(), Shown::new(stamp, cx.output.last_id()));
+            self.lists.shown.insert(key.clone(), ShownList::new(stamp, cx.output.last_id()));
             cx.output.show(Event::Service(key.clone(), list.service.clone()));
             match self.lists.last.entry(key.clone()) {
                 Entry::Occupied(last) => last.into_mut().replace(list),

@@ -24,7 +24,8 @@ mod union;
 use std::{sync::Arc, time::Instant};
 
 use self::{
-    audit::Audit, key::NamingKey, lists::Lists, registrations::Registrations, self_check::SelfCheck,
+    audit::SubscriptionAudit, key::NamingKey, lists::Lists, registrations::Registrations,
+    self_check::SelfCheck,
 };
 use super::{
     claims::{Claims, Left},
@@ -44,7 +45,7 @@ pub(super) struct NamingMachine {
     registrations: Registrations,
     self_check: SelfCheck,
     lists: Lists,
-    audit: Audit,
+    audit: SubscriptionAudit,
 }
 
 /// The timers of this machine.
@@ -74,7 +75,7 @@ impl NamingMachine {
             registrations: Registrations::default(),
             self_check: SelfCheck::new(),
             lists: Lists::new(),
-            audit: Audit::new(),
+            audit: SubscriptionAudit::new(),
         }
     }
 

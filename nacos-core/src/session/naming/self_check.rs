@@ -29,7 +29,7 @@ use crate::{
     key::ServiceKey,
     service::Service,
     session::{
-        actions::Event,
+        effects::Event,
         entries::Entries,
         ledger::{Revision, Standing},
         queue::Queue,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// The number of actions, in all and in the present minute.
+/// The number of effects, in all and in the present minute.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     /// Whether there is an end to it: in a history of few claims.
@@ -24,20 +24,20 @@ struct Spent {
 
 impl Budget {
     /// At `time` after the beginning.
-    pub(super) fn spend(&mut self, time: Duration, action: &Action) {
+    pub(super) fn spend(&mut self, time: Duration, effect: &Effect) {
         let minute = time.as_secs() / 60;
         if std::mem::replace(&mut self.minute, minute) != minute {
             self.spent = Spent::default();
         }
-        match action {
-            Action::Dial { .. } => self.spent.dials += 1,
-            Action::Login { .. } => self.spent.logins += 1,
-            Action::FetchServerList => self.spent.locates += 1,
-            Action::Call { .. } => {
+        match effect {
+            Effect::Dial { .. } => self.spent.dials += 1,
+            Effect::Login { .. } => self.spent.logins += 1,
+            Effect::FetchServerList => self.spent.locates += 1,
+            Effect::Call { .. } => {
                 self.spent.calls += 1;
                 self.calls += 1;
             }
-            Action::OpenStream { .. } | Action::Close { .. } => {}
+            Effect::OpenStream { .. } | Effect::Close { .. } => {}
         }
         assert!(
             !self.is_bounded || self.spent.is_modest(),

@@ -28,16 +28,16 @@ struct Connection {
 }
 
 impl Record {
-    pub(super) fn note(&mut self, action: &Action) {
-        let (link, request) = match action {
-            Action::Dial { link, server, .. } => {
+    pub(super) fn note(&mut self, effect: &Effect) {
+        let (link, request) = match effect {
+            Effect::Dial { link, server, .. } => {
                 let host = server.host().to_owned();
                 self.connections.insert(*link, Connection { host, requests: BTreeMap::new() });
                 return;
             }
-            Action::Call { link, request, .. } => (link, request),
-            Action::OpenStream { link, setup, .. } => (link, setup),
-            Action::Close { .. } | Action::Login { .. } | Action::FetchServerList => return,
+            Effect::Call { link, request, .. } => (link, request),
+            Effect::OpenStream { link, setup, .. } => (link, setup),
+            Effect::Close { .. } | Effect::Login { .. } | Effect::FetchServerList => return,
         };
         let connection = self.connections.get_mut(link).expect("dialled before");
         *connection.requests.entry(text(request)).or_default() += 1;

@@ -45,7 +45,7 @@ fn a_seed_is_one_history() {
     }
 }
 
-/// Keeps the session's actions with their times, if they are to be `traced`, and a record for the
+/// Keeps the session's effects with their times, if they are to be `traced`, and a record for the
 /// digests, if there is to be one.
 fn keeping(traced: bool, recorded: bool) -> impl Fn(&mut World) {
     move |world| {

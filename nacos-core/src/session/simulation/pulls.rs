@@ -42,14 +42,14 @@ impl Law {
 
 impl World {
     /// Queries keep the law, and none goes out for what is known while they are stopped.
-    pub(super) fn assert_governed(&mut self, action: &Action) {
+    pub(super) fn assert_governed(&mut self, effect: &Effect) {
         let report = self.session.storm();
         let watched = self.wanted.values().filter(|(key, _)| matches!(key, ClaimKey::Listen(_)));
         let watched = watched.map(|(key, _)| key).collect::<std::collections::HashSet<_>>().len();
         self.law.watched = self.law.watched.max(watched as u64);
         let longest = self.now + self.law.pulls.stagger;
         assert!(report.staggered_until.is_none_or(|until| until <= longest), "{report:?}");
-        let Action::Call { call, .. } = action else { return };
+        let Effect::Call { call, .. } = effect else { return };
         if self.session.output.is_pull(*call) {
             assert!(!matches!(report.mode, PullMode::Frozen { .. }), "{report:?}");
             self.law.grant(self.now);

@@ -211,7 +211,7 @@ fn closing_withdraws_everything_first_and_then_does_nothing() {
     assert_eq!(world.session.remaining(), 0, "every withdrawal was acknowledged");
     world.session.handle_timeout(world.now);
     assert_eq!(world.session.poll_timeout(world.now), None);
-    assert!(world.session.poll_action().is_none());
+    assert!(world.session.poll_effect().is_none());
 }
 
 #[test]

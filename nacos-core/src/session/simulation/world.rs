@@ -353,25 +353,25 @@ impl World {
             }
             self.views.apply(self.now, event);
         }
-        while let Some(action) = self.session.poll_action() {
-            self.act(action);
+        while let Some(effect) = self.session.poll_effect() {
+            self.act(effect);
         }
     }
 
-    pub(super) fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, effect: Effect) {
         let travel = Duration::from_micros(self.dice.u64(50..3000));
-        self.budget.spend(self.now - self.began, &action);
-        let ends = matches!(action, Action::Close { .. });
-        assert!(ends || !self.session.is_closed(), "{action:?} after the end");
-        self.assert_governed(&action);
+        self.budget.spend(self.now - self.began, &effect);
+        let ends = matches!(effect, Effect::Close { .. });
+        assert!(ends || !self.session.is_closed(), "{effect:?} after the end");
+        self.assert_governed(&effect);
         if let Some(trace) = &mut self.trace {
-            trace.push((self.now - self.began, name(&action)));
+            trace.push((self.now - self.began, name(&effect)));
         }
         if let Some(record) = &mut self.record {
-            record.note(&action);
+            record.note(&effect);
         }
-        match action {
-            Action::Dial { link, server, within, .. } => {
+        match effect {
+            Effect::Dial { link, server, within, .. } => {
                 self.dials += 1;
                 self.dialled_at.push(self.now);
                 self.server.hosts.insert(link, server.host().to_owned());
@@ -385,7 +385,7 @@ impl World {
                     self.later(travel, Input::Dialled(link, Ok(Addresses::One)));
                 }
             }
-            Action::Call { link, call, request, timeout, .. } => {
+            Effect::Call { link, call, request, timeout, .. } => {
                 if !self.session.has_token() {
                     self.without_token.insert(call);
                 }
@@ -395,12 +395,12 @@ impl World {
                     self.later(travel, Input::Request(link, call, request));
                 }
             }
-            Action::OpenStream { link, .. } => self.later(travel, Input::Setup(link)),
-            Action::Close { link } => {
+            Effect::OpenStream { link, .. } => self.later(travel, Input::Setup(link)),
+            Effect::Close { link } => {
                 self.open.remove(&link);
                 self.server.forget(link);
             }
-            Action::Login { .. } => {
+            Effect::Login { .. } => {
                 self.logins += 1;
                 self.logged_in_at.push(self.now);
                 let outcome = if self.faults.denies_login {
@@ -416,7 +416,7 @@ impl World {
                 let travel = self.travel();
                 self.later(travel, Input::Login(outcome));
             }
-            Action::FetchServerList => {
+            Effect::FetchServerList => {
                 self.locates += 1;
                 let list = self.server.list;
                 let outcome = match list {
@@ -508,9 +508,9 @@ impl World {
 }
 
 /// Everything about it that matters to a server.
-fn name(action: &Action) -> String {
-    match action {
-        Action::Call { link, call, request, .. } => {
+fn name(effect: &Effect) -> String {
+    match effect {
+        Effect::Call { link, call, request, .. } => {
             let body = String::from_utf8_lossy(request.json());
             format!("{link:?} {call:?} {} {body}", request.kind())
         }

@@ -63,8 +63,8 @@ fn nothing_begins_at_the_moment_of_the_end() {
     stage.now += 600 * SECOND;
     stage.session.handle_timeout(stage.now);
     assert!(stage.session.is_closed());
-    while let Some(action) = stage.session.poll_action() {
-        assert!(matches!(action, Action::Close { .. }), "{action:?}");
+    while let Some(effect) = stage.session.poll_effect() {
+        assert!(matches!(effect, Effect::Close { .. }), "{effect:?}");
     }
 }
 

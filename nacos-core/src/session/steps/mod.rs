@@ -300,9 +300,9 @@ impl Stage {
     }
 
     fn act(&mut self) {
-        while let Some(action) = self.session.poll_action() {
-            match action {
-                Action::Dial { link, server, other_than, .. } => {
+        while let Some(effect) = self.session.poll_effect() {
+            match effect {
+                Effect::Dial { link, server, other_than, .. } => {
                     self.other_than = other_than;
                     self.dialled.push(server.host().to_owned());
                     let down = self.down.contains(server.host());
@@ -311,23 +311,23 @@ impl Stage {
                         self.session.handle_dialled(self.now, link, outcome);
                     }
                 }
-                Action::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
+                Effect::Call { call, request, .. } if request.kind() == "ServerCheckRequest" => {
                     self.taking.push((self.now + self.check_takes, Taking::Check(call)));
                 }
                 // Servers of these tests let everybody in, or nobody without a token.
-                Action::Call { call, request, .. } if asks_for_nobody(&request) => {
+                Effect::Call { call, request, .. } if asks_for_nobody(&request) => {
                     self.questions += 1;
                     self.taking.push((self.now, Taking::Question(call)));
                 }
-                Action::OpenStream { link, .. } => {
+                Effect::OpenStream { link, .. } => {
                     self.taking.push((self.now + self.ack_takes, Taking::Ack(link)));
                 }
-                Action::Call { link, call, request, .. } => {
+                Effect::Call { link, call, request, .. } => {
                     self.calls.push(Sent { link, call, request });
                 }
-                Action::Close { link } => self.calls.retain(|sent| sent.link != link),
-                Action::FetchServerList => self.locates += 1,
-                Action::Login { .. } => {
+                Effect::Close { link } => self.calls.retain(|sent| sent.link != link),
+                Effect::FetchServerList => self.locates += 1,
+                Effect::Login { .. } => {
                     self.login_under_way = true;
                     self.logins += 1;
                 }

@@ -1,7 +1,7 @@
 //! The governor of queries for watched documents: what waits, for what, and for how long.
 use super::*;
 use crate::{
-    storm::{Hold, PullMode, StormReport},
+    storm::{PullHold, PullMode, StormReport},
     wire::{
         Request,
         config::{ConfigBatchListenRequest, ConfigQueryRequest},
@@ -533,7 +533,7 @@ fn held(stage: &Stage) -> Vec<String> {
         Event::Held(key, why) => Some((key, *why)),
         _ => None,
     });
-    told.map(|(key, why): (_, Hold)| format!("{} {why:?}", key.data_id())).collect()
+    told.map(|(key, why): (_, PullHold)| format!("{} {why:?}", key.data_id())).collect()
 }
 
 fn kinds(stage: &Stage) -> Vec<String> {

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(super) use self::waiting::Waiting;
+pub(super) use self::waiting::PullQueues;
 use self::{
     bucket::{Bucket, Limits},
     read_only::ReadOnly,
@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     key::ConfigKey,
-    storm::{Hold, PullCounts, PullMode, StormReport},
+    storm::{PullCounts, PullHold, PullMode, StormReport},
 };
 
 /// The options of the governor of queries.
@@ -201,7 +201,7 @@ impl Governor {
     #[must_use = "it counts as asked"]
     pub(super) fn admits(&mut self, now: Instant, class: Class) -> bool {
         let gate = self.gate(now, class);
-        let is_probe = gate == Some(Hold::ReadOnly) && self.read_only.may_ask_one();
+        let is_probe = gate == Some(PullHold::ReadOnly) && self.read_only.may_ask_one();
         if gate.is_some() && !is_probe || !self.bucket.take(now, class) {
             return false;
         }
@@ -227,9 +227,9 @@ impl Governor {
     pub(super) fn rests(
         &mut self,
         now: Instant,
-        waiting: &mut Waiting,
+        waiting: &mut PullQueues,
         is_room: bool,
-    ) -> Vec<(ConfigKey, Hold)> {
+    ) -> Vec<(ConfigKey, PullHold)> {
         let mut told = Vec::new();
         self.wake = None;
         for class in Class::ALL {
@@ -240,9 +240,9 @@ impl Governor {
             let hold = self.hold(now, class);
             if is_room {
                 let ready_at = match hold {
-                    Some(Hold::Throttled) | None => Some(self.bucket.ready_at(class)),
-                    Some(Hold::Staggered) => self.stagger.until(),
-                    Some(Hold::ReadOnly | Hold::Frozen) => None,
+                    Some(PullHold::Throttled) | None => Some(self.bucket.ready_at(class)),
+                    Some(PullHold::Staggered) => self.stagger.until(),
+                    Some(PullHold::ReadOnly | PullHold::Frozen) => None,
                 };
                 self.wake = self.wake.into_iter().chain(ready_at).min();
             }
@@ -250,10 +250,10 @@ impl Governor {
             let Some(why) = hold else { continue };
             let counts = &mut self.counts.held;
             *match why {
-                Hold::Throttled => &mut counts.throttled,
-                Hold::Staggered => &mut counts.staggered,
-                Hold::ReadOnly => &mut counts.read_only,
-                Hold::Frozen => &mut counts.frozen,
+                PullHold::Throttled => &mut counts.throttled,
+                PullHold::Staggered => &mut counts.staggered,
+                PullHold::ReadOnly => &mut counts.read_only,
+                PullHold::Frozen => &mut counts.frozen,
             } += late.len() as u64;
             told.extend(late.into_iter().map(|key| (key, why)));
         }
@@ -275,21 +275,21 @@ impl Governor {
     }
 
     /// Why a document of `class` would not be asked for, apart from tokens.
-    fn gate(&self, now: Instant, class: Class) -> Option<Hold> {
+    fn gate(&self, now: Instant, class: Class) -> Option<PullHold> {
         match self.read_only.mode() {
-            PullMode::Frozen { .. } => Some(Hold::Frozen),
+            PullMode::Frozen { .. } => Some(PullHold::Frozen),
             // Of one that was never seen there is nothing to show: its queries are retried at
             // their own pace, and do not count.
-            PullMode::ReadOnly { .. } if class != Class::Start => Some(Hold::ReadOnly),
+            PullMode::ReadOnly { .. } if class != Class::Start => Some(PullHold::ReadOnly),
             _ => {
                 let staggered = self.stagger.until().is_some_and(|until| now < until);
-                (class == Class::Audit && staggered).then_some(Hold::Staggered)
+                (class == Class::Audit && staggered).then_some(PullHold::Staggered)
             }
         }
     }
 
-    fn hold(&self, now: Instant, class: Class) -> Option<Hold> {
-        let throttled = || (self.bucket.ready_at(class) > now).then_some(Hold::Throttled);
+    fn hold(&self, now: Instant, class: Class) -> Option<PullHold> {
+        let throttled = || (self.bucket.ready_at(class) > now).then_some(PullHold::Throttled);
         self.gate(now, class).or_else(throttled)
     }
 

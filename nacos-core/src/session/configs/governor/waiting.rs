@@ -10,7 +10,7 @@ use crate::{key::ConfigKey, session::queue::Queue};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(in crate::session::configs) struct Waiting {
+pub(in crate::session::configs) struct PullQueues {
     lines: [Line; 3],
 }
 
@@ -24,7 +24,7 @@ struct Line {
     told: u64,
 }
 
-impl Waiting {
+impl PullQueues {
     pub(in crate::session::configs) fn new() -> Self {
         let line = |_| Line { keys: Queue::new(), marks: VecDeque::new(), told: 0 };
         Self { lines: Class::ALL.map(line) }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn each_that_waits_for_a_second_is_told_once() {
-        let (mut waiting, start) = (Waiting::new(), Instant::now());
+        let (mut waiting, start) = (PullQueues::new(), Instant::now());
         let ms = |ms| start + Duration::from_millis(ms);
         let class = Class::Push;
         waiting.push(class, key(1));
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn who_only_waits_for_its_turn_is_not_told() {
-        let (mut waiting, start) = (Waiting::new(), Instant::now());
+        let (mut waiting, start) = (PullQueues::new(), Instant::now());
         waiting.push(Class::Start, key(1));
         for second in 0..9 {
             let now = start + Duration::from_secs(second);
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn many_that_come_all_the_time_leave_few_marks() {
-        let (mut waiting, start) = (Waiting::new(), Instant::now());
+        let (mut waiting, start) = (PullQueues::new(), Instant::now());
         let mut told = 0;
         for ms in 0..10_000 {
             waiting.push(Class::Audit, key(ms));

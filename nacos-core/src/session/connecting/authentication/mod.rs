@@ -18,10 +18,10 @@ use crate::{
     error::ErrorKind,
     resource::Resource,
     session::{
-        actions::Action,
         backoff::denied_delay,
         cause::{DEMANDED, NoToken},
         context::{Context, Holdings},
+        effects::Effect,
         ids::{CallId, LinkId},
         options::Options,
         request_failure::Gone,
@@ -63,9 +63,9 @@ impl Authentication {
     // Inputs.
 
     /// Whether to log in now; if so, the login counts as begun.
-    pub(super) fn begin_login(&mut self, now: Instant) -> Option<Action> {
+    pub(super) fn begin_login(&mut self, now: Instant) -> Option<Effect> {
         let begins = self.login.begin(now);
-        begins.then(|| Action::Login { refused: self.login.is_refused() })
+        begins.then(|| Effect::Login { refused: self.login.is_refused() })
     }
 
     /// A login with the credential `with` ended: a grant, or why there is none.

@@ -1,4 +1,4 @@
-//! The actions that a session asks for, and the events that it shows.
+//! The effects that a session asks for, and the events that it shows.
 use std::{sync::Arc, time::Duration};
 
 use super::{
@@ -14,14 +14,14 @@ use crate::{
     server::Server,
     service::Service,
     state::{ClaimState, SessionState},
-    storm::{Hold, PullMode},
+    storm::{PullHold, PullMode},
     wire::Payload,
     within::Within,
 };
 
 /// One thing that the caller is to do.
 #[derive(Debug)]
-pub(crate) enum Action {
+pub(crate) enum Effect {
     /// Open a connection; report with [`Session::handle_dialled`](super::Session::handle_dialled),
     /// at the latest after [`within.all`](Within::all). Not at the address of `other_than`.
     Dial { link: LinkId, server: Server, other_than: Option<LinkId>, within: Within },
@@ -86,7 +86,7 @@ pub(crate) enum Event {
     Pulls { mode: PullMode, is_alarming: bool },
     /// A watched document may have changed, and has waited for a second to be asked for. Its state
     /// may be old until the next answer about it.
-    Held(ConfigKey, Hold),
+    Held(ConfigKey, PullHold),
     /// A watched document is not to be had, and that does not pass by itself.
     Withheld { key: ConfigKey, cause: Arc<str> },
 }

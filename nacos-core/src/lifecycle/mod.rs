@@ -63,7 +63,9 @@
 //! nothing: Nacos sees its connection end, or, where the host is gone too, misses its answers for
 //! some 20 s.
 mod connections;
+mod desired;
 mod end;
+mod ramp;
 mod readiness;
 mod registrar;
 mod report;
@@ -75,6 +77,7 @@ mod signals;
 mod tests;
 
 use std::{
+    convert::Infallible,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -136,6 +139,7 @@ struct Shared {
 struct RunningServers {
     running: usize,
     ready: usize,
+    unhealthy: usize,
     keep_client: bool,
 }
 
@@ -192,7 +196,7 @@ impl Lifecycle {
     /// One more server.
     fn join(&self) -> RunningServer {
         self.shared.change(|servers| servers.running += 1);
-        RunningServer { lifecycle: self.clone(), is_ready: false }
+        RunningServer { lifecycle: self.clone(), is_ready: false, is_healthy: true }
     }
 }
 
@@ -216,10 +220,12 @@ impl Shared {
         let servers = self.servers();
         if self.shutdown.has_begun() {
             Readiness::Stopping
-        } else if servers.running > 0 && servers.running == servers.ready {
-            Readiness::Ready
-        } else {
+        } else if servers.running == 0 || servers.running > servers.ready {
             Readiness::Starting
+        } else if servers.unhealthy > 0 {
+            Readiness::Unhealthy
+        } else {
+            Readiness::Ready
         }
     }
 
@@ -234,6 +240,7 @@ impl Shared {
 struct RunningServer {
     lifecycle: Lifecycle,
     is_ready: bool,
+    is_healthy: bool,
 }
 
 impl RunningServer {
@@ -241,6 +248,30 @@ impl RunningServer {
         if !self.is_ready {
             self.is_ready = true;
             self.lifecycle.shared.change(|servers| servers.ready += 1);
+        }
+    }
+
+    /// Is ready from now on, while it is healthy. Never ends.
+    async fn ready_while(&mut self, mut health: Option<Live<bool>>) -> Infallible {
+        self.set_healthy(health.as_ref().is_none_or(|health| *health.get()));
+        self.ready();
+        if let Some(health) = &mut health {
+            while let Some(is_healthy) = health.changed().await {
+                self.set_healthy(*is_healthy);
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn set_healthy(&mut self, is_healthy: bool) {
+        if std::mem::replace(&mut self.is_healthy, is_healthy) != is_healthy {
+            self.lifecycle.shared.change(|servers| {
+                if is_healthy {
+                    servers.unhealthy -= 1;
+                } else {
+                    servers.unhealthy += 1;
+                }
+            });
         }
     }
 
@@ -264,6 +295,7 @@ impl Drop for RunningServer {
         self.lifecycle.shared.change(|servers| {
             servers.running -= 1;
             servers.ready -= usize::from(self.is_ready);
+            servers.unhealthy -= usize::from(!self.is_healthy);
         });
     }
 }

@@ -10,6 +10,9 @@ pub enum Readiness {
     /// Every server is ready and registered. Stays so whatever happens to Nacos meanwhile: a
     /// registry that is away is no reason to take no traffic.
     Ready,
+    /// A server says of itself that it should [take no traffic](super::Serving::with_health).
+    /// Requests are still answered.
+    Unhealthy,
     /// The end has begun. Requests are still answered.
     Stopping,
 }
@@ -27,6 +30,7 @@ impl fmt::Display for Readiness {
         f.write_str(match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Unhealthy => "unhealthy",
             Self::Stopping => "stopping",
         })
     }

@@ -1,14 +1,14 @@
 //! Keeps a server registered as what it should be.
 //!
-//! The desired instance, which should be registered, follows from inputs: what the program says of
-//! it, and the ip that others reach it at. An input that changes is set, then
+//! The [desired instance](super::desired) follows from inputs. An input that changes is set, then
 //! [`reconcile`](Registrar::reconcile) registers the difference; nothing else touches the
 //! registration between its beginning and its end.
 use std::{convert::Infallible, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
+use super::{desired::Desired, ramp::WeightRamp};
 use crate::{
     client::Client,
     error::{Error, ErrorKind},
@@ -24,10 +24,10 @@ pub(super) struct Registrar {
     client: Client,
     service: ServiceKey,
     bound: SocketAddr,
-    /// The desired instance, but for its ip.
-    instance: Instance,
-    /// Its ip, as far as it is known, and its source.
-    ip: Option<(String, AddressSource)>,
+    desired: Desired,
+    /// The program's own health, if it has a source of it.
+    health: Option<Live<bool>>,
+    ramp: WeightRamp,
     /// Dropping it deregisters.
     registration: Option<Registration>,
 }
@@ -47,19 +47,31 @@ impl Registrar {
     ) -> Result<Self, Error> {
         let ip = policy.ip(bound)?;
         let instance = Instance { port: policy.port.unwrap_or(bound.port()), ..instance };
-        Ok(Self { client, service, bound, instance, ip, registration: None })
+        let desired = Desired::new(instance, ip);
+        let ramp = WeightRamp::new(Duration::ZERO);
+        Ok(Self { client, service, bound, desired, health: None, ramp, registration: None })
     }
 
-    /// Registers, as soon as there is a server to register at, for which it waits within a limit
-    /// unless `is_lazy`. The server's acknowledgement is not waited for.
+    /// With `health` as an input, and a weight that rises over `ramp` once it is registered.
+    pub(super) fn with_inputs(mut self, health: Option<Live<bool>>, ramp: Duration) -> Self {
+        self.ramp = WeightRamp::new(ramp);
+        self.desired.share = self.ramp.share();
+        self.desired.is_healthy = health.as_ref().is_none_or(|health| *health.get());
+        self.health = health;
+        self
+    }
+
+    /// The server is ready: registers it, as soon as there is a server to register at, for which it
+    /// waits within a limit unless `is_lazy`. The server's acknowledgement is not waited for.
     ///
     /// # Errors
     ///
     /// There was no server in time, or it has refused this client, or the instance cannot be
     /// registered.
     pub(super) async fn register(&mut self, is_lazy: bool) -> Result<(), Error> {
+        self.desired.is_ready = true;
         let server = self.connected(is_lazy).await?;
-        if self.ip.is_none() {
+        if self.desired.ip.is_none() {
             let ip = local_ip_towards(&server).await.map_err(|error| {
                 let doing = format!("find the address that reaches {server}");
                 Error::new(ErrorKind::InvalidOption, doing).because(error)
@@ -67,7 +79,7 @@ impl Registrar {
             self.route_through(ip.to_string());
         }
         self.announce(&server).await;
-        if let Some(desired) = self.desired() {
+        if let Some(desired) = self.desired.instance() {
             self.registration = Some(self.client.naming().register(&self.service, desired)?);
         }
         Ok(())
@@ -85,27 +97,34 @@ impl Registrar {
         }
     }
 
-    /// Logs what becomes of the registration, and follows a host whose address changes. Never ends.
+    /// Logs what becomes of the registration, and follows the inputs that change while the server
+    /// runs: the host's address, its health, the share of its weight. Never ends.
     pub(super) async fn attend(&mut self) -> Infallible {
-        let Some(mut claim) = self.claim() else { return std::future::pending().await };
         let mut session = self.client.state();
-        loop {
-            tokio::select! {
-                // By the name that tells the namespace, too.
-                Some(claim) = claim.changed() => self.log(&claim),
-                // A host whose address changes loses its connection first.
-                Some(state) = session.changed() => {
-                    if let SessionState::Connected { server, .. } = &*state
-                        && self.follow_route(server).await
-                        && let Some(renewed) = self.claim()
-                    {
-                        claim = renewed;
+        while let Some(mut claim) = self.claim() {
+            // An update has a claim of its own.
+            while !self.reconcile() {
+                tokio::select! {
+                    // By the name that tells the namespace, too.
+                    Some(claim) = claim.changed() => self.note(&claim),
+                    // A host whose address changes loses its connection first.
+                    Some(state) = session.changed() => {
+                        if let SessionState::Connected { server, .. } = &*state {
+                            self.follow_route(server).await;
+                        }
                     }
+                    Some(is_healthy) = changed(self.health.as_mut()) => {
+                        self.set_healthy(*is_healthy);
+                    }
+                    () = self.ramp.stepped(), if self.ramp.rises() => {
+                        self.desired.share = self.ramp.share();
+                    }
+                    // The client was shut down under the server, which goes on.
+                    else => return std::future::pending().await,
                 }
-                // The client was shut down under the server, which goes on.
-                else => return std::future::pending().await,
             }
         }
+        std::future::pending().await
     }
 
     /// The instance that is registered, or was when it was deregistered.
@@ -115,6 +134,7 @@ impl Registrar {
 
     /// The registration, to be ended. From here on, nothing is desired any more.
     pub(super) fn take(&mut self) -> Option<Registration> {
+        self.desired.is_ready = false;
         self.registration.take()
     }
 
@@ -124,21 +144,28 @@ impl Registrar {
         self.client.naming().subscribe(&self.service).ok()?.ready().await.ok()
     }
 
-    /// The desired instance, as soon as its ip is known.
-    fn desired(&self) -> Option<Instance> {
-        let (ip, _) = self.ip.as_ref()?;
-        Some(Instance { ip: ip.clone(), ..self.instance.clone() })
-    }
-
     /// The route to the server leaves from `ip` now.
     pub(super) fn route_through(&mut self, ip: impl Into<String>) {
-        self.ip = Some((ip.into(), AddressSource::Route));
+        self.desired.ip = Some((ip.into(), AddressSource::Route));
+    }
+
+    /// The program says that it may be called, or may not.
+    fn set_healthy(&mut self, is_healthy: bool) {
+        let service = &self.service;
+        if self.desired.is_healthy != is_healthy {
+            if is_healthy {
+                info!(%service, "healthy again: takes traffic");
+            } else {
+                warn!(%service, "unhealthy, as the program says: takes no traffic");
+            }
+        }
+        self.desired.is_healthy = is_healthy;
     }
 
     /// Registers what should be registered, if that is something else than what is. Says whether it
     /// was.
     pub(super) fn reconcile(&mut self) -> bool {
-        let desired = self.desired();
+        let desired = self.desired.instance();
         let Some((registration, desired)) = self.registration.as_mut().zip(desired) else {
             return false;
         };
@@ -154,24 +181,22 @@ impl Registrar {
         }
     }
 
-    /// Takes the ip that reaches `server` now, where the route decides. Says whether another one
-    /// was registered.
-    pub(super) async fn follow_route(&mut self, server: &str) -> bool {
-        let Some((before, AddressSource::Route)) = &self.ip else { return false };
+    /// Takes the ip that reaches `server` now, where the route decides.
+    pub(super) async fn follow_route(&mut self, server: &str) {
+        let Some((before, AddressSource::Route)) = &self.desired.ip else { return };
         let ip = match local_ip_towards(server).await {
             // That of a server on this host says nothing about the host's address.
-            Ok(ip) if ip.is_loopback() => return false,
+            Ok(ip) if ip.is_loopback() => return,
             Ok(ip) => ip.to_string(),
             Err(error) => {
                 debug!(%error, server, "the address that reaches it is unknown");
-                return false;
+                return;
             }
         };
         if *before != ip {
             info!(service = %self.service, before, ip, "the host's address changed");
             self.route_through(ip);
         }
-        self.reconcile()
     }
 
     /// Waits for a connection, within a limit unless `is_lazy`; returns its server.
@@ -195,8 +220,8 @@ impl Registrar {
 
     /// Logs what is registered at `server` now.
     async fn announce(&self, server: &str) {
-        let Some((ip, source)) = &self.ip else { return };
-        info!(service = %self.service, %ip, port = self.instance.port, ?source, "registering");
+        let Some((ip, source)) = &self.desired.ip else { return };
+        info!(service = %self.service, %ip, port = self.desired.instance.port, ?source, "registering");
         let is_local = |ip: IpAddr| ip.is_loopback();
         if ip.parse().is_ok_and(is_local) && !local_ip_towards(server).await.is_ok_and(is_local) {
             warn!(%ip, "no other host can call this address");
@@ -207,17 +232,25 @@ impl Registrar {
         self.registration.as_ref().map(Registration::claim)
     }
 
-    fn log(&self, claim: &ClaimState) {
+    fn note(&mut self, claim: &ClaimState) {
         let Some(registration) = &self.registration else { return };
         let service = registration.service();
         match claim {
-            ClaimState::Held => info!(%service, "registered"),
+            ClaimState::Held => {
+                info!(%service, "registered");
+                self.ramp.begin(Instant::now());
+            }
             ClaimState::Pending => debug!(%service, "not registered at present"),
             ClaimState::Refused { code, message, retrying } => {
                 warn!(%service, code, %message, retrying, "the registration was refused");
             }
         }
     }
+}
+
+/// The next value of `source`; none if there is none, or no more will come.
+async fn changed(source: Option<&mut Live<bool>>) -> Option<Arc<bool>> {
+    source?.changed().await
 }
 
 /// For the connection.

@@ -43,7 +43,8 @@ async fn run<S: Serve>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
     let client = lifecycle.client().clone();
     let instance = options.instance.clone();
     let registrar =
-        Registrar::new(client.clone(), service.clone(), bound, &options.address, instance)?;
+        Registrar::new(client.clone(), service.clone(), bound, &options.address, instance)?
+            .with_inputs(options.health.clone(), options.weight_ramp);
     if options.has_signals {
         lifecycle.listen_to_signals();
     }
@@ -137,19 +138,27 @@ impl Run {
         self.recorder.leave(Outcome::Completed);
         if self.options.is_lazy {
             self.recorder.skip([Step::Register]);
-            self.recorder.enter(Step::Serve);
-            self.member.ready();
-            self.registrar.register(true).await?;
         } else {
             self.recorder.enter(Step::Register);
             self.registrar.register(false).await?;
             // The registrar holds it, so that an end in between withdraws it properly.
             self.registrar.acknowledged().await?;
             self.recorder.leave(Outcome::Completed);
-            self.recorder.enter(Step::Serve);
-            self.member.ready();
         }
-        Ok(self.registrar.attend().await)
+        self.recorder.enter(Step::Serve);
+        let Self { member, registrar, options, .. } = self;
+        let registered = async {
+            if options.is_lazy {
+                registrar.register(true).await?;
+            }
+            Ok(registrar.attend().await)
+        };
+        tokio::select! {
+            biased;
+            // First, so that one that begins unhealthy is never shown as ready.
+            never = member.ready_while(options.health.clone()) => match never {},
+            ended = registered => ended,
+        }
     }
 
     /// Notes what is registered, before it is no more.

@@ -11,6 +11,7 @@ use crate::{
     instance::Instance,
     key::{ClusterName, InvalidName, ServiceKey},
     link_variable::is_link,
+    live::Live,
     naming::AddressPolicy,
 };
 
@@ -126,6 +127,8 @@ pub(super) struct ServeOptions {
     pub(super) address: AddressPolicy,
     /// The instance to register, but for its address.
     pub(super) instance: Instance,
+    pub(super) health: Option<Live<bool>>,
+    pub(super) weight_ramp: Duration,
     pub(super) warm_up: Pin<Box<dyn Future<Output = ()> + Send>>,
     pub(super) is_lazy: bool,
     pub(super) has_signals: bool,
@@ -165,6 +168,54 @@ impl<S> Serving<S> {
     /// Adds a metadata entry.
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.instance = self.options.instance.with_metadata(key, value);
+        self
+    }
+}
+
+/// The inputs that the registration follows while the server runs.
+impl<S> Serving<S> {
+    /// Takes no traffic while `health` is false: the instance stays registered and is disabled, so
+    /// that consumers call its siblings, and [`Readiness`](super::Readiness) is `Unhealthy`.
+    /// Connections are served all the same. Once its writer is gone, the last value stays.
+    ///
+    /// A change is sent at once: a source that flaps is to be damped before it comes here. An
+    /// operator's change of the instance wins over it, as servers have it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// # use nacos_core::lifecycle::{Bound, Connections, Serve};
+    /// # struct Nothing(tokio::net::TcpListener);
+    /// # impl Serve for Nothing {
+    /// #     fn local_addr(&self) -> std::io::Result<std::net::SocketAddr> { self.0.local_addr() }
+    /// #     async fn serve(
+    /// #         self,
+    /// #         _: Connections,
+    /// #         stop: impl Future<Output = ()> + Send + 'static,
+    /// #     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> { Ok(stop.await) }
+    /// # }
+    /// # let bound = Bound::new(Nothing(tokio::net::TcpListener::bind("127.0.0.1:0").await?));
+    /// let (health, is_healthy) = nacos_core::live(true);
+    /// let serving = bound.with_nacos(&nacos, "orders").with_health(is_healthy);
+    /// // Elsewhere: the database is gone, and no request could be answered.
+    /// health.publish(false);
+    /// # Ok(()) }
+    /// ```
+    pub fn with_health(mut self, health: Live<bool>) -> Self {
+        self.options.health = Some(health);
+        self
+    }
+
+    /// Begins with a tenth of the weight, and reaches all of it `over` so much time after the first
+    /// registration: slow start, for a process that is cold. In five steps at most, each a second
+    /// at least, because consumers are told of each. Default: zero, which is no ramp.
+    ///
+    /// r-nacos takes weight 1 in a change for "not specified"; the last step registers the instance
+    /// anew there if that is its full weight.
+    pub fn with_weight_ramp(mut self, over: Duration) -> Self {
+        self.options.weight_ramp = over;
         self
     }
 }
@@ -234,6 +285,8 @@ impl Default for ServeOptions {
         Self {
             address: AddressPolicy::default(),
             instance: Instance::new("", 0),
+            health: None,
+            weight_ramp: Duration::ZERO,
             warm_up: Box::pin(std::future::ready(())),
             is_lazy: false,
             has_signals: true,

@@ -3,12 +3,12 @@ mod world;
 
 use std::{pin::pin, sync::Arc, task::Context, time::Duration};
 
-use nacos_testkit::Server as Nacos;
+use nacos_testkit::{Server as Nacos, within};
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 
 use self::world::{Line, World, ask, finish, outcome, outcomes, run, took};
 use super::{Bound, Lifecycle, Outcome, Readiness, Step};
-use crate::{Client, ErrorKind, inspect::Inspect, testing::inline_waker};
+use crate::{Client, ErrorKind, inspect::Inspect, live::live, testing::inline_waker};
 
 #[tokio::test(start_paused = true)]
 async fn listens_before_it_is_registered() {
@@ -283,7 +283,8 @@ async fn address_of_another_host_is_not_replaced_by_loopback() {
     let mut registrar = world.routed("10.9.9.9");
     registrar.register(false).await.expect("connected");
     registrar.acknowledged().await.expect("acknowledged");
-    assert!(!registrar.follow_route(&world.server.addr().to_string()).await);
+    registrar.follow_route(&world.server.addr().to_string()).await;
+    assert!(!registrar.reconcile());
     assert_eq!(registrar.instance().expect("registered").ip, "10.9.9.9");
 }
 
@@ -310,4 +311,80 @@ async fn what_cannot_be_registered_is_refused_before_anything_is_served() {
     let (bound, _) = world.bound().await;
     let serving = Bound::new(bound).with_nacos(&world.nacos, "no@@such@@name");
     assert_eq!(serving.await.expect_err("no name").kind(), ErrorKind::InvalidName);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unhealthy_server_is_disabled_and_not_ready_until_it_is_healthy_again() {
+    let world = World::new().await;
+    let (bound, address) = world.bound().await;
+    let (health, is_healthy) = live(true);
+    let ended = run(world.on(bound).with_health(is_healthy));
+    world.registered(1).await;
+    let mut readiness = world.lifecycle.readiness();
+    health.publish(false);
+    readiness.wait_for(|now| *now == Readiness::Unhealthy).await.expect("alive");
+    world.server.until(|_| !world.instances()[0].enabled).await;
+    assert_eq!(ask(address, b'p').await.expect("still serves"), b'p');
+    health.publish(true);
+    readiness.wait_for(|now| *now == Readiness::Ready).await.expect("alive");
+    world.server.until(|_| world.instances()[0].enabled).await;
+    // The source goes away, and the server stays as it was.
+    drop(health);
+    world.shutdown.begin();
+    assert_eq!(outcomes(&finish(ended).await), [Outcome::Completed; 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_begins_unhealthy_is_registered_disabled() {
+    let world = World::new().await;
+    let (bound, _) = world.bound().await;
+    let (health, is_healthy) = live(false);
+    let ended = run(world.on(bound).with_health(is_healthy).register_lazily());
+    world.server.until(|_| world.instances().len() == 1).await;
+    assert!(!world.instances()[0].enabled);
+    assert_eq!(*world.lifecycle.readiness().get(), Readiness::Unhealthy);
+    health.publish(true);
+    world.registered(1).await;
+    world.server.until(|_| world.instances()[0].enabled).await;
+    world.shutdown.begin();
+    finish(ended).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lazy_server_without_nacos_is_as_ready_as_it_is_healthy() {
+    let world = World::new().await;
+    world.server.stop().await;
+    let (bound, _) = world.bound().await;
+    let (health, is_healthy) = live(true);
+    let ended = run(world.on(bound).with_health(is_healthy).register_lazily());
+    let mut readiness = world.lifecycle.readiness();
+    readiness.wait_for(|now| now.is_ready()).await.expect("alive");
+    health.publish(false);
+    readiness.wait_for(|now| *now == Readiness::Unhealthy).await.expect("alive");
+    health.publish(true);
+    readiness.wait_for(|now| now.is_ready()).await.expect("alive");
+    ended.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn cold_server_gets_its_weight_in_steps_once_and_not_after_a_reconnect() {
+    let world = World::new().await;
+    let (bound, _) = world.bound().await;
+    let over = Duration::from_secs(10);
+    let ended = run(world.on(bound).with_weight(2.0).with_weight_ramp(over));
+    world.registered(1).await;
+    let began = Instant::now();
+    for (seconds, weight) in [(0, 0.2), (2, 0.56), (4, 0.92), (6, 1.28), (8, 1.64), (10, 2.0)] {
+        let is = |server: &Nacos| {
+            let instances = server.instances("", "DEFAULT_GROUP", "orders");
+            instances.iter().any(|instance| (instance.weight - weight).abs() < 1e-9)
+        };
+        within(over, world.server.until(is)).await;
+        assert_eq!((Instant::now() - began).as_secs(), seconds, "{weight}");
+    }
+    world.server.restart().await.expect("its ports are free");
+    world.server.until(|_| world.instances().len() == 1).await;
+    assert!((world.instances()[0].weight - 2.0).abs() < 1e-9);
+    world.shutdown.begin();
+    finish(ended).await;
 }

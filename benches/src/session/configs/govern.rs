@@ -17,7 +17,7 @@ use benches::{
     run::Run,
 };
 
-use super::governor::{Class, Governor, PullOptions, Waiting};
+use super::governor::{Class, Governor, PullOptions, PullQueues};
 use crate::{key::ConfigKey, session::queue::Queue};
 
 /// The group.
@@ -45,7 +45,7 @@ fn measure(run: &Run) -> Result<Vec<Row>, Failure> {
 fn governed(keys: &[ConfigKey], rounds: usize) -> Result<f64, Failure> {
     let mut now = Instant::now();
     let mut governor = Governor::new(now, &PullOptions::new("orders-1"));
-    let mut waiting = Waiting::new();
+    let mut waiting = PullQueues::new();
     governor.watches(now, keys.len());
     let meter = Meter::start();
     let mut granted = 0;

@@ -347,7 +347,7 @@ fn pulls_tree(storm: &StormReport) -> Tree {
         ("watched", storm.watched.into()),
         ("waiting", storm.waiting.into()),
         ("under_way", storm.under_way.into()),
-        ("tokens", storm.tokens.into()),
+        ("tokens", tokens_at(storm, now).into()),
         ("capacity", storm.capacity.into()),
         ("refill", storm.refill.into()),
         ("stagger_ms", ms(stagger.unwrap_or_default())),
@@ -356,11 +356,24 @@ fn pulls_tree(storm: &StormReport) -> Tree {
         ("audit", counts.audit.into()),
         ("throttled", counts.held.throttled.into()),
         ("staggered", counts.held.staggered.into()),
+        ("held_read_only", counts.held.read_only.into()),
+        ("held_frozen", counts.held.frozen.into()),
         ("timeouts", counts.timeouts.into()),
         ("overloads", counts.overloads.into()),
         ("staggers", counts.staggers.into()),
         ("read_only", counts.read_only.entered.into()),
+        ("left_by_probe", counts.read_only.left_by_probe.into()),
+        ("left_by_push", counts.read_only.left_by_push.into()),
+        ("left_by_reconnect", counts.read_only.left_by_reconnect.into()),
+        ("left_by_answer", counts.read_only.left_by_answer.into()),
+        ("jittered", counts.jittered.into()),
     ])
+}
+
+/// The tokens that are left now: the report counts those of the last query.
+fn tokens_at(storm: &StormReport, now: std::time::Instant) -> u64 {
+    let seconds = now.saturating_duration_since(storm.at).as_secs();
+    storm.tokens.saturating_add(storm.refill.saturating_mul(seconds)).min(storm.capacity)
 }
 
 fn disconnect_tree(record: &Disconnect) -> Tree {

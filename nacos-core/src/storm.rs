@@ -133,6 +133,9 @@ pub struct PullCounts {
     pub overloads: u64,
     /// Mass events.
     pub staggers: u64,
+    /// Pushes whose document waited because all of its watches have a
+    /// [`pull_jitter`](crate::Watch::pull_jitter).
+    pub jittered: u64,
     /// How often the client went read-only, and what ended it.
     pub read_only: ReadOnlyCounts,
 }

@@ -109,9 +109,11 @@ pub const CONFIG_PULL_TIMEOUTS: &str = "nacos_config_pull_timeouts_total";
 pub const CONFIG_OVERLOADS: &str = "nacos_config_overloads_total";
 /// Mass events, after which pulls are spread.
 pub const CONFIG_STAGGERS: &str = "nacos_config_staggers_total";
+/// Pushes whose document waited, because its watches have a jitter.
+pub const CONFIG_PULLS_JITTERED: &str = "nacos_config_pulls_jittered_total";
 /// Clients that do not pull as ever, by mode.
 pub const CONFIG_PULLS_STOPPED: &str = "nacos_config_pulls_stopped";
-/// Clients that have not pulled for more than a minute.
+/// Clients that have not pulled for `pull_alarm_after`, a minute by default.
 pub const CONFIG_PULLS_ALARMING: &str = "nacos_config_pulls_alarming";
 /// How often clients went read-only.
 pub const CONFIG_READ_ONLY: &str = "nacos_config_read_only_total";
@@ -191,6 +193,7 @@ pub(crate) fn governed(before: &PullCounts, now: &PullCounts) {
     add(CONFIG_PULL_TIMEOUTS, None, now.timeouts - before.timeouts);
     add(CONFIG_OVERLOADS, None, now.overloads - before.overloads);
     add(CONFIG_STAGGERS, None, now.staggers - before.staggers);
+    add(CONFIG_PULLS_JITTERED, None, now.jittered - before.jittered);
     let (before, now) = (&before.read_only, &now.read_only);
     add(CONFIG_READ_ONLY, None, now.entered - before.entered);
     let left = |by, many| add(CONFIG_READ_ONLY_LEFT, Some(("by", by)), many);
@@ -422,6 +425,11 @@ fn describe() {
     );
     describe_counter!(CONFIG_OVERLOADS, Unit::Count, "Servers that said they are overloaded");
     describe_counter!(CONFIG_STAGGERS, Unit::Count, "Mass events, after which pulls are spread");
+    describe_counter!(
+        CONFIG_PULLS_JITTERED,
+        Unit::Count,
+        "Pushes whose document waited for the jitter of its watches"
+    );
     describe_gauge!(
         CONFIG_PULLS_STOPPED,
         Unit::Count,

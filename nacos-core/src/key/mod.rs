@@ -95,13 +95,13 @@ impl DataId {
     /// The type of content that the ending names, if it names one.
     pub(crate) fn content_type(&self) -> Option<&'static str> {
         let (_, ending) = self.as_str().rsplit_once('.')?;
-        Some(match ending {
+        Some(match ending.to_ascii_lowercase().as_str() {
             "yaml" | "yml" => "yaml",
             "json" => "json",
             "toml" => "toml",
             "properties" => "properties",
             "xml" => "xml",
-            "html" => "html",
+            "html" | "htm" => "html",
             _ => return None,
         })
     }

@@ -113,7 +113,8 @@ fn snapshots(
 
 /// How the queries for watched documents are governed.
 fn pulls(options: &ClientOptions) -> PullOptions {
-    let default = PullOptions::new(options.instance_id.clone().unwrap_or_else(instance_id));
+    let given = options.instance_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+    let default = PullOptions::new(given.map_or_else(instance_id, str::to_owned));
     let after = options.read_only_after.map(|after| u32::try_from(after).unwrap_or(u32::MAX));
     let probe = options.read_only_probe.unwrap_or(default.probe).clamp(LEAST_PROBE, LONGEST);
     let probe_cap = options.read_only_probe_cap.unwrap_or(default.probe_cap).clamp(probe, LONGEST);
@@ -121,10 +122,13 @@ fn pulls(options: &ClientOptions) -> PullOptions {
         burst: options.pull_burst,
         rate: options.pull_rate,
         stagger: options.pull_stagger.unwrap_or(default.stagger).min(LONGEST),
+        mass_outage: options.mass_outage.unwrap_or(default.mass_outage).min(LONGEST),
+        mass_drops: options.mass_drops.unwrap_or(default.mass_drops).min(LONGEST),
+        alarm_after: options.pull_alarm_after.unwrap_or(default.alarm_after).min(LONGEST),
         read_only_after: after.unwrap_or(default.read_only_after),
         probe,
         probe_cap,
-        ..default
+        instance_id: default.instance_id,
     }
 }
 
@@ -206,6 +210,16 @@ mod tests {
         assert_eq!((&*given.instance_id, given.stagger), ("orders-1", Duration::ZERO));
         assert_eq!(given.read_only_after, 0);
         assert_eq!((given.probe, given.probe_cap), (LEAST_PROBE, LEAST_PROBE));
+        let given = pulls(&[
+            ("instance_id", "  "),
+            ("mass_outage", "4s"),
+            ("mass_drops", "20s"),
+            ("pull_alarm_after", "5m"),
+        ]);
+        assert!(given.instance_id.contains('-'), "a blank name is none");
+        let seconds = Duration::from_secs;
+        assert_eq!((given.mass_outage, given.mass_drops), (seconds(4), seconds(20)));
+        assert_eq!(given.alarm_after, seconds(300));
     }
 
     #[test]

@@ -10,7 +10,8 @@ pub(super) fn instance_id() -> String {
         (!name.is_empty()).then(|| name.to_owned())
     });
     let (process, number) = (std::process::id(), fastrand::u64(..));
-    format!("{}-{process}-{number:016x}", host.as_deref().unwrap_or("unknown"))
+    let host = host.map_or_else(String::new, |host| format!("{host}-"));
+    format!("{host}{process}-{number:016x}")
 }
 
 /// Linux has the name of the host in both; elsewhere the number has to do.
@@ -23,6 +24,6 @@ mod tests {
     #[test]
     fn no_two_clients_have_the_same_name() {
         assert_ne!(instance_id(), instance_id());
-        assert!(instance_id().contains(&format!("-{}-", std::process::id())));
+        assert!(instance_id().contains(&format!("{}-", std::process::id())));
     }
 }

@@ -279,12 +279,16 @@ macro_rules! table {
             suspect_after: time, default "1s";
 
             /// Tells this client from all others of its servers: after an event that all of them
-            /// have seen, a hash of it is the turn of this client within `pull_stagger`.
+            /// have seen, a hash of it is the turn of this client within `pull_stagger`. Clients of
+            /// one name have one turn, so no two should have the same; a blank one counts as not
+            /// given. Where the system does not tell the host's name in a file, as Linux does, it
+            /// is left out.
             instance_id: text, default "the name of the host, the process id and a random number";
 
             /// How many watched documents the client may ask for at once; at least one. Each costs
             /// a token, a `get` costs none. A client that begins may ask for every document once,
-            /// however many there are.
+            /// however many there are. Some tokens are kept for pushes, and some for starts: a
+            /// twentieth of the bucket and a fifth of it, and no more than 5 and 20.
             pull_burst: count, default "twice as many as are watched, at least 100";
 
             /// How many tokens come back in a second; at least one. Half as many, a quarter or an
@@ -293,9 +297,16 @@ macro_rules! table {
 
             /// The longest that a client waits after a mass event before it asks for documents that
             /// have changed meanwhile; none with `0s`. A mass event is that no server has answered
-            /// for 3 s, or that two have dropped the client within 10 s. The document of a push,
-            /// and one of which nothing is known yet, is asked for at once.
+            /// for `mass_outage`, or that two have dropped the client within `mass_drops`. The
+            /// document of a push, and one of which nothing is known yet, is asked for at once.
             pull_stagger: time, default "1s";
+
+            /// An outage of this length is a mass event: all clients of the server have noticed it.
+            mass_outage: time, default "3s";
+
+            /// Two servers that drop the client within this time are a mass event: they have
+            /// dropped others, too.
+            mass_drops: time, default "10s";
 
             /// After so many timeouts in a row of queries for watched documents, the client shows
             /// what it has and asks for nothing, until the server answers a listen; never with 0.
@@ -307,6 +318,10 @@ macro_rules! table {
 
             /// The longest of these pauses.
             read_only_probe_cap: time, default "60s";
+
+            /// A client that has been read-only or frozen for this long is an alarm: in its log, in
+            /// `storm()` and in a metric.
+            pull_alarm_after: time, default "60s";
         }
     };
 }

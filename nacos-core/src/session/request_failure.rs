@@ -30,6 +30,8 @@ pub(super) struct ClaimRefusal {
 pub(super) enum RequestFailure {
     /// No answer in time: nobody knows whether it was done.
     Unanswered,
+    /// It never left this process: that says nothing of the server.
+    Unsent(Cause),
     /// An answer that cannot be read: it may have been done, and asking at once would not help.
     Unreadable { cause: Cause, too_large: bool },
     /// The server said no.
@@ -50,7 +52,7 @@ impl RequestFailure {
             },
             // It is on its way each time, and grows no smaller by that.
             Self::Unreadable { too_large: true, .. } => u32::MAX,
-            Self::Unreadable { .. } | Self::Unanswered => tries,
+            Self::Unreadable { .. } | Self::Unanswered | Self::Unsent(_) => tries,
         };
         Some(retry_delay(tries, jitter))
     }
@@ -78,7 +80,9 @@ impl RequestFailure {
                 };
                 (told.code, told.message.into())
             }
-            Self::Unreadable { cause, .. } => (wire::SERVER_ERROR, Arc::clone(&cause.text)),
+            Self::Unsent(cause) | Self::Unreadable { cause, .. } => {
+                (wire::SERVER_ERROR, Arc::clone(&cause.text))
+            }
         };
         let is_passing = self.is_passing(connection, token);
         if is_passing && token < connection.token {
@@ -91,7 +95,7 @@ impl RequestFailure {
         let (kind, text) = match self {
             Self::Unanswered => (CallError::Timeout.kind(), CallError::Timeout.to_string().into()),
             Self::Refused(refusal) => (refusal.kind(), refusal.to_string().into()),
-            Self::Unreadable { cause, .. } => return cause.clone(),
+            Self::Unsent(cause) | Self::Unreadable { cause, .. } => return cause.clone(),
         };
         Cause { kind, text }
     }
@@ -115,8 +119,13 @@ pub(super) fn read<A: Answer>(
         Err(CallError::Timeout) => Err(RequestFailure::Unanswered),
         Err(error) => {
             let cause = Cause { kind: error.kind(), text: error.to_string().into() };
-            let too_large = matches!(error, CallError::Oversized { .. });
-            Err(RequestFailure::Unreadable { cause, too_large })
+            Err(match error {
+                CallError::Oversized { .. } => {
+                    RequestFailure::Unreadable { cause, too_large: true }
+                }
+                CallError::Unsigned(_) | CallError::Busy => RequestFailure::Unsent(cause),
+                _ => RequestFailure::Unreadable { cause, too_large: false },
+            })
         }
     })
 }

@@ -203,9 +203,10 @@ impl Documents {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let dirty = match entry.standing {
             SyncState::Asking { ticket, hinted } => {
+                // A push that came first is not put back by a listen.
+                entry.class = if hinted.is_some() { entry.class.min(class) } else { class };
                 let hinted = Some(hinted.map_or(due, |hinted| hinted.min(due)));
                 entry.standing = SyncState::Asking { ticket, hinted };
-                entry.class = class;
                 entry.failures = 0;
                 return true;
             }
@@ -472,7 +473,7 @@ impl Documents {
         let Some(entry) = self.entries.get_mut(key) else { return };
         entry.standing = standing;
         entry.class = match entry.class {
-            _ if entry.is_unseen() && entry.remembered.is_none() => Class::Start,
+            _ if entry.is_unseen() => Class::Start,
             Class::Start => Class::Push,
             class => class,
         };

@@ -97,7 +97,10 @@ impl ConfigsMachine {
         answer: Result<ConfigChangeBatchListenResponse, RequestFailure>,
     ) {
         self.listens.under_way = self.listens.under_way.saturating_sub(1);
-        if listen && !matches!(answer, Err(RequestFailure::Unanswered)) {
+        let is_silence = |failure: &RequestFailure| {
+            matches!(failure, RequestFailure::Unanswered | RequestFailure::Unsent(_))
+        };
+        if listen && !answer.as_ref().is_err_and(is_silence) {
             // A refusal is an answer, too.
             self.governor.listen_answered();
         }
@@ -157,7 +160,9 @@ impl ConfigsMachine {
         match failure {
             _ if claims.len() < 2 => self.set_back(cx, origin, claims, failure),
             // The right to listen is one for all of them.
-            RequestFailure::Unanswered => self.set_back(cx, origin, claims, failure),
+            RequestFailure::Unanswered | RequestFailure::Unsent(_) => {
+                self.set_back(cx, origin, claims, failure);
+            }
             RequestFailure::Refused(refusal) if refusal.code == wire::DENIED => {
                 self.set_back(cx, origin, claims, failure);
             }

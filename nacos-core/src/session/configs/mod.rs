@@ -127,6 +127,9 @@ impl ConfigsMachine {
         self.documents.left(document, guard);
         if self.claims.withdraw(document, guard) == Some(Left::Nobody) {
             self.documents.unwatch(document);
+            if self.documents.len() == 0 {
+                self.governor.idles();
+            }
             // The server of this connection may never have heard of it.
             self.claims.show_settled(output, document, None);
         }

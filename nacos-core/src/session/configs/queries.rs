@@ -63,7 +63,7 @@ impl ConfigsMachine {
                 self.governor.timed_out(cx.now, ticket.0, self.documents.newest(), jitter);
             }
             // It has nothing to show meanwhile: it is asked for at its own pace.
-            Err(RequestFailure::Unanswered) => {}
+            Err(RequestFailure::Unanswered | RequestFailure::Unsent(_)) => {}
             Err(RequestFailure::Refused(refusal)) => {
                 let is_overloaded = refusal.kind() == ErrorKind::Overloaded;
                 self.governor.answered(cx.now, is_overloaded);

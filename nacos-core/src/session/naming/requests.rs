@@ -89,8 +89,12 @@ impl NamingMachine {
                 self.step(cx, claim);
             }
             Err(failure) => {
-                if matches!(failure, RequestFailure::Unanswered | RequestFailure::Unreadable { .. })
-                {
+                if matches!(
+                    failure,
+                    RequestFailure::Unanswered
+                        | RequestFailure::Unsent(_)
+                        | RequestFailure::Unreadable { .. }
+                ) {
                     self.registrations.unanswered(service, step);
                 }
                 self.set_back(cx, origin, &claim, &failure);

@@ -26,7 +26,7 @@ impl Law {
     /// at most as many as the bucket holds, and as have come back meanwhile.
     fn grant(&mut self, now: Instant) {
         let given = |given: Option<usize>, other: u64| given.map_or(other, |given| given as u64);
-        let capacity = given(self.pulls.burst, self.watched.max(100)).max(self.watched);
+        let capacity = given(self.pulls.burst, (2 * self.watched).max(100)).max(self.watched);
         let refill = given(self.pulls.rate, (self.watched / 60).max(10));
         let micros = (now - self.began).as_micros();
         let back = i128::from(refill) * i128::try_from(micros).expect("some hours");
@@ -168,6 +168,32 @@ impl Seen {
         let others = [self.throttled, self.staggered, self.read_only, self.frozen];
         assert!(others.iter().chain(&self.left).all(|times| *times > 0), "{self:?}");
     }
+}
+
+/// The bucket holds two rounds of all documents, and no more.
+#[test]
+fn session_that_watches_many_documents_may_pull_two_rounds_of_them_at_once() {
+    let _limit = nacos_testkit::TimeLimit::start();
+    let mut world = World::new(7, Faults::none());
+    let names: Vec<_> = (0..150).map(|n| format!("n{n}")).collect();
+    for (name, guard) in names.iter().zip(0..) {
+        world.server.documents.insert(name.clone(), "0".to_owned());
+        world.watch(name, GuardId(guard));
+    }
+    world.run(Duration::from_secs(1));
+    let began = world.now;
+    for round in 1..5 {
+        for name in &names {
+            world.change_document(name, Some(round.to_string()));
+        }
+        world.run(Duration::from_millis(500));
+    }
+    // One round was for the start, and a few tokens have come back.
+    let soon = began + Duration::from_secs(2);
+    let asked = world.law.queried_at.iter().filter(|at| **at <= soon).count();
+    assert!((300..340).contains(&asked), "{asked}");
+    world.run(Duration::from_secs(60));
+    world.assert_consistent();
 }
 
 /// 200 sessions watch 50 documents each, one of which all of them share: its change costs as many

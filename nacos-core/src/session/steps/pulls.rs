@@ -328,6 +328,88 @@ fn two_servers_that_are_lost_in_turn_are_a_mass_event() {
 }
 
 #[test]
+fn last_watch_that_leaves_ends_read_only_and_nothing_wakes_the_session_for_it() {
+    for is_connected in [true, false] {
+        let mut stage = read_only();
+        if !is_connected {
+            stage.down = "a";
+            lose(&mut stage);
+        }
+        for n in 0..3 {
+            stage.session.commands().withdraw(&listen(&format!("d{n}")), GuardId(n));
+        }
+        stage.settle();
+        assert_eq!(report(&stage).mode, PullMode::Normal, "there is nothing to probe with");
+    }
+}
+
+#[test]
+fn request_that_was_never_sent_says_nothing_of_the_server() {
+    let unsigned = Err(CallError::Unsigned("it was not signed in time"));
+    let mut stage = read_only();
+    let since = stage.now;
+    stage.session.configs.reassert_all();
+    stage.settle();
+    answer_listens(&mut stage, &unsigned);
+    assert_eq!(report(&stage).mode, PullMode::ReadOnly { since });
+
+    let mut stage = watching(3, PullOptions::new("c0"));
+    for round in 0..5 {
+        push(&mut stage, 0);
+        time_out(&mut stage);
+        if round < 4 {
+            push(&mut stage, 1);
+            let sent = stage.calls.pop().expect("a query");
+            stage.answer(&sent, &unsigned);
+        }
+    }
+    assert!(matches!(report(&stage).mode, PullMode::ReadOnly { .. }), "five in a row");
+}
+
+/// Nothing is shown of it yet that a server has said, however much was on the disk.
+#[test]
+fn start_from_snapshots_is_not_throttled_either() {
+    let mut stage = Stage::governed("a", false, 0.5, None, few(10, 1));
+    stage.begin();
+    watch_remembering(&mut stage, 60);
+    listen_again(&mut stage, &(0..60).collect::<Vec<_>>());
+    assert_eq!(queries(&stage).len(), 60);
+    assert_eq!(report(&stage).counts.start, 60);
+}
+
+#[test]
+fn push_during_a_query_keeps_its_turn_after_a_listen() {
+    let mut stage = watching(2, few(1, 1));
+    pass(&mut stage, 20 * SECOND);
+    push(&mut stage, 0);
+    assert_eq!(queries(&stage), ["d0"]);
+    push(&mut stage, 0);
+    listen_again(&mut stage, &[0, 1]);
+    answer(&mut stage, "2");
+    pass(&mut stage, SECOND + MS);
+    assert_eq!(queries(&stage), ["d0"], "a push comes before what a listen has found");
+}
+
+#[test]
+fn idle_client_sends_health_checks_alone_and_is_woken_by_nothing_else() {
+    let mut stage = watching(50, PullOptions::new("c0"));
+    let end = stage.now + 140 * SECOND;
+    let (mut wakes, mut checks) = (0, 0);
+    while stage.now < end {
+        assert!(wakes < 1000, "it is woken again and again");
+        stage.wait();
+        wakes += 1;
+        for sent in std::mem::take(&mut stage.calls) {
+            assert_eq!(sent.request.kind(), "HealthCheckRequest");
+            checks += 1;
+            stage.answer(&sent, &ok("HealthCheckResponse"));
+        }
+    }
+    // Each check wakes it once to be sent, and may once more for the time that its answer has.
+    assert!(checks >= 10 && wakes <= 2 * checks, "{checks} checks, woken {wakes} times");
+}
+
+#[test]
 fn overloaded_server_is_asked_more_slowly() {
     let mut stage = watching(9, PullOptions::new("c0"));
     let before = report(&stage);
@@ -437,6 +519,17 @@ fn staggered() -> PullOptions {
 fn watch(stage: &mut Stage, documents: usize) {
     for (n, guard) in (0..documents).zip(0..) {
         stage.session.commands().assert(listen(&format!("d{n}")), GuardId(guard), None);
+    }
+    stage.settle();
+}
+
+/// The same, and each was on the disk when the client began.
+fn watch_remembering(stage: &mut Stage, documents: usize) {
+    for (n, guard) in (0..documents).zip(0..) {
+        let document = listen(&format!("d{n}"));
+        let ClaimKey::Listen(key) = &document else { unreachable!("it is one") };
+        stage.session.commands().assert(document.clone(), GuardId(guard), None);
+        stage.session.commands().remember(key, crate::document::Document::new("old", "text"));
     }
     stage.settle();
 }

@@ -39,11 +39,17 @@ pub(crate) struct PullOptions {
     pub(crate) rate: Option<usize>,
     /// The longest delay after a mass event.
     pub(crate) stagger: Duration,
+    /// A mass event: no server has answered for so long.
+    pub(crate) mass_outage: Duration,
+    /// A mass event: two servers have dropped the client within this.
+    pub(crate) mass_drops: Duration,
     /// Timeouts in a row after which nothing is asked for; never, if that is none.
     pub(crate) read_only_after: u32,
     /// The first pause before a probe, and the longest.
     pub(crate) probe: Duration,
     pub(crate) probe_cap: Duration,
+    /// A client that does not pull for so long is an alarm.
+    pub(crate) alarm_after: Duration,
 }
 
 impl PullOptions {
@@ -54,9 +60,13 @@ impl PullOptions {
             burst: None,
             rate: None,
             stagger: Duration::from_secs(1),
+            mass_outage: Duration::from_secs(3),
+            mass_drops: Duration::from_secs(10),
             read_only_after: 5,
             probe: Duration::from_secs(5),
             probe_cap: Duration::from_secs(60),
+            // As long as a probe may be away.
+            alarm_after: Duration::from_secs(60),
         }
     }
 }
@@ -91,6 +101,7 @@ pub(super) struct Governor {
     counted: u64,
     /// The mode that was shown last, and whether it was an alarm.
     shown: (PullMode, bool),
+    alarm_after: Duration,
     /// When to look again whether a document may be asked for that waits.
     wake: Option<Instant>,
 }
@@ -102,7 +113,7 @@ impl Governor {
             burst,
             rate,
             bucket: Bucket::new(now, Limits::new(burst, rate, 0)),
-            stagger: Stagger::new(now, &options.instance_id, options.stagger),
+            stagger: Stagger::new(now, options),
             read_only: ReadOnly::new(read_only::Options {
                 after: options.read_only_after,
                 probe: options.probe,
@@ -111,6 +122,7 @@ impl Governor {
             counts: PullCounts::default(),
             counted: 0,
             shown: (PullMode::Normal, false),
+            alarm_after: options.alarm_after,
             wake: None,
         }
     }
@@ -120,6 +132,11 @@ impl Governor {
     /// So many documents are watched.
     pub(super) fn watches(&mut self, now: Instant, watched: usize) {
         self.bucket.resize(now, Limits::new(self.burst, self.rate, watched));
+    }
+
+    /// Nothing is watched any more.
+    pub(super) fn idles(&mut self) {
+        self.read_only.idles();
     }
 
     /// The connection to `server` has ended without another, and queries were under way on it if it
@@ -218,6 +235,7 @@ impl Governor {
 
     /// This client's turn, within `most`, after a push that has come to many.
     pub(super) fn turn(&mut self, most: Duration) -> Duration {
+        self.counts.jittered += 1;
         self.stagger.delay(most)
     }
 
@@ -270,7 +288,7 @@ impl Governor {
     #[must_use = "it counts as shown"]
     pub(super) fn take_mode(&mut self, now: Instant) -> Option<(PullMode, bool)> {
         let mode = self.read_only.mode();
-        let shown = (mode, alarm_of(mode).is_some_and(|at| at <= now));
+        let shown = (mode, self.alarm_of(mode).is_some_and(|at| at <= now));
         (std::mem::replace(&mut self.shown, shown) != shown).then_some(shown)
     }
 
@@ -313,7 +331,17 @@ impl Governor {
     /// When the mode becomes an alarm.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         let (mode, is_alarming) = self.shown;
-        alarm_of(mode).filter(|_| !is_alarming)
+        self.alarm_of(mode).filter(|_| !is_alarming)
+    }
+
+    /// When a client that does not pull is one to be alarmed about.
+    fn alarm_of(&self, mode: PullMode) -> Option<Instant> {
+        match mode {
+            PullMode::ReadOnly { since } | PullMode::Frozen { since } => {
+                Some(since + self.alarm_after)
+            }
+            PullMode::Normal | PullMode::Recovering { .. } => None,
+        }
     }
 
     /// The report, of which the caller knows how many documents there are of each kind.
@@ -335,14 +363,3 @@ impl Governor {
         }
     }
 }
-
-/// When a client that does not pull is one to be alarmed about.
-fn alarm_of(mode: PullMode) -> Option<Instant> {
-    match mode {
-        PullMode::ReadOnly { since } | PullMode::Frozen { since } => Some(since + ALARM_AFTER),
-        PullMode::Normal | PullMode::Recovering { .. } => None,
-    }
-}
-
-/// As long as a probe may be away.
-const ALARM_AFTER: Duration = Duration::from_secs(60);

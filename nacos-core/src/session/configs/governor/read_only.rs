@@ -160,6 +160,11 @@ impl ReadOnly {
         }
     }
 
+    /// Nothing is watched any more: there is nothing to ask for, and nothing to probe with.
+    pub(super) fn idles(&mut self) {
+        self.stage = Stage::Normal { timeouts: 0 };
+    }
+
     /// Whether a probe is due, which then counts as sent.
     #[must_use = "it counts as sent"]
     pub(super) fn take_probe(&mut self, now: Instant, jitter: impl FnOnce() -> f64) -> bool {

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::PullOptions;
+
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub(super) struct Stagger {
@@ -16,6 +18,10 @@ pub(super) struct Stagger {
     instance: u64,
     /// The longest delay.
     most: Duration,
+    /// An outage that all clients of a server are likely to have noticed.
+    long: Duration,
+    /// Two servers that drop a client within this time do so to more than one.
+    twice_within: Duration,
     events: u64,
     until: Option<Instant>,
     /// Since when no server has answered.
@@ -28,10 +34,12 @@ pub(super) struct Stagger {
 
 impl Stagger {
     /// Of a client that begins now.
-    pub(super) fn new(now: Instant, instance_id: &str, most: Duration) -> Self {
+    pub(super) fn new(now: Instant, options: &PullOptions) -> Self {
         Self {
-            instance: fnv(instance_id),
-            most,
+            instance: fnv(&options.instance_id),
+            most: options.stagger,
+            long: options.mass_outage,
+            twice_within: options.mass_drops,
             events: 0,
             until: None,
             alone_since: Some(now),
@@ -45,13 +53,13 @@ impl Stagger {
         self.alone_since = Some(since.min(now));
         let former = self.dropped.replace((Arc::clone(server), now));
         self.is_dropped_twice |=
-            former.is_some_and(|(former, at)| former != *server && now < at + TWICE_WITHIN);
+            former.is_some_and(|(former, at)| former != *server && now < at + self.twice_within);
     }
 
     /// Another connection serves. Says by how much this client is late, if that is a mass event.
     pub(super) fn serves(&mut self, now: Instant) -> Option<Duration> {
         let alone = self.alone_since.take();
-        let is_long = alone.is_some_and(|since| now.saturating_duration_since(since) >= LONG);
+        let is_long = alone.is_some_and(|since| now.saturating_duration_since(since) >= self.long);
         let is_mass = std::mem::take(&mut self.is_dropped_twice) || is_long;
         if !is_mass || self.most.is_zero() {
             return None;
@@ -97,11 +105,6 @@ fn mixed(hash: u64) -> u64 {
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-/// An outage that all clients of a server are likely to have noticed. A single reconnect takes much
-/// less.
-const LONG: Duration = Duration::from_secs(3);
-/// Two servers that drop a client within this time do so to more than one.
-const TWICE_WITHIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -109,10 +112,15 @@ mod tests {
 
     const MOST: Duration = Duration::from_secs(30);
     const SECOND: Duration = Duration::from_secs(1);
+    const LONG: Duration = Duration::from_secs(3);
+
+    fn stagger(now: Instant, name: &str, most: Duration) -> Stagger {
+        Stagger::new(now, &PullOptions { stagger: most, ..PullOptions::new(name) })
+    }
 
     fn served(name: &str) -> (Stagger, Instant) {
         let now = Instant::now();
-        let mut stagger = Stagger::new(now, name, MOST);
+        let mut stagger = stagger(now, name, MOST);
         assert_eq!(stagger.serves(now + SECOND), None, "an ordinary start");
         (stagger, now + SECOND)
     }
@@ -156,14 +164,14 @@ mod tests {
     #[test]
     fn no_stagger_is_none() {
         let now = Instant::now();
-        let mut stagger = Stagger::new(now, "a", Duration::ZERO);
+        let mut stagger = stagger(now, "a", Duration::ZERO);
         assert_eq!((stagger.serves(now + 9 * SECOND), stagger.until()), (None, None));
     }
 
     #[test]
     fn delay_is_the_same_for_the_same_name_and_event_and_another_for_others() {
         let delays = |name: &str| {
-            let mut stagger = Stagger::new(Instant::now(), name, MOST);
+            let mut stagger = stagger(Instant::now(), name, MOST);
             [MOST; 4].map(|most| stagger.delay(most))
         };
         assert_eq!(delays("orders-1"), delays("orders-1"));

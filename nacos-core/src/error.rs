@@ -29,6 +29,12 @@ pub enum ErrorKind {
     Denied,
     /// No server could be reached, or the connection was lost before the answer came.
     Disconnected,
+    /// A [filter](crate::filter) refused the document, or returned another one: its source says
+    /// why. Nothing was published.
+    Filter,
+    /// A [filter](crate::filter) could not do its work: it says so itself, panicked, or gave no
+    /// answer in time. Nothing was published.
+    FilterUnavailable,
     /// A name breaks the servers' rules. Nothing was sent.
     InvalidName,
     /// An option is missing, unknown or contradicts another. Nothing was sent.
@@ -92,7 +98,14 @@ impl ErrorKind {
     /// Whether it may pass without anything being changed: see [`Error::is_retryable`].
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Disconnected | Self::Overloaded | Self::Server | Self::Timeout)
+        matches!(
+            self,
+            Self::Disconnected
+                | Self::FilterUnavailable
+                | Self::Overloaded
+                | Self::Server
+                | Self::Timeout
+        )
     }
 }
 
@@ -123,6 +136,8 @@ impl fmt::Display for ErrorKind {
             Self::Conflict => "changed meanwhile",
             Self::Denied => "access denied",
             Self::Disconnected => "not connected to any server",
+            Self::Filter => "refused by a filter",
+            Self::FilterUnavailable => "a filter could not do its work",
             Self::InvalidName => "invalid name",
             Self::InvalidOption => "invalid option",
             Self::Overloaded => "the server limits its load",

@@ -103,6 +103,7 @@ mod document;
 mod env;
 mod error;
 mod file;
+pub mod filter;
 mod freshness;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -31,6 +31,7 @@
 //! | [`SNAPSHOT_WRITES`] | counter | `result` | snapshots of documents that were `written`, were there already (`unchanged`), or could not be written (`failed`) |
 //! | [`SNAPSHOTS_CORRUPT`] | counter | | snapshots that were damaged, and set aside |
 //! | [`DOCUMENTS_OVERRIDDEN`] | gauge | | watched documents in whose place an operator's file stands |
+//! | [`FILTER_FAILURES`] | counter | `why` | watched documents that a filter `rejected`, or that did not pass because one was `unavailable`, each try |
 //! | [`SESSIONS_STARVED`] | gauge | | clients whose session was kept waiting for a second or more within the last minute |
 //!
 //! A connection that served ended because of
@@ -67,6 +68,7 @@ use metrics::{
 
 use crate::{
     disconnect::Reason,
+    error::ErrorKind,
     state::SessionState,
     storm::{PullCounts, PullMode, StormReport},
 };
@@ -134,6 +136,9 @@ pub const SNAPSHOT_WRITES: &str = "nacos_config_snapshot_writes_total";
 /// Snapshots that were damaged.
 pub const SNAPSHOTS_CORRUPT: &str = "nacos_config_snapshot_corrupt_total";
 
+/// Watched documents that did not pass the filters, each try.
+pub const FILTER_FAILURES: &str = "nacos_config_filter_failures_total";
+
 /// A server has registered a connection.
 pub(crate) fn connected() {
     counter!(CONNECTS).increment(1);
@@ -163,6 +168,12 @@ pub(crate) fn older_list(is_applied: bool) {
 /// A snapshot was to be written: `result` says what became of it.
 pub(crate) fn snapshot_written(result: &'static str) {
     counter!(SNAPSHOT_WRITES, "result" => result).increment(1);
+}
+
+/// A watched document did not pass the filters.
+pub(crate) fn filter_failed(kind: ErrorKind) {
+    let why = if kind.is_retryable() { "unavailable" } else { "rejected" };
+    counter!(FILTER_FAILURES, "why" => why).increment(1);
 }
 
 /// A snapshot is damaged, and is set aside.
@@ -455,6 +466,11 @@ fn describe() {
         "Snapshots of documents, by what became of them"
     );
     describe_counter!(SNAPSHOTS_CORRUPT, Unit::Count, "Snapshots that were damaged");
+    describe_counter!(
+        FILTER_FAILURES,
+        Unit::Count,
+        "Watched documents that did not pass the filters"
+    );
     describe_gauge!(
         SESSIONS_STARVED,
         Unit::Count,

@@ -15,6 +15,7 @@ mod connect;
 mod credentials;
 mod dedicated;
 mod disconnects;
+mod filters;
 mod grace;
 mod http2_proxies;
 mod large_push;

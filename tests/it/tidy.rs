@@ -40,7 +40,7 @@ const FLOORS: [&[&str]; 6] = [
         "within",
     ],
     &["wire"],
-    &["transport", "session", "tasks", "credentials"],
+    &["transport", "session", "tasks", "credentials", "filter"],
     &["connection", "server_list"],
     &["config", "naming", "inspect"],
     &["client", "builder", "env", "lib", "lifecycle", "options"],

@@ -5,12 +5,15 @@ use std::{
     time::Duration,
 };
 
-use nacos_core::{Client, DocumentState, Live, Watch};
+use nacos_core::{
+    Client, DocumentState, ErrorKind, Live, Watch,
+    filter::{ConfigContent, ConfigFilter, FilterError, FilterFuture},
+};
 use nacos_testkit::{Behaviour, PushFault, RawAnswer, Server};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
-    support::{BEHAVIOURS, becomes, connected, server, server_like, soon, start},
+    support::{BEHAVIOURS, becomes, builder, connected, server, server_like, soon, start},
     tidy::root,
 };
 
@@ -215,6 +218,37 @@ async fn a_removal_is_a_state() {
         server.remove("", "DEFAULT_GROUP", "d");
         server.resume().await.expect("the same ports");
         becomes(&mut watch.live(), |state| *state == DocumentState::Absent).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreadable_content_replaces_nothing() {
+    /// Reads numbers alone.
+    #[derive(Debug)]
+    struct Numbers;
+
+    impl ConfigFilter for Numbers {
+        fn after_query(&self, document: ConfigContent) -> FilterFuture<'_> {
+            let number = document.content.parse::<u32>().map_err(FilterError::rejected);
+            Box::pin(std::future::ready(number.map(|_| document)))
+        }
+    }
+
+    for behaviour in BEHAVIOURS {
+        let server = server_like(behaviour).await;
+        publish(&server, "1");
+        let client = builder(&server).with_config_filter(Numbers).connect().await;
+        let client = client.expect("the server is there");
+        let watch = watched(&client).await;
+        publish(&server, "one");
+        let failed = |state: &DocumentState| {
+            matches!(state, DocumentState::Unreachable { why: ErrorKind::Filter, .. })
+        };
+        becomes(&mut watch.live(), failed).await;
+        assert_eq!(content(&watch.state()).as_deref(), Some("1"), "{behaviour:?}");
+        assert!(!watch.freshness().get().is_confirmed());
+        publish(&server, "2");
+        shows(&mut watch.live(), "2").await;
     }
 }
 

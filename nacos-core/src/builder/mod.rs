@@ -13,6 +13,7 @@ use crate::{
     credentials::Credentials,
     env,
     error::{Error, ErrorKind},
+    filter::{ConfigFilter, Named},
     options::{self, ClientOptions},
     secret::Secret,
     session::ABOUT_LOGIN,
@@ -44,11 +45,18 @@ pub struct ClientBuilder {
     environment: Box<ClientOptions>,
     /// Given as themselves: they need no options.
     credentials: Option<Arc<dyn Credentials>>,
+    /// In the order in which they were given.
+    filters: Vec<Named>,
 }
 
 impl ClientBuilder {
     pub(crate) fn new() -> Self {
-        Self { options: ClientOptions::default(), environment: Box::default(), credentials: None }
+        Self {
+            options: ClientOptions::default(),
+            environment: Box::default(),
+            credentials: None,
+            filters: Vec::new(),
+        }
     }
 
     /// Reads the environment: the variable of each option is listed at [`ClientOptions`]. Empty
@@ -113,6 +121,25 @@ impl ClientBuilder {
         self
     }
 
+    /// Adds a filter, through which documents pass before they are published and after they were
+    /// read: see [`filter`](crate::filter). Of several, the first one is nearest to the program.
+    ///
+    /// ```
+    /// use nacos_core::{Client, filter::ConfigFilter};
+    ///
+    /// /// Changes nothing.
+    /// #[derive(Debug)]
+    /// struct Idle;
+    ///
+    /// impl ConfigFilter for Idle {}
+    ///
+    /// let builder = Client::builder().with_config_filter(Idle);
+    /// ```
+    pub fn with_config_filter(mut self, filter: impl ConfigFilter) -> Self {
+        self.filters.push(Named::new(filter));
+        self
+    }
+
     /// Connects, logs in, and returns once a server has registered the connection.
     ///
     /// # Errors
@@ -143,6 +170,7 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client, Error> {
         let (options, certificates) =
             options::prepare(self.options.or(*self.environment), self.credentials)?;
+        let options = options.with_filters(self.filters);
         let deadline = Instant::now() + options.transport.connect_timeout;
         let doing = format!("connect to {}", options.server_names());
         if let Some(certificates) = certificates {
@@ -209,7 +237,8 @@ impl ClientBuilder {
 
     /// Blocks while certificates are read.
     fn check(self) -> Result<connection::Options, Error> {
-        options::check(self.options.or(*self.environment), self.credentials)
+        let options = options::check(self.options.or(*self.environment), self.credentials)?;
+        Ok(options.with_filters(self.filters))
     }
 }
 

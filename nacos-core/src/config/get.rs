@@ -13,6 +13,7 @@ use crate::{
     connection::{Connection, Repeat},
     document::Document,
     error::{Doing, Error, ErrorKind},
+    filter::Place,
     key::ConfigKey,
     start_policy::StartPolicy,
     wire::config::ConfigQueryRequest,
@@ -112,7 +113,22 @@ async fn get(connection: &Connection, key: &ConfigKey) -> Outcome {
     let deadline = connection.deadline();
     match overridden(connection, key, deadline).await {
         Some(document) => Ok(Some(document)),
-        None => ask(connection, key, deadline).await,
+        None => filtered(connection, key, ask(connection, key, deadline).await?).await,
+    }
+}
+
+/// A document as the client's filters show it.
+pub(super) async fn filtered(
+    connection: &Connection,
+    key: &ConfigKey,
+    document: Option<Document>,
+) -> Outcome {
+    let (Some(filters), Some(stored)) = (&connection.options.filters, &document) else {
+        return Ok(document);
+    };
+    match filters.after_query(key, stored, Place::Here, None).await {
+        Ok(document) => Ok(Some(document)),
+        Err(error) => Err(Error::new(error.kind(), Doing("get", key)).because(error)),
     }
 }
 
@@ -146,18 +162,21 @@ async fn get_or_snapshot(connection: &Connection, key: &ConfigKey) -> Outcome {
     let outcome = match timeout(waits, &mut asking).await {
         Ok(outcome) => outcome,
         Err(_) => match snapshot(connection, key, policy).await {
-            Some(document) => return Ok(Some(document)),
+            Some(document) => return filtered(connection, key, Some(document)).await,
             None => asking.await,
         },
     };
     match outcome {
         Ok(document) => {
             connection.save(key, document.clone());
-            Ok(document)
+            filtered(connection, key, document).await
         }
         // The server's word, or an error of the caller's.
         Err(error) if !error.is_retryable() => Err(error),
-        Err(error) => snapshot(connection, key, policy).await.map(Some).ok_or(error),
+        Err(error) => match snapshot(connection, key, policy).await {
+            Some(document) => filtered(connection, key, Some(document)).await,
+            None => Err(error),
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     connection::{Abilities, Repeat},
     document::{Document, digest},
     error::{Doing, Error, ErrorKind},
+    filter::ConfigContent,
     key::{ConfigKey, InvalidName},
     wire::config::{ConfigPublishRequest, NO_DIGEST, addition},
 };
@@ -206,6 +207,33 @@ impl Publish {
         }
     }
 
+    /// The document that filters are to see, under the key that it has at the server.
+    fn unfiltered(&self, key: &ConfigKey) -> ConfigContent {
+        let given = |name| {
+            let given = self.additions.get(name).filter(|value| !value.is_empty());
+            given.map(|value| value.as_str().into())
+        };
+        let mut document = ConfigContent::new(key.clone(), Arc::clone(&self.content));
+        document.content_type = given(addition::TYPE);
+        document.encrypted_data_key = given(addition::DATA_KEY);
+        document
+    }
+
+    /// The same with the result of the filters.
+    fn filtered(mut self, document: &ConfigContent) -> Self {
+        self.content = Arc::clone(&document.content);
+        for (name, value) in [
+            (addition::TYPE, &document.content_type),
+            (addition::DATA_KEY, &document.encrypted_data_key),
+        ] {
+            match value {
+                Some(value) => drop(self.additions.insert(name.into(), (**value).into())),
+                None => drop(self.additions.remove(name)),
+            }
+        }
+        self
+    }
+
     pub(super) fn request<'a>(&'a self, key: &'a ConfigKey) -> ConfigPublishRequest<'a> {
         let mut request = ConfigPublishRequest::new(key, &self.content);
         request.cas_md5 = match &self.over {
@@ -241,6 +269,8 @@ impl Configs {
     ///   sent. See [`beta`](Publish::beta), [`gray_tag`](Publish::gray_tag),
     ///   [`encrypted_data_key`](Publish::encrypted_data_key) and [`if_absent`](Publish::if_absent).
     /// - [`ErrorKind::InvalidOption`] for a gray version that is for nobody: nothing was sent.
+    /// - [`ErrorKind::Filter`] or [`ErrorKind::FilterUnavailable`] if a
+    ///   [filter](crate::filter) failed: nothing was sent.
     ///
     /// After [`ErrorKind::Timeout`] or [`ErrorKind::Disconnected`] it may or may not be stored.
     ///
@@ -253,6 +283,15 @@ impl Configs {
         let key = publish.key.clone().resolve(&connection.options.session.config_namespace);
         let doing = Doing("publish", &key);
         let gray = publish.gray()?;
+        let publish = match &connection.options.filters {
+            Some(filters) => {
+                let document = filters.before_publish(publish.unfiltered(&key)).await;
+                let document =
+                    document.map_err(|error| Error::new(error.kind(), &doing).because(error))?;
+                publish.filtered(&document)
+            }
+            None => publish,
+        };
         let request = publish.request(&key);
         let (length, most) = (request.length(), connection.options.max_publish);
         if length > most {

@@ -5,6 +5,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
 use super::{
     Configs,
+    get::filtered,
     publish::Publish,
     published::{Condition, Published, Queried, gray_is_shown, shown},
 };
@@ -40,8 +41,9 @@ impl Configs {
     /// Kept of the document: its type and its encrypted data key, which are sent again, and the
     /// application and the labels, which servers keep. Java Nacos forgets the description, `use`,
     /// `effect` and `schema`, which it shows to no client: to set them, publish with
-    /// [`Publish::if_unchanged`]. An encrypted document is cipher text for `change`, too, and what
-    /// it makes of it has to be encrypted with the same key.
+    /// [`Publish::if_unchanged`]. A document that [filters](crate::filter) decrypt is clear text
+    /// for `change`, and its result is encrypted anew. Without them, an encrypted document is
+    /// cipher text for `change`, too, and its result has to be encrypted with the same key.
     ///
     /// # Errors
     ///
@@ -96,7 +98,9 @@ impl Configs {
             let (shown, announces) = shown?;
             let document = match shown {
                 Queried::Absent => None,
-                Queried::Asked(document) => Some(document),
+                Queried::Asked(document) => {
+                    filtered(&self.connection, &key, Some(document)).await?
+                }
                 Queried::Gray => return Err(gray_is_shown(doing)),
             };
             let Some(content) = change(document.as_ref()) else {

@@ -40,6 +40,12 @@ use crate::{
 /// - **The listen ends with the last watch.** The one before goes on until then.
 /// - **A document that is being modified is asked for again.** Java Nacos answers so while it
 ///   writes a document down; the former content stays known.
+/// - **Unreadable content replaces nothing.** With [filters](crate::filter), a reader is shown
+///   their result for the newest state that passed. One that does not pass is
+///   [`Unreachable`](DocumentState::Unreachable) with the filter's reason, and with the content
+///   that passed last; [`freshness`](Self::freshness) is `Stale`. It is tried again after 1, 2, 4 …
+///   60 s, so that it needs no new publish to heal. Until a newer state has passed or failed, the
+///   former one stays as it was.
 /// - **Times order nothing.** Servers' clocks differ and jump: contents are compared by digest.
 ///
 /// # Examples

@@ -19,6 +19,7 @@ use tokio::{
 use super::ShutdownReport;
 use crate::{
     credentials::Grant,
+    filter::Passed,
     instance::Instance,
     key::ConfigKey,
     live::LiveWriter,
@@ -87,6 +88,8 @@ pub(super) struct Notices {
     pub(super) questions: Vec<oneshot::Sender<Option<String>>>,
     /// Watched documents that an operator overrides, or no longer does.
     pub(super) overrides: BTreeMap<ConfigKey, Option<Override>>,
+    /// Results of filters, by document: of each content the newest.
+    pub(super) passed: BTreeMap<ConfigKey, Vec<Passed>>,
     pub(super) close: Option<Close>,
     /// An operator stops all pulls of documents, or lets them go on.
     pub(super) freeze: Option<bool>,
@@ -193,6 +196,18 @@ impl Outbox {
     /// A watched document is overridden by this, or no longer is.
     pub(super) fn overridden(&self, key: ConfigKey, by: Option<Override>) {
         drop(self.put(by, |waiting, by| waiting.notices.overrides.insert(key, by)));
+    }
+
+    /// Filters have made this of a watched document.
+    pub(super) fn passed(&self, key: ConfigKey, passed: Passed) {
+        let displaced = self.put(passed, |waiting, passed| {
+            let of_key = waiting.notices.passed.entry(key).or_default();
+            let at = of_key.iter().position(|known| known.stored == passed.stored);
+            let displaced = at.map(|at| of_key.remove(at));
+            of_key.push(passed);
+            displaced
+        });
+        drop(displaced);
     }
 
     /// The guard claims this instance instead.

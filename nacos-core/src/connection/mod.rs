@@ -6,6 +6,7 @@ mod claim_guard;
 mod current;
 mod disk_reads;
 mod driver;
+pub(crate) mod filtering;
 mod inbox;
 mod loader;
 mod main_port;
@@ -35,6 +36,7 @@ use self::{
     current::Current,
     disk_reads::DiskReads,
     driver::Driver,
+    filtering::Filtering,
     inbox::{FromDisk, Outbox, inbox},
     loader::Loader,
     namespaces::{Look, Mentioned},
@@ -45,6 +47,7 @@ use self::{
 use crate::{
     document::{Document, DocumentState},
     error::{Error, ErrorKind},
+    filter::{Filters, Named, Place},
     freshness::Freshness,
     instance::Instance,
     key::{ConfigKey, Namespace, ServiceKey},
@@ -85,9 +88,23 @@ pub(crate) struct Options {
     pub(crate) overrides: Option<OverrideDir>,
     /// Where watches take their first state from, unless they say so themselves.
     pub(crate) start_policy: StartPolicy,
+    /// None without any.
+    pub(crate) filters: Option<Filters>,
+    /// For each of them and each document.
+    pub(crate) filter_timeout: Duration,
 }
 
 impl Options {
+    /// With these filters between documents and servers. The files of an operator are what the
+    /// program sees then, and so never cipher text.
+    pub(crate) fn with_filters(mut self, filters: Vec<Named>) -> Self {
+        self.filters = Filters::new(filters, self.filter_timeout);
+        if self.filters.is_some() {
+            self.overrides = self.overrides.map(OverrideDir::in_clear_text);
+        }
+        self
+    }
+
     /// Where to connect to, in words.
     pub(crate) fn server_names(&self) -> String {
         match &self.server_list {
@@ -137,7 +154,9 @@ impl Connection {
         let (servers_writer, servers) = live(options.servers.clone());
         let (storm_writer, storm) = live(StormReport::none(Instant::now().into_std()));
         let saver = options.snapshots.clone().map(Saver::new);
-        let views = Arc::new(Views::new(saver.clone()));
+        let place = if options.dedicated_thread { Place::Beside } else { Place::Here };
+        let filtering = options.filters.clone().map(|filters| Filtering::new(filters, place));
+        let views = Arc::new(Views::new(saver.clone(), filtering.clone()));
         let driver = Driver::new(
             &options,
             inbox,
@@ -162,6 +181,7 @@ impl Connection {
             let _looking = overrides.map(|directory| {
                 tasks::spawn(Overrides::default().run(directory, shown, read.clone()))
             });
+            let _filtering = filtering.map(|it| tasks::spawn(it.run(read.clone())));
             let _loading = loading.map(|loader| tasks::spawn(loader.run(read)));
             let writing = saving.clone().map(|saver| tasks::spawn(saver.run()));
             driver.run().await;

@@ -88,6 +88,8 @@ pub(crate) fn prepare(
             .filter(|path| !path.trim().is_empty())
             .map(OverrideDir::new),
         start_policy: options.start_policy.unwrap_or_default(),
+        filters: None,
+        filter_timeout: options.filter_timeout.unwrap_or(FILTER_TIMEOUT).min(LONGEST),
     };
     Ok((options, certificates))
 }
@@ -155,6 +157,7 @@ fn namespaces(options: &ClientOptions) -> Result<(Namespace, Namespace), Error> 
 const DEFAULT: Patience = Patience::DEFAULT;
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const FILTER_TIMEOUT: Duration = Duration::from_secs(5);
 const LEAST_PROBE: Duration = Duration::from_secs(1);
 const MAX_METADATA: usize = 1024;
 const MAX_PUBLISH: usize = 10 * 1024 * 1024;

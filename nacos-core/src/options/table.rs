@@ -236,6 +236,9 @@ macro_rules! table {
             /// has no limit.
             max_publish: bytes, default "10 MiB";
 
+            /// How long each filter may take for one document.
+            filter_timeout: time, default "5s";
+
             /// Runs the session on a thread of its own, so that a runtime whose workers are all
             /// blocked costs neither the connection nor a registration.
             dedicated_thread: flag, default "false: the ambient runtime";

@@ -24,6 +24,7 @@ use crate::{document::Document, file, key::ConfigKey};
 #[derive(Clone, Debug)]
 pub(crate) struct OverrideDir {
     path: Arc<Path>,
+    in_clear_text: bool,
 }
 
 /// A document as an operator wants it, and the file that says so.
@@ -41,7 +42,12 @@ pub(crate) struct Stamp {
 
 impl OverrideDir {
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into().into() }
+        Self { path: path.into().into(), in_clear_text: false }
+    }
+
+    /// The same, with files that are clear text, whatever the data id says.
+    pub(crate) fn in_clear_text(self) -> Self {
+        Self { in_clear_text: true, ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -72,7 +78,7 @@ impl OverrideDir {
         let content = std::str::from_utf8(&bytes)
             .map_err(|error| named(&path, &io::Error::new(io::ErrorKind::InvalidData, error)))?;
         let mut document = Document::new(content, key.data_id().content_type().unwrap_or("text"));
-        document.is_cipher = key.data_id().is_cipher();
+        document.is_cipher = key.data_id().is_cipher() && !self.in_clear_text;
         Ok(Some((document, path.into())))
     }
 

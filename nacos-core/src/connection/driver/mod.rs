@@ -188,6 +188,7 @@ impl Driver {
             unreadable,
             questions,
             overrides,
+            passed,
             close,
             freeze,
         } = notices;
@@ -218,6 +219,11 @@ impl Driver {
         }
         for (key, by) in overrides {
             self.views.documents.overridden(&key, by);
+        }
+        for (key, passed) in passed {
+            for passed in passed {
+                self.views.documents.passed(now(), &key, passed);
+            }
         }
         for _ in 0..unreadable {
             self.meters.unreadable();

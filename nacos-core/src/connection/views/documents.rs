@@ -9,12 +9,14 @@ use std::{
 };
 
 use super::{
-    super::saver::Saver,
+    super::{filtering::Filtering, saver::Saver},
+    passage::{Passage, Passages},
     shown::{Found, Known, OnDisk},
 };
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
+    filter::Passed,
     freshness::Freshness,
     key::ConfigKey,
     live::{Live, LiveWriter, live},
@@ -36,6 +38,8 @@ pub(crate) struct DocumentViews {
     watched: Mutex<Watched>,
     /// Writes what the server says to the disk, if it is to be kept there.
     saver: Option<Saver>,
+    /// Through which documents pass on their way to readers, if there are filters.
+    filtering: Option<Filtering>,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,8 @@ struct Entry {
     /// The directory of an operator's files was looked at since it is watched: that is newer than
     /// what a guard has found there at its beginning.
     is_looked_after: bool,
+    /// None without filters.
+    passages: Option<Box<Passages>>,
 }
 
 #[derive(Debug)]
@@ -69,6 +75,8 @@ struct View {
     /// It has had it.
     is_late: bool,
     readers: Arc<Readers>,
+    /// None without filters.
+    passage: Option<Box<Passage>>,
 }
 
 /// Where the guards of one view read.
@@ -82,10 +90,10 @@ struct Readers {
 type Showing = (Arc<Readers>, DocumentState, Freshness);
 
 impl DocumentViews {
-    pub(crate) fn new(saver: Option<Saver>) -> Self {
+    pub(crate) fn new(saver: Option<Saver>, filtering: Option<Filtering>) -> Self {
         let watched =
             Watched { entries: Map::new(), late: Timers::new(), overridden: 0, closed: false };
-        Self { watched: Mutex::new(watched), saver }
+        Self { watched: Mutex::new(watched), saver, filtering }
     }
 
     /// A guard comes, and reads the document by this policy.
@@ -99,7 +107,7 @@ impl DocumentViews {
     ) -> (Live<DocumentState>, Live<Freshness>) {
         let mut watched = self.watched();
         if watched.closed {
-            let (state, freshness) = Known::new(now).shown(policy, false);
+            let (state, freshness) = Known::new(now).shown(policy, false, true);
             return (live(state).1, live(freshness).1);
         }
         let entry = watched.entries.entry(key.clone()).or_insert_with(|| Entry {
@@ -107,17 +115,17 @@ impl DocumentViews {
             views: Vec::with_capacity(1),
             saved: None,
             is_looked_after: false,
+            passages: self.filtering.as_ref().map(|_| Box::default()),
         });
-        let at = entry.views.iter().position(|view| view.policy == policy).unwrap_or_else(|| {
-            let (state, freshness) = entry.known.shown(policy, false);
-            let readers = Readers { state: live(state).0, freshness: live(freshness).0 };
-            let readers = Arc::new(readers);
-            entry.views.push(View { policy, guards: 0, until: None, is_late: false, readers });
-            entry.views.len() - 1
-        });
+        let known_view = entry.views.iter().position(|view| view.policy == policy);
+        let at = known_view.unwrap_or_else(|| entry.add_view(policy));
         let view = &mut entry.views[at];
         view.guards += 1;
-        (view.readers.state.reader(), view.readers.freshness.reader())
+        let readers = (view.readers.state.reader(), view.readers.freshness.reader());
+        if known_view.is_none() {
+            self.ask_filters(key, entry);
+        }
+        readers
     }
 
     /// A guard goes. With the last one of its policy the view goes too, and its readers end.
@@ -132,6 +140,9 @@ impl DocumentViews {
             watched.overridden -= usize::from(was_overridden);
             watched.entries.remove(key);
             watched.late.remove(key);
+            if let Some(filtering) = &self.filtering {
+                filtering.want(key, &[]);
+            }
         }
         drop(watched);
         // Its readers learn of it here.
@@ -234,6 +245,15 @@ impl DocumentViews {
         });
     }
 
+    /// Filters have made this of `key`.
+    pub(crate) fn passed(&self, now: Instant, key: &ConfigKey, passed: Passed) {
+        self.change(key, |entry| {
+            if let Some(passages) = &mut entry.passages {
+                passages.passed(now, passed);
+            }
+        });
+    }
+
     /// How many of the watched documents an operator overrides.
     pub(crate) fn count_overridden(&self) -> usize {
         self.watched().overridden
@@ -294,12 +314,26 @@ impl DocumentViews {
         *overridden += usize::from(entry.known.overridden.is_some());
         *overridden -= usize::from(was_overridden);
         let shown = entry.shown();
+        self.ask_filters(key, entry);
         match entry.late() {
             Some(at) => late.push(at, key.clone()),
             None => late.remove(key),
         }
         drop(watched);
         show_readers(shown);
+    }
+
+    /// Tells the filters what is wanted of `key`, if that is news. Called under the lock: what was
+    /// told last holds.
+    fn ask_filters(&self, key: &ConfigKey, entry: &mut Entry) {
+        let Some(filtering) = &self.filtering else { return };
+        let stored = entry.stored();
+        if let Some(passages) = &mut entry.passages
+            && passages.keep(stored)
+        {
+            filtering.want(key, &passages.wanted);
+            filtering.begin();
+        }
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
@@ -322,12 +356,59 @@ impl Entry {
         self.views.iter().filter(|view| !view.is_late).filter_map(|view| view.until).min()
     }
 
-    fn shown(&self) -> Vec<Showing> {
-        let of_view = |view: &View| {
-            let (state, freshness) = self.known.shown(view.policy, view.is_late);
-            (Arc::clone(&view.readers), state, freshness)
+    /// A view for this policy, and its place.
+    fn add_view(&mut self, policy: StartPolicy) -> usize {
+        let mut passage = self.passages.as_ref().map(|_| Box::<Passage>::default());
+        let (state, freshness) = match (&self.passages, &mut passage) {
+            (Some(passages), Some(passage)) => {
+                let unknown = Known::new(self.known.since()).shown(policy, false, true);
+                let shown = self.known.shown_after(passages, policy, false);
+                let nothing = || (Arc::new(unknown.0), Arc::new(unknown.1));
+                passage.shown(passages, shown, nothing)
+            }
+            _ => self.known.shown(policy, false, true),
         };
-        self.views.iter().map(of_view).collect()
+        let readers = Readers { state: live(state).0, freshness: live(freshness).0 };
+        let readers = Arc::new(readers);
+        let (guards, until, is_late) = (0, None, false);
+        self.views.push(View { policy, guards, until, is_late, readers, passage });
+        self.views.len() - 1
+    }
+
+    fn shown(&mut self) -> Vec<Showing> {
+        let (known, passages) = (&self.known, self.passages.as_deref());
+        let of_view = |view: &mut View| {
+            let readers = Arc::clone(&view.readers);
+            let (state, freshness) = match (passages, &mut view.passage) {
+                (Some(passages), Some(passage)) => {
+                    let shown = known.shown_after(passages, view.policy, view.is_late);
+                    let before = || (readers.state.get(), readers.freshness.get());
+                    passage.shown(passages, shown, before)
+                }
+                _ => known.shown(view.policy, view.is_late, true),
+            };
+            (readers, state, freshness)
+        };
+        self.views.iter_mut().map(of_view).collect()
+    }
+
+    /// The contents that are shown, as they were before the filters.
+    fn stored(&self) -> Vec<Document> {
+        let mut stored = Vec::<Document>::with_capacity(1);
+        for view in &self.views {
+            let (state, freshness) = self.known.shown(view.policy, view.is_late, true);
+            let document = match freshness {
+                // For the time after the file of the operator.
+                Freshness::Overridden { .. } => self.known.document(),
+                _ => state.document(),
+            };
+            if let Some(document) = document
+                && !stored.contains(document)
+            {
+                stored.push(document.clone());
+            }
+        }
+        stored
     }
 }
 
@@ -337,10 +418,17 @@ fn show_readers(shown: impl IntoIterator<Item = Showing>) {
         // First, so that who is woken by the state finds how sure it is.
         readers.freshness.publish_if_changed(freshness);
         let current = readers.state.get();
-        if *current != state && !current.same_content(&state) {
+        if *current != state && !is_same(&current, &state) {
             readers.state.publish(state);
         }
     }
+}
+
+/// Whether neither the content nor its digest is another one: what filters have made of two texts
+/// may be the same, and only the newer digest is that of what a server stores.
+fn is_same(one: &DocumentState, other: &DocumentState) -> bool {
+    let digest = |state: &DocumentState| state.document().map(|it| Arc::clone(&it.md5));
+    one.same_content(other) && digest(one) == digest(other)
 }
 
 /// A snapshot that is confirmed is written again, for its time, a little more rarely than the disk
@@ -389,7 +477,7 @@ mod tests {
     #[tokio::test]
     async fn state_is_kept_while_a_guard_claims_it() {
         TimeLimit::for_test();
-        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let (views, now) = (DocumentViews::new(None, None), Instant::now());
         let mut first = enter(&views, "orders");
         views.show(now, &key("orders"), present("1"));
         let second = enter(&views, "orders");
@@ -406,7 +494,7 @@ mod tests {
     #[tokio::test]
     async fn closing_ends_readers_old_and_new() {
         TimeLimit::for_test();
-        let views = DocumentViews::new(None);
+        let views = DocumentViews::new(None, None);
         let mut old = enter(&views, "orders");
         views.close();
         assert_eq!(old.changed().await, None);
@@ -417,7 +505,7 @@ mod tests {
     #[test]
     fn whoever_is_woken_may_use_the_views_at_once() {
         let _limit = TimeLimit::start();
-        let views = Arc::new(DocumentViews::new(None));
+        let views = Arc::new(DocumentViews::new(None, None));
         let woken = Arc::new(AtomicUsize::new(0));
         let waker = inline_waker({
             let (views, woken) = (Arc::clone(&views), Arc::clone(&woken));
@@ -449,7 +537,7 @@ mod tests {
 
     #[test]
     fn each_policy_that_waits_has_its_own_time() {
-        let (views, start) = (DocumentViews::new(None), Instant::now());
+        let (views, start) = (DocumentViews::new(None, None), Instant::now());
         let seconds = Duration::from_secs;
         let enter = |within| {
             let policy = StartPolicy::remote_then_snapshot().timeout(seconds(within));
@@ -467,7 +555,7 @@ mod tests {
 
     #[test]
     fn gray_snapshot_is_never_shown_as_the_formal_one() {
-        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let (views, now) = (DocumentViews::new(None, None), Instant::now());
         let policy = StartPolicy::snapshot_first();
         let reader = views.enter(now, &key("orders"), policy).0;
         let gray = Snapshot { gray: Some("beta".into()), ..snapshot("beta") };
@@ -477,7 +565,7 @@ mod tests {
 
     #[test]
     fn file_of_an_operator_is_shown_to_all_until_it_is_gone() {
-        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let (views, now) = (DocumentViews::new(None, None), Instant::now());
         let by = |content| (Document::new(content, "text"), Path::new("/d/orders").into());
         let reader = enter(&views, "orders");
         views.read(now, &key("orders"), None, Some(by("operator")));
@@ -501,7 +589,7 @@ mod tests {
 
     #[test]
     fn documents_that_come_and_go_leave_nothing_behind() {
-        let (views, now) = (DocumentViews::new(None), Instant::now());
+        let (views, now) = (DocumentViews::new(None, None), Instant::now());
         let policy = StartPolicy::remote_then_snapshot();
         for n in 0..1000 {
             let key = key(&format!("d{n}"));

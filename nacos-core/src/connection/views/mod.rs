@@ -3,10 +3,11 @@
 //! Every event passes [`Views::apply`]. Everything between a server's word and a reader stands
 //! here: the [grace](self::grace) for services; for documents what is on disk, and an operator's
 //! files, which their tasks bring. No user code runs in it, because it runs on the session's task.
-//! A filter of a user's would run on a task of its own: it would take the latest value of each key
-//! from a queue, and hand the result to the reader.
+//! So filters have a [task](super::filtering) of their own, which is told what is wanted of each
+//! document, and brings back what they have made of it ([`passage`]).
 mod documents;
 mod grace;
+mod passage;
 mod services;
 mod shown;
 
@@ -17,7 +18,7 @@ pub(crate) use self::{
     grace::GRACE,
     services::{Expired, GraceOutcome, ServiceViews},
 };
-use super::saver::Saver;
+use super::{filtering::Filtering, saver::Saver};
 use crate::{key::ServiceKey, session::Event};
 
 /// The views of everything that guards watch and subscribe to.
@@ -28,8 +29,9 @@ pub(crate) struct Views {
 }
 
 impl Views {
-    pub(crate) fn new(saver: Option<Saver>) -> Self {
-        Self { documents: DocumentViews::new(saver), services: ServiceViews::default() }
+    pub(crate) fn new(saver: Option<Saver>, filtering: Option<Filtering>) -> Self {
+        let documents = DocumentViews::new(saver, filtering);
+        Self { documents, services: ServiceViews::default() }
     }
 
     /// Shows readers what `event` is to them. Says what a grace has made of it.
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn successor_that_serves_at_the_moment_of_a_loss_begins_the_grace() {
-        let (views, start) = (Views::new(None), Instant::now());
+        let (views, start) = (Views::new(None, None), Instant::now());
         let orders: ServiceKey = "orders".try_into().expect("valid");
         let (_raw, view) = views.services.enter(&orders, GRACE);
         let list = |instances| Service::new(orders.clone(), instances, false);

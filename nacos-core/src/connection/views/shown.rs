@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::passage::Passages;
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
@@ -64,13 +65,21 @@ impl Known {
 
     /// The state for a reader with this policy, and how sure it is. `late` says that the server has
     /// had its time.
-    pub(super) fn shown(&self, policy: StartPolicy, late: bool) -> (DocumentState, Freshness) {
+    /// `snapshots` says whether one may be shown at all.
+    pub(super) fn shown(
+        &self,
+        policy: StartPolicy,
+        late: bool,
+        snapshots: bool,
+    ) -> (DocumentState, Freshness) {
         if let Some((document, path)) = self.overridden.as_deref() {
             let path = Arc::clone(path);
             return (DocumentState::Present(document.clone()), Freshness::Overridden { path });
         }
         let found = match &self.disk {
-            OnDisk::Found(found) if policy.takes(found.age) && !(self.spoken && policy.asks()) => {
+            OnDisk::Found(found)
+                if snapshots && policy.takes(found.age) && !(self.spoken && policy.asks()) =>
+            {
                 Some(found)
             }
             _ => None,
@@ -96,6 +105,31 @@ impl Known {
                 (DocumentState::Unreachable { last, why: *why, cause }, self.freshness())
             }
             (word, _) => (word.clone(), self.freshness()),
+        }
+    }
+
+    /// The same, where a snapshot of which filters can make nothing is as good as none: a server is
+    /// waited for as if there were no disk.
+    pub(super) fn shown_after(
+        &self,
+        passages: &Passages,
+        policy: StartPolicy,
+        late: bool,
+    ) -> (DocumentState, Freshness) {
+        let shown = self.shown(policy, late, true);
+        let is_snapshot = matches!(shown.1, Freshness::FromDisk { .. });
+        let has_failed = shown.0.document().is_some_and(|stored| passages.has_failed(stored));
+        if is_snapshot && has_failed && policy.asks() {
+            return self.shown(policy, late, false);
+        }
+        shown
+    }
+
+    /// Since when nothing is known, or somebody has confirmed it.
+    pub(super) fn since(&self) -> Instant {
+        match self.sureness {
+            Sureness::Confirmed { at } => at,
+            Sureness::Stale { since, .. } => since,
         }
     }
 
@@ -188,7 +222,7 @@ mod tests {
 
     /// The content, or what else is shown, and how sure it is.
     fn words(known: &Known, policy: StartPolicy, late: bool) -> (String, &'static str) {
-        let (state, freshness) = known.shown(policy, late);
+        let (state, freshness) = known.shown(policy, late, true);
         let state = match state {
             DocumentState::Pending => "pending".to_owned(),
             DocumentState::Absent => "absent".to_owned(),

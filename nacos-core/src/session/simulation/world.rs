@@ -146,7 +146,7 @@ impl World {
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
-            views: Views::new(None),
+            views: Views::new(None, None),
             readers: BTreeMap::new(),
             held_since: BTreeMap::new(),
             claims: HashMap::new(),

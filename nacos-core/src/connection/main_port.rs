@@ -16,7 +16,7 @@ use crate::{
     error::{Error, ErrorKind},
     resource::Resource,
     server::Server,
-    transport::{Headers, HttpError, get, with_query},
+    transport::{Headers, HttpError, get, is_no_path, with_query},
     wire::document_list::{self, Page, Question},
 };
 
@@ -101,11 +101,7 @@ fn kind_of(status: StatusCode) -> Option<ErrorKind> {
     Some(match status {
         status if status.is_success() => return None,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
-        // There is nothing at this path, or not any more.
-        StatusCode::NOT_FOUND
-        | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::GONE
-        | StatusCode::NOT_IMPLEMENTED => ErrorKind::Unsupported,
+        status if is_no_path(status) => ErrorKind::Unsupported,
         // Java Nacos has a queue for searches since 2.2.
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Overloaded,
         status if status.is_client_error() => ErrorKind::Refused,

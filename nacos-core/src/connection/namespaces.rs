@@ -22,7 +22,7 @@ use crate::{
     resource::Resource,
     server::Server,
     time::doubled,
-    transport::{Dialer, HttpError, MAX_ANSWER, get},
+    transport::{Dialer, HttpError, MAX_ANSWER, get, is_no_path},
     wire::namespaces::{Listed, PATHS, parse},
 };
 
@@ -172,7 +172,6 @@ impl Look {
     }
 
     async fn list(&self, server: &Server, token: Option<&str>) -> Said {
-        let mut said = Said::Nothing;
         for path in PATHS {
             let path = format!("{}{path}", below(&self.context_path));
             let headers = token.map(|token| (TOKEN, token));
@@ -184,12 +183,16 @@ impl Look {
             if let Some(listed) = parse(&body).filter(|_| status.is_success()) {
                 return Said::List(listed);
             }
-            // A server that is starting, or a proxy in front of one that is, or is gone.
-            if status.as_u16() == 429 || status.is_server_error() {
-                said = Said::Failed(status.to_string());
+            match status {
+                status if is_no_path(status) => {}
+                // A server that is starting, or a proxy in front of one that is, or is gone.
+                status if status.as_u16() == 429 || status.is_server_error() => {
+                    return Said::Failed(status.to_string());
+                }
+                _ => return Said::Nothing,
             }
         }
-        said
+        Said::Nothing
     }
 }
 

@@ -187,6 +187,18 @@ pub(crate) async fn get<'a>(
     attempts.outcome(dialer.http(server, ANSWER, |socket| attempts.attempt(socket)).await)
 }
 
+/// Whether this answer says that nothing stands at a path, or not any more: an older path may be
+/// asked. Any other answer is the answer.
+pub(crate) fn is_no_path(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::GONE
+            | StatusCode::NOT_IMPLEMENTED
+    )
+}
+
 /// The beginning of a request that gets `target` from `host`, on a connection of its own.
 fn getting(target: &str, host: impl AsRef<str>, accept: &str) -> http::request::Builder {
     Request::builder()

@@ -34,7 +34,7 @@ pub(crate) use self::{
     calls::Caller,
     dialer::{Dialer, Opened},
     http1::{
-        Body, Form, HttpError, MAX_ANSWER, encoded, get, get_from, get_list, post_form,
+        Body, Form, HttpError, MAX_ANSWER, encoded, get, get_from, get_list, is_no_path, post_form,
         post_form_to, with_query,
     },
     link::{Headers, Http2Link},

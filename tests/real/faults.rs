@@ -22,7 +22,7 @@ use crate::common::{
 };
 
 /// Runs `test` on a server of each product that it may break, one test at a time.
-fn on_a_server_of_its_own(test: &(impl AsyncFn(&mut Running) + Sync)) {
+pub(crate) fn on_a_server_of_its_own(test: &(impl AsyncFn(&mut Running) + Sync)) {
     static PLACES: [Mutex<Option<Running>>; 2] = [Mutex::new(None), Mutex::new(None)];
     on_each(|product| {
         let place = match product {
@@ -37,11 +37,11 @@ fn on_a_server_of_its_own(test: &(impl AsyncFn(&mut Running) + Sync)) {
     });
 }
 
-fn client_of(running: &Running) -> nacos_core::ClientBuilder {
+pub(crate) fn client_of(running: &Running) -> nacos_core::ClientBuilder {
     Server { addr: running.addr() }.builder()
 }
 
-async fn publish(nacos: &Client, name: &str, content: &str) {
+pub(crate) async fn publish(nacos: &Client, name: &str, content: &str) {
     nacos.configs().publish(Publish::new(name, content).expect("valid")).await.expect("published");
 }
 

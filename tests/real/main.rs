@@ -10,6 +10,7 @@ mod cancelled;
 mod cluster;
 mod common;
 mod console;
+mod documents;
 mod faults;
 mod fleet;
 mod guarded;

@@ -3,7 +3,10 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use md5::{Digest, Md5};
 
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    gray::Gray,
+};
 
 /// The content of one data id.
 ///
@@ -24,8 +27,8 @@ pub struct Document {
     pub encrypted_data_key: Option<Arc<str>>,
     /// Its data id says that it holds cipher text.
     pub(crate) is_cipher: bool,
-    /// It is a gray version, which only some readers are shown.
-    pub(crate) is_gray: bool,
+    /// It is a gray version, which only some readers are shown: of this kind.
+    pub(crate) gray: Option<Gray>,
 }
 
 impl Document {
@@ -40,7 +43,7 @@ impl Document {
             last_modified: None,
             encrypted_data_key: None,
             is_cipher: false,
-            is_gray: false,
+            gray: None,
         }
     }
 
@@ -64,6 +67,34 @@ impl Document {
     pub fn is_encrypted(&self) -> bool {
         self.is_cipher || self.encrypted_data_key.is_some()
     }
+
+    /// The kind of the gray version that this is; `None` for the formal version, which everybody
+    /// gets to whom no rule shows another.
+    ///
+    /// Servers choose the version themselves, by the address of this client and by the labels of
+    /// its connection. It is marked wherever it is read: in a watch, and by
+    /// [`Configs::get`](crate::Configs::get). [`md5`](Self::md5) is the digest of this content.
+    /// r-nacos has no gray versions.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = nacos_testkit::Server::start().await?;
+    /// # let nacos = nacos_core::Client::builder().server_addr(server.addr().to_string()).connect().await?;
+    /// use nacos_core::{Gray, Publish};
+    ///
+    /// let configs = nacos.configs();
+    /// configs.publish(Publish::new("orders.yaml", "limit: 10")?).await?;
+    /// let beta = Publish::new("orders.yaml", "limit: 20")?.beta([[127, 0, 0, 1].into()]);
+    /// configs.publish(beta).await?;
+    /// let document = configs.get("orders.yaml").await?.ok_or("it was just published")?;
+    /// assert_eq!((&*document.content, document.gray()), ("limit: 20", Some(&Gray::Beta)));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn gray(&self) -> Option<&Gray> {
+        self.gray.as_ref()
+    }
 }
 
 impl fmt::Debug for Document {
@@ -73,6 +104,7 @@ impl fmt::Debug for Document {
             .field("md5", &self.md5)
             .field("content_type", &self.content_type)
             .field("encrypted", &self.is_encrypted())
+            .field("gray", &self.gray)
             .finish_non_exhaustive()
     }
 }
@@ -128,6 +160,8 @@ impl DocumentState {
                     && one.content_type == other.content_type
                     // Another key makes another text of the same content.
                     && one.encrypted_data_key == other.encrypted_data_key
+                    // A version for some, and the same text for everybody, are two things.
+                    && one.gray == other.gray
             }
             (Self::Absent, Self::Absent) => true,
             _ => false,

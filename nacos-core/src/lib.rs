@@ -109,6 +109,7 @@ mod freshness;
 #[doc(hidden)]
 pub mod fuzzed;
 mod given;
+mod gray;
 pub mod inspect;
 mod instance;
 mod key;
@@ -151,6 +152,7 @@ pub use disconnect::Disconnect;
 pub use document::{Document, DocumentState, digest};
 pub use error::{Error, ErrorKind};
 pub use freshness::Freshness;
+pub use gray::Gray;
 pub use instance::Instance;
 pub use key::{
     ClusterName, ConfigKey, DataId, Group, InvalidName, Namespace, ServiceKey, ServiceName,

@@ -17,6 +17,7 @@ mod dedicated;
 mod disconnects;
 mod filters;
 mod grace;
+mod gray;
 mod http2_proxies;
 mod large_push;
 mod least_privilege;

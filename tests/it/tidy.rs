@@ -19,6 +19,7 @@ const FLOORS: [&[&str]; 6] = [
         "file",
         "freshness",
         "given",
+        "gray",
         "instance",
         "key",
         "link_variable",

@@ -3,13 +3,14 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 use super::{
     Configs,
-    published::{Condition, Gray, Published},
+    published::{Condition, Published},
 };
 use crate::{
     connection::{Abilities, Repeat},
     document::{Document, digest},
     error::{Doing, Error, ErrorKind},
     filter::ConfigContent,
+    gray::Gray,
     key::{ConfigKey, InvalidName},
     wire::config::{ConfigPublishRequest, NO_DIGEST, addition},
 };
@@ -167,29 +168,29 @@ impl Publish {
         self
     }
 
-    /// Which version of the document it is.
+    /// The gray version that it is; `None` for the formal one.
     ///
     /// # Errors
     ///
     /// It is a beta version for nobody, of a tag that is none, or both: servers would publish the
     /// formal version, or one of the two.
-    pub(super) fn gray(&self) -> Result<Gray, Error> {
+    pub(super) fn gray(&self) -> Result<Option<Gray>, Error> {
         let given = |name| self.additions.get(name).map(String::as_str);
         let invalid = |why: &str| {
             let doing = format!("publish {}", self.key);
             Err(Error::new(ErrorKind::InvalidOption, doing).because(why.to_owned()))
         };
         match (given(addition::BETA), given(addition::GRAY_TAG)) {
-            (None, None) => Ok(Gray::Formal),
+            (None, None) => Ok(None),
             (Some(_), Some(_)) => invalid("a version is either beta or that of a tag"),
             (Some(addresses), None) if addresses.trim().is_empty() => {
                 invalid("a beta version that no address is shown")
             }
-            (Some(_), None) => Ok(Gray::Beta),
+            (Some(_), None) => Ok(Some(Gray::Beta)),
             (None, Some(tag)) if !is_gray_tag(tag) => {
                 invalid("a gray tag has 1 to 16 letters, digits and `_ - . :`")
             }
-            (None, Some(tag)) => Ok(Gray::Tag(tag.into())),
+            (None, Some(tag)) => Ok(Some(Gray::Tag(tag.into()))),
         }
     }
 
@@ -308,8 +309,8 @@ impl Configs {
         sent.map_err(|refusal| refusal.into_error(doing))?;
         let is_conditional = publish.over != Over::Whatever;
         let condition = is_conditional.then(|| match gray {
-            Gray::Formal => Condition::at(announces, connection, &key),
-            Gray::Beta | Gray::Tag(_) => Condition::Unknown,
+            None => Condition::at(announces, connection, &key),
+            Some(_) => Condition::Unknown,
         });
         Ok(Published {
             connection: Arc::clone(connection),
@@ -371,7 +372,10 @@ mod tests {
         for tag in ["", "seventeen-letters", "a b", "a,b", "\u{fc}", "a\0"] {
             assert_eq!(kind(publish("d").gray_tag(tag)), ErrorKind::InvalidOption, "{tag:?}");
         }
-        assert_eq!(publish("d").gray_tag("blue").gray().expect("valid"), Gray::Tag("blue".into()));
-        assert_eq!(publish("d").beta([here]).gray().expect("valid"), Gray::Beta);
+        assert_eq!(
+            publish("d").gray_tag("blue").gray().expect("valid"),
+            Some(Gray::Tag("blue".into()))
+        );
+        assert_eq!(publish("d").beta([here]).gray().expect("valid"), Some(Gray::Beta));
     }
 }

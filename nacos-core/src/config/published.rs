@@ -8,6 +8,7 @@ use crate::{
     connection::{Abilities, Connection, Repeat},
     document::Document,
     error::{Doing, Error, ErrorKind},
+    gray::Gray,
     key::ConfigKey,
     time::{doubled, give_or_take_a_fifth},
     wire::config::ConfigQueryRequest,
@@ -24,17 +25,9 @@ pub struct Published {
     pub(super) md5: Arc<str>,
     /// The content that was shown before, if that is known.
     pub(super) before: Option<Arc<str>>,
-    pub(super) gray: Gray,
+    /// The gray version that it is; `None` for the formal one.
+    pub(super) gray: Option<Gray>,
     pub(super) condition: Option<Condition>,
-}
-
-/// Which version of a document is meant.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Gray {
-    Formal,
-    /// Some addresses are shown it.
-    Beta,
-    Tag(Box<str>),
 }
 
 /// Whether a server has looked at a condition.
@@ -124,9 +117,9 @@ impl Published {
     pub async fn visible(&self) -> Result<Visibility, Error> {
         let doing = Doing("see what was published as", &self.key);
         let tag = match &self.gray {
-            Gray::Formal => None,
-            Gray::Tag(tag) => Some(&**tag),
-            Gray::Beta => {
+            None => None,
+            Some(Gray::Tag(tag)) => Some(&**tag),
+            Some(Gray::Beta) => {
                 let why = "only clients with the addresses of a beta version are shown it";
                 return Err(Error::new(ErrorKind::Unsupported, doing).because(why));
             }
@@ -227,7 +220,7 @@ pub(super) async fn shown(
     };
     let shown = match connection.call_unless(&doing, &request, Repeat::Freely, note).await? {
         Ok(answer) => {
-            let is_gray = answer.is_gray() && tag.is_none() || answer.beta;
+            let is_gray = answer.gray().is_some() && tag.is_none() || answer.beta;
             let document = answer.into_document(key).map_err(|failure| {
                 connection.unreadable();
                 Error::new(ErrorKind::Protocol, doing).because(failure)

@@ -90,7 +90,7 @@ impl Saver {
     /// before. A gray version is none that everybody gets, and is not written: the last one that
     /// was stays. Neither waits nor fails.
     pub(crate) fn save(&self, key: &ConfigKey, document: Option<Document>) {
-        if document.as_ref().is_some_and(|document| document.is_gray) {
+        if document.as_ref().is_some_and(|document| document.gray.is_some()) {
             return;
         }
         let mut waiting = self.waiting();

@@ -132,7 +132,7 @@ pub(super) fn decode(
         last_modified: header.last_modified.and_then(time),
         encrypted_data_key: header.encrypted_data_key.as_ref().map(shared),
         is_cipher: key.data_id().is_cipher(),
-        is_gray: false,
+        gray: None,
     });
     let saved_at = time(header.saved_at).ok_or(flawed(Flaw::Header))?;
     let gray = header.gray.as_ref().map(shared);

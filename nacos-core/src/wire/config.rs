@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, Failure, Request, answer};
 use crate::{
     document::{Document, digest},
+    gray::Gray,
     key::ConfigKey,
     resource::Resource,
 };
@@ -71,9 +72,9 @@ answer! {
 }
 
 impl ConfigQueryResponse {
-    /// A gray version, which only some readers are shown.
-    pub(crate) fn is_gray(&self) -> bool {
-        self.beta || self.tag.as_ref().is_some_and(|tag| !tag.is_empty())
+    /// The gray version that it is, which only some readers are shown.
+    pub(crate) fn gray(&self) -> Option<Gray> {
+        Gray::marked(self.beta, self.tag.as_deref())
     }
 
     /// The document, which was asked for as `key`.
@@ -83,7 +84,7 @@ impl ConfigQueryResponse {
     /// No content came. Servers refuse a query for what is not there, and what is empty has an
     /// empty content: nothing at all is not taken for one, which would replace what is in use.
     pub(crate) fn into_document(self, key: &ConfigKey) -> Result<Document, Failure> {
-        let is_gray = self.is_gray();
+        let gray = self.gray();
         let Some(content) = self.content else {
             let why = format!("{:?} without content", <Self as Answer>::TYPE);
             return Err(Failure::Unreadable(why));
@@ -99,7 +100,7 @@ impl ConfigQueryResponse {
                 .and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
             encrypted_data_key: given(self.encrypted_data_key).map(Into::into),
             is_cipher: key.data_id().is_cipher(),
-            is_gray,
+            gray,
         })
     }
 }

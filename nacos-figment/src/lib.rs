@@ -74,6 +74,6 @@ pub use input::{Import, LocalFile};
 pub use pipeline::{Keys, Violations};
 pub use provider::{NacosDocuments, NacosSource};
 pub use report::{
-    Freshness, Issue, Place, Position, Rejection, Source, Stage, StaleDocument, Status,
+    DryRun, Freshness, Issue, Place, Position, Rejection, Source, Stage, StaleDocument, Status,
     redact::redacted,
 };

@@ -1,5 +1,6 @@
 //! A configuration that follows its documents.
 mod builder;
+mod dry_run;
 
 use std::{fmt, future::Future, sync::Arc};
 

@@ -23,7 +23,7 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
-use nacos_core::LiveWriter;
+use nacos_core::{ConfigKey, LiveWriter};
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -39,7 +39,7 @@ pub(crate) use self::{
 use crate::{
     hot::{Erased, ResourcePlace, RootWriter, downcast},
     input::{Fingerprint, Inputs},
-    report::{Freshness, Rejection, Stage, StageError, Status},
+    report::{DryRun, Freshness, Rejection, Stage, StageError, Status},
     telemetry::{Meter, TELL_EVERY},
     time::{backoff, sleep_until},
 };
@@ -55,6 +55,13 @@ pub(crate) enum Command<T> {
     },
     /// Reads everything again.
     Reload,
+    /// Makes a candidate with another content of one document, and tells its outcome; none if the
+    /// document is not imported.
+    DryRun {
+        document: ConfigKey,
+        content: Arc<str>,
+        outcome: oneshot::Sender<Option<Result<DryRun<T>, Rejection>>>,
+    },
 }
 
 /// A place, as the engine knows it.
@@ -114,6 +121,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
                     Some(Command::Add { resource, value, built, added }) => {
                         // The caller may be gone; then the resource stays unused.
                         let _ = added.send(self.add(resource, &value, built));
+                        continue;
+                    }
+                    Some(Command::DryRun { document, content, outcome }) => {
+                        // The caller may be gone; then nobody wants to know.
+                        let _ = outcome.send(self.dry_run(&document, &content).await);
                         continue;
                     }
                     None => return,
@@ -177,6 +189,44 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         }
         self.conclude(candidate, fingerprint);
         true
+    }
+
+    /// The outcome of the newest inputs with this content of `document`; none if that is not
+    /// imported.
+    async fn dry_run(
+        &mut self,
+        document: &ConfigKey,
+        content: &Arc<str>,
+    ) -> Option<Result<DryRun<T>, Rejection>> {
+        let inputs = self.inputs.collect_with(document, content)?;
+        let mut candidate = self.runner.make(inputs).await;
+        let rebuilt = self.rebuilt_by(&mut candidate);
+        let version = candidate.into_version(self.root.current().generation);
+        Some(version.map(|version| DryRun {
+            generation: version.generation,
+            value: version.value.downcast().expect("the engine makes values of one type"),
+            rebuilt,
+        }))
+    }
+
+    /// The names of the resources that the candidate, if it is valid, has built anew.
+    fn rebuilt_by(&self, candidate: &mut Candidate<T>) -> Vec<Arc<str>> {
+        let Ok(value) = &candidate.value else { return Vec::new() };
+        let current = self.root.current();
+        let old = downcast::<T>(&current.value);
+        let held = self.resources.iter().filter(|placed| !placed.is_free());
+        let differing = held.filter_map(|Placed { resource, .. }| {
+            let differs = resource.differs(old, value);
+            let name = || Arc::from(resource.name());
+            differs.map(|differs| differs.then(name)).transpose()
+        });
+        match differing.collect() {
+            Ok(names) => names,
+            Err(issue) => {
+                candidate.value = Err(StageError::new(Stage::Build, vec![issue]));
+                Vec::new()
+            }
+        }
     }
 
     /// Builds the resources whose part of the configuration differs, at the same time; `false` if

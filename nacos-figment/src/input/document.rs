@@ -1,7 +1,7 @@
 //! One document that is watched, and the last that is known of it for certain.
 use std::{error::Error, sync::Arc, time::Duration};
 
-use nacos_core::{Document, DocumentState, ErrorKind, Freshness, Live, Watch};
+use nacos_core::{ConfigKey, Document, DocumentState, ErrorKind, Freshness, Live, Watch};
 use tokio::time::Instant;
 
 use super::import::Imported;
@@ -47,6 +47,10 @@ impl WatchedDocument {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn is_of(&self, key: &ConfigKey) -> bool {
+        self.imported.key == *key
     }
 
     pub(super) fn is_unknown(&self) -> bool {

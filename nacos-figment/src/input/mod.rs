@@ -8,7 +8,7 @@ mod services;
 use std::sync::Arc;
 
 use futures_util::future::select_all;
-use nacos_core::digest;
+use nacos_core::{ConfigKey, digest};
 use tokio::time::Instant;
 
 pub(crate) use self::{
@@ -160,6 +160,30 @@ impl Inputs {
             issues.extend(document.issue());
         }
         Collected { texts: texts.into(), issues, freshness }
+    }
+
+    /// The same with this content of `document`, as if it had been published; none if no import is
+    /// of it.
+    pub(crate) fn collect_with(
+        &mut self,
+        document: &ConfigKey,
+        content: &Arc<str>,
+    ) -> Option<Collected> {
+        let mut collected = self.collect();
+        let mut texts = collected.texts.to_vec();
+        let mut is_imported = false;
+        let of_documents = texts.iter_mut().skip(self.files.len());
+        for (watched, text) in self.documents.iter().zip(of_documents) {
+            if watched.is_of(document) {
+                text.source.md5 = Some(digest(content).into());
+                text.content = Some(Arc::clone(content));
+                let missing = watched.issue();
+                collected.issues.retain(|issue| Some(issue) != missing.as_ref());
+                is_imported = true;
+            }
+        }
+        collected.texts = texts.into();
+        is_imported.then_some(collected)
     }
 
     /// Whether several documents may change together.

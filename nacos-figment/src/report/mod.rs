@@ -1,4 +1,5 @@
 //! The reasons why a configuration was rejected: the fault and its place, but never a value.
+mod dry_run;
 mod position;
 pub(crate) mod redact;
 mod status;
@@ -6,6 +7,7 @@ mod status;
 use std::{fmt, sync::Arc};
 
 pub use self::{
+    dry_run::DryRun,
     position::Position,
     status::{Freshness, StaleDocument, Status},
 };

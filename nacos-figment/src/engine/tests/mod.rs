@@ -1,4 +1,5 @@
 //! The engine on documents that the test writes, on a paused clock.
+mod dry_run;
 mod resources;
 
 use std::error::Error;

@@ -39,7 +39,7 @@ impl Kept {
     }
 
     fn file(&self, data_id: &str) -> PathBuf {
-        self.snapshots().path().join("received/public/DEFAULT_GROUP").join(data_id)
+        self.snapshots().path().join("received/public/DEFAULT_GROUP%ufff").join(data_id)
     }
 
     fn of(&self, builder: ClientBuilder) -> ClientBuilder {

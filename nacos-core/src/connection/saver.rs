@@ -198,7 +198,7 @@ impl Saver {
         };
         info!(%path, "snapshots of documents are kept here");
         if is_foreign {
-            warn!(%path, "the snapshots belong to another user too, who can change them");
+            warn!(%path, "another user can change the snapshots: the folder is his, or open to all");
         }
     }
 
@@ -354,7 +354,7 @@ mod tests {
         snapshots.prepare().expect("made");
         let namespace = snapshots.path().join("received/public");
         fs::create_dir(&namespace).expect("made");
-        fs::write(namespace.join("BAD"), "a file").expect("written");
+        fs::write(namespace.join("BAD%ue"), "a file").expect("written");
         let bad = ConfigKey::try_from(("a", "BAD")).expect("valid");
         let saver = Saver::new(snapshots.clone());
         let _writing = tasks::spawn(saver.clone().run());
@@ -381,7 +381,7 @@ mod tests {
         assert!(newest(&bad) && !newest(&key("long")), "one may pass by itself");
 
         // The end waits for no pause.
-        fs::remove_file(namespace.join("BAD")).expect("removed");
+        fs::remove_file(namespace.join("BAD%ue")).expect("removed");
         let began = now();
         within(LONG, saver.drained()).await;
         assert!(now() - began < PAUSE);

@@ -144,6 +144,12 @@ pub(super) fn decode(
     }
 }
 
+/// Whether this is the beginning of a file of a document: of one that is there, as far as the
+/// header says so.
+pub(super) fn is_of_document(start: &[u8]) -> bool {
+    split(start).is_ok_and(|(header, _)| !header.removed)
+}
+
 /// The header of a file, and the content behind it.
 fn split(bytes: &[u8]) -> Result<(Header<'_>, &[u8]), Flaw> {
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
@@ -231,7 +237,7 @@ const FAMILY: &[u8] = b"NACOSSNAP";
 const MAGIC: &[u8] = b"NACOSSNAP1 ";
 const CRC_DIGITS: usize = 8;
 /// Names, a digest, a type and a key: some 500 bytes where servers behave.
-const LONGEST_HEADER: usize = 64 * 1024;
+pub(super) const LONGEST_HEADER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -252,6 +258,13 @@ mod tests {
 
     fn bytes() -> Vec<u8> {
         encode("blue", &key(), &snapshot()).expect("a short header")
+    }
+
+    /// A file of each kind: of a document, of a gray version, and of one that is removed.
+    fn kinds() -> [Vec<u8>; 3] {
+        let gray = Snapshot { gray: Some("beta".into()), ..snapshot() };
+        let removed = Snapshot { document: None, ..snapshot() };
+        [snapshot(), gray, removed].map(|it| encode("blue", &key(), &it).expect("a short header"))
     }
 
     #[test]
@@ -278,23 +291,25 @@ limit: 7 # grüße
 
     #[test]
     fn file_that_is_cut_off_anywhere_or_has_a_zeroed_end_is_refused() {
-        let bytes = bytes();
-        for length in 0..bytes.len() {
-            assert!(decode(&bytes[..length], "blue", &key()).is_err(), "{length} bytes");
-            let mut zeroed = bytes.clone();
-            zeroed[length..].fill(0);
-            assert!(decode(&zeroed, "blue", &key()).is_err(), "zeroes after {length} bytes");
+        for bytes in kinds() {
+            for length in 0..bytes.len() {
+                assert!(decode(&bytes[..length], "blue", &key()).is_err(), "{length} bytes");
+                let mut zeroed = bytes.clone();
+                zeroed[length..].fill(0);
+                assert!(decode(&zeroed, "blue", &key()).is_err(), "zeroes after {length} bytes");
+            }
+            assert!(decode(&[&bytes[..], b"\n"].concat(), "blue", &key()).is_err());
         }
-        assert!(decode(&[&bytes[..], b"\n"].concat(), "blue", &key()).is_err());
     }
 
     #[test]
     fn file_with_any_bit_flipped_is_refused() {
-        let bytes = bytes();
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&flipped, "blue", &key()).is_err(), "bit {bit}");
+        for bytes in kinds() {
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert!(decode(&flipped, "blue", &key()).is_err(), "bit {bit}");
+            }
         }
     }
 

@@ -6,12 +6,14 @@
 //! ```
 //!
 //! Folders and files can be read by their owner alone. [`format`] says what a file consists of,
-//! [`name`] what it is called, [`replace`] how it is written, and [`received`] what becomes of a
-//! file that is damaged or left over. The files of an operator are [`overrides`].
+//! [`name`] what it is called, [`replace`] how it is written, [`lock`] by one at a time, and
+//! [`received`] what becomes of a file that is damaged or left over. The files of an operator are
+//! [`overrides`].
 mod crc32;
 mod disk;
 mod folder;
 mod format;
+mod lock;
 mod name;
 mod overrides;
 mod received;
@@ -39,7 +41,8 @@ use crate::{document::Document, key::ConfigKey};
 /// Cloning shares it. Nothing is held open, and nothing is read or made before it is asked for:
 /// several clients and several processes may use one directory at the same time, and each finds
 /// whole files. A file is replaced as a whole: whatever ends a process leaves the old one or the
-/// new one.
+/// new one. Writers take turns, by a lock that ends with its process; where a disk has no locks, or
+/// one is kept for two seconds, they warn once, and write without.
 ///
 /// All methods but [`new`](Self::new), [`scope`](Self::scope) and [`path`](Self::path) wait for the
 /// disk: call them where blocking is allowed.
@@ -77,7 +80,8 @@ pub struct Snapshot {
     /// The version of this file: local, and higher each time the document has become another one,
     /// also over restarts. It begins anew where a file is lost.
     pub seq: u64,
-    /// When the server had confirmed it last, give or take a day, by the clock of this machine.
+    /// When the server confirmed it, by the clock of this machine. The server may have confirmed it
+    /// up to about an hour later, too: to move the time on, the file is written again once an hour.
     pub saved_at: SystemTime,
     /// The name of the rule by which this client was given other content than most: such content
     /// never stands for the document that everybody gets.
@@ -127,8 +131,9 @@ impl SnapshotDir {
         self.received.prepare()
     }
 
-    /// Whether the directory, or a folder of this cluster in it, belongs to another user, who can
-    /// then change what a client starts from. Always `false` where files have no owners.
+    /// Whether another user than this one and `root` can change what a client starts from: the
+    /// directory, or a folder of this cluster in it, is his, or others may write there. Always
+    /// `false` where files have no owners.
     ///
     /// # Errors
     ///
@@ -152,17 +157,28 @@ impl SnapshotDir {
 
     /// Writes what the server says of `key`: the document, or that there is none.
     ///
-    /// Says whether there is something new on the disk: the same again is written once a day, for
+    /// Says whether there is something new on the disk: the same again is written once an hour, for
     /// its time.
     ///
     /// # Errors
     ///
     /// The disk refuses; the text names the path. The former file is there still.
     pub fn write(&self, key: &ConfigKey, document: Option<&Document>) -> io::Result<bool> {
-        self.received.write(key, document, None, SystemTime::now())
+        self.write_of(key, document, SystemTime::now())
     }
 
-    /// How many documents of this cluster are there, counting at most `most`.
+    /// The same of the server's word at a time. A later word stays, by a clock that is not ahead.
+    pub(crate) fn write_of(
+        &self,
+        key: &ConfigKey,
+        document: Option<&Document>,
+        said_at: SystemTime,
+    ) -> io::Result<bool> {
+        self.received.write(key, document, None, said_at, SystemTime::now())
+    }
+
+    /// How many documents of this cluster are there, counting at most `most`; one that is confirmed
+    /// to have been removed is none. Reads the first line of each file.
     ///
     /// # Errors
     ///

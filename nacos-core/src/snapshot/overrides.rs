@@ -16,7 +16,7 @@ use std::{
 
 use super::{
     folder::{entries, is_absent, named},
-    name::file_name,
+    name::plain_name,
 };
 use crate::{document::Document, file, key::ConfigKey};
 
@@ -57,9 +57,9 @@ impl OverrideDir {
     /// The file that stands in place of `key`, if it is there.
     pub(crate) fn file(&self, key: &ConfigKey) -> PathBuf {
         let namespace = key.namespace().cloned().unwrap_or_default();
-        let mut path = self.path.join(file_name(namespace.as_str()));
-        path.push(file_name(key.group().as_str()));
-        path.push(file_name(key.data_id().as_str()));
+        let mut path = self.path.join(plain_name(namespace.as_str()));
+        path.push(plain_name(key.group().as_str()));
+        path.push(plain_name(key.data_id().as_str()));
         path
     }
 

@@ -1,11 +1,11 @@
 //! The folder of documents as they were received: read, written, and kept in order.
 use std::{
-    collections::BTreeSet,
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -16,9 +16,10 @@ use super::{
     Snapshot,
     disk::{RealDisk, create_root},
     folder::{entries, is_absent, named},
-    format::{Flaw, decode, encode},
+    format::{Flaw, LONGEST_HEADER, decode, encode, is_of_document},
+    lock::{Held, Lock},
     name::file_name,
-    replace::{TEMPORARY, create_folders, replace},
+    replace::{TEMPORARY, create_folders, replace, replace_or_remove},
 };
 use crate::{
     document::{Document, digest},
@@ -35,13 +36,24 @@ pub(super) struct Received {
     kept: Arc<Kept>,
 }
 
-/// The folders as they are known since this was made.
+/// The file in the place of a document.
+#[derive(Debug)]
+enum Looked {
+    Found(Snapshot),
+    /// No file of this version; what another one had for a number.
+    Nothing(Option<u64>),
+    /// It is of no use; the number that it had, if that can be read.
+    Flawed(Flaw, Option<u64>),
+}
+
+/// The folders, as far as they are known since this was made.
 #[derive(Debug, Default)]
 struct Kept {
-    /// Those from which leftovers were removed.
-    swept: Mutex<BTreeSet<PathBuf>>,
+    /// The leftovers of others were removed.
+    is_swept: AtomicBool,
     /// How many files were set aside.
     aside: AtomicUsize,
+    lock: Lock,
 }
 
 impl Received {
@@ -63,52 +75,82 @@ impl Received {
         let own = made.and_then(|file| file.metadata()).map_err(|error| named(&probe, &error));
         // It is empty, and old leftovers are removed.
         let _ = fs::remove_file(&probe);
-        let own = owner(&own?);
+        let own = Rights::of(&own?).owner;
         let mut path = PathBuf::from(&*self.directory);
-        let mut is_foreign = owner(&fs::metadata(&path)?) != own;
+        let mut is_foreign = Rights::of(&fs::metadata(&path)?).are_foreign(own);
         for part in parts {
             path.push(part);
-            is_foreign |= owner(&fs::symlink_metadata(&path)?) != own;
+            is_foreign |= Rights::of(&fs::symlink_metadata(&path)?).are_foreign(own);
         }
         Ok(is_foreign)
     }
 
     pub(super) fn read(&self, key: &ConfigKey) -> io::Result<Option<Snapshot>> {
         let (folder, name) = self.place(key);
-        let (mut snapshot, _) = self.look(key, &folder, &name)?;
-        if let Some(document) = snapshot.as_mut().and_then(|found| found.document.as_mut()) {
+        let mut found = self.look(key, &folder, &name)?;
+        if matches!(found, Looked::Flawed(..)) {
+            // Another process may have replaced it by now, and sets it aside no more while this
+            // one does. A disk that cannot be written to keeps it.
+            let held = self.lock();
+            found = self.look(key, &folder, &name)?;
+            if let Looked::Flawed(flaw, _) = found {
+                self.set_aside(&folder.join(&name), &folder, &name, flaw);
+            }
+            drop(held);
+        }
+        let Looked::Found(mut snapshot) = found else { return Ok(None) };
+        if let Some(document) = &mut snapshot.document {
             // A writer of the directory could put other content under the server's digest, and the
             // server would confirm what it never had.
             document.md5 = digest(&document.content).into();
         }
-        Ok(snapshot)
+        Ok(Some(snapshot))
     }
 
+    /// Writes what a server said of `key` at a time, unless it has said another thing later: then
+    /// another task or another process has written that. A time that is yet to come is none, for
+    /// clocks are set back.
     pub(super) fn write(
         &self,
         key: &ConfigKey,
         document: Option<&Document>,
         gray: Option<Arc<str>>,
+        said_at: SystemTime,
         now: SystemTime,
     ) -> io::Result<bool> {
         let folder = self.create(&self.parts_of(key))?;
         let name = file_name(key.data_id().as_str());
-        self.sweep(&folder, now);
-        let (former, lost) = self.look(key, &folder, &name)?;
-        let mut seq = lost.unwrap_or_default().saturating_add(1);
-        if let Some(former) = &former {
-            let is_same = former.document.as_ref() == document && former.gray == gray;
-            if is_same && former.age(now) < REFRESH && former.saved_at <= now + REFRESH {
-                return Ok(false);
+        let _held = self.lock()?;
+        self.sweep(now);
+        let said_at = said_at.min(now);
+        let seq = match self.look(key, &folder, &name)? {
+            Looked::Found(former) => {
+                let is_same = former.document.as_ref() == document && former.gray == gray;
+                let is_past = former.saved_at <= now;
+                if is_past && is_same && former.age(said_at) < REFRESH {
+                    return Ok(false);
+                }
+                if is_past && former.saved_at > said_at {
+                    return Ok(false);
+                }
+                if is_same { former.seq } else { former.seq.saturating_add(1) }
             }
-            seq = if is_same { former.seq } else { former.seq.saturating_add(1) };
-        }
-        let snapshot = Snapshot { document: document.cloned(), seq, saved_at: now, gray };
+            Looked::Flawed(flaw, seq) => {
+                self.set_aside(&folder.join(&name), &folder, &name, flaw);
+                seq.unwrap_or_default().saturating_add(1)
+            }
+            Looked::Nothing(seq) => seq.unwrap_or_default().saturating_add(1),
+        };
+        let snapshot = Snapshot { document: document.cloned(), seq, saved_at: said_at, gray };
         let Some(bytes) = encode(&self.scope, key, &snapshot) else {
             let why = format!("what the server says about {key} is too long for a header");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         };
-        let write = || replace(&RealDisk, &folder, &name, &bytes);
+        let write = || match document {
+            Some(_) => replace(&RealDisk, &folder, &name, &bytes),
+            // It must not be served again.
+            None => replace_or_remove(&RealDisk, &folder, &name, &bytes),
+        };
         let written = write().or_else(|error| match error.kind() {
             // Another process whose clock is ahead has taken the file for a leftover, or somebody
             // has removed the folder.
@@ -123,57 +165,61 @@ impl Received {
     }
 
     pub(super) fn count(&self, most: usize) -> io::Result<usize> {
-        let mut path = PathBuf::from(&*self.directory);
-        path.extend(self.parts());
         let mut count = 0;
-        for namespace in entries(&path)?.filter(|entry| entry.is_dir()) {
-            for group in entries(&namespace)?.filter(|entry| entry.is_dir()) {
-                count +=
-                    entries(&group)?.filter(|entry| entry.is_file()).take(most - count).count();
-                if count == most {
-                    return Ok(count);
-                }
+        for group in self.groups()? {
+            let files = entries(&group)?.filter(|path| !is_hidden(path) && is_document(path));
+            count += files.take(most - count).count();
+            if count == most {
+                break;
             }
         }
         Ok(count)
     }
 
-    /// The snapshot of `key`, and if that is damaged the number that it had.
-    fn look(
-        &self,
-        key: &ConfigKey,
-        folder: &Path,
-        name: &str,
-    ) -> io::Result<(Option<Snapshot>, Option<u64>)> {
+    /// The folders of files.
+    fn groups(&self) -> io::Result<Vec<PathBuf>> {
+        let mut path = PathBuf::from(&*self.directory);
+        path.extend(self.parts());
+        let mut groups = Vec::new();
+        for namespace in entries(&path)?.filter(|entry| is_folder(entry)) {
+            groups.extend(entries(&namespace)?.filter(|entry| is_folder(entry)));
+        }
+        Ok(groups)
+    }
+
+    /// Keeps other writers out, as far as the disk can do that.
+    fn lock(&self) -> io::Result<Held> {
+        let folder = self.directory.join(file_name(&self.scope));
+        self.kept.lock.acquire(&folder, PATIENCE).map_err(|error| named(&folder, &error))
+    }
+
+    /// Looks what there is of `key`.
+    fn look(&self, key: &ConfigKey, folder: &Path, name: &str) -> io::Result<Looked> {
         let path = folder.join(name);
         let kind = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata.file_type(),
-            Err(error) if is_absent(&error) => return Ok((None, None)),
+            Err(error) if is_absent(&error) => return Ok(Looked::Nothing(None)),
             Err(error) => return Err(named(&path, &error)),
         };
-        let decoded = if kind.is_file() {
-            match file::read(&path, LARGEST, "") {
-                Ok(bytes) => decode(&bytes, &self.scope, key),
-                Err(error) if is_absent(&error) => return Ok((None, None)),
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    Err((Flaw::NoFile, None))
-                }
-                Err(error) => return Err(named(&path, &error)),
+        if !kind.is_file() {
+            return Ok(Looked::Flawed(Flaw::NoFile, None));
+        }
+        let bytes = match file::read(&path, LARGEST, "") {
+            Ok(bytes) => bytes,
+            Err(error) if is_absent(&error) => return Ok(Looked::Nothing(None)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Ok(Looked::Flawed(Flaw::NoFile, None));
             }
-        } else {
-            Err((Flaw::NoFile, None))
+            Err(error) => return Err(named(&path, &error)),
         };
-        match decoded {
-            Ok(snapshot) => Ok((Some(snapshot), None)),
+        Ok(match decode(&bytes, &self.scope, key) {
+            Ok(snapshot) => Looked::Found(snapshot),
             Err((Flaw::OtherVersion, seq)) => {
                 debug!(path = %path.display(), "not read: {}", Flaw::OtherVersion);
-                Ok((None, seq))
+                Looked::Nothing(seq)
             }
-            Err((flaw, seq)) => {
-                self.set_aside(&path, folder, name, flaw);
-                Ok((None, seq))
-            }
-        }
+            Err((flaw, seq)) => Looked::Flawed(flaw, seq),
+        })
     }
 
     /// Gives a file another name, under which it can be looked at. Only so many are kept.
@@ -193,24 +239,25 @@ impl Received {
         }
     }
 
-    /// Removes what was left over in a folder, once.
-    fn sweep(&self, folder: &Path, now: SystemTime) {
-        // A panic under the lock cannot leave the set half-changed.
-        let mut swept = self.kept.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = swept.insert(folder.to_owned());
-        drop(swept);
-        let Some(entries) = entries(folder).ok().filter(|_| is_new) else { return };
+    /// Removes what was left over by processes that were killed, once.
+    fn sweep(&self, now: SystemTime) {
+        if self.kept.is_swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // The next process may be able to look where this one is not.
+        let folders = self.groups().unwrap_or_default();
+        let files = folders.iter().filter_map(|folder| entries(folder).ok()).flatten();
         let mut aside = Vec::new();
-        for path in entries {
+        for path in files.filter(|path| is_hidden(path)) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if !name.starts_with('.') {
-                continue;
-            }
             if name.ends_with(TEMPORARY) {
-                let changed = fs::symlink_metadata(&path).and_then(|found| found.modified());
-                let age = changed.ok().and_then(|changed| now.duration_since(changed).ok());
-                if age.is_some_and(|age| age > LEFT_OVER) {
-                    // It is looked at again by the next process.
+                let Ok(changed) = fs::symlink_metadata(&path).and_then(|found| found.modified())
+                else {
+                    continue;
+                };
+                let age = now.duration_since(changed).unwrap_or_else(|ahead| ahead.duration());
+                if age > LEFT_OVER {
+                    // The same.
                     let _ = fs::remove_file(&path);
                 }
             } else if let Some((_, millis)) = name.rsplit_once(CORRUPT) {
@@ -254,16 +301,58 @@ fn remove(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }
 }
 
-#[cfg(unix)]
-fn owner(metadata: &fs::Metadata) -> u32 {
-    std::os::unix::fs::MetadataExt::uid(metadata)
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-#[cfg(not(unix))]
-fn owner(_: &fs::Metadata) -> u32 {
-    0
+/// No link to one: it is none of ours.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
 
+/// Whether it is the file of a document, by its header.
+fn is_document(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    let read = is_file.then(|| {
+        let file = fs::File::open(path)?;
+        file.take(LONGEST_HEADER as u64).read_to_end(&mut start)
+    });
+    matches!(read, Some(Ok(_))) && is_of_document(&start)
+}
+
+/// By whom a folder can be changed.
+#[derive(Clone, Copy, Debug)]
+struct Rights {
+    owner: u32,
+    mode: u32,
+}
+
+impl Rights {
+    #[cfg(unix)]
+    fn of(metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+
+        Self { owner: metadata.uid(), mode: metadata.mode() }
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &fs::Metadata) -> Self {
+        Self { owner: 0, mode: 0 }
+    }
+
+    /// Whether somebody else than this user, and the one who can change everything, can put another
+    /// folder in the place of what is in it. Where each may only remove what is his own, as in
+    /// `/tmp`, nobody can.
+    fn are_foreign(self, own: u32) -> bool {
+        let is_shared = self.mode & OTHERS_WRITE != 0 && self.mode & STICKY == 0;
+        is_shared || self.owner != own && self.owner != ROOT
+    }
+}
+
+const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+const ROOT: u32 = 0;
 const CORRUPT: &str = ".corrupt-";
 /// A content is 64 MiB at most, unless an option raises the limit of messages.
 const LARGEST: usize = 256 * 1024 * 1024;
@@ -272,4 +361,30 @@ const LEFT_OVER: Duration = Duration::from_secs(3600);
 /// Enough to see what happened, and no disk full of it.
 const MOST_ASIDE: usize = 8;
 /// A file that is confirmed is as good as new: it is written again, for its time, once in this.
-const REFRESH: Duration = Duration::from_secs(24 * 3600);
+pub(super) const REFRESH: Duration = Duration::from_secs(3600);
+/// For a writer that is stopped, or whose disk hangs; the others wait for a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_that_others_can_change_is_foreign() {
+        let (own, other) = (1000, 1001);
+        for (owner, mode, is_foreign) in [
+            (own, 0o700, false),
+            (own, 0o755, false),
+            (own, 0o770, true),
+            (own, 0o707, true),
+            (ROOT, 0o755, false),
+            (ROOT, 0o1777, false),
+            (ROOT, 0o777, true),
+            (other, 0o700, true),
+            (other, 0o1777, true),
+        ] {
+            let rights = Rights { owner, mode };
+            assert_eq!(rights.are_foreign(own), is_foreign, "{rights:?}");
+        }
+    }
+}

@@ -35,7 +35,7 @@ impl Place {
     }
 
     fn group(&self) -> PathBuf {
-        self.root.path().join("state/nacos/blue/received/public/DEFAULT_GROUP")
+        self.root.path().join("state/nacos/blue/received/public/DEFAULT_GROUP%ufff")
     }
 
     fn names(&self) -> Vec<String> {
@@ -81,7 +81,7 @@ fn clusters_namespaces_and_groups_never_meet() {
     assert!(place.snapshots.read(&default).expect("readable").is_some());
 
     // Nor do they where somebody copies the files.
-    let copy = place.root.path().join("state/nacos/green/received/public/DEFAULT_GROUP");
+    let copy = place.root.path().join("state/nacos/green/received/public/DEFAULT_GROUP%ufff");
     fs::create_dir_all(&copy).expect("made");
     fs::copy(place.group().join("d"), copy.join("d")).expect("copied");
     assert_eq!(staging.read(&key("d")).expect("readable"), None);
@@ -139,13 +139,33 @@ fn old_temporary_files_are_removed_and_young_ones_are_not() {
 }
 
 #[test]
+fn leftovers_of_documents_that_nobody_writes_any_more_are_removed_too() {
+    let place = place();
+    place.write("d", "1");
+    let other = ConfigKey::try_from(("d", "other")).expect("valid");
+    place.snapshots.write(&other, None).expect("written");
+    let folder = place.group().with_file_name("other");
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let now = SystemTime::now();
+    let leftovers =
+        [("past", now - year), ("future", now + year), ("now", now)].map(|(name, at)| {
+            let path = folder.join(format!(".{name}.tmp"));
+            fs::File::create(&path).expect("made").set_modified(at).expect("set");
+            path
+        });
+    let again = SnapshotDir::new(place.root.path().join("state/nacos"), "blue");
+    again.write(&key("d"), None).expect("written");
+    assert_eq!(leftovers.map(|path| path.exists()), [false, false, true]);
+}
+
+#[test]
 fn clock_that_jumps_by_a_year_either_way_loses_nothing() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     let place = place();
     let now = SystemTime::now();
     let documents = ["1", "2", "3"].map(|content| Document::new(content, "text"));
     for (document, at) in documents.iter().zip([now, now + YEAR, now - YEAR]) {
-        let wrote = place.snapshots.received.write(&key("d"), Some(document), None, at);
+        let wrote = place.snapshots.received.write(&key("d"), Some(document), None, at, at);
         assert!(wrote.expect("written"));
         let snapshot = place.read("d").expect("there");
         assert_eq!(snapshot.document.as_ref(), Some(document));
@@ -153,24 +173,50 @@ fn clock_that_jumps_by_a_year_either_way_loses_nothing() {
     }
     assert_eq!(place.read("d").map(|snapshot| snapshot.seq), Some(3));
     // A time that is a year ahead is put right by the same content.
-    let future = place.snapshots.received.write(&key("e"), None, None, now + YEAR);
+    let future = place.snapshots.received.write(&key("e"), None, None, now + YEAR, now + YEAR);
     assert!(future.expect("written"));
-    assert!(place.snapshots.received.write(&key("e"), None, None, now).expect("written"));
+    assert!(place.snapshots.received.write(&key("e"), None, None, now, now).expect("written"));
     assert_eq!(place.read("e").map(|snapshot| snapshot.seq), Some(1), "it is no other document");
 }
 
 #[test]
-fn confirmed_document_is_young_again_once_a_day() {
+fn document_is_as_old_as_its_last_confirmation_give_or_take_an_hour() {
     let place = place();
     let document = Document::new("1", "text");
     let now = SystemTime::now();
-    let write = |at| place.snapshots.received.write(&key("d"), Some(&document), None, at);
     let hour = Duration::from_secs(3600);
-    assert!(write(now - hour * 30).expect("written"));
-    assert!(!write(now - hour * 20).expect("written"));
-    assert!(write(now - hour * 2).expect("written"));
-    let snapshot = place.read("d").expect("there");
-    assert_eq!((snapshot.seq, snapshot.age(now) < hour * 3), (1, true));
+    // It has not changed for a year, and the disk was slow each time.
+    let mut written = 0;
+    for minutes in (0..365 * 24 * 60).step_by(7) {
+        let said_at = now - hour * 24 * 365 + Duration::from_secs(60 * minutes);
+        let write = place.snapshots.received.write(&key("d"), Some(&document), None, said_at, now);
+        written += u32::from(write.expect("written"));
+        if minutes > 3 * 24 * 60 {
+            break;
+        }
+        let snapshot = place.read("d").expect("there");
+        assert!(snapshot.saved_at <= said_at, "no later than it was said");
+        assert!((snapshot.seq, snapshot.age(said_at) < hour) == (1, true));
+    }
+    assert!((60..=72).contains(&written), "{written} in three days");
+}
+
+#[test]
+fn what_the_server_said_before_never_replaces_what_it_said_later() {
+    let place = place();
+    let now = SystemTime::now();
+    let second = Duration::from_secs(1);
+    let [old, new] = ["old", "new"].map(|content| Document::new(content, "text"));
+    let write = |document, said_at| {
+        place.snapshots.received.write(&key("d"), document, None, said_at, now).expect("written")
+    };
+    assert!(write(Some(&new), now - second));
+    assert!(!write(Some(&old), now - second * 2), "a slow query of another process");
+    assert!(!write(None, now - second * 2));
+    assert_eq!(content(place.read("d").as_ref()), Some("new"));
+    assert!(write(None, now));
+    assert!(!write(Some(&new), now - second), "it would come back");
+    assert_eq!(place.read("d").map(|snapshot| (snapshot.document, snapshot.seq)), Some((None, 2)));
 }
 
 #[test]
@@ -179,7 +225,7 @@ fn gray_content_is_marked_as_such() {
     let document = Document::new("beta", "text");
     let mark = Some("beta".into());
     let now = SystemTime::now();
-    place.snapshots.received.write(&key("d"), Some(&document), mark, now).expect("written");
+    place.snapshots.received.write(&key("d"), Some(&document), mark, now, now).expect("written");
     assert_eq!(place.read("d").and_then(|snapshot| snapshot.gray).as_deref(), Some("beta"));
     assert!(place.write("d", "beta"), "the same content for everybody is another thing");
     assert_eq!(place.read("d").and_then(|snapshot| snapshot.gray), None);
@@ -211,14 +257,14 @@ fn link_to_a_folder_is_followed_where_a_user_named_it_and_nowhere_below() {
     symlink(&real, &link).expect("linked");
     let snapshots = SnapshotDir::new(&link, "blue");
     snapshots.write(&key("d"), None).expect("written");
-    assert!(real.join("blue/received/public/DEFAULT_GROUP/d").is_file());
+    assert!(real.join("blue/received/public/DEFAULT_GROUP%ufff/d").is_file());
 
     symlink(root.path(), real.join("green")).expect("linked");
     let error = SnapshotDir::new(&link, "green").write(&key("d"), None).expect_err("a link");
     assert_eq!(error.kind(), io::ErrorKind::NotADirectory, "{error}");
 
     // A link in place of a document is set aside, not read, and what it leads to is left alone.
-    let file = real.join("blue/received/public/DEFAULT_GROUP/d");
+    let file = real.join("blue/received/public/DEFAULT_GROUP%ufff/d");
     let elsewhere = root.path().join("elsewhere");
     fs::rename(&file, &elsewhere).expect("moved");
     symlink(&elsewhere, &file).expect("linked");
@@ -257,6 +303,58 @@ fn documents_are_counted_and_nothing_else_is() {
     }
     assert_eq!(place.snapshots.count(9).expect("there"), 3);
     assert_eq!(place.snapshots.count(2).expect("there"), 2);
+    place.snapshots.write(&key("d0"), None).expect("written");
+    fs::write(place.group().join(".1-0.tmp"), "half").expect("written");
+    fs::write(place.group().join("d9"), "no snapshot").expect("written");
+    assert_eq!(place.snapshots.count(9).expect("there"), 2);
+}
+
+#[test]
+fn names_that_differ_in_case_alone_have_files_that_differ_in_more() {
+    let place = place();
+    for name in ["orders", "Orders", "ORDERS"] {
+        place.write(name, name);
+    }
+    let mut names: Vec<_> = place.names().iter().map(|name| name.to_ascii_lowercase()).collect();
+    names.dedup();
+    assert_eq!(names.len(), 3, "{names:?}");
+    for name in ["orders", "Orders", "ORDERS"] {
+        assert_eq!(content(place.read(name).as_ref()), Some(name));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn pipe_folder_or_link_in_place_of_a_file_is_set_aside_and_holds_nobody_up() {
+    let _limit = nacos_testkit::TimeLimit::start();
+    let place = place();
+    place.write("other", "1");
+    let file = place.group().join("d");
+    let pipe = |path: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(path).status().expect("it runs");
+        assert!(made.success());
+    };
+    let link = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).expect("linked");
+    let folder = |path: &Path| fs::create_dir(path).expect("made");
+    let makes: [&dyn Fn(&Path); 3] = [&pipe, &link, &folder];
+    for make in makes {
+        make(&file);
+        assert_eq!(place.read("d"), None);
+        make(&file);
+        assert!(place.write("d", "1"), "it is replaced");
+        assert_eq!(content(place.read("d").as_ref()), Some("1"));
+        fs::remove_file(&file).expect("removed");
+        // Nor does the lock wait.
+        let lock = place.snapshots.path().join(".lock");
+        fs::remove_file(&lock).expect("removed");
+        make(&lock);
+        let again = SnapshotDir::new(place.root.path().join("state/nacos"), "blue");
+        assert!(again.write(&key("e"), Some(&Document::new("1", "text"))).expect("written"));
+        let remove =
+            if lock.is_dir() && !lock.is_symlink() { fs::remove_dir } else { fs::remove_file };
+        remove(&lock).expect("removed");
+        place.write("e", "2");
+    }
 }
 
 #[test]
@@ -278,31 +376,40 @@ fn scope_follows_what_is_configured_and_not_its_order() {
 }
 
 #[test]
-fn two_writers_of_one_directory_never_tear_or_swap_a_file() {
+fn two_writers_of_one_directory_never_tear_or_swap_a_file_nor_give_a_number_twice() {
     let place = place();
     let names = ["application.yaml", "application.json"];
     let _limit = nacos_testkit::TimeLimit::start();
-    std::thread::scope(|scope| {
-        for writer in 0..2 {
+    let written = std::thread::scope(|scope| {
+        let writers = [0, 1].map(|writer| {
             let snapshots = SnapshotDir::new(place.root.path().join("state/nacos"), "blue");
             scope.spawn(move || {
+                let mut written = [0; 2];
                 for n in 0..50 {
-                    for name in names {
+                    for (name, written) in names.into_iter().zip(&mut written) {
                         let content = format!("{name} of {writer}, the {n}th").repeat(n + 1);
                         let document = Document::new(content, "text");
-                        snapshots.write(&key(name), Some(&document)).expect("written");
+                        let is_new = snapshots.write(&key(name), Some(&document));
+                        *written += u64::from(is_new.expect("written"));
                     }
                 }
-            });
-        }
+                written
+            })
+        });
+        let mut last = [0; 2];
         for _ in 0..200 {
-            for name in names {
+            for (name, last) in names.into_iter().zip(&mut last) {
                 if let Some(snapshot) = place.read(name) {
                     let document = snapshot.document.expect("never removed");
                     assert!(document.content.starts_with(name), "swapped");
+                    assert!(snapshot.seq >= *last, "an older one is back");
+                    *last = snapshot.seq;
                 }
             }
         }
+        let [one, other] = writers.map(|writer| writer.join().expect("no panic"));
+        [one[0] + other[0], one[1] + other[1]]
     });
     assert_eq!(place.names(), ["application.json", "application.yaml"], "none was set aside");
+    assert_eq!(names.map(|name| place.read(name).map(|found| found.seq)), written.map(Some));
 }

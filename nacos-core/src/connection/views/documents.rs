@@ -433,7 +433,7 @@ fn is_same(one: &DocumentState, other: &DocumentState) -> bool {
 
 /// A snapshot that is confirmed is written again, for its time, a little more rarely than the disk
 /// finds that it is due.
-const SAVE_AGAIN: Duration = Duration::from_secs(25 * 3600);
+const SAVE_AGAIN: Duration = Duration::from_secs(65 * 60);
 
 #[cfg(test)]
 mod tests {

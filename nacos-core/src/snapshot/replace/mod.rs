@@ -34,6 +34,26 @@ pub(super) fn replace<D: Disk>(
     disk.sync_folder(folder)
 }
 
+/// The same where `bytes` say that the document of the file is removed: a disk without room for
+/// them gives up the old file at least.
+///
+/// # Errors
+///
+/// The disk refuses, and the old file is not there any more, if the disk lets it go.
+pub(super) fn replace_or_remove<D: Disk>(
+    disk: &D,
+    folder: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    replace(disk, folder, name, bytes).inspect_err(|_| {
+        // The first error is the one that says what is wrong.
+        if disk.remove(&folder.join(name)).is_ok() {
+            let _ = disk.sync_folder(folder);
+        }
+    })
+}
+
 /// Makes the folders `parts` below `root`, which is there, each in the one before.
 pub(super) fn create_folders<D: Disk>(
     disk: &D,

@@ -207,7 +207,7 @@ fn first_file_of_new_folders_is_there_once_it_is_said_to_be() {
 }
 
 #[test]
-fn replacement_that_fails_leaves_no_temporary_file() {
+fn replacement_that_fails_leaves_no_temporary_file_and_no_document_that_was_removed() {
     struct Full(RefCell<Vec<PathBuf>>);
     impl Disk for Full {
         type File = ();
@@ -238,4 +238,11 @@ fn replacement_that_fails_leaves_no_temporary_file() {
     let disk = Full(RefCell::default());
     let error = replace(&disk, Path::new("/"), "orders", NEW).expect_err("no room");
     assert_eq!((error.kind(), disk.0.borrow().len()), (io::ErrorKind::StorageFull, 0));
+
+    let files = ["/orders", "/other"].map(PathBuf::from);
+    let disk = Full(RefCell::new(files.to_vec()));
+    replace(&disk, Path::new("/"), "orders", NEW).expect_err("no room");
+    assert_eq!(*disk.0.borrow(), files);
+    replace_or_remove(&disk, Path::new("/"), "orders", NEW).expect_err("no room");
+    assert_eq!(*disk.0.borrow(), files[1..]);
 }

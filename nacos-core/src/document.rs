@@ -14,9 +14,11 @@ use crate::{
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Document {
-    /// The content, as published: cipher text, if it [is encrypted](Self::is_encrypted).
+    /// The content, as published, or as the client's [filters](crate::filter) show it: cipher text,
+    /// if it [is encrypted](Self::is_encrypted).
     pub content: Arc<str>,
-    /// Lower-case hexadecimal MD5 of the content in UTF-8, as the server computed it. Pass it to
+    /// Lower-case hexadecimal MD5 of the content in UTF-8, as the server computed it: of what it
+    /// stores, whatever filters have made of that. Pass it to
     /// [`Publish::if_unchanged`](crate::Publish::if_unchanged) to publish only over this content.
     pub md5: Arc<str>,
     /// The type given when it was published: `text`, `json`, `yaml`, `properties`, `toml`, ….
@@ -50,8 +52,9 @@ impl Document {
     /// Whether [`content`](Self::content) is cipher text, which must not be read as configuration:
     /// the data id begins with `cipher-`, or an encrypted data key came with it.
     ///
-    /// This client decrypts nothing. A document that was published in clear text under such a data
-    /// id counts as encrypted, too: a client cannot tell the two apart.
+    /// A document that a [filter](crate::filter) has decrypted is not encrypted any more. Without
+    /// such a filter, one that was published in clear text under such a data id counts as
+    /// encrypted, too: a client cannot tell the two apart.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -68,6 +68,12 @@
 //! fails if they cannot be used. They are read again for each new connection, which uses the
 //! changed files. If the new files cannot be used, the former ones stay in use, with a warning.
 //!
+//! # Filters and encrypted documents
+//!
+//! Documents pass the [filters](filter) of a client before they are published and after they were
+//! read. With the cargo feature `encryption`, `filter::AesEncryption` is one: it reads and writes
+//! documents as the server project's plugin does, with data keys from a key service.
+//!
 //! # What not every server can do
 //!
 //! Servers announce abilities on each connection; [`SessionState::Connected`] shows them. A request
@@ -89,8 +95,8 @@
 //! these kinds that blocks delays the session. When the session ends, its task also drops what a
 //! user gave it. All other code of a user runs on the user's own tasks, or beside the session.
 //!
-//! This API has no `tonic`, `prost`, `hyper` or `rustls` type. Encrypted documents and fuzzy
-//! watches are not in this version.
+//! This API has no `tonic`, `prost`, `hyper` or `rustls` type. Fuzzy watches are not in this
+//! version.
 mod address;
 mod builder;
 mod call_error;

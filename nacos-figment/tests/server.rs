@@ -10,6 +10,7 @@ use std::{
 use figment::{Figment, providers::Serialized};
 use nacos_core::{
     Client,
+    filter::{ConfigContent, ConfigFilter, FilterError, FilterFuture},
     inspect::{Action, Tree},
 };
 use nacos_figment::{ErrorKind, Freshness, Hot, HotConfig, Import, NacosSource, Stage, Status};
@@ -162,6 +163,49 @@ async fn encrypted_document_is_an_error_that_says_so_wherever_it_is_imported() {
             assert!(!shown.contains(key) && !shown.contains("4a76b0b5"), "{shown}");
         }
     }
+}
+
+#[tokio::test]
+async fn document_that_a_filter_decrypts_is_configuration_and_stays_so_while_it_cannot() {
+    /// Reads a text backwards, if its key is `backwards`.
+    #[derive(Debug)]
+    struct Backwards;
+
+    impl ConfigFilter for Backwards {
+        fn after_query(&self, document: ConfigContent) -> FilterFuture<'_> {
+            let outcome = match document.encrypted_data_key.as_deref() {
+                Some("backwards") => {
+                    let text: String = document.content.chars().rev().collect();
+                    Ok(document.decrypted(text))
+                }
+                _ => Err(FilterError::unavailable("the key service is down")),
+            };
+            Box::pin(std::future::ready(outcome))
+        }
+    }
+
+    let (server, _) = world().await;
+    let nacos = Client::builder().server_addr(server.addr().to_string());
+    let nacos = nacos.with_config_filter(Backwards).connect().await.expect("the server runs");
+    let publish = |text: &str, key| {
+        let backwards: String = text.chars().rev().collect();
+        server.publish_encrypted("", "ORDER_GROUP", "cipher-db.json", backwards, key);
+    };
+    publish(r#"{"limits": {"rps": 1}}"#, "backwards");
+    let import = || Import::data_id("cipher-db.json").group("ORDER_GROUP").required();
+    let fetched = NacosSource::new(&nacos).import(import()).fetch().await.expect("readable");
+    let fetched: AppConfig = Figment::from(fetched).extract().expect("valid");
+    assert_eq!(fetched.limits.rps, 1);
+    let config = HotConfig::<AppConfig>::builder(&nacos).import(import()).start().await;
+    let config = config.expect("readable");
+    publish(r#"{"limits": {"rps": 2}}"#, "unknown");
+    let status = until(&config, |status| !status.freshness.stale().is_empty()).await;
+    let [document] = status.freshness.stale() else { panic!("{status:?}") };
+    assert!(document.cause.contains("the key service is down"), "{document:?}");
+    assert_eq!(config.hot().load().limits.rps, 1);
+    publish(r#"{"limits": {"rps": 3}}"#, "backwards");
+    let status = until(&config, |status| status.generation == 2).await;
+    assert_eq!((status.freshness, config.hot().load().limits.rps), (Freshness::Verified, 3));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod connect;
 mod credentials;
 mod dedicated;
 mod disconnects;
+mod encryption;
 mod filters;
 mod grace;
 mod gray;

@@ -11,6 +11,7 @@ mod cluster;
 mod common;
 mod console;
 mod documents;
+mod encrypted;
 mod faults;
 mod fleet;
 mod guarded;

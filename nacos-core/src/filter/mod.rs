@@ -29,8 +29,8 @@
 //! A filter that returns an error, panics, takes longer than the option
 //! [`filter_timeout`](crate::ClientBuilder::filter_timeout), or returns another document than the
 //! one that it was given, has failed. Then nothing is published, and nothing is read: the call ends
-//! with [`ErrorKind::Filter`](crate::ErrorKind::Filter), or with
-//! [`ErrorKind::FilterUnavailable`](crate::ErrorKind::FilterUnavailable) if it may pass by itself.
+//! with [`ErrorKind::Filter`], or with
+//! [`ErrorKind::FilterUnavailable`] if it may pass by itself.
 //! Nothing that a filter was given is ever taken for its result. For a [`Watch`](crate::Watch), its
 //! documentation says what is shown.
 //!
@@ -41,10 +41,16 @@
 //! everywhere in asynchronous code: blocking work belongs into `tokio::task::spawn_blocking`.
 //! A client without filters does none of this.
 mod chain;
+#[cfg(feature = "encryption")]
+mod encryption;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub(crate) use self::chain::{Filters, Named, Passed, Place};
+#[cfg(feature = "encryption")]
+pub use self::encryption::{
+    AesEncryption, ClearDataKeys, DataKey, DataKeyFuture, DataKeys, NewDataKey, NewDataKeyFuture,
+};
 use crate::{document::Document, error::ErrorKind, key::ConfigKey};
 
 /// The future that the methods of a [`ConfigFilter`] return.

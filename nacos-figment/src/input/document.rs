@@ -190,6 +190,6 @@ const FROM_DISK: &str = "it is a snapshot on disk, which no server has confirmed
 
 /// The cause in errors and warnings about encrypted documents.
 pub(crate) const ENCRYPTED: &str = "the document is encrypted (its data id begins with `cipher-`, \
-    or an encrypted data key came with it), and this client decrypts nothing";
+    or an encrypted data key came with it), and no filter of this client has decrypted it";
 /// How long a document stays in use after the server removed it.
 const GRACE: Duration = Duration::from_secs(3);

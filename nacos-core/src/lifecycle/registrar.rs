@@ -56,7 +56,6 @@ impl Registrar {
     pub(super) fn with_inputs(mut self, health: Option<Live<bool>>, ramp: Duration) -> Self {
         self.ramp = WeightRamp::new(ramp);
         self.desired.share = self.ramp.share();
-        self.desired.is_healthy = health.as_ref().is_none_or(|health| *health.get());
         self.health = health;
         self
     }
@@ -79,10 +78,9 @@ impl Registrar {
             self.route_through(ip.to_string());
         }
         self.announce(&server).await;
-        if let Some(desired) = self.desired.instance() {
-            self.registration = Some(self.client.naming().register(&self.service, desired)?);
-        }
-        Ok(())
+        // The warm-up, and the wait for a server, may have taken long.
+        self.desired.is_healthy = self.health.as_ref().is_none_or(|health| *health.get());
+        self.reconcile().map(drop)
     }
 
     /// Waits until the server has acknowledged what was registered.
@@ -103,7 +101,7 @@ impl Registrar {
         let mut session = self.client.state();
         while let Some(mut claim) = self.claim() {
             // An update has a claim of its own.
-            while !self.reconcile() {
+            while !self.keep_up() {
                 tokio::select! {
                     // By the name that tells the namespace, too.
                     Some(claim) = claim.changed() => self.note(&claim),
@@ -162,23 +160,31 @@ impl Registrar {
         self.desired.is_healthy = is_healthy;
     }
 
-    /// Registers what should be registered, if that is something else than what is. Says whether it
-    /// was.
-    pub(super) fn reconcile(&mut self) -> bool {
-        let desired = self.desired.instance();
-        let Some((registration, desired)) = self.registration.as_mut().zip(desired) else {
-            return false;
-        };
-        if *registration.instance() == desired {
-            return false;
-        }
-        match registration.update(desired) {
-            Ok(()) => true,
-            Err(error) => {
-                warn!(%error, "the former instance stays registered");
-                false
+    /// Makes what is registered what should be. Says whether it was something else.
+    ///
+    /// # Errors
+    ///
+    /// The instance cannot be registered; what is registered stays.
+    pub(super) fn reconcile(&mut self) -> Result<bool, Error> {
+        match (&mut self.registration, self.desired.instance()) {
+            (Some(registration), Some(desired)) if *registration.instance() != desired => {
+                registration.update(desired)?;
             }
+            (None, Some(desired)) => {
+                self.registration = Some(self.client.naming().register(&self.service, desired)?);
+            }
+            (Some(_), None) => self.registration = None,
+            (Some(_), Some(_)) | (None, None) => return Ok(false),
         }
+        Ok(true)
+    }
+
+    /// The same while the server runs, which no error ends.
+    fn keep_up(&mut self) -> bool {
+        self.reconcile().unwrap_or_else(|error| {
+            warn!(%error, "the former instance stays registered");
+            false
+        })
     }
 
     /// Takes the ip that reaches `server` now, where the route decides.

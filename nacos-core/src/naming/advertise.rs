@@ -2,9 +2,13 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::{
+    net::{UdpSocket, lookup_host},
+    time::timeout,
+};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -61,8 +65,14 @@ impl AddressPolicy {
     }
 }
 
-/// The local address from which packets to `server`, a `host:port`, leave.
+/// The local address from which packets to `server`, a `host:port`, leave. Takes some seconds at
+/// most, whatever resolves its name.
 pub(crate) async fn local_ip_towards(server: &str) -> io::Result<IpAddr> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time");
+    timeout(RESOLVE_LIMIT, leaving_towards(server)).await.map_err(late)?
+}
+
+async fn leaving_towards(server: &str) -> io::Result<IpAddr> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host(server).await? {
         match leaving_for(address).await {
@@ -84,6 +94,9 @@ async fn leaving_for(address: SocketAddr) -> io::Result<IpAddr> {
     socket.connect(address).await?;
     Ok(socket.local_addr()?.ip())
 }
+
+/// As long as a resolver waits for its first server.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,11 @@ mod world;
 use std::{pin::pin, sync::Arc, task::Context, time::Duration};
 
 use nacos_testkit::{Server as Nacos, within};
-use tokio::{net::TcpListener, sync::Notify, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use self::world::{Line, World, ask, finish, outcome, outcomes, run, took};
 use super::{Bound, Lifecycle, Outcome, Readiness, Step};
@@ -284,7 +288,7 @@ async fn address_of_another_host_is_not_replaced_by_loopback() {
     registrar.register(false).await.expect("connected");
     registrar.acknowledged().await.expect("acknowledged");
     registrar.follow_route(&world.server.addr().to_string()).await;
-    assert!(!registrar.reconcile());
+    assert!(!registrar.reconcile().expect("valid"));
     assert_eq!(registrar.instance().expect("registered").ip, "10.9.9.9");
 }
 
@@ -294,9 +298,9 @@ async fn address_that_changes_is_registered_in_place_of_the_former() {
     let mut registrar = world.routed("10.9.9.9");
     registrar.register(false).await.expect("connected");
     registrar.acknowledged().await.expect("acknowledged");
-    assert!(!registrar.reconcile(), "nothing has changed");
+    assert!(!registrar.reconcile().expect("valid"), "nothing has changed");
     registrar.route_through("10.9.9.10");
-    assert!(registrar.reconcile());
+    assert!(registrar.reconcile().expect("valid"));
     let ips = || world.instances().into_iter().map(|it| it.ip).collect::<Vec<_>>();
     world.server.until(|_| ips() == ["10.9.9.10"]).await;
     assert_eq!(registrar.instance().expect("registered").ip, "10.9.9.10");
@@ -346,6 +350,23 @@ async fn server_that_begins_unhealthy_is_registered_disabled() {
     health.publish(true);
     world.registered(1).await;
     world.server.until(|_| world.instances()[0].enabled).await;
+    world.shutdown.begin();
+    finish(ended).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_becomes_unhealthy_while_it_warms_up_is_never_enabled() {
+    let world = World::new().await;
+    let (bound, _) = world.bound().await;
+    let (health, is_healthy) = live(true);
+    let (warm, warmed) = oneshot::channel::<()>();
+    let warm_up = async move { warmed.await.expect("it does warm up") };
+    let ended = run(world.on(bound).ready_when(warm_up).with_health(is_healthy));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    health.publish(false);
+    warm.send(()).expect("it is waited for");
+    world.server.until(|_| world.instances().len() == 1).await;
+    assert!(!world.instances()[0].enabled, "from the first request on");
     world.shutdown.begin();
     finish(ended).await;
 }

@@ -211,20 +211,26 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
 
     /// The names of the resources that the candidate, if it is valid, has built anew.
     fn rebuilt_by(&self, candidate: &mut Candidate<T>) -> Vec<Arc<str>> {
-        let Ok(value) = &candidate.value else { return Vec::new() };
+        let Some(differs) = self.differing(candidate) else { return Vec::new() };
+        let resources = self.resources.iter().zip(differs).filter(|(_, differs)| *differs);
+        resources.map(|(placed, _)| placed.resource.name().into()).collect()
+    }
+
+    /// Which resources depend on a part in which the candidate differs from the version in force:
+    /// none that nobody can read. None if the candidate is not valid, or cannot be compared, which
+    /// it then says.
+    fn differing(&self, candidate: &mut Candidate<T>) -> Option<Vec<bool>> {
+        let value = candidate.value.as_ref().ok()?;
         let current = self.root.current();
         let old = downcast::<T>(&current.value);
-        let held = self.resources.iter().filter(|placed| !placed.is_free());
-        let differing = held.filter_map(|Placed { resource, .. }| {
-            let differs = resource.differs(old, value);
-            let name = || Arc::from(resource.name());
-            differs.map(|differs| differs.then(name)).transpose()
-        });
-        match differing.collect() {
-            Ok(names) => names,
+        let differs = |placed: &Placed<T>| {
+            if placed.is_free() { Ok(false) } else { placed.resource.differs(old, value) }
+        };
+        match self.resources.iter().map(differs).collect() {
+            Ok(differs) => Some(differs),
             Err(issue) => {
                 candidate.value = Err(StageError::new(Stage::Build, vec![issue]));
-                Vec::new()
+                None
             }
         }
     }
@@ -232,21 +238,18 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
     /// Builds the resources whose part of the configuration differs, at the same time; `false` if
     /// the inputs changed meanwhile.
     async fn build(&mut self, candidate: &mut Candidate<T>, fingerprint: &Fingerprint) -> bool {
+        let Some(differs) = self.differing(candidate) else { return true };
         let Ok(value) = &candidate.value else { return true };
         let layers = &candidate.merged.layers;
         let current = self.root.current();
-        let old = downcast::<T>(&current.value);
-        let built = self.resources.iter().zip(&current.resources).map(|(placed, in_force)| {
+        let in_force = self.resources.iter().zip(&current.resources);
+        let built = in_force.zip(differs).map(|((placed, in_force), differs)| {
             let resource = Arc::clone(&placed.resource);
+            let building = differs.then(|| resource.build(value));
             // Nobody can read what stands in a free place.
-            let (differs, in_force) = if placed.is_free() {
-                (Ok(false), Arc::new(()) as Erased)
-            } else {
-                (resource.differs(old, value), Arc::clone(in_force))
-            };
-            let building = matches!(differs, Ok(true)).then(|| resource.build(value));
+            let in_force =
+                if placed.is_free() { Arc::new(()) as Erased } else { Arc::clone(in_force) };
             async move {
-                differs?;
                 let Some(building) = building else { return Ok(in_force) };
                 let failed = |error: BuildError| error.into_issue(resource.name(), layers);
                 building.await.map_err(failed)

@@ -125,7 +125,8 @@ pub enum DocumentState {
     Present(Document),
     /// The server answered that it does not exist.
     Absent,
-    /// It could not be asked for. The client keeps trying.
+    /// It could not be asked for, or a [filter](crate::filter) could make nothing of it. The client
+    /// keeps trying.
     Unreachable {
         /// The last content that was seen, if any.
         last: Option<Document>,

@@ -40,7 +40,8 @@ pub enum Freshness {
         /// once the connection is lost; [`Overloaded`](ErrorKind::Overloaded) where something may
         /// have changed and the client has not asked for a second, to spare the server or because
         /// it is frozen, and [`Timeout`](ErrorKind::Timeout) where it is read-only, of which
-        /// [`Configs::storm`](crate::Configs::storm) says more; otherwise the kind of the failure.
+        /// [`Configs::storm`](crate::Configs::storm) says more; otherwise the kind of the failure,
+        /// also that of a [filter](crate::filter).
         why: ErrorKind,
     },
     /// It is a snapshot on disk, which no server has confirmed since the start.

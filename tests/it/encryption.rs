@@ -183,6 +183,20 @@ async fn same_text_under_a_new_key_has_a_new_digest_for_who_watches() {
     configs.publish(next).await.expect("it is the newest");
 }
 
+#[tokio::test(start_paused = true)]
+async fn size_that_counts_is_that_of_the_cipher_text() {
+    let server = server().await;
+    let client = encrypting(&server).await;
+    let configs = client.configs();
+    let publish = |bytes| Publish::new(DATA_ID, "7".repeat(bytes)).expect("valid");
+    let error = configs.publish(publish(6 << 20)).await.expect_err("12 MiB");
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!(server.requests("ConfigPublishRequest"), 0);
+    configs.publish(publish(4 << 20)).await.expect("8 MiB");
+    let document = configs.get(DATA_ID).await.expect("an answer").expect("there");
+    assert_eq!(document.content.len(), 4 << 20);
+}
+
 /// A service that may be out of order. The master key is a word that it puts before its own.
 #[derive(Clone, Debug)]
 struct Kms {

@@ -490,6 +490,59 @@ async fn filter_that_blocks_its_thread_stops_neither_the_session_nor_another_doc
 }
 
 #[tokio::test(start_paused = true)]
+async fn filter_may_change_the_type_and_the_data_key() {
+    /// Makes JSON of each document, and leaves its type to the server on the way back.
+    #[derive(Debug)]
+    struct Retypes;
+
+    impl ConfigFilter for Retypes {
+        fn before_publish(&self, mut document: ConfigContent) -> FilterFuture<'_> {
+            assert_eq!(
+                document.key().namespace().map(ToString::to_string).as_deref(),
+                Some("public")
+            );
+            assert_eq!(document.content_type.as_deref(), Some("yaml"));
+            document.content_type = Some("json".into());
+            document.encrypted_data_key = Some("key".into());
+            Box::pin(ready(Ok(document)))
+        }
+
+        fn after_query(&self, mut document: ConfigContent) -> FilterFuture<'_> {
+            assert_eq!(document.content_type.as_deref(), Some("json"));
+            assert_eq!(document.encrypted_data_key.as_deref(), Some("key"));
+            document.content_type = None;
+            Box::pin(ready(Ok(document)))
+        }
+    }
+
+    let server = server().await;
+    let builder = builder(&server).with_config_filter(Retypes);
+    let client = builder.connect().await.expect("the server is there");
+    let publish = Publish::new("d.yaml", "{}").expect("valid");
+    client.configs().publish(publish).await.expect("published");
+    let stored = server.document("", "DEFAULT_GROUP", "d.yaml").expect("stored");
+    assert_eq!((&*stored.content_type, &*stored.encrypted_data_key), ("json", "key"));
+    let document = client.configs().get("d.yaml").await.expect("an answer").expect("there");
+    assert_eq!(&*document.content_type, "json");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_no_filter() {
+    let server = server().await;
+    let filter = Scripted::new("> ");
+    filter.set(Mode::Hangs);
+    publish(&server, "> 1");
+    let client = filtering(&server, &filter).await;
+    let watch = client.configs().watch("d").expect("valid");
+    after(1).await;
+    assert_eq!(filter.calls(), 1);
+    let begun = Instant::now();
+    soon(client.shutdown(Duration::from_secs(60))).await;
+    assert!(Instant::now() - begun < Duration::from_secs(1));
+    assert_eq!(*watch.state(), DocumentState::Pending);
+}
+
+#[tokio::test(start_paused = true)]
 async fn client_that_ends_drops_what_its_filters_are_doing() {
     /// Counts what it is doing.
     #[derive(Debug)]

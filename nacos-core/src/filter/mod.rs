@@ -140,7 +140,7 @@ pub struct ConfigContent {
     /// The content: of a document that is published as the program gave it or the filter before
     /// left it, otherwise as the server stores it or the filter behind left it.
     pub content: Arc<str>,
-    /// The type: `text`, `json`, `yaml`, …. `None` for a publish that leaves it to the server.
+    /// The type: `text`, `json`, `yaml`, …. `None` leaves it to the server, or as it is stored.
     pub content_type: Option<Arc<str>>,
     /// The encrypted data key that is stored beside the content.
     pub encrypted_data_key: Option<Arc<str>>,

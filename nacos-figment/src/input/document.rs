@@ -123,7 +123,8 @@ impl WatchedDocument {
                 return;
             }
         };
-        let needs_help = is_encrypted || matches!(why, ErrorKind::Denied | ErrorKind::Refused);
+        let needs_help = is_encrypted
+            || matches!(why, ErrorKind::Denied | ErrorKind::Filter | ErrorKind::Refused);
         let is_known = |known: &StaleDocument| {
             (known.why, &*known.cause, known.needs_help) == (why, cause, needs_help)
         };

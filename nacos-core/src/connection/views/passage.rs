@@ -152,3 +152,160 @@ impl Passage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Strategy, any, prop};
+
+    use super::*;
+    use crate::filter::FilterError;
+
+    fn stored(version: u32) -> Document {
+        Document::new(format!("cipher {version}"), "text")
+    }
+
+    fn version(document: &Document) -> u32 {
+        let text = document.content.strip_prefix("clear ").expect("no cipher text is shown");
+        text.parse().expect("a version")
+    }
+
+    /// The document as the filters show it, or their error.
+    fn outcome(stored: &Document, fails: bool) -> Result<Document, FilterError> {
+        if fails {
+            return Err(FilterError::rejected("no"));
+        }
+        let text = stored.content.strip_prefix("cipher ").expect("a version");
+        Ok(Document { content: format!("clear {text}").into(), ..stored.clone() })
+    }
+
+    /// One view, its reader, and a filter that has one content at a time.
+    struct World {
+        now: Instant,
+        passages: Passages,
+        passage: Passage,
+        /// Shown without filters.
+        newest: (DocumentState, Freshness),
+        reader: (Arc<DocumentState>, Arc<Freshness>),
+        under_way: Option<Document>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let now = Instant::now();
+            let nothing = Freshness::Stale { since: now, why: ErrorKind::Disconnected };
+            Self {
+                now,
+                passages: Passages::default(),
+                passage: Passage::default(),
+                newest: (DocumentState::Pending, nothing.clone()),
+                reader: (Arc::new(DocumentState::Pending), Arc::new(nothing)),
+                under_way: None,
+            }
+        }
+
+        fn show(&mut self) {
+            let before = self.reader.clone();
+            let (state, freshness) =
+                self.passage.shown(&self.passages, self.newest.clone(), || before);
+            self.reader = (Arc::new(state), Arc::new(freshness));
+            self.passages.keep(self.newest.0.document().cloned().into_iter().collect());
+        }
+
+        fn server(&mut self, state: DocumentState) {
+            self.newest = (state, Freshness::Confirmed { at: self.now });
+            self.show();
+        }
+
+        /// The filter begins with what is wanted, or ends with what it has.
+        fn filter(&mut self, fails: bool) {
+            match self.under_way.take() {
+                None => self.under_way = self.passages.wanted.first().cloned(),
+                Some(stored) => {
+                    let outcome = outcome(&stored, fails);
+                    self.passages.passed(self.now, Passed { stored, outcome });
+                    self.show();
+                }
+            }
+        }
+
+        fn shown(&self) -> Option<u32> {
+            self.reader.0.document().map(version)
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Publish,
+        Remove,
+        Lose,
+        Filter { fails: bool },
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_history_shows_clear_text_alone_in_order_and_ends_with_the_newest(
+            steps in prop::collection::vec(
+                (0..10_u8, any::<bool>()).prop_map(|(kind, fails)| match kind {
+                    0..=3 => Step::Publish,
+                    4 => Step::Remove,
+                    5 => Step::Lose,
+                    _ => Step::Filter { fails },
+                }),
+                1..60,
+            ),
+        ) {
+            let mut world = World::new();
+            let (mut newest, mut last) = (0, 0);
+            for step in steps {
+                match step {
+                    Step::Publish => {
+                        newest += 1;
+                        world.server(DocumentState::Present(stored(newest)));
+                    }
+                    Step::Remove => {
+                        world.server(DocumentState::Absent);
+                        assert_eq!(*world.reader.0, DocumentState::Absent, "it waits for nobody");
+                    }
+                    Step::Lose => {
+                        let why = ErrorKind::Disconnected;
+                        world.newest.1 = Freshness::Stale { since: world.now, why };
+                        world.show();
+                        assert!(!world.reader.1.is_confirmed(), "it is told at once");
+                    }
+                    Step::Filter { fails } => world.filter(fails),
+                }
+                if let Some(shown) = world.shown() {
+                    assert!(shown >= last, "{shown} after {last}");
+                    last = shown;
+                }
+                let is_newest = world.shown() == Some(newest);
+                let is_failing = matches!(*world.reader.0, DocumentState::Unreachable { .. });
+                assert!(!is_failing || !is_newest && !world.reader.1.is_confirmed());
+            }
+            // The filter works from now on, and has all the time that it needs.
+            for _ in 0..4 {
+                world.filter(false);
+            }
+            if let DocumentState::Present(_) = world.newest.0 {
+                assert_eq!(world.shown(), Some(newest));
+                assert!(matches!(*world.reader.0, DocumentState::Present(_)));
+                assert_eq!(*world.reader.1, world.newest.1);
+            }
+            assert!(world.passages.wanted.is_empty() && world.passages.outcomes.len() <= 1);
+        }
+    }
+
+    #[test]
+    fn first_failure_is_that_since_which_it_is_stale() {
+        let mut world = World::new();
+        let start = world.now;
+        world.server(DocumentState::Present(stored(1)));
+        for _ in 0..3 {
+            world.filter(true);
+            world.filter(true);
+            world.now += std::time::Duration::from_secs(1);
+        }
+        let Freshness::Stale { since, why } = *world.reader.1 else { panic!("it failed") };
+        assert_eq!((since, why), (start, ErrorKind::Filter));
+    }
+}

@@ -38,6 +38,9 @@ use crate::tasks;
 /// a new one in clear text is a mistake that makes a document unreadable for everybody.
 /// [`Configs::update`](crate::Configs::update) encrypts with a new key.
 ///
+/// The option [`max_publish`](crate::ClientBuilder::max_publish) is about the cipher text, which
+/// has twice the bytes of the text for the plugin, and a third more for MSE.
+///
 /// Servers that lose the data key, as r-nacos does, are sent no encrypted document
 /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
 ///

@@ -49,6 +49,13 @@ pub enum ErrorKind {
     Server,
     /// No answer came in time. The server may or may not have done it.
     Timeout,
+    /// More documents match the pattern of a fuzzy watch than the server watches for one (500,
+    /// unless an operator has raised it): use a narrower pattern.
+    TooManyMatches,
+    /// The server watches as many patterns as it takes, of all its clients together (20, unless an
+    /// operator has raised it). A place is free some 30 to 60 s after the last watch of a pattern
+    /// has ended.
+    TooManyPatterns,
     /// It is larger than the option [`max_publish`](crate::ClientBuilder::max_publish) allows.
     /// Nothing was sent.
     TooLarge,
@@ -145,6 +152,8 @@ impl fmt::Display for ErrorKind {
             Self::Refused => "refused by the server",
             Self::Server => "the server failed",
             Self::Timeout => "no answer in time",
+            Self::TooManyMatches => "more matches than the server watches",
+            Self::TooManyPatterns => "more patterns than the server watches",
             Self::TooLarge => "too large to be published",
             Self::Unsupported => "not supported by the server",
         })

@@ -122,6 +122,7 @@ mod key;
 pub mod lifecycle;
 mod link_variable;
 mod live;
+mod matched_keys;
 mod naming;
 mod options;
 mod origin;
@@ -150,8 +151,8 @@ mod within;
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use config::{
-    Condition, Configs, DocumentPage, Get, ListedDocument, Publish, Published, Search, Updated,
-    Visibility, Watch,
+    Condition, Configs, DocumentPage, FuzzyWatch, Get, ListedDocument, Publish, Published, Search,
+    Updated, Visibility, Watch,
 };
 pub use connection::ShutdownReport;
 pub use disconnect::Disconnect;
@@ -161,9 +162,11 @@ pub use freshness::Freshness;
 pub use gray::Gray;
 pub use instance::Instance;
 pub use key::{
-    ClusterName, ConfigKey, DataId, Group, InvalidName, Namespace, ServiceKey, ServiceName,
+    ClusterName, ConfigKey, ConfigPattern, DataId, Group, InvalidName, Namespace, ServiceKey,
+    ServiceName,
 };
 pub use live::{Live, LiveWriter, live};
+pub use matched_keys::{Completeness, KeyChange, MatchedKeys};
 pub use naming::{Naming, Registration, ServicePage, Subscription};
 pub use options::ClientOptions;
 pub use secret::Secret;

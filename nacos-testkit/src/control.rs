@@ -11,7 +11,7 @@ use crate::{
     answer::publish_plainly,
     fault::Planned,
     line::Cut,
-    state::{ConfigKey, Event, Expected, Publication, ServiceKey},
+    state::{ConfigKey, Event, Expected, Publication, ServiceKey, WatchLimits},
 };
 
 /// Faults. Each is in effect when the call returns.
@@ -109,6 +109,13 @@ impl Server {
         let namespaces =
             namespaces.map(|namespaces| namespaces.iter().map(owned).collect::<Vec<_>>());
         self.shared.change(|state| state.namespaces = namespaces);
+    }
+
+    /// Sets how many patterns all clients together may watch (20 at the start), and how many
+    /// matches of one pattern are too many (500), as an operator does. Documents and services count
+    /// apart.
+    pub fn limit_fuzzy_watches(&self, patterns: usize, matches: usize) {
+        self.shared.change(|state| state.watch_limits = WatchLimits { patterns, matches });
     }
 
     /// Hands out a token as a login does, without one: for clients that have obtained theirs

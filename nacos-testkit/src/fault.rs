@@ -8,6 +8,8 @@ use std::collections::{HashMap, VecDeque};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushFault {
+    /// None: it is sent as it should be, and the fault planned next is for a later one.
+    None,
     /// It is lost: the server takes it for acknowledged and never repeats it.
     Drop,
     /// It is sent twice, with the same `requestId`.

@@ -24,8 +24,10 @@ impl Shared {
             let matching = matching(state, watched, &pattern);
             let words = Words::of(watched);
             let added = matching.iter().filter(|key| !known.contains(key)).map(|k| (k, words.add));
-            let gone =
-                known.iter().filter(|key| !matching.contains(key)).map(|k| (k, words.delete));
+            // At the limit the set may lack some, so that nobody is told of those that are gone.
+            let is_full = is_full(state, watched, &pattern);
+            let gone = known.iter().filter(|key| !is_full && !matching.contains(key));
+            let gone = gone.map(|k| (k, words.delete));
             let contexts: Vec<Value> = added
                 .chain(gone)
                 .map(|(key, change)| json!({ words.key: key, "changedType": change }))
@@ -85,7 +87,13 @@ impl Shared {
         }
         let change = if exists { "CONFIG_CHANGED" } else { "DELETE_CONFIG" };
         self.change(|state| {
-            for to in watchers(state, Watched::Configs, |pattern| pattern.matches_config(key)) {
+            let most = state.watch_limits.matches;
+            // One more than fits is dropped without a word.
+            let is_told = |pattern: &Pattern| {
+                let keys = state.configs.keys().filter(|key| pattern.matches_config(key));
+                pattern.matches_config(key) && (!exists || keys.count() <= most)
+            };
+            for to in watchers(state, Watched::Configs, is_told) {
                 let fields = object([
                     ("groupKey", json!(key.to_group_key())),
                     ("changeType", json!(change)),
@@ -151,16 +159,22 @@ impl Words {
     }
 }
 
-/// The keys that a pattern matches, in their text form.
-pub(crate) fn matching(state: &State, watched: Watched, pattern: &Pattern) -> Vec<String> {
+/// Whether a pattern matches as much as is watched.
+pub(crate) fn is_full(state: &State, watched: Watched, pattern: &Pattern) -> bool {
+    matching(state, watched, pattern).len() >= state.watch_limits.matches
+}
+
+/// The keys that a pattern matches, up to the limit, in their text form.
+fn matching(state: &State, watched: Watched, pattern: &Pattern) -> Vec<String> {
+    let most = state.watch_limits.matches;
     match watched {
         Watched::Configs => {
             let keys = state.configs.keys().filter(|key| pattern.matches_config(key));
-            keys.map(ConfigKey::to_group_key).collect()
+            keys.take(most).map(ConfigKey::to_group_key).collect()
         }
         Watched::Services => {
             let keys = state.services.keys().filter(|key| pattern.matches_service(key));
-            keys.map(ServiceKey::to_service_key).collect()
+            keys.take(most).map(ServiceKey::to_service_key).collect()
         }
     }
 }

@@ -17,6 +17,7 @@ mod dedicated;
 mod disconnects;
 mod encryption;
 mod filters;
+mod fuzzy_watch;
 mod grace;
 mod gray;
 mod http2_proxies;

@@ -24,6 +24,7 @@ const FLOORS: [&[&str]; 6] = [
         "key",
         "link_variable",
         "live",
+        "matched_keys",
         "origin",
         "pace",
         "resource",

@@ -1,4 +1,5 @@
 //! The configuration service: documents are read, published, removed and watched.
+mod fuzzy_watch;
 mod get;
 mod list;
 mod publish;
@@ -9,6 +10,7 @@ mod watch;
 use std::{fmt, sync::Arc};
 
 pub use self::{
+    fuzzy_watch::FuzzyWatch,
     get::Get,
     list::{DocumentPage, ListedDocument, Search},
     publish::Publish,
@@ -19,7 +21,7 @@ pub use self::{
 use crate::{
     connection::{Connection, Repeat},
     error::{Doing, Error},
-    key::{ConfigKey, InvalidName},
+    key::{ConfigKey, ConfigPattern, InvalidName},
     live::Live,
     storm::StormReport,
     wire::config::ConfigRemoveRequest,
@@ -113,6 +115,28 @@ impl Configs {
         InvalidName: From<K::Error>,
     {
         Ok(Watch::new(&self.connection, self.resolve(key)?))
+    }
+
+    /// Watches from now on which documents match a pattern: which there are, and when one comes or
+    /// goes. Servers have that since 3.0: see [`FuzzyWatch`].
+    ///
+    /// Returns at once, with a set that is
+    /// [`Pending`](crate::Completeness::Pending); [`FuzzyWatch::ready`] waits for the whole one.
+    /// Several watches of one pattern cost the server one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`](crate::ErrorKind::InvalidName): the pattern has a `*` elsewhere
+    /// than at an end, or a character that no name has.
+    pub fn fuzzy_watch<P>(&self, pattern: P) -> Result<FuzzyWatch, Error>
+    where
+        P: TryInto<ConfigPattern>,
+        InvalidName: From<P::Error>,
+    {
+        let pattern: ConfigPattern = pattern.try_into().map_err(InvalidName::from)?;
+        self.connection.mention(pattern.namespace());
+        let own = &self.connection.options.session.config_namespace;
+        Ok(FuzzyWatch::new(&self.connection, pattern.resolve(own)))
     }
 
     /// How this client governs its pulls, which are the queries for watched documents: how many it

@@ -238,6 +238,7 @@ impl Drop for ClaimGuard {
                 self.connection.views.documents.leave(key, self.start);
             }
             ClaimKey::Subscription(key) => self.connection.views.services.leave(key, self.grace),
+            ClaimKey::FuzzyWatch(pattern) => self.connection.views.matches.leave(pattern),
             ClaimKey::Instances(_) => {}
         }
     }

@@ -50,8 +50,9 @@ use crate::{
     filter::{Filters, Named, Place},
     freshness::Freshness,
     instance::Instance,
-    key::{ConfigKey, Namespace, ServiceKey},
+    key::{ConfigKey, ConfigPattern, Namespace, ServiceKey},
     live::{Live, live},
+    matched_keys::MatchedKeys,
     server::Server,
     server_list::ServerList,
     service::Service,
@@ -288,6 +289,15 @@ impl Connection {
         if let Some(saver) = &self.saver {
             saver.save(key, document);
         }
+    }
+
+    /// Watches which documents match a pattern until the guard returned is dropped.
+    pub(crate) fn fuzzy_watch(
+        self: &Arc<Self>,
+        pattern: &ConfigPattern,
+    ) -> (ClaimGuard, Live<MatchedKeys>) {
+        let matched = self.views.matches.enter(pattern);
+        (self.claim(ClaimKey::FuzzyWatch(pattern.clone()), None), matched)
     }
 
     /// Subscribes to a service until the guard returned is dropped. Reads what the server lists,

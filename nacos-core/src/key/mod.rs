@@ -3,11 +3,12 @@
 //! The rules are those that servers since 2.3 enforce. Older servers and r-nacos accept more, but
 //! what one server stores and another refuses is a trap, so the strictest rule holds here.
 mod invalid_name;
+mod pattern;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-pub use self::invalid_name::InvalidName;
 use self::invalid_name::check;
+pub use self::{invalid_name::InvalidName, pattern::ConfigPattern};
 
 /// Declares one kind of name: a shared string that obeys a rule.
 macro_rules! name {

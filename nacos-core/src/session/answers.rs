@@ -131,6 +131,12 @@ impl Session {
                     configs.handle_listen(cx, origin, &claims, listen, answer);
                 });
             }
+            configs::asked::Asked::FuzzyWatch(claim) => {
+                let answer = self.read(now, origin, answer)?;
+                self.with_configs(now, |configs, cx| {
+                    configs.handle_fuzzy_watch(cx, origin, &claim, answer);
+                });
+            }
             configs::asked::Asked::Query(key, ticket) => {
                 let answer = self.read(now, origin, answer)?;
                 self.with_configs(now, |configs, cx| {

@@ -47,6 +47,9 @@ impl Commands<'_> {
         let output = &mut session.output;
         match (key, instance) {
             (ClaimKey::Listen(document), _) => session.configs.watch(output, document, guard),
+            (ClaimKey::FuzzyWatch(pattern), _) => {
+                session.configs.fuzzy_watch(output, pattern, guard);
+            }
             (ClaimKey::Subscription(service), _) => {
                 session.naming.subscribe(output, service, guard);
             }
@@ -91,6 +94,9 @@ impl Commands<'_> {
         let output = &mut session.output;
         match key {
             ClaimKey::Listen(document) => session.configs.unwatch(output, document, guard),
+            ClaimKey::FuzzyWatch(pattern) => {
+                session.configs.fuzzy_unwatch(output, pattern, guard);
+            }
             ClaimKey::Subscription(service) => session.naming.unsubscribe(output, service, guard),
             ClaimKey::Instances(service) => {
                 // It would show there until that connection is closed.
@@ -100,6 +106,7 @@ impl Commands<'_> {
         }
         match key {
             ClaimKey::Listen(_) => session.configs.claims().newest(),
+            ClaimKey::FuzzyWatch(_) => session.configs.patterns().newest(),
             ClaimKey::Subscription(_) | ClaimKey::Instances(_) => session.naming.claims().newest(),
         }
     }

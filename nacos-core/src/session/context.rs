@@ -4,7 +4,7 @@ use std::time::Instant;
 use super::{
     claims::Claims, ledger::Standing, lifetime::Lifetime, naming::key::NamingKey, output::Output,
 };
-use crate::key::{ConfigKey, ServiceKey};
+use crate::key::{ConfigKey, ConfigPattern, ServiceKey};
 
 /// The moment as *connecting* sees it, and the output for its effects and events.
 pub(super) struct Context<'a> {
@@ -19,12 +19,13 @@ pub(super) struct Context<'a> {
 pub(super) struct Holdings<'a> {
     pub(super) naming: &'a Claims<NamingKey>,
     pub(super) configs: &'a Claims<ConfigKey>,
+    pub(super) patterns: &'a Claims<ConfigPattern>,
 }
 
 impl<'a> Holdings<'a> {
     /// Whether the server of the connection that serves holds anything.
     pub(super) fn are_some(self) -> bool {
-        self.naming.are_held() || self.configs.are_held()
+        self.naming.are_held() || self.configs.are_held() || self.patterns.are_held()
     }
 
     /// The services of which something is claimed, each with whether the server agreed to it.

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     disconnect::{Disconnect, Reason},
     document::DocumentState,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, ConfigPattern, ServiceKey},
+    matched_keys::MatchedKeys,
     resource::Resource,
     server::Server,
     service::Service,
@@ -56,6 +57,8 @@ pub(crate) enum Event {
     State(SessionState),
     /// A watched document's state changed.
     Document(ConfigKey, DocumentState),
+    /// The documents that match a watched pattern, in full.
+    Matches(ConfigPattern, MatchedKeys),
     /// The server confirms what it has said of these documents.
     Confirmed(Vec<ConfigKey>),
     /// A subscribed service, in full.

@@ -1,7 +1,7 @@
 //! The names of things that are never used twice, and of what is claimed.
 use std::fmt;
 
-use crate::key::{ConfigKey, ServiceKey};
+use crate::key::{ConfigKey, ConfigPattern, ServiceKey};
 
 /// Names a request of the session's own. Never used twice.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -25,6 +25,8 @@ pub(crate) enum ClaimKey {
     Subscription(ServiceKey),
     /// A document, listened to.
     Listen(ConfigKey),
+    /// Which documents match a pattern, watched.
+    FuzzyWatch(ConfigPattern),
 }
 
 impl fmt::Display for ClaimKey {
@@ -33,6 +35,7 @@ impl fmt::Display for ClaimKey {
             Self::Instances(service) => write!(f, "registration at {service}"),
             Self::Subscription(service) => write!(f, "subscription to {service}"),
             Self::Listen(document) => write!(f, "listening to {document}"),
+            Self::FuzzyWatch(pattern) => write!(f, "fuzzy watch of {pattern}"),
         }
     }
 }
@@ -40,5 +43,11 @@ impl fmt::Display for ClaimKey {
 impl From<ConfigKey> for ClaimKey {
     fn from(key: ConfigKey) -> Self {
         Self::Listen(key)
+    }
+}
+
+impl From<ConfigPattern> for ClaimKey {
+    fn from(pattern: ConfigPattern) -> Self {
+        Self::FuzzyWatch(pattern)
     }
 }

@@ -250,12 +250,14 @@ impl Session {
 
     /// How many keys the server still holds or has to be told about, withdrawals included.
     pub(crate) fn remaining(&self) -> usize {
-        self.naming.claims().remaining() + self.configs.claims().remaining()
+        let Self { naming, configs, .. } = self;
+        naming.claims().remaining() + configs.claims().remaining() + configs.patterns().remaining()
     }
 
     /// How many claims are not held right now.
     pub(crate) fn unsettled(&self) -> usize {
-        self.naming.claims().unsettled() + self.configs.claims().unsettled()
+        let Self { naming, configs, .. } = self;
+        naming.claims().unsettled() + configs.claims().unsettled() + configs.patterns().unsettled()
     }
 
     /// The answer to `payload`, if it asks what this client holds: for each document its size in
@@ -350,7 +352,11 @@ impl Session {
         now: Instant,
         handle: impl FnOnce(&mut ConnectingMachine, &mut Context<'_>) -> T,
     ) -> T {
-        let holdings = Holdings { naming: self.naming.claims(), configs: self.configs.claims() };
+        let holdings = Holdings {
+            naming: self.naming.claims(),
+            configs: self.configs.claims(),
+            patterns: self.configs.patterns(),
+        };
         let (lifetime, output) = (self.lifetime, &mut self.output);
         let mut cx = Context { now, lifetime, holdings, output };
         let outcome = handle(&mut self.connecting, &mut cx);

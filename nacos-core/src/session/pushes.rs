@@ -6,6 +6,7 @@ use crate::{
     error::clip,
     wire::{
         Payload,
+        fuzzy::Watched,
         push::{self, Push, Subject},
     },
 };
@@ -28,6 +29,14 @@ impl Session {
                 if let Some(document) = name.key() {
                     self.configs.handle_push(now, &document, &mut self.output);
                 }
+            }
+            // Which documents there are is news of the server that serves alone: another may be
+            // ahead of it, or behind.
+            Push::FuzzySync(Watched::Documents, batch) if self.serving_link() == Some(link) => {
+                self.configs.handle_fuzzy_sync(now, &batch, &mut self.output);
+            }
+            Push::FuzzyChange(Watched::Documents, change) if self.serving_link() == Some(link) => {
+                self.configs.handle_fuzzy_change(now, &change, &mut self.output);
             }
             // Lists of different servers have no common order: only the serving one counts.
             Push::Service { namespace, info } => {
@@ -64,9 +73,11 @@ impl Session {
         match subject {
             Subject::Service(service) => self.naming.handle_unreadable(now, service.as_ref()),
             Subject::Document(_) => self.configs.handle_unreadable(now),
+            Subject::Matches => self.configs.handle_unreadable_matches(now),
             Subject::Anything => {
                 self.naming.handle_unreadable(now, None);
                 self.configs.handle_unreadable(now);
+                self.configs.handle_unreadable_matches(now);
             }
             Subject::Nothing => {}
         }

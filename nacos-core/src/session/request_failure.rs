@@ -47,7 +47,8 @@ impl RequestFailure {
                 ErrorKind::Refused | ErrorKind::Unsupported | ErrorKind::Conflict => return None,
                 // A new token retries at once; this is for rights that are granted meanwhile.
                 ErrorKind::Denied if fresh => tries,
-                ErrorKind::Denied => u32::MAX,
+                // A place is free once other clients have left theirs, and a minute after that.
+                ErrorKind::Denied | ErrorKind::TooManyPatterns => u32::MAX,
                 _ => tries,
             },
             // It is on its way each time, and grows no smaller by that.

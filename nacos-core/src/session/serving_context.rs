@@ -1,5 +1,8 @@
 //! The context of *naming* and *configs*: the connection that serves, and the output.
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     cause::NoToken,
@@ -7,7 +10,7 @@ use super::{
     lifetime::Lifetime,
     output::{CALL_TIMEOUT, Output, Pending},
 };
-use crate::wire::Outgoing;
+use crate::wire::{Ability, Outgoing};
 
 /// The moment and the serving connection as *naming* and *configs* see them, and the output for
 /// their effects and events.
@@ -48,6 +51,8 @@ pub(super) struct ConnectionFacts<'a> {
     /// Whether its server may leave documents out of a listen without a word: r-nacos, with those
     /// that the user may not read.
     pub(super) may_omit: bool,
+    /// The name of its server, and what that has announced.
+    pub(super) server: Option<(&'a str, &'a BTreeMap<String, bool>)>,
 }
 
 impl ConnectionFacts<'_> {
@@ -59,6 +64,12 @@ impl ConnectionFacts<'_> {
     /// Whether questions may: a client that closes has withdrawn everything, and asks nothing.
     pub(super) fn may_ask(&self) -> bool {
         self.may_send() && self.lifetime == Lifetime::Open
+    }
+
+    /// Why its server is not asked for something that needs `ability`; `None` if it has that.
+    pub(super) fn lacks(&self, ability: Ability) -> Option<String> {
+        let (server, abilities) = self.server?;
+        ability.missing(abilities, server)
     }
 
     /// When something is sent again that is to be after `delay`. A session that closes does not

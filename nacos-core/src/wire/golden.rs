@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     instance::Instance,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, ConfigPattern, ServiceKey},
 };
 
 const CAPTURES: [&str; 3] = ["nacos-2.3.2", "nacos-3.0.3", "r-nacos-0.8.8"];
@@ -128,13 +128,8 @@ fn what_we_send_has_the_form_of_what_the_servers_took() {
     let mut publish = ConfigPublishRequest::new(&key, "a: 1\n");
     publish.cas_md5 = Some("0");
     publish.addition_map.insert("type", "yaml");
-    let fuzzy_config = ConfigFuzzyWatchRequest {
-        group_key_pattern: "public>>capture>>*",
-        received_group_keys: vec![],
-        watch_type: WatchType::Watch,
-        initializing: true,
-        module: "config",
-    };
+    let pattern = ConfigPattern::try_from(("*", "capture")).expect("valid");
+    let fuzzy_config = ConfigFuzzyWatchRequest::watch(&pattern, [], true);
     let fuzzy_naming = NamingFuzzyWatchRequest {
         namespace: "public",
         group_key_pattern: "public>>capture>>*",

@@ -1,5 +1,5 @@
 //! Labels of metrics: the type of a message and its outcome, in words that come from a list.
-use super::{Payload, Request, SUCCESS, config, connection, naming, peek::peek};
+use super::{Payload, Request, SUCCESS, config, connection, fuzzy, naming, peek::peek};
 
 /// The type of one of our own requests.
 pub(crate) fn request_kind(payload: &Payload) -> &'static str {
@@ -24,11 +24,12 @@ pub(crate) fn code(payload: &Payload) -> i32 {
 }
 
 /// Those that the session sends by itself; users' requests name their type.
-const REQUESTS: [&str; 8] = [
+const REQUESTS: [&str; 9] = [
     connection::ServerCheckRequest::TYPE,
     connection::HealthCheckRequest::TYPE,
     config::ConfigBatchListenRequest::TYPE,
     config::ConfigQueryRequest::TYPE,
+    fuzzy::ConfigFuzzyWatchRequest::TYPE,
     naming::BatchInstanceRequest::TYPE,
     naming::InstanceRequest::TYPE,
     naming::ServiceQueryRequest::TYPE,

@@ -186,6 +186,8 @@ impl Refusal {
             DENIED => ErrorKind::Denied,
             NO_HANDLER => ErrorKind::Unsupported,
             OVER_THRESHOLD | OVER_LIMIT => ErrorKind::Overloaded,
+            TOO_MANY_PATTERNS => ErrorKind::TooManyPatterns,
+            TOO_MANY_MATCHES => ErrorKind::TooManyMatches,
             _ if self.says_unknown() => ErrorKind::Disconnected,
             STARTING if !self.typed => ErrorKind::Server,
             _ if self.says_changed() => ErrorKind::Conflict,
@@ -283,7 +285,7 @@ const BEING_MODIFIED: i32 = 400;
 /// The server does not know this connection.
 pub(crate) const UNREGISTERED: i32 = 301;
 /// The server does not know this type of request.
-const NO_HANDLER: i32 = 302;
+pub(crate) const NO_HANDLER: i32 = 302;
 /// The credentials do not suffice.
 pub(crate) const DENIED: i32 = 403;
 /// Over a limit of the server.
@@ -292,6 +294,10 @@ const OVER_THRESHOLD: i32 = 503;
 pub(crate) const DISCONNECTED: i32 = -401;
 /// Malformed, or of a type that clients may not send.
 const PARSE_ERROR: i32 = 502;
+/// A fuzzy watch of one pattern more than the server takes, of all clients together.
+const TOO_MANY_PATTERNS: i32 = 50_310;
+/// A fuzzy watch that matches more than the server tells of.
+pub(crate) const TOO_MANY_MATCHES: i32 = 50_311;
 /// Over a limit, as client libraries report it.
 const OVER_LIMIT: i32 = -503;
 /// How much of a peer's text goes into an error, in characters.

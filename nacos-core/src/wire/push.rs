@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Failure, Payload,
     config::DocumentName,
-    fuzzy::{FuzzyChange, FuzzySync},
+    fuzzy::{FuzzyChange, FuzzySync, Watched},
     list::Texts,
     naming::ServiceInfo,
     or_default, parse,
@@ -30,11 +30,9 @@ pub(crate) enum Push {
     /// Asks which documents this client holds; [answered](super::metrics), not acknowledged.
     ClientConfigMetric,
     /// Which documents or services match a fuzzy watch.
-    #[allow(dead_code, reason = "acknowledged; nobody asks for it yet")]
-    FuzzySync(FuzzySync),
+    FuzzySync(Watched, FuzzySync),
     /// A document or service that a fuzzy watch matches came or went.
-    #[allow(dead_code, reason = "acknowledged; nobody asks for it yet")]
-    FuzzyChange(FuzzyChange),
+    FuzzyChange(Watched, FuzzyChange),
     /// A type that this client does not know.
     Unknown,
 }
@@ -62,11 +60,11 @@ pub(crate) fn read(payload: &Payload) -> Result<Push, Failure> {
             Push::Service { namespace, info: push.service_info }
         }
         QUESTION => Push::ClientConfigMetric,
-        "ConfigFuzzyWatchSyncRequest" | "NamingFuzzyWatchSyncRequest" => {
-            Push::FuzzySync(parse(payload)?)
-        }
-        "ConfigFuzzyWatchChangeNotifyRequest" | "NamingFuzzyWatchChangeNotifyRequest" => {
-            Push::FuzzyChange(parse(payload)?)
+        SYNC => Push::FuzzySync(Watched::Documents, parse(payload)?),
+        CHANGE => Push::FuzzyChange(Watched::Documents, parse(payload)?),
+        "NamingFuzzyWatchSyncRequest" => Push::FuzzySync(Watched::Services, parse(payload)?),
+        "NamingFuzzyWatchChangeNotifyRequest" => {
+            Push::FuzzyChange(Watched::Services, parse(payload)?)
         }
         _ => Push::Unknown,
     })
@@ -79,6 +77,8 @@ pub(crate) enum Subject {
     Service(Option<ServiceKey>),
     /// A document, without its namespace.
     Document(Option<ConfigKey>),
+    /// Documents that match a pattern.
+    Matches,
     /// Unknown: its beginning does not tell.
     Anything,
     /// Nothing of which a client keeps something.
@@ -99,6 +99,7 @@ pub(crate) fn subject(payload: &Payload) -> Subject {
             let name: Option<(String, String)> = name;
             Subject::Document(name.and_then(|name| ConfigKey::try_from((&*name.0, &*name.1)).ok()))
         }
+        SYNC | CHANGE => Subject::Matches,
         "" => Subject::Anything,
         _ => Subject::Nothing,
     }
@@ -181,6 +182,8 @@ struct NotifySubscriber {
 
 /// The only push that asks for more than an acknowledgement.
 const QUESTION: &str = "ClientConfigMetricRequest";
+const SYNC: &str = "ConfigFuzzyWatchSyncRequest";
+const CHANGE: &str = "ConfigFuzzyWatchChangeNotifyRequest";
 /// Servers count in decimal.
 const MAX_REQUEST_ID: usize = 128;
 

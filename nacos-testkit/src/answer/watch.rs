@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Call, Outcome, Refusal};
 use crate::{
-    fuzzy_watch::matching,
+    fuzzy_watch::is_full,
     state::{Event, Pattern, Watched, object},
 };
 
@@ -24,7 +24,7 @@ fn watch(call: &mut Call<'_>, watched: Watched) -> Outcome {
     let Some(pattern) = Pattern::parse(&text) else {
         return Err(Refusal::typed(400, format!("invalid pattern {text}")));
     };
-    let too_many_matches = matching(call.state, watched, &pattern).len() > MOST_MATCHES;
+    let too_many_matches = is_full(call.state, watched, &pattern);
     let too_many = kind == "WATCH" && too_many_patterns(call, watched, &text);
     let Some(connection) = call.state.transports.connection(call.connection) else {
         return Ok(object([]));
@@ -36,6 +36,12 @@ fn watch(call: &mut Call<'_>, watched: Watched) -> Outcome {
     match kind.as_str() {
         "WATCH" if too_many => return Err(Refusal::typed(50_310, "too many patterns")),
         "WATCH" => installed.insert(text.clone(), pattern),
+        // Any other word about configurations is taken, and does nothing.
+        "CANCEL_WATCH" => {
+            installed.remove(&text);
+            return Ok(object([]));
+        }
+        _ if watched == Watched::Configs => return Ok(object([])),
         _ => {
             installed.remove(&text);
             return Ok(object([]));
@@ -59,8 +65,5 @@ fn too_many_patterns(call: &Call<'_>, watched: Watched, text: &str) -> bool {
         };
         patterns.extend(installed.keys().map(String::as_str));
     }
-    patterns.len() >= MOST_PATTERNS && !patterns.contains(text)
+    patterns.len() >= call.state.watch_limits.patterns && !patterns.contains(text)
 }
-
-const MOST_PATTERNS: usize = 20;
-const MOST_MATCHES: usize = 500;

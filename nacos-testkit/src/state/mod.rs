@@ -36,7 +36,7 @@ pub(crate) use pushing::Settled;
 pub(crate) use services::{Amendment, Change, Services};
 pub(crate) use tokens::Tokens;
 pub(crate) use view::{View, Wanted};
-pub(crate) use watches::{Pattern, Watched};
+pub(crate) use watches::{Pattern, WatchLimits, Watched};
 
 use crate::fault::Faults;
 
@@ -47,6 +47,7 @@ pub(crate) struct State {
     pub(crate) configs: Configs,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults,
+    pub(crate) watch_limits: WatchLimits,
     /// The namespaces that are listed, each with its display name; `None` lists none.
     pub(crate) namespaces: Option<Vec<(String, String)>>,
     /// The user's rights; `None` allows everything.

@@ -51,7 +51,7 @@ impl State {
                 connection.held_back = Some(frame);
                 &[]
             }
-            Some(PushFault::Reorder) | None => &[frame],
+            Some(PushFault::Reorder | PushFault::None) | None => &[frame],
         };
         for frame in copies {
             connection.send(StreamItem::Push(frame.clone()));

@@ -9,6 +9,20 @@ pub(crate) enum Watched {
     Services,
 }
 
+/// How much is watched, of all clients together. The defaults are those of real servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WatchLimits {
+    pub(crate) patterns: usize,
+    /// Of one pattern; as many are too many already.
+    pub(crate) matches: usize,
+}
+
+impl Default for WatchLimits {
+    fn default() -> Self {
+        Self { patterns: 20, matches: 500 }
+    }
+}
+
 /// `namespace>>group>>name`, where group and name may begin or end with `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {

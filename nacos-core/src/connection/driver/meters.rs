@@ -62,6 +62,7 @@ impl Meters {
                 }
             }
             Event::Document(..)
+            | Event::Matches(..)
             | Event::Confirmed(_)
             | Event::Service(..)
             | Event::Claim(..)

@@ -7,6 +7,7 @@
 //! document, and brings back what they have made of it ([`passage`]).
 mod documents;
 mod grace;
+mod matches;
 mod passage;
 mod services;
 mod shown;
@@ -16,6 +17,7 @@ use std::{collections::BTreeSet, time::Instant};
 pub(crate) use self::{
     documents::DocumentViews,
     grace::GRACE,
+    matches::MatchViews,
     services::{Expired, GraceOutcome, ServiceViews},
 };
 use super::{filtering::Filtering, saver::Saver};
@@ -26,12 +28,13 @@ use crate::{key::ServiceKey, session::Event};
 pub(crate) struct Views {
     pub(crate) documents: DocumentViews,
     pub(crate) services: ServiceViews,
+    pub(crate) matches: MatchViews,
 }
 
 impl Views {
     pub(crate) fn new(saver: Option<Saver>, filtering: Option<Filtering>) -> Self {
         let documents = DocumentViews::new(saver, filtering);
-        Self { documents, services: ServiceViews::default() }
+        Self { documents, services: ServiceViews::default(), matches: MatchViews::default() }
     }
 
     /// Shows readers what `event` is to them. Says what a grace has made of it.
@@ -42,6 +45,7 @@ impl Views {
             Event::Serving(Some(_)) => self.services.succeeds(now),
             Event::Serving(None) => self.documents.lost(now),
             Event::Document(key, state) => self.documents.show(now, &key, state),
+            Event::Matches(pattern, matched) => self.matches.show(&pattern, matched),
             Event::Held(key, why) => self.documents.waits(now, &key, why.kind()),
             Event::Confirmed(keys) => self.documents.confirmed(now, &keys),
             Event::Service(key, list) => {
@@ -79,6 +83,7 @@ impl Views {
     pub(crate) fn close(&self) {
         self.documents.close();
         self.services.close();
+        self.matches.close();
     }
 }
 

@@ -1,5 +1,8 @@
 //! The subjects of requests about documents.
-use crate::{key::ConfigKey, session::ledger::SentClaim};
+use crate::{
+    key::{ConfigKey, ConfigPattern},
+    session::ledger::SentClaim,
+};
 
 /// The subject of a request about documents.
 #[derive(Debug)]
@@ -10,6 +13,8 @@ pub(in crate::session) enum Asked {
         listen: bool,
     },
     Query(ConfigKey, Ticket),
+    /// A pattern is watched, or no more.
+    FuzzyWatch(SentClaim<ConfigPattern>),
 }
 
 /// Names one query. Never used twice, so that an answer to an older one is recognised.

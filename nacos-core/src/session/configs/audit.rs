@@ -22,7 +22,12 @@ impl ListenAudit {
 
     /// An audit is due soon: at once, unless the last one was a moment ago.
     pub(super) fn hurry(&mut self, now: Instant) {
-        let soonest = self.last.map_or(now, |last| now.max(last + ASKED_EVERY));
+        self.hurry_apart(now, ASKED_EVERY);
+    }
+
+    /// The same at `at`, or a moment `apart` from the last one.
+    pub(super) fn hurry_apart(&mut self, at: Instant, apart: Duration) {
+        let soonest = self.last.map_or(at, |last| at.max(last + apart));
         self.next = self.next.map(|at| at.min(soonest));
     }
 

@@ -6,7 +6,8 @@
 //!
 //! [`documents`] says which may have changed, each in its [`entry`]; [`queries`] asks for those, as
 //! far as the [`governor`] lets it; [`listens`] puts listens together, and knows what it means that
-//! one is refused; [`audit`] confirms all of them now and then; [`metrics`] answers a server that
+//! one is refused; [`patterns`] does the same for fuzzy watches, and keeps the [`matches`] of each;
+//! [`audit`] confirms all of them now and then; [`metrics`] answers a server that
 //! asks what is held.
 pub(super) mod asked;
 mod audit;
@@ -14,7 +15,9 @@ mod documents;
 mod entry;
 mod governor;
 mod listens;
+mod matches;
 mod metrics;
+mod patterns;
 mod queries;
 mod rights;
 
@@ -24,7 +27,10 @@ use std::{
 };
 
 pub(crate) use self::governor::PullOptions;
-use self::{audit::ListenAudit, documents::Documents, governor::Governor, listens::Listens};
+use self::{
+    audit::ListenAudit, documents::Documents, governor::Governor, listens::Listens,
+    patterns::Patterns,
+};
 use super::{
     cause::Cause,
     claims::{Claims, Left},
@@ -34,7 +40,12 @@ use super::{
     output::Output,
     serving_context::{ConnectionFacts, ServingContext},
 };
-use crate::{document::Document, key::ConfigKey, storm::StormReport, wire};
+use crate::{
+    document::Document,
+    key::{ConfigKey, ConfigPattern},
+    storm::StormReport,
+    wire,
+};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
@@ -45,6 +56,7 @@ pub(super) struct ConfigsMachine {
     documents: Documents,
     governor: Governor,
     audit: ListenAudit,
+    patterns: Patterns,
 }
 
 /// The timers of this machine.
@@ -63,11 +75,20 @@ enum Timer {
     Probe,
     /// The client has not pulled for long.
     Alarm,
+    /// A pattern is watched again, or its list looked at.
+    Patterns,
 }
 
 impl Timer {
-    const ALL: [Self; 6] =
-        [Self::Audit, Self::Claims, Self::Documents, Self::Turn, Self::Probe, Self::Alarm];
+    const ALL: [Self; 7] = [
+        Self::Audit,
+        Self::Claims,
+        Self::Documents,
+        Self::Turn,
+        Self::Probe,
+        Self::Alarm,
+        Self::Patterns,
+    ];
 }
 
 impl ConfigsMachine {
@@ -78,6 +99,7 @@ impl ConfigsMachine {
             documents: Documents::new(),
             governor: Governor::new(now, options),
             audit: ListenAudit::default(),
+            patterns: Patterns::new(),
         }
     }
 
@@ -137,7 +159,7 @@ impl ConfigsMachine {
 
     /// Everything is withdrawn. Says how many keys were claimed.
     pub(super) fn withdraw_all(&mut self) -> usize {
-        self.claims.withdraw_all()
+        self.claims.withdraw_all() + self.patterns.withdraw_all()
     }
 
     // Inputs.
@@ -164,6 +186,7 @@ impl ConfigsMachine {
         self.claims.reconnected(output);
         self.documents.reconnected();
         self.listens.reconnected();
+        self.patterns.reconnected(output);
     }
 
     /// The server lets requests in now: claims that it denied are due again, and so are failed
@@ -171,6 +194,7 @@ impl ConfigsMachine {
     pub(super) fn handle_admitted(&mut self) {
         self.claims.retry_refused(wire::DENIED);
         self.documents.retry_failed();
+        self.patterns.admitted();
     }
 
     /// No server can be reached: readers that wait for a first answer are told so.
@@ -204,6 +228,11 @@ impl ConfigsMachine {
         self.audit.hurry(now);
     }
 
+    /// The same about documents that match a pattern.
+    pub(super) fn handle_unreadable_matches(&mut self, now: Instant) {
+        self.patterns.hurry(now);
+    }
+
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Everything that is due is
     /// [sent](Self::send_due) at the end of every input.
     pub(super) fn handle_timeout(&mut self, now: Instant, output: &mut Output) {
@@ -218,6 +247,7 @@ impl ConfigsMachine {
                 // Each is looked after whenever something is sent, the alarm at the end of every
                 // input.
                 Timer::Claims | Timer::Documents | Timer::Turn | Timer::Alarm => {}
+                Timer::Patterns => self.patterns.handle_timeout(now, output),
                 Timer::Probe => {
                     if self.governor.take_probe(now, || output.jitter()) {
                         self.probe();
@@ -247,6 +277,7 @@ impl ConfigsMachine {
     pub(super) fn send_due(&mut self, cx: &mut ServingContext<'_>) {
         self.claims.wake(cx.now);
         self.send_listens(cx);
+        self.send_patterns(cx);
         self.send_queries(cx);
     }
 
@@ -260,6 +291,7 @@ impl ConfigsMachine {
             Timer::Turn => self.governor.next_turn().filter(|_| connection.may_ask()),
             Timer::Probe => self.governor.next_probe().filter(|_| connection.may_ask()),
             Timer::Alarm => self.governor.next_alarm(),
+            Timer::Patterns => self.patterns.poll_timeout(connection),
         };
         Timer::ALL.into_iter().filter_map(at).min()
     }
@@ -285,8 +317,13 @@ impl ConfigsMachine {
         self.claims.reassert_all(|_| true);
     }
 
-    /// Its claims, to be counted.
+    /// Its claims of documents, to be counted.
     pub(super) fn claims(&self) -> &Claims<ConfigKey> {
         &self.claims
+    }
+
+    /// Its claims of patterns, to be counted.
+    pub(super) fn patterns(&self) -> &Claims<ConfigPattern> {
+        self.patterns.claims()
     }
 }

@@ -77,10 +77,55 @@ impl World {
             ClaimKey::Subscription(service) => {
                 assert!(agreed.subscriptions.contains(service.name().as_str()));
             }
+            ClaimKey::FuzzyWatch(pattern) => {
+                assert!(agreed.patterns.contains(&pattern.as_sent()));
+            }
             ClaimKey::Listen(document) => {
                 assert!(agreed.listens.contains(document.data_id().as_str()));
             }
         }
+    }
+
+    /// A set of matches is told where somebody watches it, only if it is news, and once it is known
+    /// it is never unknown again.
+    pub(super) fn assert_matches(&self, pattern: &ConfigPattern, matched: &MatchedKeys) {
+        let key = ClaimKey::FuzzyWatch(pattern.clone());
+        if !self.wanted.values().any(|(other, _)| *other == key) {
+            return;
+        }
+        assert!(matched.keys.iter().all(|key| pattern.matches(key)), "{pattern}: {matched:?}");
+        if let Some(former) = self.matched.get(pattern) {
+            assert_ne!(former, matched, "{pattern}: no news");
+            assert!(matched.is_known() || !former.is_known(), "{pattern}: forgotten");
+        }
+    }
+
+    /// The client knows of each pattern what matches it, or the server has no fuzzy watches.
+    fn assert_patterns(&self, held: &BTreeSet<String>) {
+        let can = self.server.has_patterns && self.server.negotiates;
+        let mut watched = BTreeSet::new();
+        for (guard, (key, _)) in &self.wanted {
+            let ClaimKey::FuzzyWatch(pattern) = key else { continue };
+            let sent = pattern.as_sent();
+            let claim = self.claims.get(guard);
+            if !can {
+                let refused = Some(crate::wire::NO_HANDLER);
+                let code = claim.and_then(|claim| match claim {
+                    ClaimState::Refused { code, .. } => Some(*code),
+                    _ => None,
+                });
+                assert_eq!(code, refused, "{guard:?} {claim:?}");
+                continue;
+            }
+            assert_eq!(claim, Some(&ClaimState::Held), "{guard:?}");
+            let matched = self.matched.get(pattern).expect("known");
+            assert_eq!(matched.completeness, Completeness::Complete, "{pattern}");
+            let names: BTreeSet<_> =
+                matched.keys.iter().map(|key| key.data_id().to_string()).collect();
+            assert_eq!(names, self.server.matching(&sent).into_iter().collect(), "{pattern}");
+            watched.insert(sent);
+        }
+        assert_eq!(*held, watched);
     }
 
     /// Closing withdraws everything, and nothing happens after.
@@ -138,6 +183,7 @@ impl World {
         assert_eq!(held_instances, instances);
         assert_eq!(held.subscriptions, subscribed);
         assert_eq!(held.listens, listened);
+        self.assert_patterns(&held.patterns);
         for (key, state) in
             self.documents.iter().filter(|(key, _)| listened.contains(key.data_id().as_str()))
         {
@@ -171,7 +217,9 @@ impl World {
             let ClaimKey::Listen(key) = document(name) else { unreachable!("it is a document") };
             assert!(self.documents.contains_key(&key), "{name} is watched and unknown");
         }
-        for guard in self.wanted.keys() {
+        let others =
+            self.wanted.iter().filter(|(_, (key, _))| !matches!(key, ClaimKey::FuzzyWatch(_)));
+        for (guard, _) in others {
             assert_eq!(self.claims.get(guard), Some(&ClaimState::Held), "{guard:?}");
         }
         assert_eq!(self.open.iter().copied().collect::<Vec<_>>(), [link], "one connection");

@@ -85,6 +85,8 @@ impl World {
         lines.extend(claims.map(|(guard, state)| format!("claim {guard:?} {state:?}")));
         let lost = self.lost.iter();
         lines.extend(lost.map(|(service, first)| format!("lost {service} first {first}")));
+        let matched = self.matched.iter();
+        lines.extend(matched.map(|(pattern, matched)| format!("matched {pattern} {matched:?}")));
         for held in self.server.connections.values() {
             lines.push(format!("held {:?}", held.instances));
             lines.push(format!("held {:?} {:?}", held.subscriptions, held.listens));

@@ -75,7 +75,7 @@ fn history(seed: u64, keep: &impl Fn(&mut World)) -> World {
     for _ in 0..dice.u32(5..40) {
         guards += 1;
         let name = format!("n{}", dice.u32(0..3));
-        match dice.u32(0..27) {
+        match dice.u32(0..31) {
             0..=2 => {
                 world.register(&name, GuardId(guards), any_instance(&mut dice));
                 live.push((service(&name, true), GuardId(guards)));
@@ -116,6 +116,17 @@ fn history(seed: u64, keep: &impl Fn(&mut World)) -> World {
             26 => world.server.users_loaded = !world.server.users_loaded,
             24 => world.server.guards = !world.server.guards,
             25 => world.server.knows_user = !world.server.knows_user,
+            27..=28 => {
+                let data_id = *dice.choice(&PATTERNS).expect("not empty");
+                world.fuzzy_watch(data_id, GuardId(guards));
+                live.push((pattern(data_id), GuardId(guards)));
+            }
+            29 => world.server.is_full = !world.server.is_full,
+            // Of the connections that come up from now on, as after an upgrade.
+            30 => {
+                world.server.has_patterns = !world.server.has_patterns;
+                world.server.restart_next_id();
+            }
             17 => world.sleep(Duration::from_secs(dice.u64(0..3600))),
             _ => {}
         }
@@ -154,5 +165,6 @@ fn any_instance(dice: &mut fastrand::Rng) -> Instance {
         .with_enabled(dice.bool())
 }
 
+const PATTERNS: [&str; 4] = ["*", "n*", "*1", "n2"];
 const LISTS: [Option<&str>; 4] = [None, Some("s"), Some("t"), Some("s,t")];
 const SEEDS: u64 = 2000;

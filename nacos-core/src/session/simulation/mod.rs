@@ -34,7 +34,8 @@ use crate::{
     call_error::CallError,
     document::DocumentState,
     instance::Instance,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, ConfigPattern, ServiceKey},
+    matched_keys::{Completeness, MatchedKeys},
     service::Service,
     state::ClaimState,
     storm::PullMode,
@@ -43,6 +44,11 @@ use crate::{
 fn service(name: &str, instances: bool) -> ClaimKey {
     let key = ServiceKey::try_from(name).expect("valid").resolve(&"".parse().expect("valid"));
     if instances { ClaimKey::Instances(key) } else { ClaimKey::Subscription(key) }
+}
+
+fn pattern(data_id: &str) -> ClaimKey {
+    let pattern = ConfigPattern::try_from(data_id).expect("valid");
+    ClaimKey::FuzzyWatch(pattern.resolve(&"".parse().expect("valid")))
 }
 
 fn document(name: &str) -> ClaimKey {

@@ -31,6 +31,12 @@ pub(super) struct Server {
     pub(super) withholds: bool,
     pub(super) additive: bool,
     pub(super) negotiates: bool,
+    /// Announces that it has fuzzy watches, which it has.
+    pub(super) has_patterns: bool,
+    /// Takes no pattern that nobody watches yet.
+    pub(super) is_full: bool,
+    /// The differences that those who watch patterns are to be told.
+    pub(super) syncs: Vec<Sync>,
     pub(super) black_holes: BTreeSet<LinkId>,
     pub(super) refused_service: Option<(String, i32)>,
     /// Addresses that an operator has disabled.
@@ -64,6 +70,15 @@ pub(super) struct Held {
     pub(super) instances: BTreeMap<String, BTreeMap<String, Instance>>,
     pub(super) subscriptions: BTreeSet<String>,
     pub(super) listens: BTreeSet<String>,
+    pub(super) patterns: BTreeSet<String>,
+}
+
+/// The difference between what matches a pattern and what a client knows of that.
+pub(super) struct Sync {
+    pub(super) link: LinkId,
+    pub(super) pattern: String,
+    pub(super) changes: Vec<(String, bool)>,
+    pub(super) initial: bool,
 }
 
 impl Server {
@@ -80,6 +95,9 @@ impl Server {
             withholds: false,
             additive: false,
             negotiates: true,
+            has_patterns: true,
+            is_full: false,
+            syncs: Vec::new(),
             black_holes: BTreeSet::new(),
             refused_service: None,
             hidden: BTreeSet::new(),
@@ -107,6 +125,7 @@ impl Server {
         self.paused = false;
         self.mute = false;
         self.withholds = false;
+        self.is_full = false;
         self.black_holes.clear();
         self.list = self.list.or(Some("t"));
     }
@@ -241,6 +260,14 @@ impl Server {
         {
             return error(*code);
         }
+        if request.kind() == "ConfigFuzzyWatchRequest" {
+            assert!(self.has_patterns && self.negotiates, "nobody said that it could do that");
+            let name = text("groupKeyPattern");
+            let is_new = body["watchType"] == json!("WATCH") && !held.patterns.contains(&name);
+            if self.is_full && is_new {
+                return error(50310);
+            }
+        }
         held.claim(additive, request.kind(), &body);
         self.agreed.entry(link).or_default().claim(additive, request.kind(), &body);
         if matches!(request.kind(), "InstanceRequest" | "BatchInstanceRequest") {
@@ -280,6 +307,12 @@ impl Server {
                 }
                 ok("ConfigChangeBatchListenResponse", json!({"changedConfigs": changed}))
             }
+            "ConfigFuzzyWatchRequest" => {
+                if body["watchType"] == json!("WATCH") {
+                    self.sync(link, &body);
+                }
+                ok("ConfigFuzzyWatchResponse", json!({}))
+            }
             "ConfigQueryRequest" => {
                 let Some(content) = self.documents.get(&text("dataId")) else {
                     let absent = json!({"resultCode": 500, "errorCode": 300, "message": "config data not exist"});
@@ -295,6 +328,47 @@ impl Server {
             other => panic!("{other} is not part of the script"),
         }
     }
+}
+
+impl Server {
+    /// A client that watches a pattern is to be told how its keys differ from those there are.
+    fn sync(&mut self, link: LinkId, body: &Value) {
+        let pattern = body["groupKeyPattern"].as_str().expect("a pattern").to_owned();
+        let known = body["receivedGroupKeys"].as_array().expect("a list");
+        let known: BTreeSet<_> = known.iter().filter_map(Value::as_str).map(name_of).collect();
+        let matching: BTreeSet<_> = self.matching(&pattern).into_iter().collect();
+        let gone = known.difference(&matching).map(|name| (name.clone(), false));
+        let came = matching.difference(&known).map(|name| (name.clone(), true));
+        let changes = came.chain(gone).collect();
+        let initial = body["initializing"] == json!(true);
+        self.syncs.push(Sync { link, pattern, changes, initial });
+    }
+
+    /// The documents that match a pattern as it travels.
+    pub(super) fn matching(&self, sent: &str) -> Vec<String> {
+        let data_id = sent.rsplit(">>").next().expect("a pattern");
+        let pattern = ConfigPattern::try_from(data_id).expect("valid");
+        let is_match =
+            |name: &&String| pattern.matches(&ConfigKey::try_from(name.as_str()).expect("valid"));
+        self.documents.keys().filter(is_match).cloned().collect()
+    }
+
+    /// The connections with a pattern that matches the document.
+    pub(super) fn watchers(&self, name: &str) -> Vec<LinkId> {
+        let watches = |held: &Held| {
+            held.patterns.iter().any(|sent| {
+                let data_id = sent.rsplit(">>").next().expect("a pattern");
+                let pattern = ConfigPattern::try_from(data_id).expect("valid");
+                pattern.matches(&ConfigKey::try_from(name).expect("valid"))
+            })
+        };
+        self.connections.iter().filter(|(_, held)| watches(held)).map(|(link, _)| *link).collect()
+    }
+}
+
+/// The data id in the text form of a key.
+fn name_of(group_key: &str) -> String {
+    group_key.split('+').next().unwrap_or_default().to_owned()
 }
 
 impl Held {
@@ -328,6 +402,14 @@ impl Held {
                 self.subscriptions.insert(name);
             }
             "SubscribeServiceRequest" => drop(self.subscriptions.remove(&name)),
+            "ConfigFuzzyWatchRequest" => {
+                let pattern = body["groupKeyPattern"].as_str().expect("a pattern").to_owned();
+                if body["watchType"] == json!("WATCH") {
+                    self.patterns.insert(pattern);
+                } else {
+                    self.patterns.remove(&pattern);
+                }
+            }
             "ConfigBatchListenRequest" => {
                 for context in body["configListenContexts"].as_array().expect("a list") {
                     let data_id = context["dataId"].as_str().expect("a name").to_owned();

@@ -13,7 +13,7 @@ use super::{
     digests::Record,
     faults::Faults,
     pulls::Law,
-    server::{Server, error},
+    server::{Server, Sync, error},
     *,
 };
 
@@ -58,6 +58,7 @@ pub(super) struct World {
     pub(super) locates: usize,
     pub(super) states: Vec<SessionState>,
     pub(super) documents: HashMap<ConfigKey, DocumentState>,
+    pub(super) matched: BTreeMap<ConfigPattern, MatchedKeys>,
     /// The views of the services that are subscribed to, and the readers of each by grace.
     pub(super) views: Views,
     pub(super) readers: BTreeMap<(ServiceKey, Duration), Live<Service>>,
@@ -146,6 +147,7 @@ impl World {
             locates: 0,
             states: Vec::new(),
             documents: HashMap::new(),
+            matched: BTreeMap::new(),
             views: Views::new(None, None),
             readers: BTreeMap::new(),
             held_since: BTreeMap::new(),
@@ -175,6 +177,10 @@ impl World {
         self.claim(document(name), guard, None);
     }
 
+    pub(super) fn fuzzy_watch(&mut self, data_id: &str, guard: GuardId) {
+        self.claim(pattern(data_id), guard, None);
+    }
+
     pub(super) fn watch_later(&mut self, name: &str, guard: GuardId) {
         self.wanted.insert(guard, (document(name), None));
         self.session.commands().assert(document(name), guard, None);
@@ -201,14 +207,32 @@ impl World {
         if let ClaimKey::Subscription(service) = key {
             self.views.services.leave(service, grace(guard));
         }
+        if let ClaimKey::FuzzyWatch(pattern) = key
+            && !self.wanted.values().any(|(other, _)| other == key)
+        {
+            self.matched.remove(pattern);
+        }
         self.session.settle(self.now);
     }
 
     /// A change from outside, with a notice to every listener.
     pub(super) fn change_document(&mut self, name: &str, content: Option<String>) {
+        let was_there = self.server.documents.contains_key(name);
         match content {
             Some(content) => drop(self.server.documents.insert(name.to_owned(), content)),
             None => drop(self.server.documents.remove(name)),
+        }
+        let exists = self.server.documents.contains_key(name);
+        if was_there != exists {
+            let change = if exists { "CONFIG_CHANGED" } else { "DELETE_CONFIG" };
+            let body = json!({
+                "requestId": "1", "groupKey": format!("{name}+DEFAULT_GROUP+public"), "changeType": change,
+            });
+            for link in self.server.watchers(name) {
+                // In no particular order.
+                let travel = Duration::from_micros(self.dice.u64(50..100_000));
+                self.push_after(travel, link, "ConfigFuzzyWatchChangeNotifyRequest", &body);
+            }
         }
         for link in self.server.listeners(name) {
             let notice = json!({"requestId": "1", "dataId": name, "group": "DEFAULT_GROUP"});
@@ -239,6 +263,39 @@ impl World {
                 let travel = Duration::from_micros(self.dice.u64(50..100_000));
                 let list = json!({"requestId": "1", "serviceInfo": info});
                 self.push_after(travel, link, "NotifySubscriberRequest", &list);
+            }
+        }
+    }
+
+    /// Those who watch a pattern are sent the difference, in batches in no particular order, and
+    /// then the end, if they wait for one.
+    fn sync(&mut self) {
+        for Sync { link, pattern, changes, initial } in std::mem::take(&mut self.server.syncs) {
+            let kind =
+                if initial { "FUZZY_WATCH_INIT_NOTIFY" } else { "FUZZY_WATCH_DIFF_SYNC_NOTIFY" };
+            let batches: Vec<_> = changes.chunks(2).collect();
+            let mut last = Duration::ZERO;
+            for (index, batch) in batches.iter().enumerate() {
+                let context = |(name, exists): &(String, bool)| {
+                    let change = if *exists { "ADD_CONFIG" } else { "DELETE_CONFIG" };
+                    json!({"groupKey": format!("{name}+DEFAULT_GROUP+public"), "changedType": change})
+                };
+                let body = json!({
+                    "requestId": "1", "groupKeyPattern": pattern, "syncType": kind,
+                    "contexts": batch.iter().map(context).collect::<Vec<_>>(),
+                    "totalBatch": batches.len(), "currentBatch": index + 1,
+                });
+                let travel = Duration::from_micros(self.dice.u64(50..100_000));
+                last = last.max(travel);
+                self.push_after(travel, link, "ConfigFuzzyWatchSyncRequest", &body);
+            }
+            if initial {
+                let end = json!({
+                    "requestId": "1", "groupKeyPattern": pattern,
+                    "syncType": "FINISH_FUZZY_WATCH_INIT_NOTIFY", "totalBatch": 0, "currentBatch": 0,
+                });
+                let travel = last + Duration::from_micros(self.dice.u64(50..1000));
+                self.push_after(travel, link, "ConfigFuzzyWatchSyncRequest", &end);
             }
         }
     }
@@ -287,6 +344,7 @@ impl World {
             self.perform();
             self.catch_up();
             self.notify();
+            self.sync();
             steps += 1;
             assert!(steps < 200_000, "the session never comes to rest");
             let arrival = self.queue.peek().map(|(std::cmp::Reverse((at, _)), _)| *at);
@@ -326,6 +384,10 @@ impl World {
                 }
                 Event::Document(key, state) => {
                     self.documents.insert(key.clone(), state.clone());
+                }
+                Event::Matches(pattern, matched) => {
+                    self.assert_matches(pattern, matched);
+                    self.matched.insert(pattern.clone(), matched.clone());
                 }
                 // A proxy that carries streams and calls apart looks like that.
                 Event::Proxied { .. } => assert!(self.server.disowns, "there is no proxy"),
@@ -450,7 +512,7 @@ impl World {
                 if self.open.contains(&link) && !self.server.is_silent(link) {
                     self.server.connections.entry(link).or_default();
                     if self.server.negotiates && !self.happens(self.faults.mute_setup) {
-                        let ack = json!({"abilityTable": {"lock": true}});
+                        let ack = json!({"abilityTable": {"lock": true, "fuzzyWatch": self.server.has_patterns}});
                         let travel = self.travel();
                         self.push_after(travel, link, "SetupAckRequest", &ack);
                     }

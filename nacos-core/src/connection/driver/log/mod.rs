@@ -90,6 +90,7 @@ impl SessionLog {
             Event::Held(key, why) => debug!(%key, ?why, "a document that may have changed waits"),
             Event::Serving(_)
             | Event::Document(..)
+            | Event::Matches(..)
             | Event::Confirmed(_)
             | Event::Service(..)
             | Event::Claim(..)

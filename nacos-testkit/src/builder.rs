@@ -24,6 +24,19 @@ pub struct Builder {
 }
 
 impl Server {
+    /// Starts a server that imitates [`Behaviour::Nacos3_0`] and lets all clients in.
+    ///
+    /// # Errors
+    ///
+    /// When no pair of free ports is found.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time.
+    pub async fn start() -> io::Result<Self> {
+        Self::builder().start().await
+    }
+
     /// A server with settings.
     pub fn builder() -> Builder {
         Builder::new()

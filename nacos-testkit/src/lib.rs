@@ -76,7 +76,6 @@ mod answer;
 mod behaviour;
 mod builder;
 mod control;
-mod events;
 mod fault;
 mod fuzzy_watch;
 mod grpc;

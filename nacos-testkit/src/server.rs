@@ -9,10 +9,10 @@ use std::{
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
-    Behaviour, events, grpc, http,
+    Behaviour, grpc, http,
     line::Gate,
     ports::{GRPC_OFFSET, free_pair},
-    shared::{Plan, Shared},
+    shared::{Plan, Shared, work_off},
     state::Event,
     tasks::{self, Task},
 };
@@ -29,19 +29,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server that imitates [`Behaviour::Nacos3_0`] and lets all clients in.
-    ///
-    /// # Errors
-    ///
-    /// When no pair of free ports is found.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime with I/O and time.
-    pub async fn start() -> io::Result<Self> {
-        Self::builder().start().await
-    }
-
     pub(crate) async fn open(plan: Plan) -> io::Result<Self> {
         let (main, grpc) = free_pair().await?;
         let probe_silence = plan.probe_silence;
@@ -56,7 +43,7 @@ impl Server {
                 grpc: Some(Port::grpc(&shared, grpc)),
                 main_is_closed: false,
             }),
-            _events: tasks::spawn(events::work_off(Arc::clone(&shared))),
+            _events: tasks::spawn(work_off(Arc::clone(&shared))),
             shared,
         })
     }

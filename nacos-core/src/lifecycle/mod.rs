@@ -64,7 +64,6 @@
 //! some 20 s.
 mod connections;
 mod desired;
-mod end;
 mod ramp;
 mod readiness;
 mod registrar;

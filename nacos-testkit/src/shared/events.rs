@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::Shared;
 use crate::{
     Behaviour,
     answer::service_info,
-    shared::Shared,
     state::{ConfigKey, ConnectionKey, Event, Expected, Listen, ServiceKey, State, object},
 };
 

@@ -4,7 +4,10 @@ use std::{error::Error as StdError, future::Future, pin::pin, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::warn;
 
-use super::{Outcome, Step, run::Run};
+use super::{
+    super::{Outcome, Step},
+    Run,
+};
 use crate::{instance::Instance, naming::Subscription};
 
 impl Run {

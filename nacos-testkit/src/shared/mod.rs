@@ -1,5 +1,7 @@
 //! The state that the handle, the tasks and the transports of one server share.
 
+mod events;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -12,6 +14,7 @@ use std::{
 use serde_json::{Map, Value};
 use tokio::{sync::watch, time::Instant};
 
+pub(crate) use self::events::work_off;
 use crate::{
     Behaviour,
     line::{Cut, Line},

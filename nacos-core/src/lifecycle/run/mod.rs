@@ -1,4 +1,6 @@
 //! A server's life, from its first connection to its last.
+mod end;
+
 use std::{
     convert::Infallible,
     error::Error as StdError,
@@ -92,7 +94,7 @@ async fn run<S: Serve>(serving: Serving<S>) -> Result<LifecycleReport, Error> {
     Ok(report)
 }
 
-/// A server that runs. Its end is in [`end`](super::end).
+/// A server that runs. Its end is in [`end`](self::end).
 pub(super) struct Run {
     pub(super) member: RunningServer,
     pub(super) client: Client,

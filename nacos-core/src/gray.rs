@@ -33,6 +33,16 @@ impl Gray {
     }
 }
 
+impl Gray {
+    /// The version of this name, as `Display` writes it.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "beta" => Some(Self::Beta),
+            name => name.strip_prefix("tag_").map(|tag| Self::Tag(tag.into())),
+        }
+    }
+}
+
 impl fmt::Display for Gray {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -159,7 +159,8 @@ impl Default for StartPolicy {
 }
 
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// For a server, before a snapshot takes its place.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

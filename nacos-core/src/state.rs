@@ -89,6 +89,15 @@ impl SessionState {
         matches!(self, Self::Denied { likely: Denial::Wrong | Denial::Missing, .. })
     }
 
+    /// Whether the last search has found no server, and none has been found since.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Backoff { .. } => true,
+            Self::Connecting { failed_searches, .. } => *failed_searches > 0,
+            Self::Connected { .. } | Self::Denied { .. } | Self::Closed => false,
+        }
+    }
+
     /// Whether waiting for a server does not help: the session is closed, or refused.
     pub(crate) fn is_hopeless(&self) -> bool {
         self.is_refused() || matches!(self, Self::Closed)

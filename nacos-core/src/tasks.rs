@@ -2,7 +2,9 @@
 use std::{
     future::Future,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::mpsc,
     task::{Context, Poll},
     thread,
     time::Duration,
@@ -128,12 +130,34 @@ pub(crate) fn spawn_beside<T: Send + 'static>(
     task
 }
 
-/// Runs `work`, which waits for a disk, beside the runtime; `None` if it panicked. It goes on when
-/// the future is dropped: callers see to it that few run at a time.
+/// Runs `work`, which waits for a disk, on a thread of its own; `None` if it panicked, or no thread
+/// was granted. It goes on when the future is dropped: callers see to it that few run at a time.
+///
+/// The end of a runtime waits for each thread of its own, and a disk that hangs may never answer:
+/// a thread of the runtime waits for `work` only as long as the future is there. That it waits at
+/// all keeps the clock of a test from running ahead.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
+    let (done, outcome) = mpsc::channel();
+    let _waits = Waits(done.clone());
+    let working = thread::Builder::new().name("nacos-disk".to_owned()).spawn(move || {
+        let value = catch_unwind(AssertUnwindSafe(work)).ok();
+        // The caller may have stopped waiting.
+        let _ = done.send(value);
+    });
+    drop(working.ok()?);
+    tokio::task::spawn_blocking(move || outcome.recv().ok().flatten()).await.ok().flatten()
+}
+
+/// Dropping it ends the wait for an outcome.
+struct Waits<T>(mpsc::Sender<Option<T>>);
+
+impl<T> Drop for Waits<T> {
+    fn drop(&mut self) {
+        // Nobody waits where there is an outcome.
+        let _ = self.0.send(None);
+    }
 }
 
 impl<T> Future for Task<T> {
@@ -192,10 +216,43 @@ mod tests {
     }
 
     #[test]
+    fn end_of_a_runtime_waits_for_no_disk_that_hangs() {
+        let _limit = TimeLimit::start();
+        for is_current in [true, false] {
+            let builder = if is_current {
+                runtime::Builder::new_current_thread()
+            } else {
+                runtime::Builder::new_multi_thread()
+            };
+            let runtime = { builder }.build().expect("a runtime");
+            let (end, hanging) = mpsc::channel::<()>();
+            let (running, started) = mpsc::channel();
+            runtime.spawn(blocking(move || {
+                running.send(()).expect("awaited");
+                // Until the disk is there again.
+                let _ = hanging.recv();
+            }));
+            if is_current {
+                runtime.block_on(tokio::task::yield_now());
+            }
+            started.recv().expect("it runs");
+            drop(runtime);
+            drop(end);
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_over() {
+        TimeLimit::for_test();
+        assert_eq!(blocking(|| 7).await, Some(7));
+        assert_eq!(blocking(|| assert!(thread::panicking(), "on purpose")).await, None);
+    }
+
+    #[test]
     fn thread_ends_with_its_owner_and_needs_no_runtime() {
         let _limit = TimeLimit::start();
-        let (running, started) = std::sync::mpsc::channel();
-        let (alive, ended) = std::sync::mpsc::channel::<()>();
+        let (running, started) = mpsc::channel();
+        let (alive, ended) = mpsc::channel::<()>();
         let task = spawn_on_thread("nacos-test", Span::none(), async move {
             let _alive = alive;
             running.send(thread::current().name().map(str::to_owned)).expect("awaited");

@@ -1,7 +1,9 @@
 //! An operator's files stand in place of the server's documents.
 use std::{fs, path::PathBuf, time::Duration};
 
-use nacos_core::{Client, DocumentState, Freshness, Publish, StartPolicy, Watch};
+use nacos_core::{
+    Client, Document, DocumentState, Freshness, Publish, SnapshotDir, StartPolicy, Watch,
+};
 use nacos_testkit::{Server, TimeLimit};
 use tempfile::TempDir;
 
@@ -122,4 +124,19 @@ async fn directory_that_comes_later_is_found() {
     fs::rename(overriding.0.path().join("public"), elsewhere.join("public")).expect("moved");
     shows(&watch, "operator").await;
     soon(client.shutdown(Duration::from_secs(60))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn remote_watch_beside_a_directory_of_overrides_reads_no_snapshot() {
+    let (server, overriding, kept) = (server().await, Overriding::new(), Overriding::new());
+    server.publish("", "DEFAULT_GROUP", "d", "server");
+    let snapshots = SnapshotDir::new(kept.0.path(), "blue");
+    let (key, document) = ("d".try_into().expect("valid"), Document::new("server", "text"));
+    snapshots.write(&key, Some(&document)).expect("written");
+    let builder = builder(&server).override_dir(overriding.directory());
+    let builder = builder.snapshot_dir(kept.directory()).snapshot_scope("blue");
+    let client = builder.connect().await.expect("the server is there");
+    let watch = client.configs().watch("d").expect("valid").start(StartPolicy::remote());
+    let _watch = watch.ready().await.expect("an answer");
+    assert_eq!(server.requests("ConfigQueryRequest"), 1, "it is the server's content");
 }

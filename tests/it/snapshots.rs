@@ -1,11 +1,11 @@
 //! Documents on disk: written as they are received.
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-use nacos_core::{Client, ConfigKey, Publish, Snapshot, SnapshotDir};
+use nacos_core::{Client, ConfigKey, DocumentState, Publish, Snapshot, SnapshotDir};
 use nacos_testkit::Server;
 use tempfile::TempDir;
 
-use crate::support::{builder, server, soon};
+use crate::support::{becomes, builder, server, soon};
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
@@ -81,6 +81,21 @@ async fn gray_version_takes_the_place_of_no_snapshot() {
     assert_eq!(watch.state().document().map(|document| &*document.content), Some("beta"));
     ended(client).await;
     assert_eq!(content(on_disk(directory.path(), "d").as_ref()), Some("formal"));
+    let key = ConfigKey::try_from("d").expect("valid");
+    let gray = SnapshotDir::new(directory.path(), "blue").read_gray(&key).expect("readable");
+    assert_eq!(content(gray.as_ref()), Some("beta"));
+
+    // It is promoted: everybody gets the same content now, and so does the next start.
+    let client = keeping(&server, directory.path()).await;
+    let watch = client.configs().watch("d").expect("valid").ready().await.expect("an answer");
+    assert!(watch.state().document().is_some_and(|document| document.gray().is_some()));
+    server.publish("", "DEFAULT_GROUP", "d", "beta");
+    let elsewhere = Publish::new("d", "beta").expect("valid").beta([Ipv4Addr::BROADCAST.into()]);
+    client.configs().publish(elsewhere).await.expect("published");
+    let is_formal = |state: &DocumentState| state.document().is_some_and(|it| it.gray().is_none());
+    becomes(&mut watch.live(), is_formal).await;
+    ended(client).await;
+    assert_eq!(content(on_disk(directory.path(), "d").as_ref()), Some("beta"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use futures_util::FutureExt;
 use nacos_core::{
-    Client, ClientBuilder, ConfigKey, Document, DocumentState, ErrorKind, Freshness, SnapshotDir,
-    StartPolicy, Watch, digest,
+    Client, ClientBuilder, ConfigKey, Document, DocumentState, ErrorKind, Freshness, SessionState,
+    SnapshotDir, StartPolicy, Watch, digest,
 };
 use nacos_testkit::{Server, TimeLimit};
 use tempfile::TempDir;
@@ -374,4 +374,19 @@ async fn get_keeps_what_it_may_need_and_believes_the_server() {
     assert_eq!(configs.get("d").or_snapshot().await.expect("an answer"), None);
     server.stop().await;
     configs.get("d").or_snapshot().await.expect_err("it was confirmed absent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn get_waits_for_no_server_that_is_known_to_be_out_of_reach() {
+    let kept = Kept::with("d", "old");
+    let client = kept.alone();
+    becomes(&mut client.state(), |state| matches!(state, SessionState::Backoff { .. })).await;
+    for _ in 0..5 {
+        // Wherever it stands between two searches.
+        tokio::time::sleep(Duration::from_millis(333)).await;
+        let began = Instant::now();
+        let document = client.configs().get("d").or_snapshot().await.expect("kept");
+        assert_eq!(&*document.expect("kept").content, "old");
+        assert!(Instant::now() - began < Duration::from_millis(100));
+    }
 }

@@ -4,18 +4,20 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::{
-    connection::{Connection, Repeat},
+    connection::{Connection, PATIENCE, Repeat},
     document::Document,
     error::{Doing, Error, ErrorKind},
     filter::Place,
     key::ConfigKey,
-    start_policy::StartPolicy,
+    snapshot::Word,
+    start_policy::{StartPolicy, TIMEOUT},
+    state::SessionState,
     wire::config::ConfigQueryRequest,
 };
 
@@ -39,9 +41,9 @@ impl Get {
         Self { stage: Stage::New { connection, key, or_snapshot: false } }
     }
 
-    /// Takes the snapshot on disk if no server answers within 3 s, or none can be reached; and
-    /// keeps what a server answers there, for the next time. A snapshot counts if it is 7 days old
-    /// at most, or as old as the option `start_policy` lets it be.
+    /// Takes the snapshot on disk if no server answers within 3 s, or at once if none can be
+    /// reached; and keeps what a server answers there, for the next time. A snapshot counts if it
+    /// is 7 days old at most, or as old as the option `start_policy` lets it be.
     ///
     /// "There is none" is an answer, and so is a refusal: neither is replaced. The result does not
     /// say where it comes from; a [watch](crate::Configs::watch) does. Without the option
@@ -151,6 +153,8 @@ async fn get_or_snapshot(connection: &Connection, key: &ConfigKey) -> Outcome {
     if let Some(document) = overridden(connection, key, deadline).await {
         return Ok(Some(document));
     }
+    // The answer may be as old as the question.
+    let asked_at = SystemTime::now();
     let mut asking = pin!(ask(connection, key, deadline));
     let policy = match connection.options.start_policy {
         policy @ (StartPolicy::RemoteThenSnapshot { .. } | StartPolicy::SnapshotFirst { .. }) => {
@@ -158,17 +162,31 @@ async fn get_or_snapshot(connection: &Connection, key: &ConfigKey) -> Outcome {
         }
         StartPolicy::Remote { .. } | StartPolicy::Offline => StartPolicy::default(),
     };
-    let waits = policy.within(connection.options.session.request_timeout).waits().unwrap_or(WAITS);
-    let outcome = match timeout(waits, &mut asking).await {
-        Ok(outcome) => outcome,
-        Err(_) => match snapshot(connection, key, policy).await {
+    let policy = policy.within(connection.options.session.request_timeout);
+    let waits = policy.waits().unwrap_or(TIMEOUT);
+    let out_of_reach = async {
+        let mut state = connection.state();
+        // A session that has ended answers the question itself.
+        if state.wait_for(SessionState::is_out_of_reach).await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let answered = tokio::select! {
+        biased;
+        outcome = &mut asking => Some(outcome),
+        () = out_of_reach => None,
+        () = sleep(waits) => None,
+    };
+    let outcome = match answered {
+        Some(outcome) => outcome,
+        None => match snapshot(connection, key, policy).await {
             Some(document) => return filtered(connection, key, Some(document)).await,
             None => asking.await,
         },
     };
     match outcome {
         Ok(document) => {
-            connection.save(key, document.clone());
+            connection.save(key, Word { document: document.clone(), said_at: asked_at });
             filtered(connection, key, document).await
         }
         // The server's word, or an error of the caller's.
@@ -189,7 +207,7 @@ async fn overridden(
 ) -> Option<Document> {
     let overrides = connection.options.overrides.clone()?;
     let about = key.clone();
-    let until = deadline.min(Instant::now() + WAITS);
+    let until = deadline.min(Instant::now() + PATIENCE);
     match connection.disk_reads.read(until, move || overrides.read(&about)).await? {
         Ok(found) => found.map(|(document, _)| document),
         Err(error) => {
@@ -205,16 +223,13 @@ async fn snapshot(
     key: &ConfigKey,
     policy: StartPolicy,
 ) -> Option<Document> {
-    let snapshots = connection.options.snapshots.clone()?;
+    let snapshots = connection.saver.clone()?;
     let about = key.clone();
     let read = move || snapshots.read(&about).ok().flatten();
-    let found = connection.disk_reads.read(Instant::now() + WAITS, read).await?;
-    let snapshot = found.filter(|found| found.gray.is_none())?;
+    let found = connection.disk_reads.read(Instant::now() + PATIENCE, read).await?;
+    let snapshot = found.filter(|found| !found.is_gray())?;
     let age = snapshot.age(SystemTime::now());
     let document = snapshot.document.filter(|_| policy.takes(age))?;
     tracing::warn!(%key, ?age, "no server answers: a document is taken from its snapshot");
     Some(document)
 }
-
-/// For a server whose policy does not say how long it is waited for, and for a disk.
-const WAITS: Duration = Duration::from_secs(3);

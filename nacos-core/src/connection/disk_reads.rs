@@ -1,10 +1,13 @@
 //! Reads of a disk for which users' requests wait: a few at a time, and none for long.
 //!
 //! A read that hangs cannot be ended, and keeps its thread: without a bound, each request that
-//! stopped waiting for a disk would leave one more behind in the caller's runtime.
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+//! stopped waiting for a disk would leave one more behind.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
@@ -72,15 +75,14 @@ impl DiskReads {
     }
 }
 
-/// As many threads of the caller's runtime can hang.
+/// For a disk, whoever waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// As many threads can hang.
 const AT_ONCE: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{atomic::AtomicUsize, mpsc},
-        time::Duration,
-    };
+    use std::sync::{atomic::AtomicUsize, mpsc};
 
     use futures_util::FutureExt;
     use nacos_testkit::{TimeLimit, within};

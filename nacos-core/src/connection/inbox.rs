@@ -51,9 +51,35 @@ pub(super) struct Wish {
 /// A document as the disk has it.
 #[derive(Debug, Default)]
 pub(super) struct FromDisk {
-    pub(super) snapshot: Option<Snapshot>,
+    pub(super) snapshot: Part<Snapshot>,
     /// The file of an operator that stands in its place.
-    pub(super) overridden: Option<Override>,
+    pub(super) overridden: Part<Override>,
+}
+
+/// Something that may be on a disk.
+#[derive(Debug, Default)]
+pub(crate) enum Part<T> {
+    /// Nobody has looked, or the disk has not answered.
+    #[default]
+    Unread,
+    Nothing,
+    Found(T),
+}
+
+impl FromDisk {
+    /// Takes over what was found since.
+    pub(super) fn add(&mut self, later: Self) {
+        self.snapshot.add(later.snapshot);
+        self.overridden.add(later.overridden);
+    }
+}
+
+impl<T> Part<T> {
+    fn add(&mut self, later: Self) {
+        if !matches!(later, Self::Unread) {
+            *self = later;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -177,19 +203,18 @@ impl Outbox {
         drop(self.put(wish, |waiting, wish| waiting.wishes.insert(guard, wish)));
     }
 
-    /// The disk was read for `guard`: what it claims is asked for from now on.
+    /// The disk was read for `guard`: what it claims is asked for from now on. It may be
+    /// read bit by bit.
     pub(super) fn read(&self, guard: GuardId, key: ClaimKey, found: FromDisk) {
-        let disk = Some(Box::new(found));
-        let wish = Wish { disk, ..Wish::new(key, Wanted::Nothing) };
-        drop(self.put(wish, |waiting, wish| {
+        drop(self.put(found, |waiting, found| {
             waiting.order.push(guard);
-            match waiting.wishes.get_mut(&guard) {
-                Some(last) => {
-                    last.disk = wish.disk;
-                    None
-                }
-                None => waiting.wishes.insert(guard, wish),
+            if let Some(last) = waiting.wishes.get_mut(&guard) {
+                last.disk.get_or_insert_default().add(found);
+                return None;
             }
+            let disk = Some(Box::new(found));
+            let wish = Wish { disk, ..Wish::new(key, Wanted::Nothing) };
+            waiting.wishes.insert(guard, wish)
         }));
     }
 

@@ -30,6 +30,7 @@ pub use self::shutdown::ShutdownReport;
 pub(crate) use self::{
     call::{Abilities, Repeat},
     claim_guard::ClaimGuard,
+    disk_reads::PATIENCE,
     views::GRACE,
 };
 use self::{
@@ -37,7 +38,7 @@ use self::{
     disk_reads::DiskReads,
     driver::Driver,
     filtering::Filtering,
-    inbox::{FromDisk, Outbox, inbox},
+    inbox::{FromDisk, Outbox, Part, inbox},
     loader::Loader,
     namespaces::{Look, Mentioned},
     overrides::Overrides,
@@ -45,7 +46,7 @@ use self::{
     views::Views,
 };
 use crate::{
-    document::{Document, DocumentState},
+    document::DocumentState,
     error::{Error, ErrorKind},
     filter::{Filters, Named, Place},
     freshness::Freshness,
@@ -58,7 +59,7 @@ use crate::{
     service::Service,
     session::{self, ClaimKey, GuardId},
     session_stats::SessionStats,
-    snapshot::{OverrideDir, SnapshotDir},
+    snapshot::{OverrideDir, SnapshotDir, Word},
     start_policy::StartPolicy,
     state::{ClaimState, SessionState},
     storm::StormReport,
@@ -129,7 +130,7 @@ pub(crate) struct Connection {
     /// None if nobody wants to know whether servers list the namespaces of keys.
     mentioned: Option<Arc<Mentioned>>,
     /// None if nothing is written to any disk.
-    saver: Option<Saver>,
+    pub(crate) saver: Option<Saver>,
     /// None if no disk is read.
     loader: Option<Loader>,
     /// Those for which requests wait.
@@ -172,7 +173,7 @@ impl Connection {
         );
         let look = Look::new(&options, readers.clone(), servers.clone());
         let mentioned = look.as_ref().map(Look::mentioned);
-        let loader = Loader::new(&options);
+        let loader = Loader::new(saver.clone(), options.overrides.clone());
         let (saving, loading) = (saver.clone(), loader.clone());
         let (read, shown, overrides) =
             (outbox.clone(), Arc::clone(&views), options.overrides.clone());
@@ -275,19 +276,22 @@ impl Connection {
             (false, _) => kept = Some(writer),
         }
         match loader {
-            Some(loader) => loader.load(guard, key.clone()),
+            Some(loader) => loader.load(guard, key.clone(), policy),
             // Without a disk there is nothing.
-            None if !asks => self.outbox.read(guard, claim.clone(), FromDisk::default()),
+            None if !asks => {
+                let found = FromDisk { snapshot: Part::Nothing, ..FromDisk::default() };
+                self.outbox.read(guard, claim.clone(), found);
+            }
             None => {}
         }
         let guard = ClaimGuard::new(Arc::clone(self), claim, guard, standing);
         (guard.with_start(policy, kept, disk), state, freshness)
     }
 
-    /// Writes what a server has just said of `key`, if anything is written.
-    pub(crate) fn save(&self, key: &ConfigKey, document: Option<Document>) {
+    /// Writes what a server has said of `key`, if anything is written.
+    pub(crate) fn save(&self, key: &ConfigKey, word: Word) {
         if let Some(saver) = &self.saver {
-            saver.save(key, document);
+            saver.save(key, word);
         }
     }
 

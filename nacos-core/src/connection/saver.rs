@@ -4,21 +4,23 @@
 //! in a loop is written as often as the disk can, and no more. A document that cannot be written is
 //! tried again ever more rarely, and holds up no other; where nothing can be written, a few are
 //! tried each second. All that is warned about once.
+//!
+//! Snapshots are also [read](Saver::read) here: a document that is still to be written is newer
+//! than the disk, and one that was removed meanwhile is not there any more.
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::{
-    document::Document,
     key::ConfigKey,
     room::Map,
     session::{Queue, Timers},
-    snapshot::SnapshotDir,
+    snapshot::{Snapshot, SnapshotDir, Word},
     tasks, telemetry,
     time::{doubled, sleep_until},
 };
@@ -39,17 +41,27 @@ struct Shared {
     drained: Notify,
 }
 
+/// The file of a document, or of its gray version.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct File {
+    key: ConfigKey,
+    is_gray: bool,
+}
+
 #[derive(Debug)]
 struct Backlog {
     /// The documents to write, in the order in which they came.
-    order: Queue<ConfigKey>,
+    order: Queue<File>,
     /// Those that could not be written, by the time at which each is tried again.
-    retries: Timers<ConfigKey>,
+    retries: Timers<File>,
     /// How often in a row each of them could not be.
-    failures: Map<ConfigKey, u32>,
-    /// Each of both as it was last seen; `None` for one that is confirmed absent.
-    newest: Map<ConfigKey, Option<Document>>,
-    is_writing: bool,
+    failures: Map<File, u32>,
+    /// Each of both as it was last seen.
+    newest: Map<File, Word>,
+    /// The one that is being written.
+    writing: Option<(File, Word)>,
+    /// How many writes have ended.
+    ended: u64,
     /// The end is near: what cannot be written now never is.
     is_last: bool,
     /// How many in a row could not be written, whichever they were.
@@ -60,7 +72,7 @@ struct Backlog {
 
 /// The next thing to do.
 enum Turn {
-    Write(ConfigKey, Option<Document>),
+    Write(File, Word),
     /// Until then, or until there is something to write.
     Wait(Option<Instant>),
 }
@@ -72,7 +84,8 @@ impl Saver {
             retries: Timers::new(),
             failures: Map::new(),
             newest: Map::new(),
-            is_writing: false,
+            writing: None,
+            ended: 0,
             is_last: false,
             failed: 0,
             rests_until: None,
@@ -86,24 +99,60 @@ impl Saver {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The document is this, by the server's word: it is to be written, in place of what was to be
-    /// before. A gray version is none that everybody gets, and is not written: the last one that
-    /// was stays. Neither waits nor fails.
-    pub(crate) fn save(&self, key: &ConfigKey, document: Option<Document>) {
-        if document.as_ref().is_some_and(|document| document.gray.is_some()) {
+    /// A server has said this: it is to be written, in place of what it said before. A gray version
+    /// is none that everybody gets, and takes the place of another gray one only. Neither waits nor
+    /// fails.
+    pub(crate) fn save(&self, key: &ConfigKey, word: Word) {
+        let is_gray = word.document.as_ref().is_some_and(|document| document.gray.is_some());
+        let key = &File { key: key.clone(), is_gray };
+        let mut waiting = self.waiting();
+        if waiting
+            .pending(key)
+            .is_some_and(|known| word.is_older_than(known.said_at, SystemTime::now()))
+        {
             return;
         }
-        let mut waiting = self.waiting();
         if waiting.newest.len() >= MOST_WAITING && waiting.newest.get(key).is_none() {
             drop(waiting);
             // The disk has been out of order for long, and that has been said.
             return telemetry::snapshot_written("failed");
         }
-        if waiting.newest.insert(key.clone(), document).is_none() {
+        if !is_gray {
+            // The gray version is over.
+            waiting.forget(&File { is_gray: true, ..key.clone() });
+        }
+        if waiting.newest.insert(key.clone(), word).is_none() {
             waiting.order.push(key.clone());
         }
         drop(waiting);
         self.shared.filled.notify_one();
+    }
+
+    /// The snapshot of `key`: the one that is still to be written, or else the one on the disk, for
+    /// which it waits.
+    ///
+    /// # Errors
+    ///
+    /// The disk cannot be read.
+    pub(crate) fn read(&self, key: &ConfigKey) -> io::Result<Option<Snapshot>> {
+        let file = File { key: key.clone(), is_gray: false };
+        let pending = || {
+            let waiting = self.waiting();
+            (waiting.pending(&file).cloned().map(Word::into_snapshot), waiting.ended)
+        };
+        let (mut word, mut ended) = pending();
+        loop {
+            if word.is_some() {
+                return Ok(word);
+            }
+            let found = self.shared.snapshots.read(key)?;
+            let before = ended;
+            (word, ended) = pending();
+            // A write that has ended meanwhile may have been of this document.
+            if word.is_none() && ended == before {
+                return Ok(found);
+            }
+        }
     }
 
     /// The end: tries everything once more, at once, and waits until it is on the disk or cannot
@@ -122,7 +171,7 @@ impl Saver {
             drained.as_mut().enable();
             {
                 let waiting = self.waiting();
-                if waiting.newest.is_empty() && !waiting.is_writing {
+                if waiting.newest.is_empty() && waiting.writing.is_none() {
                     return;
                 }
             }
@@ -137,8 +186,8 @@ impl Saver {
         let (mut is_troubled, mut is_refused) = (false, false);
         loop {
             let turn = self.waiting().turn(now());
-            let (key, document) = match turn {
-                Turn::Write(key, document) => (key, document),
+            let (key, word) = match turn {
+                Turn::Write(key, word) => (key, word),
                 Turn::Wait(until) => {
                     tokio::select! {
                         () = self.shared.filled.notified() => {}
@@ -147,21 +196,14 @@ impl Saver {
                     continue;
                 }
             };
-            let (snapshots, about) = (self.shared.snapshots.clone(), key.clone());
-            let writing = move || {
-                let outcome = snapshots.write(&about, document.as_ref());
-                (document, outcome)
-            };
-            let Some((document, outcome)) = tasks::blocking(writing).await else {
-                // The writer panicked: not again for this state.
-                telemetry::snapshot_written("failed");
-                self.end_turn(|waiting| waiting.written(&key));
-                continue;
-            };
+            let snapshots = self.shared.snapshots.clone();
+            let outcome = tasks::blocking(move || snapshots.write_of(&key.key, &word)).await;
+            let outcome = outcome.unwrap_or_else(|| Err(io::Error::other("no thread writes")));
             match outcome {
                 Ok(is_new) => {
                     telemetry::snapshot_written(if is_new { "written" } else { "unchanged" });
-                    let is_clean = self.end_turn(|waiting| waiting.written(&key));
+                    let is_clean =
+                        self.end_turn(|waiting, key, _| waiting.written(&key)).unwrap_or_default();
                     if is_troubled && is_clean {
                         is_troubled = false;
                         info!("snapshots can be written again");
@@ -173,14 +215,14 @@ impl Saver {
                     if !std::mem::replace(&mut is_refused, true) {
                         warn!(%error, "a document has no snapshot, nor may others like it");
                     }
-                    self.end_turn(|waiting| waiting.written(&key));
+                    self.end_turn(|waiting, key, _| waiting.written(&key));
                 }
                 Err(error) => {
                     telemetry::snapshot_written("failed");
                     if !std::mem::replace(&mut is_troubled, true) {
                         warn!(%error, "snapshots of documents cannot be written");
                     }
-                    self.end_turn(|waiting| waiting.put_back(now(), key, document));
+                    self.end_turn(|waiting, key, word| waiting.put_back(now(), key, word));
                 }
             }
         }
@@ -203,16 +245,17 @@ impl Saver {
     }
 
     /// The write under way is over.
-    fn end_turn<T>(&self, end: impl FnOnce(&mut Backlog) -> T) -> T {
+    fn end_turn<T>(&self, end: impl FnOnce(&mut Backlog, File, Word) -> T) -> Option<T> {
         let mut waiting = self.waiting();
-        waiting.is_writing = false;
-        let outcome = end(&mut waiting);
+        let (key, word) = waiting.writing.take()?;
+        waiting.ended += 1;
+        let outcome = end(&mut waiting, key, word);
         let is_drained = waiting.newest.is_empty();
         drop(waiting);
         if is_drained {
             self.shared.drained.notify_waiters();
         }
-        outcome
+        Some(outcome)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Backlog> {
@@ -231,16 +274,30 @@ impl Backlog {
             self.order.push(key);
         }
         while let Some(key) = self.order.pop() {
-            if let Some(document) = self.newest.remove(&key) {
-                self.is_writing = true;
-                return Turn::Write(key, document);
+            if let Some(word) = self.newest.remove(&key) {
+                self.writing = Some((key.clone(), word.clone()));
+                return Turn::Write(key, word);
             }
         }
         Turn::Wait(self.retries.next())
     }
 
+    /// The newest word that is not on the disk yet.
+    fn pending(&self, key: &File) -> Option<&Word> {
+        let writing = || self.writing.as_ref().filter(|(writing, _)| writing == key);
+        self.newest.get(key).or_else(|| writing().map(|(_, word)| word))
+    }
+
+    /// It is not to be written any more.
+    fn forget(&mut self, file: &File) {
+        self.order.remove(file);
+        self.retries.remove(file);
+        self.failures.remove(file);
+        self.newest.remove(file);
+    }
+
     /// It is dealt with. Says whether no document stands that could not be written.
-    fn written(&mut self, key: &ConfigKey) -> bool {
+    fn written(&mut self, key: &File) -> bool {
         self.failed = 0;
         self.failures.remove(key);
         self.failures.is_empty()
@@ -248,7 +305,7 @@ impl Backlog {
 
     /// It could not be written, and is tried again later, unless there is a newer one by now: then
     /// that is.
-    fn put_back(&mut self, now: Instant, key: ConfigKey, document: Option<Document>) {
+    fn put_back(&mut self, now: Instant, key: File, word: Word) {
         if self.is_last {
             self.failures.remove(&key);
             return;
@@ -256,7 +313,7 @@ impl Backlog {
         let times = self.failures.get(&key).copied().unwrap_or_default();
         self.failures.insert(key.clone(), times.saturating_add(1));
         if self.newest.get(&key).is_none() {
-            self.newest.insert(key.clone(), document);
+            self.newest.insert(key.clone(), word);
         }
         self.order.remove(&key);
         self.retries.push(now + doubled(PAUSE, times, LONGEST_PAUSE), key);
@@ -299,11 +356,16 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::document::Document;
 
     const LONG: Duration = Duration::from_secs(600);
 
     fn key(data_id: &str) -> ConfigKey {
         ConfigKey::try_from(data_id).expect("valid")
+    }
+
+    fn file(key: &ConfigKey) -> File {
+        File { key: key.clone(), is_gray: false }
     }
 
     fn document(content: &str) -> Document {
@@ -317,9 +379,9 @@ mod tests {
         let snapshots = SnapshotDir::new(root.path(), "blue");
         let saver = Saver::new(snapshots.clone());
         for n in 0..100 {
-            saver.save(&key("a"), Some(document(&n.to_string())));
+            saver.save(&key("a"), Word::new(Some(document(&n.to_string()))));
         }
-        saver.save(&key("b"), None);
+        saver.save(&key("b"), Word::new(None));
         let _writing = tasks::spawn(saver.clone().run());
         within(LONG, saver.drained()).await;
         let read = |name| snapshots.read(&key(name)).expect("readable").expect("there");
@@ -336,10 +398,10 @@ mod tests {
         let snapshots = SnapshotDir::new(&blocked, "blue");
         let saver = Saver::new(snapshots.clone());
         let _writing = tasks::spawn(saver.clone().run());
-        saver.save(&key("a"), Some(document("1")));
-        saver.save(&key("b"), Some(document("1")));
+        saver.save(&key("a"), Word::new(Some(document("1"))));
+        saver.save(&key("b"), Word::new(Some(document("1"))));
         sleep(Duration::from_secs(60)).await;
-        saver.save(&key("a"), Some(document("2")));
+        saver.save(&key("a"), Word::new(Some(document("2"))));
         fs::remove_file(&blocked).expect("removed");
         within(LONG, saver.drained()).await;
         let read = |name| snapshots.read(&key(name)).expect("readable").expect("there").document;
@@ -358,18 +420,18 @@ mod tests {
         let bad = ConfigKey::try_from(("a", "BAD")).expect("valid");
         let saver = Saver::new(snapshots.clone());
         let _writing = tasks::spawn(saver.clone().run());
-        saver.save(&bad, Some(document("1")));
+        saver.save(&bad, Word::new(Some(document("1"))));
         sleep(Duration::from_secs(200)).await;
         let long = Document::new("1", "x".repeat(70_000));
         let (began, count) = (now(), 20_u8);
         for n in 0..count {
-            saver.save(&key("long"), Some(long.clone()));
-            saver.save(&key("a"), Some(document(&n.to_string())));
+            saver.save(&key("long"), Word::new(Some(long.clone())));
+            saver.save(&key("a"), Word::new(Some(document(&n.to_string()))));
             sleep(Duration::from_millis(1)).await;
         }
         let is_idle = || {
             let waiting = saver.waiting();
-            !waiting.is_writing && waiting.order.is_empty()
+            waiting.writing.is_none() && waiting.order.is_empty()
         };
         while !is_idle() {
             sleep(Duration::from_millis(1)).await;
@@ -377,7 +439,7 @@ mod tests {
         assert!(now() - began < PAUSE, "not after the pause of another");
         let read = snapshots.read(&key("a")).expect("readable").expect("there");
         assert_eq!(read.document, Some(document("19")));
-        let newest = |key| saver.waiting().newest.get(key).is_some();
+        let newest = |key| saver.waiting().newest.get(&file(key)).is_some();
         assert!(newest(&bad) && !newest(&key("long")), "one may pass by itself");
 
         // The end waits for no pause.
@@ -397,7 +459,7 @@ mod tests {
         fs::write(&blocked, "a file").expect("written");
         let saver = Saver::new(SnapshotDir::new(&blocked, "blue"));
         for n in 0..100 {
-            saver.save(&key(&format!("d{n}")), None);
+            saver.save(&key(&format!("d{n}")), Word::new(None));
         }
         let _writing = tasks::spawn(saver.clone().run());
         sleep(PAUSE * 5 / 2).await;
@@ -410,11 +472,61 @@ mod tests {
     fn documents_that_wait_for_a_disk_are_bounded() {
         let saver = Saver::new(SnapshotDir::new("nowhere", "blue"));
         for n in 0..MOST_WAITING + 9 {
-            saver.save(&key(&format!("d{n}")), None);
+            saver.save(&key(&format!("d{n}")), Word::new(None));
         }
-        saver.save(&key("d0"), Some(document("newer")));
+        saver.save(&key("d0"), Word::new(Some(document("newer"))));
         let waiting = saver.waiting();
         assert_eq!((waiting.newest.len(), waiting.order.len()), (MOST_WAITING, MOST_WAITING));
-        assert_eq!(waiting.newest.get(&key("d0")), Some(&Some(document("newer"))));
+        let newest = waiting.newest.get(&file(&key("d0"))).and_then(|word| word.document.clone());
+        assert_eq!(newest, Some(document("newer")));
+    }
+
+    #[test]
+    fn word_that_waits_for_the_disk_is_read_in_place_of_what_is_there() {
+        let root = tempfile::tempdir().expect("a directory");
+        let snapshots = SnapshotDir::new(root.path(), "blue");
+        snapshots.write(&key("d"), Some(&document("removed"))).expect("written");
+        let saver = Saver::new(snapshots);
+        let read = || saver.read(&key("d")).expect("readable").expect("known").document;
+        assert_eq!(read(), Some(document("removed")));
+        saver.save(&key("d"), Word::new(None));
+        assert_eq!(read(), None);
+        // So is the one that is being written, and the one that cannot be.
+        let turn = saver.waiting().turn(now());
+        assert!(matches!(turn, Turn::Write(..)));
+        assert_eq!(read(), None);
+        saver.end_turn(|waiting, key, word| waiting.put_back(now(), key, word));
+        assert_eq!(read(), None);
+    }
+
+    #[test]
+    fn slow_answer_takes_the_place_of_no_later_word() {
+        let saver = Saver::new(SnapshotDir::new("nowhere", "blue"));
+        let second = Duration::from_secs(1);
+        let at = |content, said_at| Word { document: Some(document(content)), said_at };
+        let now = SystemTime::now();
+        let newest = || saver.read(&key("d")).expect("waits").and_then(|found| found.document);
+        saver.save(&key("d"), at("new", now - second));
+        saver.save(&key("d"), at("old", now - second * 2));
+        assert_eq!(newest(), Some(document("new")));
+        // The clock was ahead by an hour then.
+        saver.save(&key("d"), at("ahead", now + second * 3600));
+        saver.save(&key("d"), at("after", SystemTime::now()));
+        assert_eq!(newest(), Some(document("after")));
+    }
+
+    #[test]
+    fn gray_version_takes_no_formal_one_with_it_and_ends_with_the_next() {
+        let root = tempfile::tempdir().expect("a directory");
+        let saver = Saver::new(SnapshotDir::new(root.path(), "blue"));
+        let mut gray = document("gray");
+        gray.gray = Some(crate::gray::Gray::Beta);
+        let save = |document| saver.save(&key("d"), Word::new(Some(document)));
+        let read = || saver.read(&key("d")).expect("readable").and_then(|found| found.document);
+        save(document("formal"));
+        save(gray.clone());
+        assert_eq!((read(), saver.waiting().newest.len()), (Some(document("formal")), 2));
+        save(document("gray"));
+        assert_eq!((read(), saver.waiting().newest.len()), (Some(document("gray")), 1));
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Snapshot, crc32::crc32};
-use crate::{document::Document, key::ConfigKey};
+use crate::{document::Document, gray::Gray, key::ConfigKey};
 
 /// Everything about a snapshot but its content.
 #[derive(Debug, Deserialize, Serialize)]
@@ -83,7 +83,9 @@ pub(super) fn encode(scope: &str, key: &ConfigKey, snapshot: &Snapshot) -> Optio
         encrypted_data_key: document
             .and_then(|document| document.encrypted_data_key.as_deref())
             .map(text),
-        gray: snapshot.gray.as_deref().map(text),
+        gray: document
+            .and_then(|document| document.gray.as_ref())
+            .map(|gray| Text(gray.to_string().into())),
         len: content.len() as u64,
         crc: crc32(content),
     };
@@ -125,6 +127,8 @@ pub(super) fn decode(
     }
     let content = std::str::from_utf8(content).map_err(|_| flawed(Flaw::Content))?;
     let shared = |text: &Text<'_>| Arc::<str>::from(&*text.0);
+    let gray = header.gray.as_ref().map(|name| Gray::named(&name.0).ok_or(flawed(Flaw::Header)));
+    let gray = gray.transpose()?;
     let document = (!header.removed).then(|| Document {
         content: content.into(),
         md5: shared(&header.md5),
@@ -132,11 +136,10 @@ pub(super) fn decode(
         last_modified: header.last_modified.and_then(time),
         encrypted_data_key: header.encrypted_data_key.as_ref().map(shared),
         is_cipher: key.data_id().is_cipher(),
-        gray: None,
+        gray,
     });
     let saved_at = time(header.saved_at).ok_or(flawed(Flaw::Header))?;
-    let gray = header.gray.as_ref().map(shared);
-    let snapshot = Snapshot { document, seq: header.seq, saved_at, gray };
+    let snapshot = Snapshot { document, seq: header.seq, saved_at };
     // Nothing may be lost on the way: a removed document has no content, and times are times.
     match encode(scope, key, &snapshot) {
         Some(again) if again == bytes => Ok(snapshot),
@@ -219,9 +222,9 @@ pub(super) fn decode_anything(data: &[u8]) {
     document.encrypted_data_key = (input.byte() % 2 == 1).then(|| text(&mut input, 9));
     document.last_modified = time(input.number() >> input.below(64));
     let saved_at = time(input.number() >> input.below(64)).unwrap_or(UNIX_EPOCH);
-    let gray = (input.byte() % 2 == 1).then(|| text(&mut input, 9));
+    document.gray = (input.byte() % 2 == 1).then(|| Gray::Tag(text(&mut input, 9)));
     let document = (input.byte() > 63).then_some(document);
-    let snapshot = Snapshot { document, seq: input.number(), saved_at, gray };
+    let snapshot = Snapshot { document, seq: input.number(), saved_at };
     let mut bytes = encode("blue", &key, &snapshot).expect("a short header");
     assert_eq!(decode(&bytes, "blue", &key).as_ref(), Ok(&snapshot));
     for _ in 0..=input.below(3) {
@@ -253,7 +256,7 @@ mod tests {
         document.last_modified = time(1_700_000_000_123);
         document.encrypted_data_key = Some("a \"key\"\n".into());
         let saved_at = time(1_700_000_001_456).expect("a time");
-        Snapshot { document: Some(document), seq: 41, saved_at, gray: None }
+        Snapshot { document: Some(document), seq: 41, saved_at }
     }
 
     fn bytes() -> Vec<u8> {
@@ -262,7 +265,8 @@ mod tests {
 
     /// A file of each kind: of a document, of a gray version, and of one that is removed.
     fn kinds() -> [Vec<u8>; 3] {
-        let gray = Snapshot { gray: Some("beta".into()), ..snapshot() };
+        let mut gray = snapshot();
+        gray.document.as_mut().expect("there").gray = Some(Gray::Tag("blue \"1\"".into()));
         let removed = Snapshot { document: None, ..snapshot() };
         [snapshot(), gray, removed].map(|it| encode("blue", &key(), &it).expect("a short header"))
     }
@@ -281,7 +285,8 @@ limit: 7 # grüße
 
     #[test]
     fn snapshot_is_read_as_it_was_written() {
-        let gray = Snapshot { gray: Some("beta".into()), ..snapshot() };
+        let mut gray = snapshot();
+        gray.document.as_mut().expect("there").gray = Some(Gray::Tag("blue \"1\"".into()));
         let removed = Snapshot { document: None, ..snapshot() };
         for snapshot in [snapshot(), gray, removed] {
             let bytes = encode("blue", &key(), &snapshot).expect("a short header");

@@ -83,16 +83,46 @@ pub struct Snapshot {
     /// When the server confirmed it, by the clock of this machine. The server may have confirmed it
     /// up to about an hour later, too: to move the time on, the file is written again once an hour.
     pub saved_at: SystemTime,
-    /// The name of the rule by which this client was given other content than most: such content
-    /// never stands for the document that everybody gets.
-    pub gray: Option<Arc<str>>,
 }
 
 impl Snapshot {
+    /// Whether it is content that not everybody gets, and which never stands for the document that
+    /// everybody does.
+    pub(crate) fn is_gray(&self) -> bool {
+        self.document.as_ref().is_some_and(|document| document.gray.is_some())
+    }
+
     /// How long ago it was saved. A time that is yet to come is now: clocks are set back.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.saved_at).unwrap_or_default()
+    }
+}
+
+/// A server's word about a document, and when it came.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Word {
+    /// None if it said that there is none.
+    pub(crate) document: Option<Document>,
+    /// By the clock of this machine.
+    pub(crate) said_at: SystemTime,
+}
+
+impl Word {
+    /// It says so now.
+    pub(crate) fn new(document: Option<Document>) -> Self {
+        Self { document, said_at: SystemTime::now() }
+    }
+
+    /// Whether it was said before the word `at` a time. One from a time that is yet to come says
+    /// nothing: clocks are set back.
+    pub(crate) fn is_older_than(&self, at: SystemTime, now: SystemTime) -> bool {
+        at <= now && self.said_at < at
+    }
+
+    /// As it is once it has been written.
+    pub(crate) fn into_snapshot(self) -> Snapshot {
+        Snapshot { document: self.document, seq: 0, saved_at: self.said_at }
     }
 }
 
@@ -152,10 +182,35 @@ impl SnapshotDir {
     ///
     /// The disk cannot be read.
     pub fn read(&self, key: &ConfigKey) -> io::Result<Option<Snapshot>> {
-        self.received.read(key)
+        self.received.read(key, false)
+    }
+
+    /// Reads the [gray version](Document::gray) of `key` that was received since the formal one:
+    /// for people and programs that look into the directory. No client starts from it.
+    ///
+    /// # Errors
+    ///
+    /// The disk cannot be read.
+    ///
+    /// ```
+    /// use nacos_core::{ConfigKey, Document, SnapshotDir};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// let snapshots = SnapshotDir::new(directory.path(), "production");
+    /// let key = ConfigKey::try_from("orders.yaml")?;
+    /// snapshots.write(&key, Some(&Document::new("limit: 7", "yaml")))?;
+    /// assert!(snapshots.read_gray(&key)?.is_none());
+    /// # Ok(()) }
+    /// ```
+    pub fn read_gray(&self, key: &ConfigKey) -> io::Result<Option<Snapshot>> {
+        self.received.read(key, true)
     }
 
     /// Writes what the server says of `key`: the document, or that there is none.
+    ///
+    /// A [gray version](Document::gray) gets a file of its own, beside that of the formal one, and
+    /// goes once there is another formal word.
     ///
     /// Says whether there is something new on the disk: the same again is written once an hour, for
     /// its time.
@@ -164,17 +219,13 @@ impl SnapshotDir {
     ///
     /// The disk refuses; the text names the path. The former file is there still.
     pub fn write(&self, key: &ConfigKey, document: Option<&Document>) -> io::Result<bool> {
-        self.write_of(key, document, SystemTime::now())
+        self.write_of(key, &Word::new(document.cloned()))
     }
 
     /// The same of the server's word at a time. A later word stays, by a clock that is not ahead.
-    pub(crate) fn write_of(
-        &self,
-        key: &ConfigKey,
-        document: Option<&Document>,
-        said_at: SystemTime,
-    ) -> io::Result<bool> {
-        self.received.write(key, document, None, said_at, SystemTime::now())
+    pub(crate) fn write_of(&self, key: &ConfigKey, word: &Word) -> io::Result<bool> {
+        let Word { document, said_at } = word;
+        self.received.write(key, document.as_ref(), *said_at, SystemTime::now())
     }
 
     /// How many documents of this cluster are there, counting at most `most`; one that is confirmed

@@ -85,8 +85,10 @@ impl Received {
         Ok(is_foreign)
     }
 
-    pub(super) fn read(&self, key: &ConfigKey) -> io::Result<Option<Snapshot>> {
-        let (folder, name) = self.place(key);
+    pub(super) fn read(&self, key: &ConfigKey, is_gray: bool) -> io::Result<Option<Snapshot>> {
+        let mut folder = PathBuf::from(&*self.directory);
+        folder.extend(self.parts_of(key));
+        let name = name_of(key, is_gray);
         let mut found = self.look(key, &folder, &name)?;
         if matches!(found, Looked::Flawed(..)) {
             // Another process may have replaced it by now, and sets it aside no more while this
@@ -114,18 +116,18 @@ impl Received {
         &self,
         key: &ConfigKey,
         document: Option<&Document>,
-        gray: Option<Arc<str>>,
         said_at: SystemTime,
         now: SystemTime,
     ) -> io::Result<bool> {
         let folder = self.create(&self.parts_of(key))?;
-        let name = file_name(key.data_id().as_str());
+        let is_gray = document.is_some_and(|document| document.gray.is_some());
+        let name = name_of(key, is_gray);
         let _held = self.lock()?;
         self.sweep(now);
         let said_at = said_at.min(now);
         let seq = match self.look(key, &folder, &name)? {
             Looked::Found(former) => {
-                let is_same = former.document.as_ref() == document && former.gray == gray;
+                let is_same = former.document.as_ref() == document;
                 let is_past = former.saved_at <= now;
                 if is_past && is_same && former.age(said_at) < REFRESH {
                     return Ok(false);
@@ -141,7 +143,7 @@ impl Received {
             }
             Looked::Nothing(seq) => seq.unwrap_or_default().saturating_add(1),
         };
-        let snapshot = Snapshot { document: document.cloned(), seq, saved_at: said_at, gray };
+        let snapshot = Snapshot { document: document.cloned(), seq, saved_at: said_at };
         let Some(bytes) = encode(&self.scope, key, &snapshot) else {
             let why = format!("what the server says about {key} is too long for a header");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -161,13 +163,20 @@ impl Received {
             _ => Err(error),
         });
         written.map_err(|error| named(&folder.join(&name), &error))?;
+        if !is_gray {
+            // Mostly there is none. One that stays is shown to nobody.
+            let _ = fs::remove_file(folder.join(name_of(key, true)));
+        }
         Ok(true)
     }
 
     pub(super) fn count(&self, most: usize) -> io::Result<usize> {
         let mut count = 0;
         for group in self.groups()? {
-            let files = entries(&group)?.filter(|path| !is_hidden(path) && is_document(path));
+            let is_gray =
+                |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(GRAY.as_bytes());
+            let files = entries(&group)?.filter(|path| !is_hidden(path) && !is_gray(path));
+            let files = files.filter(|path| is_document(path));
             count += files.take(most - count).count();
             if count == most {
                 break;
@@ -213,6 +222,10 @@ impl Received {
             Err(error) => return Err(named(&path, &error)),
         };
         Ok(match decode(&bytes, &self.scope, key) {
+            // A gray version under the name of the formal one, or the other way round.
+            Ok(found) if name != name_of(key, found.is_gray()) => {
+                Looked::Flawed(Flaw::OtherKey, None)
+            }
             Ok(snapshot) => Looked::Found(snapshot),
             Err((Flaw::OtherVersion, seq)) => {
                 debug!(path = %path.display(), "not read: {}", Flaw::OtherVersion);
@@ -283,12 +296,6 @@ impl Received {
         self.parts().into_iter().chain(own).collect()
     }
 
-    fn place(&self, key: &ConfigKey) -> (PathBuf, String) {
-        let mut folder = PathBuf::from(&*self.directory);
-        folder.extend(self.parts_of(key));
-        (folder, file_name(key.data_id().as_str()))
-    }
-
     fn create(&self, parts: &[String]) -> io::Result<PathBuf> {
         create_root(&self.directory)
             .and_then(|()| create_folders(&RealDisk, &self.directory, parts))
@@ -299,6 +306,13 @@ impl Received {
 /// Folders too: somebody has put them there.
 fn remove(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }
+}
+
+/// The name of the file of a document, or of its gray version.
+fn name_of(key: &ConfigKey, is_gray: bool) -> String {
+    let mut name = file_name(key.data_id().as_str());
+    name.push_str(if is_gray { GRAY } else { "" });
+    name
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -353,6 +367,8 @@ impl Rights {
 const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 const ROOT: u32 = 0;
+/// Behind the name of a document: no name is encoded to one that ends so.
+const GRAY: &str = "%gray";
 const CORRUPT: &str = ".corrupt-";
 /// A content is 64 MiB at most, unless an option raises the limit of messages.
 const LARGEST: usize = 256 * 1024 * 1024;

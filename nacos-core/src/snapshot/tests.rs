@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::gray::Gray;
 
 struct Place {
     root: TempDir,
@@ -165,7 +166,7 @@ fn clock_that_jumps_by_a_year_either_way_loses_nothing() {
     let now = SystemTime::now();
     let documents = ["1", "2", "3"].map(|content| Document::new(content, "text"));
     for (document, at) in documents.iter().zip([now, now + YEAR, now - YEAR]) {
-        let wrote = place.snapshots.received.write(&key("d"), Some(document), None, at, at);
+        let wrote = place.snapshots.received.write(&key("d"), Some(document), at, at);
         assert!(wrote.expect("written"));
         let snapshot = place.read("d").expect("there");
         assert_eq!(snapshot.document.as_ref(), Some(document));
@@ -173,9 +174,9 @@ fn clock_that_jumps_by_a_year_either_way_loses_nothing() {
     }
     assert_eq!(place.read("d").map(|snapshot| snapshot.seq), Some(3));
     // A time that is a year ahead is put right by the same content.
-    let future = place.snapshots.received.write(&key("e"), None, None, now + YEAR, now + YEAR);
+    let future = place.snapshots.received.write(&key("e"), None, now + YEAR, now + YEAR);
     assert!(future.expect("written"));
-    assert!(place.snapshots.received.write(&key("e"), None, None, now, now).expect("written"));
+    assert!(place.snapshots.received.write(&key("e"), None, now, now).expect("written"));
     assert_eq!(place.read("e").map(|snapshot| snapshot.seq), Some(1), "it is no other document");
 }
 
@@ -189,7 +190,7 @@ fn document_is_as_old_as_its_last_confirmation_give_or_take_an_hour() {
     let mut written = 0;
     for minutes in (0..365 * 24 * 60).step_by(7) {
         let said_at = now - hour * 24 * 365 + Duration::from_secs(60 * minutes);
-        let write = place.snapshots.received.write(&key("d"), Some(&document), None, said_at, now);
+        let write = place.snapshots.received.write(&key("d"), Some(&document), said_at, now);
         written += u32::from(write.expect("written"));
         if minutes > 3 * 24 * 60 {
             break;
@@ -208,7 +209,7 @@ fn what_the_server_said_before_never_replaces_what_it_said_later() {
     let second = Duration::from_secs(1);
     let [old, new] = ["old", "new"].map(|content| Document::new(content, "text"));
     let write = |document, said_at| {
-        place.snapshots.received.write(&key("d"), document, None, said_at, now).expect("written")
+        place.snapshots.received.write(&key("d"), document, said_at, now).expect("written")
     };
     assert!(write(Some(&new), now - second));
     assert!(!write(Some(&old), now - second * 2), "a slow query of another process");
@@ -220,15 +221,27 @@ fn what_the_server_said_before_never_replaces_what_it_said_later() {
 }
 
 #[test]
-fn gray_content_is_marked_as_such() {
+fn gray_version_has_a_file_of_its_own_until_there_is_another_formal_word() {
     let place = place();
-    let document = Document::new("beta", "text");
-    let mark = Some("beta".into());
-    let now = SystemTime::now();
-    place.snapshots.received.write(&key("d"), Some(&document), mark, now, now).expect("written");
-    assert_eq!(place.read("d").and_then(|snapshot| snapshot.gray).as_deref(), Some("beta"));
-    assert!(place.write("d", "beta"), "the same content for everybody is another thing");
-    assert_eq!(place.read("d").and_then(|snapshot| snapshot.gray), None);
+    place.write("d", "formal");
+    let mut gray = Document::new("beta", "text");
+    gray.gray = Some(Gray::Beta);
+    let write = || place.snapshots.write(&key("d"), Some(&gray)).expect("written");
+    assert!(write() && !write());
+    let read_gray = || place.snapshots.read_gray(&key("d")).expect("readable");
+    assert_eq!(read_gray().and_then(|found| found.document), Some(gray.clone()));
+    assert_eq!(content(place.read("d").as_ref()), Some("formal"));
+    assert_eq!(place.snapshots.count(9).expect("there"), 1);
+
+    // It is promoted: the same content for everybody is another thing.
+    assert!(place.write("d", "beta"));
+    assert_eq!((content(place.read("d").as_ref()), read_gray()), (Some("beta"), None));
+    assert_eq!(place.names(), ["d"]);
+
+    // Nor is it the formal one where somebody has renamed the file.
+    write();
+    fs::rename(place.group().join("d%gray"), place.group().join("d")).expect("renamed");
+    assert_eq!(place.read("d"), None);
 }
 
 #[test]

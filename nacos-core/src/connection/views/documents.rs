@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    super::{filtering::Filtering, saver::Saver},
+    super::{filtering::Filtering, inbox::Part, saver::Saver},
     passage::{Passage, Passages},
     shown::{Found, Known, OnDisk},
 };
@@ -22,7 +22,7 @@ use crate::{
     live::{Live, LiveWriter, live},
     room::Map,
     session::Timers,
-    snapshot::{Override, Snapshot},
+    snapshot::{Override, Snapshot, Word},
     start_policy::StartPolicy,
 };
 
@@ -213,23 +213,31 @@ impl DocumentViews {
         &self,
         now: Instant,
         key: &ConfigKey,
-        snapshot: Option<Snapshot>,
-        overridden: Option<Override>,
+        snapshot: Part<Snapshot>,
+        overridden: Part<Override>,
     ) -> Option<Document> {
-        let age = snapshot.as_ref().map(|snapshot| snapshot.age(SystemTime::now()));
-        // Content that not everybody gets does not stand for the one that everybody does.
-        let formal = snapshot.filter(|snapshot| snapshot.gray.is_none());
-        let document = formal.and_then(|snapshot| snapshot.document);
-        let found = document.clone().zip(age).map(|(document, age)| Found { document, age });
-        self.change(key, |entry| {
-            if !entry.is_looked_after {
-                entry.known.overridden = overridden.map(Box::new);
+        let (on_disk, document) = match snapshot {
+            Part::Unread => (OnDisk::Unread, None),
+            // Content that not everybody gets does not stand for the one that everybody does.
+            Part::Found(snapshot) if !snapshot.is_gray() => {
+                let age = snapshot.age(SystemTime::now());
+                let found = snapshot.document.map(|document| Box::new(Found { document, age }));
+                let document = found.as_ref().map(|found| found.document.clone());
+                (found.map_or(OnDisk::Nothing, OnDisk::Found), document)
             }
-            if entry.is_beyond_disk() {
+            Part::Found(_) | Part::Nothing => (OnDisk::Nothing, None),
+        };
+        self.change(key, |entry| {
+            match overridden {
+                Part::Unread => {}
+                _ if entry.is_looked_after => {}
+                Part::Nothing => entry.known.overridden = None,
+                Part::Found(by) => entry.known.overridden = Some(Box::new(by)),
+            }
+            if entry.is_beyond_disk() || matches!(on_disk, OnDisk::Unread) {
                 return;
             }
-            entry.known.disk =
-                found.map_or(OnDisk::Nothing, |found| OnDisk::Found(Box::new(found)));
+            entry.known.disk = on_disk;
             for view in &mut entry.views {
                 view.until = view.until.or(view.policy.waits().map(|waits| now + waits));
             }
@@ -298,7 +306,7 @@ impl DocumentViews {
 
     fn save(&self, key: &ConfigKey, document: Option<Document>) {
         if let Some(saver) = &self.saver {
-            saver.save(key, document);
+            saver.save(key, Word::new(document));
         }
     }
 
@@ -447,7 +455,7 @@ mod tests {
     use nacos_testkit::TimeLimit;
 
     use super::*;
-    use crate::testing::inline_waker;
+    use crate::{gray::Gray, testing::inline_waker};
 
     fn key(data_id: &str) -> ConfigKey {
         ConfigKey::try_from(data_id).expect("valid")
@@ -471,7 +479,7 @@ mod tests {
 
     fn snapshot(content: &str) -> Snapshot {
         let document = Some(Document::new(content, "text"));
-        Snapshot { document, seq: 1, saved_at: SystemTime::now(), gray: None }
+        Snapshot { document, seq: 1, saved_at: SystemTime::now() }
     }
 
     #[tokio::test]
@@ -517,7 +525,10 @@ mod tests {
         });
         let ends: [fn(&DocumentViews); 4] = [
             |views| views.show(Instant::now(), &key("orders"), present("1")),
-            |views| drop(views.read(Instant::now(), &key("orders"), Some(snapshot("2")), None)),
+            |views| {
+                let found = Part::Found(snapshot("2"));
+                views.read(Instant::now(), &key("orders"), found, Part::Unread);
+            },
             |views| leave(views, "orders"),
             DocumentViews::close,
         ];
@@ -544,7 +555,7 @@ mod tests {
             views.enter(start, &key("orders"), policy).0
         };
         let (short, long) = (enter(1), enter(5));
-        views.read(start, &key("orders"), Some(snapshot("disk")), None);
+        views.read(start, &key("orders"), Part::Found(snapshot("disk")), Part::Unread);
         let shown = || [&short, &long].map(|reader| content(&reader.get()).is_some());
         assert_eq!((shown(), views.poll_timeout()), ([false, false], Some(start + seconds(1))));
         views.handle_timeout(start + seconds(1));
@@ -558,8 +569,9 @@ mod tests {
         let (views, now) = (DocumentViews::new(None, None), Instant::now());
         let policy = StartPolicy::snapshot_first();
         let reader = views.enter(now, &key("orders"), policy).0;
-        let gray = Snapshot { gray: Some("beta".into()), ..snapshot("beta") };
-        assert_eq!(views.read(now, &key("orders"), Some(gray), None), None);
+        let mut gray = snapshot("beta");
+        gray.document.as_mut().expect("there").gray = Some(Gray::Beta);
+        assert_eq!(views.read(now, &key("orders"), Part::Found(gray), Part::Unread), None);
         assert_eq!(*reader.get(), DocumentState::Pending);
     }
 
@@ -568,7 +580,7 @@ mod tests {
         let (views, now) = (DocumentViews::new(None, None), Instant::now());
         let by = |content| (Document::new(content, "text"), Path::new("/d/orders").into());
         let reader = enter(&views, "orders");
-        views.read(now, &key("orders"), None, Some(by("operator")));
+        views.read(now, &key("orders"), Part::Unread, Part::Found(by("operator")));
         views.show(now, &key("orders"), present("server"));
         let shown = |content: Option<&str>| {
             assert_eq!(self::content(&reader.get()), content);
@@ -580,7 +592,7 @@ mod tests {
         views.overridden(&key("orders"), None);
         assert_eq!(shown(Some("server")), 0);
         // Found by a guard before it was gone.
-        views.read(now, &key("orders"), None, Some(by("again")));
+        views.read(now, &key("orders"), Part::Unread, Part::Found(by("again")));
         assert_eq!(shown(Some("server")), 0);
         views.overridden(&key("orders"), Some(by("again")));
         leave(&views, "orders");
@@ -594,7 +606,7 @@ mod tests {
         for n in 0..1000 {
             let key = key(&format!("d{n}"));
             drop(views.enter(now, &key, policy));
-            views.read(now, &key, Some(snapshot("1")), None);
+            views.read(now, &key, Part::Found(snapshot("1")), Part::Unread);
             views.leave(&key, policy);
         }
         let watched = views.watched();

@@ -224,6 +224,7 @@ fn configuration(nacos: Client) {
             .start()
             .await?;
         let url = |db: String| async move { Ok::<_, BoxError>(db.len()) };
+        drop(config.dry_run("orders.yaml", "rps: 1").await?);
         let pool: Hot<usize> = config.resource("db", |config| &config.db, url).await?;
         let name = "db".to_owned();
         let suffix = "?tls".to_owned();

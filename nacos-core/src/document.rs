@@ -102,13 +102,16 @@ impl Document {
 
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document")
+        let mut shown = f.debug_struct("Document");
+        shown
             .field("bytes", &self.content.len())
             .field("md5", &self.md5)
             .field("content_type", &self.content_type)
-            .field("encrypted", &self.is_encrypted())
-            .field("gray", &self.gray)
-            .finish_non_exhaustive()
+            .field("encrypted", &self.is_encrypted());
+        if let Some(gray) = &self.gray {
+            shown.field("gray", gray);
+        }
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{
 
 impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
     /// The outcome of a publish of `content` as `document`, which this configuration imports, with
-    /// all other inputs as they are now. Nothing is published, built, or changed.
+    /// all other inputs as they are now. Nothing is published, built, or changed. The content is
+    /// what this client would read: no filter is asked, neither of a publish nor of a query.
     ///
     /// # Errors
     ///
@@ -24,7 +25,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is left behind.
+    /// Cancel safe: one that has begun ends in the background.
     ///
     /// # Examples
     ///
@@ -59,6 +60,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> HotConfig<T> {
         async move {
             let invalid = |doing: &str| Error::new(ErrorKind::InvalidOption, doing);
             let key = key.map_err(|error| invalid("try a document").because(error))?;
+            let key = match (&self.engine.namespace, key.namespace()) {
+                (Some(own), None) => key.in_namespace(own.clone()),
+                _ => key,
+            };
             let doing = format!("try {key}");
             let (outcome, answer) = oneshot::channel();
             let command = Command::DryRun { document: key, content, outcome };

@@ -125,8 +125,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
                     }
                     Some(Command::DryRun { document, content, outcome }) => {
                         // The caller may be gone; then nobody wants to know.
-                        let _ = outcome.send(self.dry_run(&document, &content).await);
-                        continue;
+                        if !outcome.is_closed() {
+                            let _ = outcome.send(self.dry_run(&document, &content).await);
+                        }
                     }
                     None => return,
                 },
@@ -199,11 +200,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Engine<T> {
         content: &Arc<str>,
     ) -> Option<Result<DryRun<T>, Rejection>> {
         let inputs = self.inputs.collect_with(document, content)?;
+        let is_in_force = inputs.fingerprint() == self.applied;
         let mut candidate = self.runner.make(inputs).await;
         let rebuilt = self.rebuilt_by(&mut candidate);
-        let version = candidate.into_version(self.root.current().generation);
+        let in_force = self.root.current().generation;
+        let version = candidate.into_version(in_force);
         Some(version.map(|version| DryRun {
-            generation: version.generation,
+            generation: if is_in_force { in_force } else { version.generation },
             value: version.value.downcast().expect("the engine makes values of one type"),
             rebuilt,
         }))

@@ -2,7 +2,7 @@
 use std::{ffi::OsString, sync::Arc, time::Duration};
 
 use figment::{Profile, Provider};
-use nacos_core::{Client, Live, inspect::Inspect, live};
+use nacos_core::{Client, Live, Namespace, inspect::Inspect, live};
 use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -109,9 +109,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Spec<T> {
         if let Some(client) = &client {
             client.inspect(&inspect);
         }
+        let namespace = client.as_ref().map(|client| client.config_namespace().clone());
         let keep_alive = KeepAlive { _client: client, _engine: task, _inspect: inspect };
         let hot = Hot::whole(root, Some(Arc::new(keep_alive)));
-        Ok(Handle { hot, status: statuses, commands: sender })
+        Ok(Handle { hot, status: statuses, commands: sender, namespace })
     }
 
     fn pipeline(&mut self, doing: &str) -> Result<Pipeline<T>, Error> {
@@ -181,11 +182,18 @@ pub(crate) struct Handle<T: 'static> {
     pub(crate) hot: Hot<T>,
     pub(crate) status: Live<Status>,
     pub(crate) commands: mpsc::Sender<Command<T>>,
+    /// The client's own, of documents that name none; a test may do without a client.
+    pub(crate) namespace: Option<Namespace>,
 }
 
 impl<T> Clone for Handle<T> {
     fn clone(&self) -> Self {
-        Self { hot: self.hot.clone(), status: self.status.clone(), commands: self.commands.clone() }
+        Self {
+            hot: self.hot.clone(),
+            status: self.status.clone(),
+            commands: self.commands.clone(),
+            namespace: self.namespace.clone(),
+        }
     }
 }
 

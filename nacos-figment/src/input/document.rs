@@ -180,6 +180,12 @@ impl WatchedDocument {
         }
     }
 
+    /// Why no content of it can be read, be it published now or later.
+    pub(super) fn unreadable(&self) -> Option<Issue> {
+        let is_encrypted = self.state.get().document().is_some_and(Document::is_encrypted);
+        is_encrypted.then(|| Issue::new(ENCRYPTED).in_source(&self.name))
+    }
+
     pub(super) fn issue(&self) -> Option<Issue> {
         let missing = self.imported.required && matches!(self.last_known, LastKnown::Absent);
         missing.then(|| Issue::new("the document does not exist").in_source(&self.name))

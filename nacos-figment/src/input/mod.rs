@@ -179,6 +179,7 @@ impl Inputs {
                 text.content = Some(Arc::clone(content));
                 let missing = watched.issue();
                 collected.issues.retain(|issue| Some(issue) != missing.as_ref());
+                collected.issues.extend(watched.unreadable());
                 is_imported = true;
             }
         }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 /// The outcome that a publish would have: see [`HotConfig::dry_run`](crate::HotConfig::dry_run).
 #[non_exhaustive]
 pub struct DryRun<T> {
-    /// The generation that would come into force.
+    /// The generation that would come into force: the one that is, if nothing would change.
     pub generation: u64,
     /// The value that would.
     pub value: Arc<T>,

@@ -17,7 +17,6 @@ impl ListenAudit {
     /// A connection serves: it confirms every listen at first, which counts as an audit.
     pub(super) fn begin(&mut self, now: Instant, output: &mut Output) {
         self.next = Some(after(now, output));
-        self.last = Some(now);
     }
 
     /// An audit is due soon: at once, unless the last one was a moment ago.

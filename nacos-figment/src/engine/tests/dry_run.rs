@@ -19,6 +19,8 @@ async fn dry_run_tells_the_value_and_the_resources_that_a_publish_would_make_and
 
     let same = config.dry_run(("b.json", "G"), r#"{"n": 2 }"#).await.expect("valid");
     assert_eq!(same.rebuilt, [] as [Arc<str>; 0]);
+    let unchanged = config.dry_run(("b.json", "G"), r#"{"n": 2}"#).await.expect("valid");
+    assert_eq!(unchanged.generation, 3, "a publish of what is in force changes nothing");
     assert!(!format!("{outcome:?}").contains("two"), "no value is shown: {outcome:?}");
 
     // The same, published.
@@ -59,6 +61,36 @@ async fn dry_run_is_of_a_document_that_is_imported_be_it_absent_or_not() {
     }
     let error = config.dry_run("no name/", "{}").await.expect_err("no name");
     assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dry_run_of_a_document_that_nobody_decrypts_is_rejected_as_a_publish_is() {
+    let (documents, config) =
+        start(spec(), &[("a.json", Some(r#"{"n": 1}"#))]).await.expect("valid");
+    let mut cipher = Document::new("4a76b0b5", "text");
+    cipher.encrypted_data_key = Some("the key".into());
+    documents.set(0, DocumentState::Present(cipher));
+    let error = config.dry_run(("a.json", "G"), r#"{"n": 2}"#).await.expect_err("unreadable");
+    assert_eq!(error.rejection().expect("it is one").stage, Stage::Collect);
+}
+
+/// The end of a removed document is an event that a dry run must not take away.
+#[tokio::test(start_paused = true)]
+async fn removal_that_a_dry_run_is_the_first_to_see_is_followed() {
+    let documents = &[("a.json", Some(r#"{"n": 1}"#)), ("b.json", Some(r#"{"n": 2}"#))];
+    let (documents, config) = start(spec(), documents).await.expect("valid");
+    documents.set(1, DocumentState::Absent);
+    pass(Duration::from_millis(2999)).await;
+    assert_eq!(config.hot().load().n, 2, "it may come back");
+    for _ in 0..100 {
+        let outcome = config.dry_run(("a.json", "G"), r#"{"n": 1}"#).await.expect("valid");
+        pass(Duration::from_micros(100)).await;
+        if outcome.value.n == 1 {
+            break;
+        }
+    }
+    generation(&config, 2).await;
+    assert_eq!(config.hot().load().n, 1);
 }
 
 fn small(config: &Config) -> Result<(), Box<dyn Error + Send + Sync>> {

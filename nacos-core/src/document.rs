@@ -126,7 +126,8 @@ pub enum DocumentState {
     Pending,
     /// The server has it, with this content.
     Present(Document),
-    /// The server answered that it does not exist.
+    /// The server answered that it does not exist. While none can be asked, a watch may show that
+    /// one did so before the start: its freshness is [`FromDisk`](crate::Freshness::FromDisk) then.
     Absent,
     /// It could not be asked for, or a [filter](crate::filter) could make nothing of it. The client
     /// keeps trying.

@@ -9,6 +9,9 @@ use crate::time::LONGEST;
 /// default of a client's watches. Without the option `snapshot_dir` there are no snapshots, and the
 /// server alone decides.
 ///
+/// A document that a server has confirmed absent before is absent again, and not unknown, where no
+/// server can be asked: with [`Freshness::FromDisk`](crate::Freshness::FromDisk), as a snapshot.
+///
 /// A snapshot is replaced as soon as the server says anything, and a document that the server
 /// confirms absent is never taken from disk, neither now nor after a restart. A snapshot that the
 /// server confirms wakes no reader of the state: only the [`Freshness`](crate::Freshness) changes.

@@ -146,8 +146,9 @@ async fn document_that_the_server_confirms_absent_is_never_taken_from_disk() {
         for policy in
             [StartPolicy::default(), StartPolicy::snapshot_first(), StartPolicy::offline()]
         {
-            let error = begin(&kept.alone(), policy).ready().await.expect_err("nothing is known");
-            assert_eq!(error.kind(), ErrorKind::Disconnected);
+            let watch = begin(&kept.alone(), policy).ready().await.expect("it is known");
+            assert_eq!(*watch.state(), DocumentState::Absent, "{policy:?}");
+            assert!(matches!(*watch.freshness().get(), Freshness::FromDisk { .. }));
         }
     }
 }

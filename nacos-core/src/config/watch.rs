@@ -242,6 +242,9 @@ impl Watch {
 
     /// Where the state comes from, and how sure it is. A state that the server confirms wakes a
     /// reader of this, and none of the state.
+    ///
+    /// A reader that is woken, by either, finds both. One that looks by itself, while they change,
+    /// reads this first: then it finds no state that is less sure than it says.
     #[must_use]
     pub fn freshness(&self) -> Live<Freshness> {
         self.freshness.clone()

@@ -54,12 +54,23 @@ impl<T> Channel<T> {
 
     /// Replaces the value, and returns the former one, which is dropped outside of the lock.
     pub(super) fn replace(&self, value: Arc<T>) -> Arc<T> {
+        let former = self.put(value);
+        self.announce();
+        former
+    }
+
+    /// The same without waking anybody.
+    pub(super) fn put(&self, value: Arc<T>) -> Arc<T> {
         let mut slot = self.value.write().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::replace(&mut *slot, value);
         self.version.fetch_add(NEXT, Ordering::Release);
         drop(slot);
-        self.news.notify_waiters();
         former
+    }
+
+    /// Wakes those who wait for another value than the last one that they have seen.
+    pub(super) fn announce(&self) {
+        self.news.notify_waiters();
     }
 
     /// Replaces `current` by `value`.

@@ -111,6 +111,17 @@ impl<T> LiveWriter<T> {
         drop(self.channel.replace(Arc::new(value)));
     }
 
+    /// Replaces the value, and wakes nobody before it is [announced](Self::announce): so several
+    /// values can be replaced before a reader of one of them looks at the others.
+    pub(crate) fn put(&self, value: T) {
+        drop(self.channel.put(Arc::new(value)));
+    }
+
+    /// Wakes the readers of what was [put](Self::put) there.
+    pub(crate) fn announce(&self) {
+        self.channel.announce();
+    }
+
     /// Replaces the value and wakes every reader, unless `value` equals the current one.
     pub fn publish_if_changed(&self, value: T) -> bool
     where

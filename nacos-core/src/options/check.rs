@@ -105,7 +105,10 @@ fn snapshots(
     let directory = given(&options.snapshot_dir)?;
     let scope = match (given(&options.snapshot_scope), list.map(|list| &list.source)) {
         (Some(scope), _) => scope.to_owned(),
-        (None, Some(source)) => scope_of("list", vec![source.to_string()], context_path),
+        (None, Some(source)) => {
+            let (kind, place) = source.configured();
+            scope_of(kind, vec![place], context_path)
+        }
         (None, None) => {
             scope_of("servers", servers.iter().map(Server::to_string).collect(), context_path)
         }
@@ -272,6 +275,24 @@ mod tests {
             assert_ne!(path(&[other, directory]), Some(blue.clone()));
         }
         assert_ne!(path(&[local, directory, ("context_path", "env")]), Some(blue));
+        let endpoint = |query| {
+            let given = ("endpoint_query", query);
+            path(&[("endpoint", "jmenv"), directory, given])
+        };
+        assert_ne!(endpoint("cluster=blue"), endpoint("cluster=green"));
+        assert_eq!(endpoint("a=1&b=2"), endpoint("b=2&a=1"));
+        // Of another name, the snapshots of users are lost: these stay for good.
+        for (fields, expected) in [
+            (&[("server_addr", "b.example:8848,A.example"), directory][..], "/state/31b8a8101516"),
+            (
+                &[("server_addr", "10.0.0.1:8848"), directory, ("context_path", "env")],
+                "/state/17b5871d73b9",
+            ),
+            (&[("endpoint", "jmenv"), directory, ("endpoint_query", "x=1")], "/state/d6a7260d8a6c"),
+            (&[("server_dns", "nacos-headless"), directory], "/state/6be3303d1db2"),
+        ] {
+            assert_eq!(path(fields).as_deref(), Some(expected), "{fields:?}");
+        }
         let scoped = path(&[local, directory, ("snapshot_scope", "../prod")]);
         assert_eq!(scoped.as_deref(), Some("/state/%2E.%2Fprod"));
     }

@@ -261,7 +261,7 @@ macro_rules! table {
             /// The name of the cluster below `snapshot_dir`: clients of one cluster share what is
             /// kept there, and those of another never see it. The default follows the options and
             /// not what an address server answers. So another `server_addr` is another cluster,
-            /// unless this option says otherwise.
+            /// and so is another `endpoint_query`, unless this option says otherwise.
             snapshot_scope: text,
                 default "a digest of the servers, or of what lists them, and of the `context_path`";
 

@@ -96,6 +96,13 @@ impl AddressServer {
         })
     }
 
+    /// The whole of it, in a form that stays the same. It may hold a secret.
+    pub(crate) fn configured(&self) -> String {
+        let mut parts: Vec<_> = self.query.expose().split('&').collect();
+        parts.sort_unstable();
+        format!("{self}?{}", parts.join("&"))
+    }
+
     /// The target of a request: the path and the query.
     pub(crate) fn target(&self) -> String {
         if self.query.is_empty() {

@@ -34,6 +34,17 @@ pub(crate) enum ListSource {
     Name(Server),
 }
 
+impl ListSource {
+    /// Which kind of source it is, and where it is, as it is configured: with the query, which may
+    /// hold a secret. Parts of the query have no order.
+    pub(crate) fn configured(&self) -> (&'static str, String) {
+        match self {
+            Self::AddressServer(server) => ("endpoint", server.configured()),
+            Self::Name(name) => ("dns", name.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for ListSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -245,12 +245,20 @@ impl fmt::Debug for SnapshotDir {
     }
 }
 
-/// The scope of a client for which none is given: of the servers, or of what lists them, as a user
-/// has configured it. The answers of an address server make no difference.
-pub(crate) fn scope_of(kind: &str, mut places: Vec<String>, context_path: &str) -> String {
+/// The scope of a client for which none is given: of the servers (`servers`), or of what lists them
+/// (`endpoint`, `dns`), as a user has configured it. The answers of an address server make no
+/// difference, nor do the order of the servers and the case of their names.
+///
+/// Another way to make it loses the snapshots of each client that is upgraded.
+pub(crate) fn scope_of(kind: &str, places: Vec<String>, context_path: &str) -> String {
+    let mut places: Vec<_> = match kind {
+        // The path and the query of an address server are as they are.
+        "endpoint" => places,
+        _ => places.iter().map(|place| place.to_ascii_lowercase()).collect(),
+    };
     places.sort_unstable();
     places.dedup();
-    let mut parts = vec![kind, context_path];
+    let mut parts = vec!["nacos-snapshots-1", kind, context_path];
     parts.extend(places.iter().map(String::as_str));
     let mut digest = sha256(&parts);
     digest.truncate(SCOPE_DIGITS);

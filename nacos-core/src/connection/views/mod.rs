@@ -41,7 +41,10 @@ impl Views {
     pub(crate) fn apply(&self, now: Instant, event: Event) -> Vec<(ServiceKey, GraceOutcome)> {
         match event {
             Event::Ended { .. } => self.services.lost(now),
-            Event::State(state) => self.services.handle_session(now, state.is_connected()),
+            Event::State(state) => {
+                self.documents.reach(state.is_out_of_reach());
+                self.services.handle_session(now, state.is_connected());
+            }
             Event::Serving(Some(_)) => self.services.succeeds(now),
             Event::Serving(None) => self.documents.lost(now),
             Event::Document(key, state) => self.documents.show(now, &key, state),

@@ -44,10 +44,10 @@ pub(super) enum OnDisk {
     Found(Box<Found>),
 }
 
-/// A snapshot of a document that was there.
+/// A snapshot of a document that was there, or was confirmed absent.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
-    pub(super) document: Document,
+    pub(super) document: Option<Document>,
     /// When it was read.
     pub(super) age: Duration,
 }
@@ -86,13 +86,15 @@ impl Known {
         };
         // Without waiting for the server any longer.
         let at_once = late || matches!(policy, StartPolicy::SnapshotFirst { .. });
+        // That there was none is no content to begin with: only where no server can be asked.
+        let is_due = |found: &Found| late || at_once && found.document.is_some();
         match (&self.server, found) {
             _ if !policy.asks() => match (found, &self.disk) {
                 (Some(found), _) => from_disk(found),
                 (None, OnDisk::Unread) => (DocumentState::Pending, self.freshness()),
                 (None, _) => (nothing_on_disk(), self.freshness()),
             },
-            (DocumentState::Pending, Some(found)) if at_once => from_disk(found),
+            (DocumentState::Pending, Some(found)) if is_due(found) => from_disk(found),
             (DocumentState::Unreachable { last: None, why, cause }, Some(found)) => {
                 let is_denied = *why == ErrorKind::Denied;
                 if !is_denied {
@@ -100,7 +102,7 @@ impl Known {
                 }
                 // Nobody may read it now: a reader who has seen the snapshot keeps it, and nobody
                 // is shown it newly.
-                let last = at_once.then(|| found.document.clone());
+                let last = found.document.clone().filter(|_| at_once);
                 let cause = Arc::clone(cause);
                 (DocumentState::Unreachable { last, why: *why, cause }, self.freshness())
             }
@@ -184,7 +186,8 @@ impl Known {
 
 fn from_disk(found: &Found) -> (DocumentState, Freshness) {
     let document = found.document.clone();
-    (DocumentState::Present(document), Freshness::FromDisk { age: found.age })
+    let state = document.map_or(DocumentState::Absent, DocumentState::Present);
+    (state, Freshness::FromDisk { age: found.age })
 }
 
 fn nothing_on_disk() -> DocumentState {
@@ -217,7 +220,7 @@ mod tests {
     }
 
     fn found(age: Duration) -> OnDisk {
-        OnDisk::Found(Box::new(Found { document: document("disk"), age }))
+        OnDisk::Found(Box::new(Found { document: Some(document("disk")), age }))
     }
 
     /// The content, or what else is shown, and how sure it is.
@@ -289,6 +292,24 @@ mod tests {
         assert_eq!(words(&known, policy, false).0, "pending");
         assert_eq!(words(&known, policy, true), ("disk".to_owned(), "from disk"));
         assert_eq!(words(&known, StartPolicy::remote(), true).0, "pending");
+    }
+
+    #[test]
+    fn document_that_was_absent_is_so_where_no_server_can_be_asked() {
+        let removed = || OnDisk::Found(Box::new(Found { document: None, age: DAY }));
+        let absent = ("absent".to_owned(), "from disk");
+        let first = StartPolicy::snapshot_first();
+        let pending = known(DocumentState::Pending, removed());
+        assert_eq!(words(&pending, first, false).0, "pending", "the server may have one by now");
+        for policy in [StartPolicy::default(), first] {
+            assert_eq!(words(&pending, policy, true), absent);
+            let down = known(unreachable(ErrorKind::Disconnected), removed());
+            assert_eq!(words(&down, policy, false), absent);
+            let denied = known(unreachable(ErrorKind::Denied), removed());
+            assert_eq!(words(&denied, policy, true).0, "unreachable ");
+        }
+        assert_eq!(words(&pending, StartPolicy::offline(), false), absent);
+        assert_eq!(words(&pending, StartPolicy::remote(), true).0, "pending");
     }
 
     #[test]

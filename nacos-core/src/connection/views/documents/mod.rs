@@ -49,6 +49,8 @@ struct Watched {
     late: Timers<ConfigKey>,
     /// How many of them an operator overrides.
     overridden: usize,
+    /// No server was found by the last search: none is waited for.
+    is_out_of_reach: bool,
     closed: bool,
 }
 
@@ -91,8 +93,13 @@ type Showing = (Arc<Readers>, DocumentState, Freshness);
 
 impl DocumentViews {
     pub(crate) fn new(saver: Option<Saver>, filtering: Option<Filtering>) -> Self {
-        let watched =
-            Watched { entries: Map::new(), late: Timers::new(), overridden: 0, closed: false };
+        let watched = Watched {
+            entries: Map::new(),
+            late: Timers::new(),
+            overridden: 0,
+            is_out_of_reach: false,
+            closed: false,
+        };
         Self { watched: Mutex::new(watched), saver, filtering }
     }
 
@@ -110,6 +117,7 @@ impl DocumentViews {
             let (state, freshness) = Known::new(now).shown(policy, false, true);
             return (live(state).1, live(freshness).1);
         }
+        let is_late = watched.is_out_of_reach;
         let entry = watched.entries.entry(key.clone()).or_insert_with(|| Entry {
             known: Known::new(now),
             views: Vec::with_capacity(1),
@@ -118,7 +126,7 @@ impl DocumentViews {
             passages: self.filtering.as_ref().map(|_| Box::default()),
         });
         let known_view = entry.views.iter().position(|view| view.policy == policy);
-        let at = known_view.unwrap_or_else(|| entry.add_view(policy));
+        let at = known_view.unwrap_or_else(|| entry.add_view(policy, is_late));
         let view = &mut entry.views[at];
         view.guards += 1;
         let readers = (view.readers.state.reader(), view.readers.freshness.reader());
@@ -194,17 +202,27 @@ impl DocumentViews {
 
     /// No server tells of changes any more.
     pub(crate) fn lost(&self, now: Instant) {
-        let mut watched = self.watched();
-        let shown: Vec<Showing> = watched
-            .entries
-            .values_mut()
-            .flat_map(|entry| {
-                entry.known.doubted(now, ErrorKind::Disconnected);
-                entry.shown()
-            })
-            .collect();
-        drop(watched);
-        show_readers(shown);
+        self.change_all(|entry| entry.known.doubted(now, ErrorKind::Disconnected));
+    }
+
+    /// Whether the last search has found no server. Watches that begin between two searches need
+    /// not wait for the end of the next one.
+    pub(crate) fn reach(&self, is_out_of_reach: bool) {
+        let was = std::mem::replace(&mut self.watched().is_out_of_reach, is_out_of_reach);
+        if is_out_of_reach && !was {
+            self.change_all(|entry| {
+                for view in &mut entry.views {
+                    view.is_late = true;
+                }
+            });
+        }
+    }
+
+    fn change_all(&self, change: impl Fn(&mut Entry)) {
+        let keys: Vec<_> = self.watched().entries.keys().cloned().collect();
+        for key in keys {
+            self.change(&key, &change);
+        }
     }
 
     /// The disk was read for a guard of `key`: this is what it has. Returns the document to listen
@@ -221,9 +239,8 @@ impl DocumentViews {
             // Content that not everybody gets does not stand for the one that everybody does.
             Part::Found(snapshot) if !snapshot.is_gray() => {
                 let age = snapshot.age(SystemTime::now());
-                let found = snapshot.document.map(|document| Box::new(Found { document, age }));
-                let document = found.as_ref().map(|found| found.document.clone());
-                (found.map_or(OnDisk::Nothing, OnDisk::Found), document)
+                let document = snapshot.document;
+                (OnDisk::Found(Box::new(Found { document: document.clone(), age })), document)
             }
             Part::Found(_) | Part::Nothing => (OnDisk::Nothing, None),
         };
@@ -365,20 +382,20 @@ impl Entry {
     }
 
     /// A view for this policy, and its place.
-    fn add_view(&mut self, policy: StartPolicy) -> usize {
+    fn add_view(&mut self, policy: StartPolicy, is_late: bool) -> usize {
         let mut passage = self.passages.as_ref().map(|_| Box::<Passage>::default());
         let (state, freshness) = match (&self.passages, &mut passage) {
             (Some(passages), Some(passage)) => {
                 let unknown = Known::new(self.known.since()).shown(policy, false, true);
-                let shown = self.known.shown_after(passages, policy, false);
+                let shown = self.known.shown_after(passages, policy, is_late);
                 let nothing = || (Arc::new(unknown.0), Arc::new(unknown.1));
                 passage.shown(passages, shown, nothing)
             }
-            _ => self.known.shown(policy, false, true),
+            _ => self.known.shown(policy, is_late, true),
         };
         let readers = Readers { state: live(state).0, freshness: live(freshness).0 };
         let readers = Arc::new(readers);
-        let (guards, until, is_late) = (0, None, false);
+        let (guards, until) = (0, None);
         self.views.push(View { policy, guards, until, is_late, readers, passage });
         self.views.len() - 1
     }
@@ -420,14 +437,31 @@ impl Entry {
     }
 }
 
-/// Shows it to the readers to whom it is news.
+/// Shows it to the readers to whom it is news. Each that is woken, by the state or by how sure that
+/// is, finds both. A reader that looks by itself meanwhile finds nothing surer than it is if it
+/// looks how sure it is first.
 fn show_readers(shown: impl IntoIterator<Item = Showing>) {
     for (readers, state, freshness) in shown {
-        // First, so that who is woken by the state finds how sure it is.
-        readers.freshness.publish_if_changed(freshness);
+        let is_sure =
+            matches!(freshness, Freshness::Confirmed { .. } | Freshness::Overridden { .. });
         let current = readers.state.get();
-        if *current != state && !is_same(&current, &state) {
-            readers.state.publish(state);
+        let state = Some(state).filter(|state| *current != *state && !is_same(&current, state));
+        let freshness = Some(freshness).filter(|freshness| *readers.freshness.get() != *freshness);
+        let is_news = (state.is_some(), freshness.is_some());
+        let put_state = || state.into_iter().for_each(|state| readers.state.put(state));
+        let put_freshness = || freshness.into_iter().for_each(|it| readers.freshness.put(it));
+        if is_sure {
+            put_state();
+            put_freshness();
+        } else {
+            put_freshness();
+            put_state();
+        }
+        if is_news.0 {
+            readers.state.announce();
+        }
+        if is_news.1 {
+            readers.freshness.announce();
         }
     }
 }
@@ -444,172 +478,4 @@ fn is_same(one: &DocumentState, other: &DocumentState) -> bool {
 const SAVE_AGAIN: Duration = Duration::from_secs(65 * 60);
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        path::Path,
-        pin::pin,
-        sync::atomic::{AtomicUsize, Ordering},
-        task::Context,
-    };
-
-    use nacos_testkit::TimeLimit;
-
-    use super::*;
-    use crate::{gray::Gray, testing::inline_waker};
-
-    fn key(data_id: &str) -> ConfigKey {
-        ConfigKey::try_from(data_id).expect("valid")
-    }
-
-    fn present(content: &str) -> DocumentState {
-        DocumentState::Present(Document::new(content, "text"))
-    }
-
-    fn content(state: &DocumentState) -> Option<&str> {
-        state.document().map(|document| &*document.content)
-    }
-
-    fn enter(views: &DocumentViews, data_id: &str) -> Live<DocumentState> {
-        views.enter(Instant::now(), &key(data_id), StartPolicy::remote()).0
-    }
-
-    fn leave(views: &DocumentViews, data_id: &str) {
-        views.leave(&key(data_id), StartPolicy::remote());
-    }
-
-    fn snapshot(content: &str) -> Snapshot {
-        let document = Some(Document::new(content, "text"));
-        Snapshot { document, seq: 1, saved_at: SystemTime::now() }
-    }
-
-    #[tokio::test]
-    async fn state_is_kept_while_a_guard_claims_it() {
-        TimeLimit::for_test();
-        let (views, now) = (DocumentViews::new(None, None), Instant::now());
-        let mut first = enter(&views, "orders");
-        views.show(now, &key("orders"), present("1"));
-        let second = enter(&views, "orders");
-        leave(&views, "orders");
-        views.show(now, &key("orders"), present("2"));
-        let changed = first.changed().await.expect("a state");
-        assert_eq!((content(&changed), content(&second.get())), (Some("2"), Some("2")));
-
-        leave(&views, "orders");
-        assert_eq!(first.changed().await, None);
-        assert_eq!(*enter(&views, "orders").get(), DocumentState::Pending);
-    }
-
-    #[tokio::test]
-    async fn closing_ends_readers_old_and_new() {
-        TimeLimit::for_test();
-        let views = DocumentViews::new(None, None);
-        let mut old = enter(&views, "orders");
-        views.close();
-        assert_eq!(old.changed().await, None);
-        assert_eq!(enter(&views, "orders").changed().await, None);
-        leave(&views, "orders");
-    }
-
-    #[test]
-    fn whoever_is_woken_may_use_the_views_at_once() {
-        let _limit = TimeLimit::start();
-        let views = Arc::new(DocumentViews::new(None, None));
-        let woken = Arc::new(AtomicUsize::new(0));
-        let waker = inline_waker({
-            let (views, woken) = (Arc::clone(&views), Arc::clone(&woken));
-            move || {
-                woken.fetch_add(1, Ordering::Relaxed);
-                enter(&views, "other");
-                leave(&views, "other");
-            }
-        });
-        let ends: [fn(&DocumentViews); 4] = [
-            |views| views.show(Instant::now(), &key("orders"), present("1")),
-            |views| {
-                let found = Part::Found(snapshot("2"));
-                views.read(Instant::now(), &key("orders"), found, Part::Unread);
-            },
-            |views| leave(views, "orders"),
-            DocumentViews::close,
-        ];
-        for (n, end) in ends.into_iter().enumerate() {
-            let mut reader = enter(&views, "orders");
-            let first = StartPolicy::snapshot_first();
-            let mut seeing = views.enter(Instant::now(), &key("orders"), first).0;
-            let reader = if n == 1 { &mut seeing } else { &mut reader };
-            let mut changed = pin!(reader.changed());
-            assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-            end(&views);
-            assert_eq!(woken.load(Ordering::Relaxed), n + 1);
-            leave(&views, "orders");
-            views.leave(&key("orders"), first);
-        }
-    }
-
-    #[test]
-    fn each_policy_that_waits_has_its_own_time() {
-        let (views, start) = (DocumentViews::new(None, None), Instant::now());
-        let seconds = Duration::from_secs;
-        let enter = |within| {
-            let policy = StartPolicy::remote_then_snapshot().timeout(seconds(within));
-            views.enter(start, &key("orders"), policy).0
-        };
-        let (short, long) = (enter(1), enter(5));
-        views.read(start, &key("orders"), Part::Found(snapshot("disk")), Part::Unread);
-        let shown = || [&short, &long].map(|reader| content(&reader.get()).is_some());
-        assert_eq!((shown(), views.poll_timeout()), ([false, false], Some(start + seconds(1))));
-        views.handle_timeout(start + seconds(1));
-        assert_eq!((shown(), views.poll_timeout()), ([true, false], Some(start + seconds(5))));
-        views.handle_timeout(start + seconds(5));
-        assert_eq!((shown(), views.poll_timeout()), ([true, true], None));
-    }
-
-    #[test]
-    fn gray_snapshot_is_never_shown_as_the_formal_one() {
-        let (views, now) = (DocumentViews::new(None, None), Instant::now());
-        let policy = StartPolicy::snapshot_first();
-        let reader = views.enter(now, &key("orders"), policy).0;
-        let mut gray = snapshot("beta");
-        gray.document.as_mut().expect("there").gray = Some(Gray::Beta);
-        assert_eq!(views.read(now, &key("orders"), Part::Found(gray), Part::Unread), None);
-        assert_eq!(*reader.get(), DocumentState::Pending);
-    }
-
-    #[test]
-    fn file_of_an_operator_is_shown_to_all_until_it_is_gone() {
-        let (views, now) = (DocumentViews::new(None, None), Instant::now());
-        let by = |content| (Document::new(content, "text"), Path::new("/d/orders").into());
-        let reader = enter(&views, "orders");
-        views.read(now, &key("orders"), Part::Unread, Part::Found(by("operator")));
-        views.show(now, &key("orders"), present("server"));
-        let shown = |content: Option<&str>| {
-            assert_eq!(self::content(&reader.get()), content);
-            views.count_overridden()
-        };
-        assert_eq!(shown(Some("operator")), 1);
-        views.overridden(&key("orders"), Some(by("again")));
-        assert_eq!(shown(Some("again")), 1);
-        views.overridden(&key("orders"), None);
-        assert_eq!(shown(Some("server")), 0);
-        // Found by a guard before it was gone.
-        views.read(now, &key("orders"), Part::Unread, Part::Found(by("again")));
-        assert_eq!(shown(Some("server")), 0);
-        views.overridden(&key("orders"), Some(by("again")));
-        leave(&views, "orders");
-        assert_eq!(views.count_overridden(), 0);
-    }
-
-    #[test]
-    fn documents_that_come_and_go_leave_nothing_behind() {
-        let (views, now) = (DocumentViews::new(None, None), Instant::now());
-        let policy = StartPolicy::remote_then_snapshot();
-        for n in 0..1000 {
-            let key = key(&format!("d{n}"));
-            drop(views.enter(now, &key, policy));
-            views.read(now, &key, Part::Found(snapshot("1")), Part::Unread);
-            views.leave(&key, policy);
-        }
-        let watched = views.watched();
-        assert_eq!((watched.entries.len(), watched.late.len()), (0, 0));
-    }
-}
+mod tests;

@@ -74,9 +74,10 @@ impl Document {
     /// The kind of the gray version that this is; `None` for the formal version, which everybody
     /// gets to whom no rule shows another.
     ///
-    /// Servers choose the version themselves, by the address of this client and by the labels of
-    /// its connection. It is marked wherever it is read: in a watch, and by
-    /// [`Configs::get`](crate::Configs::get). [`md5`](Self::md5) is the digest of this content.
+    /// Servers choose the version themselves, by the address of this client and by its
+    /// [labels](crate::ClientBuilder::app_labels). It is marked wherever it is read: in a watch,
+    /// and by [`Configs::get`](crate::Configs::get). [`md5`](Self::md5) is the digest of this
+    /// content.
     /// r-nacos has no gray versions.
     ///
     /// ```

@@ -17,7 +17,8 @@ use crate::error::clip;
 pub enum Gray {
     /// The address of this client, as the server sees it, is among those of the beta version.
     Beta,
-    /// The label `Vipserver-Tag` of this client's connection is this tag.
+    /// The label `Vipserver-Tag` of this client is this tag: see the option
+    /// [`app_labels`](crate::ClientBuilder::app_labels).
     Tag(Arc<str>),
 }
 

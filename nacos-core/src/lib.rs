@@ -119,6 +119,7 @@ mod gray;
 pub mod inspect;
 mod instance;
 mod key;
+mod labels;
 pub mod lifecycle;
 mod link_variable;
 mod live;

@@ -60,6 +60,22 @@ impl Wire {
         self.ask_raw(kind, asked(body)).await
     }
 
+    /// Asks with these headers beside the token.
+    pub(crate) async fn ask_with(
+        &self,
+        kind: &str,
+        body: Value,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let body = asked(body);
+        trace::asked(kind, &body);
+        let answer = self.call_with(kind, body, headers).await;
+        if let Answer::Message { kind, body } = &answer {
+            witness::heard(kind, body);
+        }
+        answer
+    }
+
     /// Asks with a body as it is.
     pub(crate) async fn ask_raw(&self, kind: &str, body: String) -> Answer {
         trace::asked(kind, &body);
@@ -76,7 +92,12 @@ impl Wire {
     }
 
     async fn call(&self, kind: &str, body: String) -> Answer {
-        let mut headers = HashMap::new();
+        self.call_with(kind, body, &[]).await
+    }
+
+    async fn call_with(&self, kind: &str, body: String, headers: &[(&str, &str)]) -> Answer {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut headers: HashMap<_, _> = headers.iter().map(owned).collect();
         headers.extend(self.token.clone().map(|token| ("accessToken".to_owned(), token)));
         match self.client.call_with(kind, &headers, body).await {
             Ok((kind, body)) => Answer::Message { kind, body },

@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 6] = [
         "gray",
         "instance",
         "key",
+        "labels",
         "link_variable",
         "live",
         "matched_keys",

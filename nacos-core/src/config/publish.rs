@@ -139,7 +139,8 @@ impl Publish {
     }
 
     /// Publishes the version of a gray tag: shown to clients with the label `Vipserver-Tag` of this
-    /// value. The formal version stays as it is. At most 16 letters, digits and `_ - . :`.
+    /// value ([`app_labels`](crate::ClientBuilder::app_labels)). The formal version stays as it is.
+    /// At most 16 letters, digits and `_ - . :`.
     ///
     /// As for [`beta`](Self::beta), other servers are not asked.
     pub fn gray_tag(self, tag: impl Into<String>) -> Self {

@@ -227,7 +227,9 @@ impl Connection {
         let limit = Limit { idle: PER_TRY, deadline };
         let headers = headers_now(serving.grant.as_deref(), || request.resource());
         let span = debug_span!("request", kind = R::TYPE, server = %serving.server);
-        let call = serving.link.call(Caller::User, request.payload(), headers, limit);
+        let tag = self.options.session.labels.tag().filter(|_| R::IS_BY_TAG);
+        let payload = request.payload().tagged(tag);
+        let call = serving.link.call(Caller::User, payload, headers, limit);
         let answer = call.instrument(span).await;
         self.heard(serving, began, answer.as_ref().err());
         let answer = answer.map(|payload| wire::decode(&payload));

@@ -12,6 +12,7 @@ use crate::{
     credentials::Credentials,
     error::{Error, ErrorKind},
     key::{InvalidName, Namespace},
+    labels::Labels,
     server::Server,
     server_list::ServerList,
     session::{self, Patience, PullOptions},
@@ -56,6 +57,7 @@ pub(crate) fn prepare(
         config_namespace,
         naming_namespace,
         app: options.app.unwrap_or_else(|| "unknown".to_owned()),
+        labels: labels(options.app_labels.as_deref())?,
         client_id: format!("{:016x}", fastrand::u64(..)),
         has_credentials: access.credentials.is_some(),
         keeps_rights: logs_in_over_http || access.credentials.is_none(),
@@ -114,6 +116,10 @@ fn snapshots(
         }
     };
     Some(SnapshotDir::new(directory, &scope))
+}
+
+fn labels(given: Option<&str>) -> Result<Labels, Error> {
+    Labels::parse(given.unwrap_or_default()).map_err(|why| super::invalid("app_labels", why))
 }
 
 /// How the queries for watched documents are governed.
@@ -238,6 +244,7 @@ mod tests {
         assert_eq!(kind(&[local, ("username", "nacos")]), ErrorKind::InvalidOption);
         assert_eq!(kind(&[local, ("password", "secret")]), ErrorKind::InvalidOption);
         assert_eq!(kind(&[local, ("namespace", "a b")]), ErrorKind::InvalidName);
+        assert_eq!(kind(&[local, ("app_labels", "zone")]), ErrorKind::InvalidOption);
         let both = options(&[local, ("username", "nacos"), ("password", "secret")]);
         assert!(check(both, None).is_ok());
     }

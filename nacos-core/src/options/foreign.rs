@@ -124,11 +124,16 @@ pub(super) const FOREIGN: &[Foreign] = &[
             "enableRemoteSyncConfig",
             "enableClientMetrics",
             "logAllProperties",
-            "nacos_app_conn_labels",
-            "nacos_app_conn_labels_preferred",
-            "nacos_config_gray_label",
         ],
         why: "there is nothing like it in this version",
+    },
+    Foreign {
+        names: &["nacos_config_gray_label", "nacos.config.gray.label"],
+        why: "it is one of the `app_labels`, under the name that the server's rule has for it",
+    },
+    Foreign {
+        names: &["nacos_app_conn_labels_preferred"],
+        why: "the order is fixed: code, our variables; `app_labels` of one replace those of another",
     },
     Foreign {
         names: &["NACOS_CLIENT_LOCAL_IP"],

@@ -211,6 +211,14 @@ macro_rules! table {
             /// The application's name, shown in consoles.
             app: text, default "`unknown`", also "project.name";
 
+            /// The labels of the client's connections, `name=value`, several separated by `,`: by
+            /// them servers choose the gray version of a document that they show to it. Java
+            /// servers show the version of a gray tag to clients with the label `Vipserver-Tag` of
+            /// that name, as in `Vipserver-Tag=blue`. Letters, digits and `_ - . :`, at most 128
+            /// characters each; 64 labels. r-nacos has no gray versions.
+            app_labels: text, default "none",
+                also "nacos_app_conn_labels" "nacos.app.conn.labels";
+
             /// How long `connect` tries, all servers together.
             connect_timeout: time, default "5s";
 

@@ -66,6 +66,7 @@ impl Life {
             config_namespace: "".parse().expect("valid"),
             naming_namespace: "".parse().expect("valid"),
             app: "fuzzed".to_owned(),
+            labels: crate::labels::Labels::default(),
             client_id: "fuzzed".to_owned(),
             has_credentials: data.first().is_some_and(|byte| byte % 3 == 0),
             keeps_rights: true,

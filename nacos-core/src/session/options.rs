@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use super::{Patience, PullOptions};
-use crate::{key::Namespace, wire::Refusal};
+use crate::{key::Namespace, labels::Labels, wire::Refusal};
 
 /// The options of a session; its servers come apart.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) naming_namespace: Namespace,
     /// The application's name, shown in servers' consoles.
     pub(crate) app: String,
+    /// By which servers choose gray versions of documents.
+    pub(crate) labels: Labels,
     /// Names this client among those of its host.
     pub(crate) client_id: String,
     /// Whether there is somebody to log in.

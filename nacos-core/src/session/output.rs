@@ -102,7 +102,7 @@ impl Output {
         let call = CallId(self.next_id());
         self.calls
             .insert(call, PendingCall { origin: RequestOrigin { link, token, call }, pending });
-        let Outgoing { payload: request, resource } = request;
+        let Outgoing { payload: request, resource, .. } = request;
         self.act(Effect::Call { link, call, request, resource, timeout });
         call
     }

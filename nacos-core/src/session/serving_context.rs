@@ -22,7 +22,9 @@ pub(super) struct ServingContext<'a> {
 
 impl ServingContext<'_> {
     /// Sends `request` over the connection that serves, which is there.
-    pub(super) fn call(&mut self, request: Outgoing, asked: impl Into<Pending>) {
+    pub(super) fn call(&mut self, mut request: Outgoing, asked: impl Into<Pending>) {
+        let tag = self.connection.tag.filter(|_| request.is_by_tag);
+        request.payload = request.payload.tagged(tag);
         if let Some(link) = self.connection.link {
             let origin = (link, self.connection.token);
             self.output.call(origin, CALL_TIMEOUT, request, asked.into());
@@ -51,6 +53,8 @@ pub(super) struct ConnectionFacts<'a> {
     /// Whether its server may leave documents out of a listen without a word: r-nacos, with those
     /// that the user may not read.
     pub(super) may_omit: bool,
+    /// The gray tag of this client.
+    pub(super) tag: Option<&'a str>,
     /// The name of its server, and what that has announced.
     pub(super) server: Option<(&'a str, &'a BTreeMap<String, bool>)>,
 }

@@ -197,7 +197,11 @@ impl Http2Link {
     fn addressed(&self, mut payload: Payload, headers: Headers) -> Payload {
         let metadata = payload.metadata.get_or_insert_default();
         metadata.client_ip.clone_from(&self.shared.local_ip);
-        metadata.headers = headers;
+        if metadata.headers.is_empty() {
+            metadata.headers = headers;
+        } else {
+            metadata.headers.extend(headers);
+        }
         payload
     }
 

@@ -52,6 +52,7 @@ impl<'a> ConfigQueryRequest<'a> {
 impl Request for ConfigQueryRequest<'_> {
     const TYPE: &'static str = "ConfigQueryRequest";
     type Answer = ConfigQueryResponse;
+    const IS_BY_TAG: bool = true;
 
     fn resource(&self) -> Resource {
         Resource::Document(self.key.clone())
@@ -254,6 +255,7 @@ impl<'a> ConfigBatchListenRequest<'a> {
 impl Request for ConfigBatchListenRequest<'_> {
     const TYPE: &'static str = "ConfigBatchListenRequest";
     type Answer = ConfigChangeBatchListenResponse;
+    const IS_BY_TAG: bool = true;
 
     fn resource(&self) -> Resource {
         Resource::Documents

@@ -1,10 +1,13 @@
 //! Messages about the connection itself.
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 
 use super::{Request, answer};
-use crate::resource::Resource;
+use crate::{
+    labels::{Labels, TAG},
+    resource::Resource,
+};
 
 /// Asks whether the server takes connections; the only request allowed before the setup.
 #[derive(Debug, Serialize)]
@@ -42,7 +45,7 @@ answer! {
 pub(crate) struct ConnectionSetupRequest<'a> {
     client_version: &'static str,
     tenant: &'a str,
-    labels: BTreeMap<&'static str, &'a str>,
+    labels: BTreeMap<Cow<'static, str>, &'a str>,
     // Never null: null means that the server sends no acknowledgement.
     ability_table: BTreeMap<&'static str, bool>,
     module: &'static str,
@@ -52,13 +55,20 @@ impl<'a> ConnectionSetupRequest<'a> {
     pub(crate) const TYPE: &'static str = "ConnectionSetupRequest";
 
     /// `tenant` is the namespace in which documents are read, `app` the application's name.
-    pub(crate) fn new(tenant: &'a str, app: &'a str) -> Self {
+    pub(crate) fn new(tenant: &'a str, app: &'a str, labels: &'a Labels) -> Self {
+        // Servers take those with this prefix for labels of the application. Before 2.5 they look
+        // for the tag under its own name, to choose whom they tell of a new version.
+        let tag = labels.tag().map(|tag| (TAG.into(), tag));
+        let labels = labels.iter().map(|(name, value)| (format!("app_{name}").into(), value));
+        let labels = labels.chain(tag);
+        let own = [("AppName", app), ("module", "naming"), ("source", "sdk")];
+        let own = own.map(|(name, value)| (name.into(), value));
         Self {
             client_version: CLIENT_VERSION,
             tenant,
             // Without `module=naming` a server keeps no client for the connection, and refuses
             // every naming request; configuration requests never look at the label.
-            labels: BTreeMap::from([("AppName", app), ("module", "naming"), ("source", "sdk")]),
+            labels: labels.chain(own).collect(),
             ability_table: BTreeMap::new(),
             module: MODULE,
         }

@@ -31,6 +31,7 @@ use super::{
 use crate::{
     instance::Instance,
     key::{ConfigKey, ConfigPattern, ServiceKey},
+    labels::Labels,
 };
 
 const CAPTURES: [&str; 3] = ["nacos-2.3.2", "nacos-3.0.3", "r-nacos-0.8.8"];
@@ -138,9 +139,10 @@ fn what_we_send_has_the_form_of_what_the_servers_took() {
         initializing: false,
         module: "naming",
     };
+    let labels = Labels::default();
     let ours = [
         ServerCheckRequest::new().payload(),
-        ConnectionSetupRequest::new("", "orders").payload(),
+        ConnectionSetupRequest::new("", "orders", &labels).payload(),
         HealthCheckRequest::new().payload(),
         ConfigQueryRequest::new(&key).payload(),
         publish.payload(),

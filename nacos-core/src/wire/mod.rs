@@ -39,6 +39,9 @@ pub(crate) trait Request: Serialize {
     type Answer: Answer;
     /// The ability that the server must have announced to be asked for this.
     const NEEDS: Option<Ability> = None;
+    /// Whether servers before 2.5 look here for the gray tag of the client, which newer ones take
+    /// from the labels of its connection.
+    const IS_BY_TAG: bool = false;
 
     /// The message as it travels, without headers.
     fn payload(&self) -> Payload {
@@ -52,7 +55,8 @@ pub(crate) trait Request: Serialize {
 
     /// The message and its subject.
     fn outgoing(&self) -> Outgoing {
-        Outgoing { payload: self.payload(), resource: self.resource() }
+        let (payload, resource) = (self.payload(), self.resource());
+        Outgoing { payload, resource, is_by_tag: Self::IS_BY_TAG }
     }
 }
 
@@ -61,6 +65,8 @@ pub(crate) trait Request: Serialize {
 pub(crate) struct Outgoing {
     pub(crate) payload: Payload,
     pub(crate) resource: Resource,
+    /// See [`Request::IS_BY_TAG`].
+    pub(crate) is_by_tag: bool,
 }
 
 /// An answer to a [`Request`].

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::labels::TAG;
+
 /// The type, the sender's ip and the headers of a message, beside its JSON.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Metadata {
@@ -58,6 +60,14 @@ impl Payload {
             }
         }
         payload
+    }
+
+    /// Names the gray tag of the client, if it has one.
+    pub(crate) fn tagged(mut self, tag: Option<&str>) -> Self {
+        if let (Some(metadata), Some(tag)) = (&mut self.metadata, tag) {
+            metadata.headers.insert(TAG.to_owned(), tag.to_owned());
+        }
+        self
     }
 
     /// The name of the JSON message, empty if the sender left it out.

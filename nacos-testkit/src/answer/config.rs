@@ -41,7 +41,11 @@ pub(super) fn query(call: &mut Call<'_>) -> Outcome {
     }
     let State { configs, transports, .. } = &mut *call.state;
     let connection = transports.connection(call.connection);
-    let reader = connection.map_or(Reader { ip: "", tag: None }, |it| it.reader(None));
+    let mut reader = connection.map_or(Reader { ip: "", tag: None }, |it| it.reader(None));
+    if !call.shared.behaviour().has_gray_rules() {
+        // It looks at the headers of the request, and at no label.
+        reader.tag = call.headers.get("Vipserver-Tag").map(String::as_str);
+    }
     let found = configs.query(&key, reader, asked.as_deref());
     let Some(document) = found.document() else {
         let tag = matches!(found, Found::MissingTag).then(|| asked.unwrap_or_default());

@@ -1,11 +1,14 @@
 //! Gray versions of a document: for some addresses (beta), or for clients that carry a tag.
 use std::rc::Rc;
 
+use nacos_core::DocumentState;
 use serde_json::{Value, json};
 
 use crate::{
     check::{Check, Observation, Theme, check},
+    client::setup,
     subject::Subject,
+    trace::written,
     wire::{Answer, Wire, document, eventually, with},
 };
 
@@ -25,6 +28,12 @@ const CHECKS: &[Check] = &[
     check!("tag that has no version, asked for by name", missing_tag),
     check!("tag asked for by name, while there is a beta for us", tag_and_beta)
         .captured(|capture| version(&capture.answer("config: tag", 1))),
+    check!("tag that our connection has as its label", tag_of_label),
+    check!("tag that our query has in its headers", tag_of_header),
+    check!(
+        "our client: gray tag of its `app_labels`, watched from before it has a version",
+        watched_tag
+    ),
 ];
 
 async fn beta(subject: Rc<Subject>) -> Observation {
@@ -76,6 +85,45 @@ async fn tag_and_beta(subject: Rc<Subject>) -> Observation {
     wire.publish("tag-beta-sentinel", "x").await;
     eventually(async || tagged(&wire, "tag-beta", "blue").await.code() == 200).await;
     version(&tagged(&wire, "tag-beta", "blue").await)
+}
+
+async fn tag_of_label(subject: Rc<Subject>) -> Observation {
+    let mut setup = setup();
+    setup["labels"]["app_Vipserver-Tag"] = json!("blue");
+    let wire = Wire::registered(subject.open.grpc_addr(), subject.token.clone(), &setup).await;
+    wire.publish("tag-label", "formal").await;
+    publish(&wire, "tag-label", "tag", json!({ "tag": "blue" })).await;
+    eventually(async || tagged(&wire, "tag-label", "blue").await.code() == 200).await;
+    version(&wire.ask("ConfigQueryRequest", document("tag-label")).await)
+}
+
+async fn tag_of_header(subject: Rc<Subject>) -> Observation {
+    let wire = Wire::to(&subject).await;
+    wire.publish("tag-header", "formal").await;
+    publish(&wire, "tag-header", "tag", json!({ "tag": "blue" })).await;
+    eventually(async || tagged(&wire, "tag-header", "blue").await.code() == 200).await;
+    let headers = [("Vipserver-Tag", "blue")];
+    version(&wire.ask_with("ConfigQueryRequest", document("tag-header"), &headers).await)
+}
+
+async fn watched_tag(subject: Rc<Subject>) -> Observation {
+    let builder = subject.builder().app_labels("Vipserver-Tag=blue");
+    let client = builder.connect().await.expect("the server is there");
+    let configs = client.configs();
+    configs.publish(written("tag-watched", "formal")).await.expect("published");
+    let watch = configs.watch("tag-watched").expect("valid");
+    let shown = |state: &DocumentState| state.document().map(|it| it.content.to_string());
+    let mut live = watch.live();
+    live.wait_for(|state| shown(state).as_deref() == Some("formal")).await.expect("a state");
+    if let Err(error) = configs.publish(written("tag-watched", "tag").gray_tag("blue")).await {
+        return format!("`ErrorKind::{:?}`", error.kind());
+    }
+    live.wait_for(|state| shown(state).as_deref() == Some("tag")).await.expect("a state");
+    let state = watch.state();
+    let gray = state.document().and_then(|it| it.gray().cloned());
+    gray.map_or("the tag version, not marked".to_owned(), |it| {
+        format!("the tag version, marked `{it}`")
+    })
 }
 
 async fn publish(wire: &Wire, data_id: &str, content: &str, addition: Value) {

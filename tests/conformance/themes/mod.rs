@@ -3,6 +3,7 @@ mod access;
 mod changes;
 mod config;
 mod death;
+mod fuzzy;
 mod gray;
 mod handshake;
 mod illegal;
@@ -22,6 +23,7 @@ pub(crate) const THEMES: &[Theme] = &[
     changes::THEME,
     listen::THEME,
     gray::THEME,
+    fuzzy::THEME,
     many::THEME,
     naming::THEME,
     publication::THEME,

@@ -128,6 +128,7 @@ impl ConnectingMachine {
         let setup = ConnectionSetupRequest::new(
             self.options.config_namespace.as_tenant(),
             &self.options.app,
+            &self.options.labels,
         )
         .payload();
         cx.output.act(Effect::OpenStream { link: id, setup, timeout: within });

@@ -345,6 +345,7 @@ impl ConnectingMachine {
             is_renewing: self.authentication.is_renewing()
                 || self.authentication.is_not_ready(self.links.serving_id()),
             is_fresh: serving.is_some_and(|serving| serving.is_fresh(now)),
+            tag: self.options.labels.tag(),
             server: serving.map(|serving| (&*serving.server, &*serving.abilities)),
             may_omit: !self.authentication.is_anonymous() && serving.is_some_and(has_no_abilities),
         }

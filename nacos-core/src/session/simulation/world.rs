@@ -112,6 +112,7 @@ impl World {
             config_namespace: "".parse().expect("valid"),
             naming_namespace: "".parse().expect("valid"),
             app: "simulated".to_owned(),
+            labels: crate::labels::Labels::default(),
             client_id: "c0".to_owned(),
             has_credentials,
             keeps_rights: true,

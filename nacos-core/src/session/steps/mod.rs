@@ -116,6 +116,7 @@ impl Stage {
             config_namespace: "".parse().expect("valid"),
             naming_namespace: "".parse().expect("valid"),
             app: "steps".to_owned(),
+            labels: crate::labels::Labels::default(),
             client_id: "c0".to_owned(),
             has_credentials,
             keeps_rights: true,

@@ -15,7 +15,7 @@ use crate::{
     call_error::CallError,
     fuzzed::{captures::Captures, input::Input},
     instance::Instance,
-    key::{ConfigKey, ServiceKey},
+    key::{ConfigKey, ConfigPattern, ServiceKey},
     state::Denial,
 };
 
@@ -299,7 +299,9 @@ impl Life {
                 .is_some_and(|it| matches!(it.phase, connecting::link::Phase::SettingUp { .. }))
         });
         if let Some(&link) = setting_up {
-            let ack = Payload::new("SetupAckRequest", b"{}".to_vec());
+            let able: &[u8] = br#"{"abilityTable":{"fuzzyWatch":true}}"#;
+            let able = if input.byte() < 128 { able } else { b"{}" };
+            let ack = Payload::new("SetupAckRequest", able.to_vec());
             return self.session.handle_push(self.now, link, &ack);
         }
         if self.logins > 0 {
@@ -339,7 +341,8 @@ impl Life {
     fn claim(&mut self, input: &mut Input<'_>) {
         self.guards += 1;
         let guard = GuardId(self.guards);
-        let (key, instance) = match input.below(3) {
+        let (key, instance) = match input.below(4) {
+            3 => (ClaimKey::FuzzyWatch(pattern(input)), None),
             0 => (ClaimKey::Listen(document(input)), None),
             1 => (ClaimKey::Subscription(service(input)), None),
             _ => {
@@ -434,6 +437,13 @@ fn service(input: &mut Input<'_>) -> ServiceKey {
     let namespace = input.one_of(&["", "", "", "elsewhere"]);
     let key = ServiceKey::try_from(input.one_of(&NAMES)).expect("valid");
     key.resolve(&namespace.parse().expect("valid"))
+}
+
+/// That of the captures among them.
+fn pattern(input: &mut Input<'_>) -> ConfigPattern {
+    let pattern = (input.one_of(&["*", "n*", "*1"]), input.one_of(&["capture", "*"]));
+    let pattern = ConfigPattern::try_from(pattern).expect("valid");
+    pattern.resolve(&"".parse().expect("valid"))
 }
 
 fn document(input: &mut Input<'_>) -> ConfigKey {

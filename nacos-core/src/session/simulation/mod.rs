@@ -12,8 +12,8 @@
 //! `SIMULATED_SEEDS=n` runs the first n. `SIMULATED_DIGESTS=file` writes the [digests](digests) of
 //! each, so that two commits can be compared.
 //!
-//! [`history`] makes a history out of a seed, [`scenarios`] and [`storms`] tell one each, [`pulls`]
-//! those of queries for documents. [`world`]
+//! [`history`] makes a history out of a seed, [`patterns`] one of fuzzy watches alone,
+//! [`scenarios`] and [`storms`] tell one each, [`pulls`] those of queries for documents. [`world`]
 //! is the clock and the network between the session and its [`server`], [`faults`] are the faults
 //! of both, and [`checks`] are the conditions that hold all the same.
 mod budget;
@@ -21,6 +21,7 @@ mod checks;
 mod digests;
 mod faults;
 mod history;
+mod patterns;
 mod pulls;
 mod scenarios;
 mod server;

@@ -26,7 +26,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::overrides::{Override, OverrideDir, Stamp, Stamps};
+pub(crate) use self::overrides::{Looked, Override, OverrideDir, Stamp, Stamps};
 use self::{
     name::{file_name, sha256},
     received::Received,

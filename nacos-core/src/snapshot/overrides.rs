@@ -33,11 +33,23 @@ pub(crate) type Override = (Document, Arc<Path>);
 /// The files that are there, each with what changes when it does.
 pub(crate) type Stamps = BTreeMap<PathBuf, Stamp>;
 
-/// Another one means another content, mostly.
+/// One look at a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    pub(crate) stamps: Stamps,
+    /// Folders and files of which nothing can be known, each with the reason.
+    pub(crate) unreadable: BTreeMap<PathBuf, String>,
+    /// There are more files than are looked at.
+    pub(crate) is_cut: bool,
+}
+
+/// Another one means another content or other rights, mostly.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
+    /// Which file it is, and when it was changed in any way: its rights, too.
+    inode: Option<(u64, i64, i64)>,
 }
 
 impl OverrideDir {
@@ -82,35 +94,76 @@ impl OverrideDir {
         Ok(Some((document, path.into())))
     }
 
-    /// All files that are there; a directory that is not there has none.
-    pub(crate) fn stamps(&self) -> io::Result<Stamps> {
-        let mut stamps = Stamps::new();
-        for namespace in entries(&self.path)? {
-            for group in entries(&namespace)? {
-                for file in entries(&group)? {
-                    let is_hidden =
-                        |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
-                    // Editors and Kubernetes keep files of their own beside, behind a dot.
-                    let Ok(metadata) = fs::metadata(&file) else { continue };
-                    if metadata.is_file() && !file.file_name().is_some_and(is_hidden) {
-                        let (modified, length) = (metadata.modified().ok(), metadata.len());
-                        stamps.insert(file, Stamp { modified, length });
+    /// All files that are there; a directory that is not there has none. A folder that cannot be
+    /// read hides its own files only.
+    pub(crate) fn look(&self) -> Looked {
+        let mut looked = Looked::default();
+        for namespace in looked.entries(&self.path) {
+            for group in looked.entries(&namespace) {
+                for file in looked.entries(&group) {
+                    if looked.stamps.len() == MOST {
+                        looked.is_cut = true;
+                        return looked;
                     }
-                    if stamps.len() == MOST {
-                        return Ok(stamps);
-                    }
+                    looked.add(file);
                 }
             }
         }
-        Ok(stamps)
+        looked
+    }
+}
+
+impl Looked {
+    /// Whether a file that was not found may be there all the same.
+    pub(crate) fn may_hide(&self, path: &Path) -> bool {
+        self.is_cut || path.ancestors().any(|above| self.unreadable.contains_key(above))
+    }
+
+    fn entries(&mut self, folder: &Path) -> Vec<PathBuf> {
+        match entries(folder) {
+            Ok(entries) => entries.collect(),
+            Err(error) => {
+                self.unreadable.insert(folder.to_owned(), error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn add(&mut self, file: PathBuf) {
+        // Editors and Kubernetes keep files of their own beside, behind a dot.
+        if file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            return;
+        }
+        match fs::metadata(&file) {
+            Ok(metadata) if metadata.is_file() => {
+                self.stamps.insert(file, Stamp::new(&metadata));
+            }
+            Ok(_) => {}
+            Err(error) if is_absent(&error) => {}
+            Err(error) => {
+                self.unreadable.insert(file, error.to_string());
+            }
+        }
     }
 }
 
 impl Stamp {
+    fn new(metadata: &fs::Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = {
+            use std::os::unix::fs::MetadataExt;
+
+            Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let inode = None;
+        Self { modified: metadata.modified().ok(), length: metadata.len(), inode }
+    }
+
     /// Of a file of that length.
     #[cfg(test)]
     pub(crate) fn of(length: u64) -> Self {
-        Self { modified: None, length }
+        Self { modified: None, length, inode: None }
     }
 }
 
@@ -132,7 +185,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let overrides = OverrideDir::new(root.path());
         assert!(overrides.read(&key()).expect("nothing is there").is_none());
-        assert!(overrides.stamps().expect("nothing is there").is_empty());
+        assert!(overrides.look().stamps.is_empty());
 
         let folder = root.path().join("public/ORDERS");
         fs::create_dir_all(&folder).expect("made");
@@ -141,8 +194,9 @@ mod tests {
         let (document, path) = overrides.read(&key()).expect("readable").expect("there");
         assert_eq!((&*document.content, &*document.content_type), ("limit: 9\n", "yaml"));
         assert_eq!(&*path, folder.join("orders.yaml"));
-        let stamps = overrides.stamps().expect("readable");
-        assert_eq!(stamps.into_keys().collect::<Vec<_>>(), [folder.join("orders.yaml")]);
+        let looked = overrides.look();
+        assert!(looked.unreadable.is_empty() && !looked.is_cut);
+        assert_eq!(looked.stamps.into_keys().collect::<Vec<_>>(), [folder.join("orders.yaml")]);
 
         let staging = key().in_namespace("staging".parse().expect("valid"));
         assert!(overrides.read(&staging).expect("nothing is there").is_none());
@@ -160,5 +214,30 @@ mod tests {
         fs::remove_file(&file).expect("removed");
         fs::create_dir(&file).expect("made");
         assert!(overrides.read(&key()).is_err(), "a folder is no document");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn other_rights_and_another_file_are_another_stamp() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let root = tempfile::tempdir().expect("a directory");
+        let overrides = OverrideDir::new(root.path());
+        let file = overrides.file(&key());
+        fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        fs::write(&file, "1").expect("written");
+        let stamp = || overrides.look().stamps.remove(&file).expect("there");
+        let first = stamp();
+        assert_eq!(stamp(), first);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+        assert_ne!(stamp(), first);
+        // Moved over it, of the same time and length.
+        let (second, other) = (stamp(), file.with_file_name(".other"));
+        fs::write(&other, "2").expect("written");
+        let modified = fs::metadata(&file).and_then(|it| it.modified()).expect("a time");
+        let opened = fs::File::options().write(true).open(&other).expect("there");
+        opened.set_modified(modified).expect("set");
+        fs::rename(&other, &file).expect("moved");
+        assert_ne!(stamp(), second);
     }
 }

@@ -106,7 +106,7 @@ async fn restarted_server_is_followed_again() {
     server.stop().await;
     publish(&server, "orders.json", r#"{"limits": {"rps": 2}}"#);
     server.resume().await.expect("the ports are still free");
-    until(&config, |status| status.generation == 2 && status.freshness == Freshness::Verified)
+    until(&config, |status| status.generation == 2 && status.freshness == Freshness::Confirmed)
         .await;
     assert_eq!(config.hot().load().limits.rps, 2);
 }
@@ -137,8 +137,71 @@ async fn configuration_from_disk_is_stale_until_a_server_has_confirmed_it() {
     assert_eq!(&*document.name, "nacos://public/ORDER_GROUP/orders.json");
     assert!(document.cause.contains("snapshot on disk"), "{document:?}");
     server.resume().await.expect("the ports are still free");
-    until(&config, |status| status.freshness == Freshness::Verified).await;
+    until(&config, |status| status.freshness == Freshness::Confirmed).await;
     assert_eq!(config.hot().generation(), 1);
+}
+
+#[tokio::test]
+async fn document_that_never_existed_keeps_no_configuration_from_starting_from_disk() {
+    let (server, _) = world().await;
+    let directory = tempfile::tempdir().expect("there is room");
+    let builder = || {
+        let builder = Client::builder().server_addr(server.addr().to_string());
+        builder.snapshot_dir(directory.path().display().to_string()).snapshot_scope("blue")
+    };
+    let order = |name| Import::data_id(name).group("ORDER_GROUP");
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
+    let start = |nacos: &Client| {
+        let builder =
+            HotConfig::<AppConfig>::builder(nacos).import(order("orders.json").required());
+        builder.import(order("orders-blue.json")).start()
+    };
+    let before = builder().connect().await.expect("the server runs");
+    drop(start(&before).await.expect("valid"));
+    before.shutdown(PATIENCE).await;
+    server.stop().await;
+
+    let nacos = builder().connect_lazy().expect("valid");
+    let config = start(&nacos).await.expect("it is on disk, and so is that the other is not");
+    assert_eq!(config.hot().load().limits.rps, 1);
+    let status = config.status().get();
+    assert!(matches!(status.freshness, Freshness::FromDisk { .. }), "{status:?}");
+    assert_eq!(status.freshness.stale().len(), 2);
+    // It appears once a server is there.
+    publish(&server, "orders-blue.json", r#"{"limits": {"rps": 2}}"#);
+    server.resume().await.expect("the ports are still free");
+    until(&config, |status| status.freshness.is_confirmed() && status.generation == 2).await;
+    assert_eq!(config.hot().load().limits.rps, 2);
+}
+
+#[tokio::test]
+async fn words_of_a_configuration_are_those_of_its_documents() {
+    let (server, _) = world().await;
+    let directory = tempfile::tempdir().expect("there is room");
+    let file = directory.path().join("public/ORDER_GROUP/orders.json");
+    let builder = Client::builder().server_addr(server.addr().to_string());
+    let builder = builder.override_dir(directory.path().display().to_string());
+    let nacos = builder.connect().await.expect("the server runs");
+    publish(&server, "orders.json", r#"{"limits": {"rps": 1}}"#);
+    let import = Import::data_id("orders.json").group("ORDER_GROUP").required();
+    let config: HotConfig<AppConfig> =
+        HotConfig::builder(&nacos).import(import).start().await.expect("valid");
+    assert!(config.status().get().freshness.is_confirmed());
+
+    server.stop().await;
+    until(&config, |status| matches!(status.freshness, Freshness::Stale { .. })).await;
+    assert!(format!("{config:?}").contains("stale: nacos://public/ORDER_GROUP/orders.json"));
+    server.resume().await.expect("the ports are still free");
+    until(&config, |status| status.freshness.is_confirmed()).await;
+
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+    std::fs::write(&file, r#"{"limits": {"rps": 9}}"#).expect("written");
+    let is_overridden = |status: &Status| match &status.freshness {
+        Freshness::Overridden { paths } => *paths[0] == *file,
+        _ => false,
+    };
+    until(&config, |status| is_overridden(status) && status.generation == 2).await;
+    assert_eq!(config.hot().load().limits.rps, 9);
 }
 
 #[tokio::test]
@@ -205,7 +268,7 @@ async fn document_that_a_filter_decrypts_is_configuration_and_stays_so_while_it_
     assert_eq!(config.hot().load().limits.rps, 1);
     publish(r#"{"limits": {"rps": 3}}"#, "backwards");
     let status = until(&config, |status| status.generation == 2).await;
-    assert_eq!((status.freshness, config.hot().load().limits.rps), (Freshness::Verified, 3));
+    assert_eq!((status.freshness, config.hot().load().limits.rps), (Freshness::Confirmed, 3));
 }
 
 #[tokio::test]

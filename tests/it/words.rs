@@ -135,7 +135,7 @@ async fn document_of_a_configuration_that_is_stale_is_named_with_its_cause() {
         .await
         .expect("valid");
     let name = "nacos://public/DEFAULT_GROUP/a.properties";
-    let is_stale = |status: &Status| status.freshness != Freshness::Verified;
+    let is_stale = |status: &Status| status.freshness != Freshness::Confirmed;
     let told = |of: &str, cause: &str| {
         let status = config.status().get();
         let [stale] = status.freshness.stale() else { panic!("{status:?}") };

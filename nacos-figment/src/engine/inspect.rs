@@ -31,10 +31,11 @@ impl<T: Send + Sync> Inspect for ConfigInspect<T> {
     fn report(&self) -> Tree {
         let status = self.status.get();
         let version = self.root.share();
-        let freshness = match status.freshness {
-            Freshness::Verified => "verified",
-            Freshness::Stale { .. } => "stale",
+        let overridden = match &status.freshness {
+            Freshness::Overridden { paths } => &paths[..],
+            _ => &[],
         };
+        let overridden = overridden.iter().map(|path| Tree::from(path.display().to_string()));
         let stale = status.freshness.stale().iter().map(stale_tree);
         let sources = version.sources.iter().map(|source| {
             let md5 = source.md5.as_deref().map_or(Tree::Nothing, Tree::from);
@@ -43,8 +44,9 @@ impl<T: Send + Sync> Inspect for ConfigInspect<T> {
         let rejection = status.rejection.as_deref().map_or(Tree::Nothing, rejection_tree);
         Tree::branch([
             ("generation", version.generation.into()),
-            ("freshness", freshness.into()),
+            ("freshness", status.freshness.word().into()),
             ("stale", Tree::List(stale.collect())),
+            ("overridden", Tree::List(overridden.collect())),
             ("sources", Tree::List(sources.collect())),
             ("resources", version.resources.len().into()),
             ("rejection", rejection),

@@ -80,7 +80,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Spec<T> {
         let generation = first.generation;
         let (root, writer) = Root::new(first);
         let span = tracing::info_span!(parent: None, "configuration", %name);
-        span.in_scope(|| freshness.log_since(&Freshness::Verified));
+        span.in_scope(|| freshness.log_since(&Freshness::Confirmed));
         let (status, statuses) = live(Status { generation, freshness, rejection: None });
         let (revision, revisions) = live(0);
         let (sender, commands) = mpsc::channel(COMMANDS);

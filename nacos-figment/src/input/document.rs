@@ -1,5 +1,5 @@
 //! One document that is watched, and the last that is known of it for certain.
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use nacos_core::{ConfigKey, Document, DocumentState, ErrorKind, Freshness, Live, Watch};
 use tokio::time::Instant;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::import::Imported;
 use crate::{
     pipeline::Text,
-    report::{Issue, Source, StaleDocument},
+    report::{Doubt, Issue, Source, StaleDocument},
 };
 
 /// A document that is watched.
@@ -22,6 +22,8 @@ pub(crate) struct WatchedDocument {
     last_known: LastKnown,
     /// Why that may not be the newest, since the last look.
     stale: Option<StaleDocument>,
+    /// The file of an operator that stands in its place, since the last look.
+    overridden: Option<Arc<Path>>,
 }
 
 /// The last that is known for certain. A document that cannot be asked for changes nothing.
@@ -42,7 +44,7 @@ impl WatchedDocument {
         let name = format!("nacos://{}", imported.key).into();
         let sureness = watch.as_ref().map(Watch::freshness);
         let last_known = LastKnown::Unknown;
-        Self { imported, name, state, sureness, watch, last_known, stale: None }
+        Self { imported, name, state, sureness, watch, last_known, stale: None, overridden: None }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -77,7 +79,10 @@ impl WatchedDocument {
 
     /// Takes over the newest state.
     pub(super) fn update(&mut self, now: Instant) {
+        // First: then it is no surer than the state that is found.
+        let sureness = self.sureness.as_ref().map(Live::get);
         let state = self.state.get();
+        let is_from_disk = matches!(sureness.as_deref(), Some(Freshness::FromDisk { .. }));
         let is_encrypted = state.document().is_some_and(Document::is_encrypted);
         match &*state {
             // Cipher text cannot be parsed: the last readable content stays in force.
@@ -85,6 +90,8 @@ impl WatchedDocument {
             DocumentState::Present(document) => {
                 self.last_known = LastKnown::Present(document.clone());
             }
+            // A server may have it by now: nothing to begin with where it must be there.
+            DocumentState::Absent if is_from_disk && self.imported.required => {}
             DocumentState::Absent => self.mark_absent(now),
             DocumentState::Unreachable { last, why, .. } => {
                 // A document that can be read but not watched is not enough to start with.
@@ -98,7 +105,11 @@ impl WatchedDocument {
             }
             _ => {}
         }
-        self.note_why_stale(&state, is_encrypted);
+        self.overridden = match sureness.as_deref() {
+            Some(Freshness::Overridden { path }) => Some(Arc::clone(path)),
+            _ => None,
+        };
+        self.note_why_stale(&state, sureness.as_deref(), is_encrypted);
     }
 
     /// Why the last known content may not be the newest, if that is so; since the last update.
@@ -106,27 +117,42 @@ impl WatchedDocument {
         self.stale.as_ref()
     }
 
-    fn is_from_disk(&self) -> bool {
-        let sureness = self.sureness.as_ref().map(Live::get);
-        sureness.is_some_and(|sureness| matches!(*sureness, Freshness::FromDisk { .. }))
+    /// The file of an operator that stands in its place, as of the last update.
+    pub(super) fn overridden(&self) -> Option<&Arc<Path>> {
+        self.overridden.as_ref()
     }
 
-    fn note_why_stale(&mut self, state: &DocumentState, is_encrypted: bool) {
-        let (why, cause) = match state {
-            DocumentState::Unreachable { why, cause, .. } => (*why, &**cause),
-            DocumentState::Present(_) if self.is_from_disk() => {
-                (ErrorKind::Disconnected, FROM_DISK)
+    fn note_why_stale(
+        &mut self,
+        state: &DocumentState,
+        sureness: Option<&Freshness>,
+        is_encrypted: bool,
+    ) {
+        let doubt = match (state, sureness) {
+            (DocumentState::Pending, _) => None,
+            (DocumentState::Unreachable { why, cause, .. }, _) => {
+                Some((Doubt::Withheld, *why, &**cause))
             }
-            DocumentState::Present(_) if is_encrypted => (ErrorKind::Protocol, ENCRYPTED),
-            _ => {
-                self.stale = None;
-                return;
+            (DocumentState::Present(_), _) if is_encrypted => {
+                Some((Doubt::Withheld, ErrorKind::Protocol, ENCRYPTED))
             }
+            (_, Some(Freshness::FromDisk { .. })) => {
+                Some((Doubt::FromDisk, ErrorKind::Disconnected, FROM_DISK))
+            }
+            (_, Some(Freshness::Stale { why, .. })) => {
+                Some((Doubt::Unconfirmed, *why, UNCONFIRMED))
+            }
+            _ => None,
+        };
+        let Some((doubt, why, cause)) = doubt else {
+            self.stale = None;
+            return;
         };
         let needs_help = is_encrypted
             || matches!(why, ErrorKind::Denied | ErrorKind::Filter | ErrorKind::Refused);
         let is_known = |known: &StaleDocument| {
-            (known.why, &*known.cause, known.needs_help) == (why, cause, needs_help)
+            (known.doubt, known.why, &*known.cause, known.needs_help)
+                == (doubt, why, cause, needs_help)
         };
         if self.stale.as_ref().is_some_and(is_known) {
             return;
@@ -136,7 +162,7 @@ impl WatchedDocument {
             None => Box::<dyn Error + Send + Sync>::from(cause).into(),
         };
         let (name, cause) = (Arc::clone(&self.name), cause.into());
-        self.stale = Some(StaleDocument { name, why, cause, needs_help, source });
+        self.stale = Some(StaleDocument { name, why, cause, doubt, needs_help, source });
     }
 
     /// A removed document is absent once its time is over, whatever the server says since.
@@ -194,6 +220,9 @@ impl WatchedDocument {
 
 /// The cause where a document is as it was before the start.
 const FROM_DISK: &str = "it is a snapshot on disk, which no server has confirmed yet";
+
+/// The cause where it was confirmed, and nobody would tell of a change now.
+const UNCONFIRMED: &str = "no server confirms it at present";
 
 /// The cause in errors and warnings about encrypted documents.
 pub(crate) const ENCRYPTED: &str = "the document is encrypted (its data id begins with `cipher-`, \

@@ -142,7 +142,8 @@ impl Inputs {
     pub(crate) fn collect(&mut self) -> Collected {
         self.update();
         let stale = self.documents.iter().filter_map(WatchedDocument::stale);
-        let freshness = Freshness::of(stale.cloned().collect());
+        let overridden = self.documents.iter().filter_map(WatchedDocument::overridden);
+        let freshness = Freshness::of(stale.cloned().collect(), overridden.cloned().collect());
         let mut texts = Vec::new();
         let mut issues = Vec::new();
         for File { file, content } in &self.files {

@@ -6,6 +6,7 @@ mod status;
 
 use std::{fmt, sync::Arc};
 
+pub(crate) use self::status::Doubt;
 pub use self::{
     dry_run::DryRun,
     position::Position,

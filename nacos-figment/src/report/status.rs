@@ -1,5 +1,5 @@
 //! How a configuration stands, beside its value.
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, path::Path, sync::Arc};
 
 use nacos_core::ErrorKind;
 
@@ -21,7 +21,8 @@ pub struct Status {
     pub rejection: Option<Arc<Rejection>>,
 }
 
-/// Whether the documents are known to be the newest.
+/// How sure the documents are that are in force: the words are those of
+/// [`nacos_core::Freshness`], and of several documents the gravest word counts.
 ///
 /// ```
 /// use std::error::Error;
@@ -34,46 +35,82 @@ pub struct Status {
 ///         eprintln!("the client's error: {:?}", document.source());
 ///     }
 /// }
-/// # let _ = (log, Freshness::Verified);
+/// # let _ = (log, Freshness::Confirmed);
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Freshness {
-    /// The server has told all of them, and tells when they change; or an operator's file overrides
-    /// one, of which the client's log tells.
-    Verified,
-    /// At least one could not be asked for, is encrypted now, or is a snapshot on disk that no
-    /// server has confirmed yet; its last known content stays in force.
+    /// The server has said all of them, and tells when they change.
+    Confirmed,
+    /// Files of an operator stand in place of at least one; the server confirms the others.
+    Overridden {
+        /// The files, in the order in which the documents override each other.
+        paths: Arc<[Arc<Path>]>,
+    },
+    /// At least one is a snapshot on disk, which no server has confirmed since the start; of none
+    /// is anything worse known.
+    FromDisk {
+        /// Each of them, in the order in which they override each other.
+        documents: Arc<[StaleDocument]>,
+    },
+    /// Nobody confirms at least one at present: it could not be asked for, no server tells of its
+    /// changes, or it is encrypted now. Its last known content stays in force.
     Stale {
-        /// Each of them: first those that need an operator's help, then those that may pass by
-        /// themselves, both in the order in which they override each other.
+        /// Each of them, and those from disk: first those that need an operator's help, then those
+        /// that may pass by themselves, both in the order in which they override each other.
         documents: Arc<[StaleDocument]>,
     },
 }
 
 impl Freshness {
-    /// The documents that may not be the newest; none if all are known to be.
+    /// The documents that may not be the newest; none if all are known to be, or overridden.
     #[must_use]
     pub fn stale(&self) -> &[StaleDocument] {
         match self {
-            Self::Verified => &[],
-            Self::Stale { documents } => documents,
+            Self::Confirmed | Self::Overridden { .. } => &[],
+            Self::FromDisk { documents } | Self::Stale { documents } => documents,
         }
     }
 
-    pub(crate) fn of(mut stale: Vec<StaleDocument>) -> Self {
-        if stale.is_empty() {
-            return Self::Verified;
+    /// Whether the server has confirmed all of them, and nothing is known against that.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        *self == Self::Confirmed
+    }
+
+    /// The word, as reports show it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Overridden { .. } => "overridden",
+            Self::FromDisk { .. } => "from disk",
+            Self::Stale { .. } => "stale",
         }
+    }
+
+    pub(crate) fn of(mut stale: Vec<StaleDocument>, overridden: Vec<Arc<Path>>) -> Self {
         stale.sort_by_key(|document| !document.needs_help);
-        Self::Stale { documents: stale.into() }
+        match (stale.is_empty(), overridden.is_empty()) {
+            (true, true) => Self::Confirmed,
+            (true, false) => Self::Overridden { paths: overridden.into() },
+            _ if stale.iter().all(|document| document.doubt == Doubt::FromDisk) => {
+                Self::FromDisk { documents: stale.into() }
+            }
+            _ => Self::Stale { documents: stale.into() },
+        }
     }
 
     /// Logs what has come about since `before`: one line a document, however often it is looked at.
+    /// A lost connection is a line of the client's already.
     pub(crate) fn log_since(&self, before: &Self) {
-        for StaleDocument { name, why, cause, .. } in self.stale() {
+        for StaleDocument { name, why, cause, doubt, .. } in self.stale() {
             let known = before.stale().iter().find(|known| known.name == *name);
-            if known.is_none_or(|known| known.why != *why) {
+            if known.is_some_and(|known| known.why == *why && known.doubt == *doubt) {
+                continue;
+            }
+            if *doubt == Doubt::Unconfirmed {
+                tracing::debug!(document = %name, %why, "no server confirms it at present");
+            } else {
                 tracing::warn!(
                     document = %name,
                     %why,
@@ -82,21 +119,50 @@ impl Freshness {
                 );
             }
         }
-        for StaleDocument { name, .. } in before.stale() {
-            if !self.stale().iter().any(|stale| stale.name == *name) {
+        for StaleDocument { name, doubt, .. } in before.stale() {
+            if self.stale().iter().any(|stale| stale.name == *name) {
+                continue;
+            }
+            if *doubt == Doubt::Unconfirmed {
+                tracing::debug!(document = %name, "known to be the newest again");
+            } else {
                 tracing::info!(document = %name, "known to be the newest again");
             }
         }
     }
 }
 
-/// In one line: the first of the stale documents, and how many more there are.
+/// In one line: the word, the first of the documents or files that it is about, and how many more
+/// there are.
 impl fmt::Display for Freshness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [first, others @ ..] = self.stale() else { return f.write_str("verified") };
-        write!(f, "stale: {first}")?;
-        if others.is_empty() { Ok(()) } else { write!(f, "; and {} more", others.len()) }
+        f.write_str(self.word())?;
+        let others = match self {
+            Self::Confirmed => return Ok(()),
+            Self::Overridden { paths } => {
+                let Some((first, others)) = paths.split_first() else { return Ok(()) };
+                write!(f, ": {}", first.display())?;
+                others.len()
+            }
+            Self::FromDisk { documents } | Self::Stale { documents } => {
+                let Some((first, others)) = documents.split_first() else { return Ok(()) };
+                write!(f, ": {first}")?;
+                others.len()
+            }
+        };
+        if others == 0 { Ok(()) } else { write!(f, "; and {others} more") }
     }
+}
+
+/// Why a document is not known to be the newest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Doubt {
+    /// It could not be asked for, or cannot be read.
+    Withheld,
+    /// It was confirmed, and nobody does so at present.
+    Unconfirmed,
+    /// No server has confirmed it since the start.
+    FromDisk,
 }
 
 /// A document that may not be the newest, and why.
@@ -114,6 +180,7 @@ pub struct StaleDocument {
     /// The same in words: what the server said, or that the document is encrypted. Never a part of
     /// its content.
     pub cause: Arc<str>,
+    pub(crate) doubt: Doubt,
     /// Whether only an operator can make it readable.
     pub(crate) needs_help: bool,
     pub(crate) source: Arc<dyn Error + Send + Sync>,
@@ -144,7 +211,8 @@ impl Error for StaleDocument {
 /// By what it says: the source is made of the same.
 impl PartialEq for StaleDocument {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, self.why, &self.cause) == (&other.name, other.why, &other.cause)
+        (&self.name, self.why, &self.cause, self.doubt)
+            == (&other.name, other.why, &other.cause, other.doubt)
     }
 }
 

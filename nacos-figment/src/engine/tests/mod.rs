@@ -142,7 +142,7 @@ async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
     let (documents, config) = start(spec(), &[("a.json", Some(text))]).await.expect("valid");
     let why = CoreErrorKind::Disconnected;
     documents.set(0, DocumentState::Unreachable { last: None, why, cause: "lost".into() });
-    let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
+    let stale = status(&config, |status| status.freshness != Freshness::Confirmed).await;
     assert_eq!(stale.generation, 1);
     let [document] = stale.freshness.stale() else { panic!("{stale:?}") };
     assert_eq!((&*document.name, document.why), ("nacos://G/a.json", why));
@@ -154,7 +154,7 @@ async fn unreachable_document_stays_in_force_and_is_shown_as_stale() {
     let short = format!("{config:?}");
     assert!(short.contains("stale: nacos://G/a.json: not connected"), "{short}");
     documents.publish(0, text);
-    status(&config, |status| status.freshness == Freshness::Verified).await;
+    status(&config, |status| status.freshness == Freshness::Confirmed).await;
     assert_eq!(config.hot().generation(), 1);
 }
 
@@ -182,7 +182,7 @@ async fn encrypted_document_is_never_parsed() {
     // The last readable text stays in force, and the next readable one is taken.
     let (documents, config) = start(spec(), &[("a.yaml", Some("n: 1"))]).await.expect("valid");
     documents.set(0, DocumentState::Present(cipher));
-    let stale = status(&config, |status| status.freshness != Freshness::Verified).await;
+    let stale = status(&config, |status| status.freshness != Freshness::Confirmed).await;
     let [document] = stale.freshness.stale() else { panic!("{stale:?}") };
     assert_eq!((&*document.name, document.why), ("nacos://G/a.yaml", CoreErrorKind::Protocol));
     assert!(document.cause.starts_with("the document is encrypted"), "{document:?}");

@@ -251,7 +251,7 @@ impl DocumentViews {
                 Part::Nothing => entry.known.overridden = None,
                 Part::Found(by) => entry.known.overridden = Some(Box::new(by)),
             }
-            if entry.is_beyond_disk() || matches!(on_disk, OnDisk::Unread) {
+            if entry.is_beyond_disk() || matches!(on_disk, OnDisk::Unread) || entry.keeps_disk() {
                 return;
             }
             entry.known.disk = on_disk;
@@ -371,6 +371,12 @@ impl Entry {
     /// Whether no view can show a snapshot any more.
     fn is_beyond_disk(&self) -> bool {
         self.known.is_spoken() && self.views.iter().all(|view| view.policy.asks())
+    }
+
+    /// Whether somebody who wants to hear of no change has been shown what was on the disk.
+    fn keeps_disk(&self) -> bool {
+        let is_offline = |view: &View| !view.policy.asks();
+        matches!(self.known.disk, OnDisk::Found(_)) && self.views.iter().any(is_offline)
     }
 
     /// When the next of its views is to be looked at.

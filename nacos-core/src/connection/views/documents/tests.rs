@@ -226,3 +226,18 @@ fn watch_that_begins_between_two_searches_waits_for_none() {
     }
     assert_eq!(views.poll_timeout(), None);
 }
+
+#[test]
+fn offline_watch_that_has_begun_hears_of_no_later_snapshot() {
+    let (views, now) = (DocumentViews::new(None, None), Instant::now());
+    let read = |content| {
+        views.read(now, &key("orders"), Part::Found(snapshot(content)), Part::Unread);
+    };
+    let first = views.enter(now, &key("orders"), StartPolicy::snapshot_first()).0;
+    read("old");
+    // It begins with what the other one has found, and its own look comes later.
+    let offline = views.enter(now, &key("orders"), StartPolicy::offline()).0;
+    views.show(now, &key("orders"), present("new"));
+    read("new");
+    assert_eq!((content(&first.get()), content(&offline.get())), (Some("new"), Some("old")));
+}

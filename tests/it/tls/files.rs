@@ -46,13 +46,14 @@ async fn damaged_file_is_named_and_never_quoted() {
     }
 }
 
-/// On a runtime that has a single thread for what blocks, which is busy until the gate opens.
+/// On a runtime that has a single thread for what blocks, which is busy until the gate opens: until
+/// then nobody hears of what was read.
 #[test]
 fn connect_reads_files_beside_the_runtime_and_within_its_timeout() {
     let _limit = TimeLimit::start();
     let trusted = trusted(Keys::Ecdsa);
-    let late = trusted.folder.path().join("late.pem");
-    let builder = Client::builder().server_addr("127.0.0.1:1").tls(true).tls_ca_file(text(&late));
+    let builder = Client::builder().server_addr("127.0.0.1:1").tls(true);
+    let builder = builder.tls_ca_file(trusted.ca_file.clone());
     let runtime = runtime::Builder::new_current_thread()
         .max_blocking_threads(1)
         .enable_all()
@@ -74,7 +75,6 @@ fn connect_reads_files_beside_the_runtime_and_within_its_timeout() {
         assert_eq!(hasty.kind(), ErrorKind::Disconnected);
         let why = hasty.source().expect("has a cause").to_string();
         assert!(why.contains("could not be read in time"), "{why}");
-        fs::copy(&trusted.ca_file, &late).expect("writable");
         drop(open);
         let patient = patient.await.expect_err("nobody is there");
         assert_eq!(patient.kind(), ErrorKind::Disconnected, "read before: {patient:?}");

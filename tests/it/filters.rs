@@ -204,6 +204,27 @@ async fn filter_that_fails_reads_nothing_and_publishes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn update_whose_filter_hangs_says_that_nothing_was_sent() {
+    let server = server().await;
+    let filter = Scripted::new("> ");
+    publish(&server, "> 1");
+    let builder = builder(&server).request_timeout(Duration::from_secs(3));
+    let client = builder.with_config_filter(filter.clone()).connect().await.expect("there");
+    for hangs_after_query in [true, false] {
+        filter.set(if hangs_after_query { Mode::Hangs } else { Mode::Works });
+        let begun = Instant::now();
+        let change = |_: Option<&nacos_core::Document>| {
+            filter.set(Mode::Hangs);
+            Some("2")
+        };
+        let error = client.configs().update("d", change).await.map(|_| ()).expect_err("it hangs");
+        assert_eq!(error.kind(), ErrorKind::FilterUnavailable, "{}", chain(&error));
+        assert!(Instant::now() - begun < Duration::from_secs(4));
+    }
+    assert_eq!(server.requests("ConfigPublishRequest"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn watched_document_that_fails_is_unreachable_with_its_cause_and_heals_without_a_publish() {
     let server = server().await;
     let filter = Scripted::new("> ");
@@ -339,6 +360,44 @@ async fn newest_state_wins_and_none_is_older_than_the_one_before() {
     assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
     assert!(seen.len() > 5, "what changes all the time is shown, too: {seen:?}");
     assert!(filter.calls() < 30, "and not each of it passes: {}", filter.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn document_that_changes_faster_than_its_filter_is_shown_whatever_else_is_in_it() {
+    let server = server().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = ConfigKey::try_from("d").expect("valid");
+    let old = nacos_core::Document::new("> 0", "text");
+    SnapshotDir::new(directory.path(), "blue").write(&key, Some(&old)).expect("written");
+    let filter = Scripted::new("> ");
+    filter.set(Mode::WorksLate(2));
+    let builder = builder(&server).snapshot_dir(directory.path().display().to_string());
+    let builder = builder.snapshot_scope("blue").with_config_filter(filter.clone());
+    let client = builder.connect().await.expect("the server is there");
+    let watch = |policy| client.configs().watch("d").expect("valid").start(policy);
+    let offline = watch(StartPolicy::offline());
+    becomes_true(|| filter.calls() == 1).await;
+    let remote = watch(StartPolicy::remote());
+    let mut seen = Vec::new();
+    for n in 1..=40 {
+        publish(&server, &format!("> {n}"));
+        sleep(Duration::from_millis(500)).await;
+        seen.extend(content(&remote.state()).map(|it| it.parse::<u32>().expect("a number")));
+    }
+    assert!(seen.is_sorted(), "{seen:?}");
+    seen.dedup();
+    assert!(seen.len() > 5 && seen[0] > 0, "{seen:?}");
+    assert_eq!(content(&offline.state()).as_deref(), Some("0"));
+}
+
+/// Lets time pass until it is so.
+async fn becomes_true(is_so: impl Fn() -> bool) {
+    soon(async {
+        while !is_so() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

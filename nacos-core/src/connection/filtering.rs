@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::inbox::Outbox;
 use crate::{
     document::Document,
-    filter::{Filters, Passed, Place},
+    filter::{Filters, Number, Passed, Place},
     key::ConfigKey,
     room::Map,
     session::{Queue, Timers},
@@ -52,7 +52,7 @@ struct Backlog {
 #[derive(Debug, Default)]
 struct Entry {
     wanted: Vec<Wanted>,
-    is_under_way: bool,
+    is_passing: bool,
     /// The place of the last turn: taken while code that blocks has not come to its end.
     last: Weak<OwnedSemaphorePermit>,
 }
@@ -60,6 +60,7 @@ struct Entry {
 #[derive(Debug)]
 struct Wanted {
     stored: Document,
+    number: Number,
     failures: u32,
     /// Not before that.
     at: Option<Instant>,
@@ -67,7 +68,7 @@ struct Wanted {
 
 /// The next thing to do.
 enum Turn {
-    Pass(ConfigKey, Document, Arc<OwnedSemaphorePermit>),
+    Pass(ConfigKey, (Document, Number), Arc<OwnedSemaphorePermit>),
     /// Until then, or until something is wanted.
     Wait(Option<Instant>),
 }
@@ -80,7 +81,7 @@ impl Filtering {
     }
 
     /// These are to pass of `key`, and nothing else: [`begin`](Self::begin) says so to the task.
-    pub(crate) fn want(&self, key: &ConfigKey, stored: &[Document]) {
+    pub(crate) fn want(&self, key: &ConfigKey, stored: &[(Document, Number)]) {
         self.backlog().want(key, stored);
     }
 
@@ -121,12 +122,12 @@ impl Filtering {
     async fn pass(
         &self,
         key: ConfigKey,
-        stored: Document,
+        (stored, number): (Document, Number),
         place: Arc<OwnedSemaphorePermit>,
     ) -> (ConfigKey, Passed) {
         let filters = &self.shared.filters;
         let outcome = filters.after_query(&key, &stored, self.shared.place, Some(place)).await;
-        (key, Passed { stored, outcome })
+        (key, Passed { stored, number, outcome })
     }
 
     /// Notes how it went, and says so where that is news.
@@ -153,15 +154,18 @@ impl Filtering {
 }
 
 impl Backlog {
-    fn want(&mut self, key: &ConfigKey, stored: &[Document]) {
+    fn want(&mut self, key: &ConfigKey, stored: &[(Document, Number)]) {
         if stored.is_empty() && !self.entries.contains_key(key) {
             return;
         }
         let entry = self.entries.entry(key.clone()).or_default();
-        entry.wanted.retain(|wanted| stored.contains(&wanted.stored));
-        for stored in stored {
-            if !entry.wanted.iter().any(|wanted| wanted.stored == *stored) {
-                entry.wanted.push(Wanted { stored: stored.clone(), failures: 0, at: None });
+        entry.wanted.retain(|wanted| stored.iter().any(|(stored, _)| *stored == wanted.stored));
+        for (stored, number) in stored {
+            if let Some(wanted) = entry.wanted.iter_mut().find(|wanted| wanted.stored == *stored) {
+                wanted.number = *number;
+            } else {
+                let (stored, number) = (stored.clone(), *number);
+                entry.wanted.push(Wanted { stored, number, failures: 0, at: None });
             }
         }
         self.settle(key);
@@ -184,8 +188,8 @@ impl Backlog {
                 self.settle(&key);
                 continue;
             };
-            let (stored, place) = (wanted.stored.clone(), Arc::new(place));
-            entry.is_under_way = true;
+            let (stored, place) = ((wanted.stored.clone(), wanted.number), Arc::new(place));
+            entry.is_passing = true;
             entry.last = Arc::downgrade(&place);
             return Turn::Pass(key, stored, place);
         }
@@ -195,7 +199,7 @@ impl Backlog {
     /// The turn of `key` is over. Says how often the same has failed before.
     fn passed(&mut self, now: Instant, key: &ConfigKey, passed: &Passed) -> u32 {
         let Some(entry) = self.entries.get_mut(key) else { return 0 };
-        entry.is_under_way = false;
+        entry.is_passing = false;
         let at = entry.wanted.iter().position(|wanted| wanted.stored == passed.stored);
         let failures = at.map_or(0, |at| entry.wanted[at].failures);
         match (at, &passed.outcome) {
@@ -218,7 +222,7 @@ impl Backlog {
         self.order.remove(key);
         self.retries.remove(key);
         let Some(entry) = self.entries.get_mut(key) else { return };
-        if entry.is_under_way {
+        if entry.is_passing {
             return;
         }
         if entry.wanted.is_empty() && entry.last.strong_count() == 0 {
@@ -253,6 +257,15 @@ mod tests {
         Document::new(content, "text")
     }
 
+    fn wanted(content: &str) -> [(Document, Number); 1] {
+        [(document(content), Number::default())]
+    }
+
+    fn failed(stored: Document) -> Passed {
+        let outcome = Err(FilterError::unavailable("no keys"));
+        Passed { stored, number: Number::default(), outcome }
+    }
+
     fn key(data_id: &str) -> ConfigKey {
         ConfigKey::try_from(data_id).expect("valid")
     }
@@ -264,7 +277,7 @@ mod tests {
     fn turn(backlog: &mut Backlog, now: Instant) -> Option<(Document, Arc<OwnedSemaphorePermit>)> {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
         match backlog.turn(now, place) {
-            Turn::Pass(_, stored, place) => Some((stored, place)),
+            Turn::Pass(_, (stored, _), place) => Some((stored, place)),
             Turn::Wait(_) => None,
         }
     }
@@ -272,14 +285,18 @@ mod tests {
     #[test]
     fn one_content_of_a_document_passes_at_a_time_and_the_newest_is_next() {
         let (mut backlog, start, d) = (backlog(), now(), key("d"));
-        backlog.want(&d, &[document("1")]);
+        backlog.want(&d, &wanted("1"));
         let (first, place) = turn(&mut backlog, start).expect("due");
-        backlog.want(&d, &[document("2")]);
-        backlog.want(&d, &[document("3")]);
-        assert!(turn(&mut backlog, start).is_none(), "it is under way");
+        backlog.want(&d, &wanted("2"));
+        backlog.want(&d, &wanted("3"));
+        assert!(turn(&mut backlog, start).is_none(), "it is passing");
         drop(place);
         assert_eq!(
-            backlog.passed(start, &d, &Passed { stored: first.clone(), outcome: Ok(first) }),
+            backlog.passed(
+                start,
+                &d,
+                &Passed { stored: first.clone(), number: Number::default(), outcome: Ok(first) }
+            ),
             0
         );
         assert_eq!(turn(&mut backlog, start).expect("due").0, document("3"));
@@ -288,27 +305,27 @@ mod tests {
     #[test]
     fn failure_waits_for_its_time_and_newer_content_for_none() {
         let (mut backlog, start, d) = (backlog(), now(), key("d"));
-        backlog.want(&d, &[document("1")]);
+        backlog.want(&d, &wanted("1"));
         for failures in 0..10 {
             let at = start + Duration::from_secs(100) * failures;
             let (stored, place) = turn(&mut backlog, at).expect("due");
             drop(place);
-            let passed = Passed { stored, outcome: Err(FilterError::unavailable("no keys")) };
+            let passed = failed(stored);
             assert_eq!(backlog.passed(at, &d, &passed), failures);
             assert!(turn(&mut backlog, at).is_none());
         }
-        backlog.want(&d, &[document("2")]);
+        backlog.want(&d, &wanted("2"));
         assert_eq!(turn(&mut backlog, start).expect("due").0, document("2"));
     }
 
     #[test]
     fn code_that_blocks_has_nothing_put_behind_it() {
         let (mut backlog, start, d) = (backlog(), now(), key("d"));
-        backlog.want(&d, &[document("1")]);
+        backlog.want(&d, &wanted("1"));
         let (stored, place) = turn(&mut backlog, start).expect("due");
-        let late = Passed { stored, outcome: Err(FilterError::unavailable("late")) };
+        let late = failed(stored);
         backlog.passed(start, &d, &late);
-        backlog.want(&d, &[document("2")]);
+        backlog.want(&d, &wanted("2"));
         let later = start + Duration::from_secs(600);
         assert!(turn(&mut backlog, later).is_none());
         drop(place);
@@ -320,18 +337,18 @@ mod tests {
         let (mut backlog, start) = (backlog(), now());
         for n in 0..1000 {
             let key = key(&format!("d{n}"));
-            backlog.want(&key, &[document("1")]);
+            backlog.want(&key, &wanted("1"));
             match n % 3 {
                 0 => {}
                 1 => {
                     let (stored, place) = turn(&mut backlog, start).expect("due");
                     drop(place);
-                    backlog.passed(start, &key, &Passed { outcome: Ok(stored.clone()), stored });
+                    let (outcome, number) = (Ok(stored.clone()), Number::default());
+                    backlog.passed(start, &key, &Passed { stored, number, outcome });
                 }
                 _ => {
                     let (stored, _place) = turn(&mut backlog, start).expect("due");
-                    let outcome = Err(FilterError::rejected("no"));
-                    backlog.passed(start, &key, &Passed { stored, outcome });
+                    backlog.passed(start, &key, &failed(stored));
                 }
             }
             backlog.want(&key, &[]);

@@ -228,6 +228,10 @@ impl Outbox {
         let displaced = self.put(passed, |waiting, passed| {
             let of_key = waiting.notices.passed.entry(key).or_default();
             let at = of_key.iter().position(|known| known.stored == passed.stored);
+            if passed.outcome.is_err() && at.is_some_and(|at| of_key[at].outcome.is_ok()) {
+                // What has passed is still good.
+                return Some(passed);
+            }
             let displaced = at.map(|at| of_key.remove(at));
             of_key.push(passed);
             displaced

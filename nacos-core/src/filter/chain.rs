@@ -26,7 +26,16 @@ pub(crate) struct Named {
 pub(crate) struct Passed {
     /// The document before.
     pub(crate) stored: Document,
+    pub(crate) number: Number,
     pub(crate) outcome: Result<Document, FilterError>,
+}
+
+/// The place of a content among all that were wanted of its document, since when they first were.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Number {
+    pub(crate) at: u64,
+    /// It is a snapshot, and the server has not said the same.
+    pub(crate) is_snapshot: bool,
 }
 
 /// Where a filter runs.

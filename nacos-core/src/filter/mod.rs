@@ -46,7 +46,7 @@ mod encryption;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-pub(crate) use self::chain::{Filters, Named, Passed, Place};
+pub(crate) use self::chain::{Filters, Named, Number, Passed, Place};
 #[cfg(feature = "encryption")]
 pub use self::encryption::{
     AesEncryption, ClearDataKeys, DataKey, DataKeyFuture, DataKeys, NewDataKey, NewDataKeyFuture,

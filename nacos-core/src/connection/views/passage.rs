@@ -5,17 +5,26 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     document::{Document, DocumentState},
     error::ErrorKind,
-    filter::Passed,
+    filter::{Number, Passed},
     freshness::Freshness,
 };
 
 /// The results of the filters for one document, and what they were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Passages {
-    /// Of each content that a view shows.
-    outcomes: Vec<(Document, Outcome)>,
-    /// The contents that they are asked for.
-    pub(super) wanted: Vec<Document>,
+    /// Each that a view shows, and one that passed late, until that is shown.
+    contents: Vec<Content>,
+    /// The contents that the filters are asked for.
+    pub(super) wanted: Vec<(Document, Number)>,
+    /// The number of the next content.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Content {
+    stored: Document,
+    number: Number,
+    outcome: Option<Outcome>,
 }
 
 #[derive(Debug)]
@@ -29,33 +38,51 @@ enum Outcome {
 pub(super) struct Passage {
     /// The last that passed.
     good: Option<Document>,
-    /// The first that was wanted since, and whether it is a snapshot.
-    under_way: Option<(Document, bool)>,
+    /// Contents from this number on are newer than what is shown. None before the first.
+    newer: Option<u64>,
 }
 
 impl Passages {
     /// Something has passed, or failed.
-    pub(super) fn passed(&mut self, now: Instant, Passed { stored, outcome }: Passed) {
-        let at = self.outcomes.iter().position(|(known, _)| *known == stored);
-        let former = at.map(|at| self.outcomes.swap_remove(at).1);
-        let outcome = match outcome {
-            Ok(document) => Outcome::Passed(document),
-            Err(error) => {
-                let since = match former {
+    pub(super) fn passed(&mut self, now: Instant, Passed { stored, number, outcome }: Passed) {
+        let known = self.contents.iter_mut().find(|known| known.stored == stored);
+        match (known, outcome) {
+            (Some(known), Ok(document)) => known.outcome = Some(Outcome::Passed(document)),
+            // It has been replaced meanwhile.
+            (None, Ok(document)) => {
+                let outcome = Some(Outcome::Passed(document));
+                self.contents.push(Content { stored, number, outcome });
+            }
+            // What has passed is still good: it was asked for again before that was known.
+            (Some(Content { outcome: Some(Outcome::Passed(_)), .. }) | None, Err(_)) => {}
+            (Some(known), Err(error)) => {
+                let since = match known.outcome {
                     Some(Outcome::Failed { since, .. }) => since,
                     _ => now,
                 };
-                Outcome::Failed { since, why: error.kind(), cause: error.to_string().into() }
+                let (why, cause) = (error.kind(), error.to_string().into());
+                known.outcome = Some(Outcome::Failed { since, why, cause });
             }
-        };
-        self.outcomes.push((stored, outcome));
+        }
     }
 
-    /// Keeps what is still to be shown, and says whether something else is wanted than was.
-    pub(super) fn keep(&mut self, stored: Vec<Document>) -> bool {
-        self.outcomes.retain(|(known, _)| stored.contains(known));
-        let passed = |document: &Document| matches!(self.of(document), Some(Outcome::Passed(_)));
-        let wanted: Vec<_> = stored.into_iter().filter(|document| !passed(document)).collect();
+    /// Keeps what is still to be shown, and says whether something else is wanted than was. Of each
+    /// content: whether it is nothing but a snapshot.
+    pub(super) fn keep(&mut self, stored: Vec<(Document, bool)>) -> bool {
+        self.contents.retain(|known| stored.iter().any(|(stored, _)| *stored == known.stored));
+        for (stored, is_snapshot) in stored {
+            let number = Number { at: self.next, is_snapshot };
+            match self.contents.iter_mut().find(|known| known.stored == stored) {
+                // The server says the same as the disk.
+                Some(known) if known.number.is_snapshot && !is_snapshot => known.number = number,
+                Some(_) => continue,
+                None => self.contents.push(Content { stored, number, outcome: None }),
+            }
+            self.next += 1;
+        }
+        let unpassed = |known: &&Content| !matches!(known.outcome, Some(Outcome::Passed(_)));
+        let wanted = self.contents.iter().filter(unpassed);
+        let wanted: Vec<_> = wanted.map(|known| (known.stored.clone(), known.number)).collect();
         let is_new = wanted != self.wanted;
         self.wanted = wanted;
         is_new
@@ -67,7 +94,25 @@ impl Passages {
     }
 
     fn of(&self, stored: &Document) -> Option<&Outcome> {
-        self.outcomes.iter().find(|(known, _)| known == stored).map(|(_, outcome)| outcome)
+        self.contents.iter().find(|known| known.stored == *stored)?.outcome.as_ref()
+    }
+
+    /// The number that `stored` has, or will get.
+    fn number(&self, stored: &Document) -> u64 {
+        let known = self.contents.iter().find(|known| known.stored == *stored);
+        known.map_or(self.next, |known| known.number.at)
+    }
+
+    /// The newest that has passed, from the number `from` on.
+    fn newest(&self, from: u64, is_snapshot: bool) -> Option<(u64, &Document)> {
+        let passed = self.contents.iter().filter_map(|known| match &known.outcome {
+            Some(Outcome::Passed(document)) => Some((known.number, document)),
+            _ => None,
+        });
+        passed
+            .filter(|(number, _)| number.at >= from && number.is_snapshot == is_snapshot)
+            .map(|(number, document)| (number.at, document))
+            .max_by_key(|(number, _)| *number)
     }
 }
 
@@ -81,76 +126,76 @@ impl Passage {
         before: impl FnOnce() -> (Arc<DocumentState>, Arc<Freshness>),
     ) -> (DocumentState, Freshness) {
         let Some(stored) = state.document() else {
-            *self = Self::default();
+            // What was wanted before that is never shown again.
+            *self = Self { good: None, newer: Some(passages.next) };
             return (state, freshness);
         };
         if matches!(freshness, Freshness::Overridden { .. }) {
-            self.under_way = None;
             return (state, freshness);
         }
-        self.catch_up(passages);
+        let is_snapshot = matches!(freshness, Freshness::FromDisk { .. });
+        let late = self.catch_up(passages, stored, is_snapshot);
         match (passages.of(stored), state) {
-            (Some(Outcome::Passed(document)), DocumentState::Unreachable { why, cause, .. }) => {
-                *self = Self { good: Some(document.clone()), under_way: None };
-                (DocumentState::Unreachable { last: Some(document.clone()), why, cause }, freshness)
-            }
-            (Some(Outcome::Passed(document)), _) => {
-                *self = Self { good: Some(document.clone()), under_way: None };
-                (DocumentState::Present(document.clone()), freshness)
+            (Some(Outcome::Passed(document)), state) => {
+                *self = Self { good: Some(document.clone()), newer: Some(passages.next) };
+                let document = document.clone();
+                let state = match state {
+                    DocumentState::Unreachable { why, cause, .. } => {
+                        DocumentState::Unreachable { last: Some(document), why, cause }
+                    }
+                    _ => DocumentState::Present(document),
+                };
+                (state, freshness)
             }
             // The server's own reason is the more urgent one.
             (Some(Outcome::Failed { .. }), DocumentState::Unreachable { why, cause, .. }) => {
-                self.under_way = None;
                 (DocumentState::Unreachable { last: self.good.clone(), why, cause }, freshness)
             }
             (Some(Outcome::Failed { since, why, cause }), _) => {
-                self.under_way = None;
                 let (since, why, cause) = (*since, *why, Arc::clone(cause));
                 let last = self.good.clone();
                 let state = DocumentState::Unreachable { last, why, cause };
                 (state, Freshness::Stale { since, why })
             }
-            (None, state) => {
-                let is_snapshot = matches!(freshness, Freshness::FromDisk { .. });
-                if self.under_way.as_ref().is_none_or(|(_, other)| *other != is_snapshot) {
-                    self.under_way = state.document().cloned().map(|it| (it, is_snapshot));
-                }
-                self.wait(freshness, before())
-            }
+            (None, _) => wait(late, freshness, before()),
         }
     }
 
-    /// The state to show until the filters have an outcome: the one from before, or a newer one
-    /// that has passed.
-    fn wait(
-        &self,
-        freshness: Freshness,
-        (state, before): (Arc<DocumentState>, Arc<Freshness>),
-    ) -> (DocumentState, Freshness) {
-        let freshness = match freshness {
-            Freshness::Stale { .. } => freshness,
-            _ => Freshness::clone(&before),
-        };
-        let is_shown = matches!(*before, Freshness::Overridden { .. })
-            || state.document() == self.good.as_ref();
-        match &self.good {
-            Some(good) if !is_shown => (DocumentState::Present(good.clone()), freshness),
-            _ => (DocumentState::clone(&state), freshness),
-        }
+    /// A content may have passed while it was replaced: however often that happens, it is newer
+    /// than what is shown. Returns what is to be shown, if that is so.
+    fn catch_up(
+        &mut self,
+        passages: &Passages,
+        stored: &Document,
+        is_snapshot: bool,
+    ) -> Option<Document> {
+        let from = *self.newer.get_or_insert_with(|| passages.number(stored));
+        let (number, document) = passages.newest(from, is_snapshot)?;
+        *self = Self { good: Some(document.clone()), newer: Some(number + 1) };
+        Some(document.clone())
     }
+}
 
-    /// The content under way may have passed while it was replaced: however often that happens, it
-    /// is newer than what is shown.
-    fn catch_up(&mut self, passages: &Passages) {
-        let under_way = self.under_way.as_ref().and_then(|(stored, _)| passages.of(stored));
-        match under_way {
-            Some(Outcome::Passed(document)) => {
-                *self = Self { good: Some(document.clone()), under_way: None };
-            }
-            Some(Outcome::Failed { .. }) => self.under_way = None,
-            None => {}
-        }
-    }
+/// The state to show until the filters have an outcome: the one from before, or a newer one that
+/// has passed late.
+fn wait(
+    late: Option<Document>,
+    freshness: Freshness,
+    (state, before): (Arc<DocumentState>, Arc<Freshness>),
+) -> (DocumentState, Freshness) {
+    let is_late = late.is_some();
+    let state = late.map_or_else(|| DocumentState::clone(&state), DocumentState::Present);
+    let freshness = match (freshness, &*before) {
+        (freshness @ Freshness::Stale { .. }, _) => freshness,
+        (freshness @ Freshness::FromDisk { .. }, _) if is_late => freshness,
+        // It is the server's, and not the one that the server confirms.
+        (
+            Freshness::Confirmed { at },
+            Freshness::FromDisk { .. } | Freshness::Overridden { .. },
+        ) if is_late => Freshness::Stale { since: at, why: ErrorKind::FilterUnavailable },
+        (_, before) => before.clone(),
+    };
+    (state, freshness)
 }
 
 #[cfg(test)]
@@ -186,7 +231,7 @@ mod tests {
         /// Shown without filters.
         newest: (DocumentState, Freshness),
         reader: (Arc<DocumentState>, Arc<Freshness>),
-        under_way: Option<Document>,
+        passing: Option<(Document, Number)>,
     }
 
     impl World {
@@ -199,7 +244,7 @@ mod tests {
                 passage: Passage::default(),
                 newest: (DocumentState::Pending, nothing.clone()),
                 reader: (Arc::new(DocumentState::Pending), Arc::new(nothing)),
-                under_way: None,
+                passing: None,
             }
         }
 
@@ -208,7 +253,8 @@ mod tests {
             let (state, freshness) =
                 self.passage.shown(&self.passages, self.newest.clone(), || before);
             self.reader = (Arc::new(state), Arc::new(freshness));
-            self.passages.keep(self.newest.0.document().cloned().into_iter().collect());
+            let stored = self.newest.0.document().cloned();
+            self.passages.keep(stored.map(|stored| (stored, false)).into_iter().collect());
         }
 
         fn server(&mut self, state: DocumentState) {
@@ -217,15 +263,17 @@ mod tests {
         }
 
         /// The filter begins with what is wanted, or ends with what it has.
-        fn filter(&mut self, fails: bool) {
-            match self.under_way.take() {
-                None => self.under_way = self.passages.wanted.first().cloned(),
-                Some(stored) => {
-                    let outcome = outcome(&stored, fails);
-                    self.passages.passed(self.now, Passed { stored, outcome });
-                    self.show();
-                }
-            }
+        /// Returns the version that passed.
+        fn filter(&mut self, fails: bool) -> Option<u32> {
+            let Some((stored, number)) = self.passing.take() else {
+                self.passing = self.passages.wanted.first().cloned();
+                return None;
+            };
+            let outcome = outcome(&stored, fails);
+            let passed = outcome.as_ref().ok().map(version);
+            self.passages.passed(self.now, Passed { stored, number, outcome });
+            self.show();
+            passed
         }
 
         fn shown(&self) -> Option<u32> {
@@ -255,7 +303,7 @@ mod tests {
             ),
         ) {
             let mut world = World::new();
-            let (mut newest, mut last) = (0, 0);
+            let (mut newest, mut last, mut gone) = (0, 0, 0);
             for step in steps {
                 match step {
                     Step::Publish => {
@@ -265,6 +313,7 @@ mod tests {
                     Step::Remove => {
                         world.server(DocumentState::Absent);
                         assert_eq!(*world.reader.0, DocumentState::Absent, "it waits for nobody");
+                        gone = newest;
                     }
                     Step::Lose => {
                         let why = ErrorKind::Disconnected;
@@ -272,10 +321,16 @@ mod tests {
                         world.show();
                         assert!(!world.reader.1.is_confirmed(), "it is told at once");
                     }
-                    Step::Filter { fails } => world.filter(fails),
+                    Step::Filter { fails } => {
+                        let shown = world.shown().unwrap_or(gone);
+                        let newer = world.filter(fails).filter(|passed| *passed > shown);
+                        if let Some(newer) = newer.filter(|_| world.newest.0.document().is_some()) {
+                            assert_eq!(world.shown(), Some(newer), "however often it changes");
+                        }
+                    }
                 }
                 if let Some(shown) = world.shown() {
-                    assert!(shown >= last, "{shown} after {last}");
+                    assert!(shown >= last && shown > gone, "{shown} after {last}");
                     last = shown;
                 }
                 let is_newest = world.shown() == Some(newest);
@@ -291,7 +346,7 @@ mod tests {
                 assert!(matches!(*world.reader.0, DocumentState::Present(_)));
                 assert_eq!(*world.reader.1, world.newest.1);
             }
-            assert!(world.passages.wanted.is_empty() && world.passages.outcomes.len() <= 1);
+            assert!(world.passages.wanted.is_empty() && world.passages.contents.len() <= 1);
         }
     }
 
@@ -307,5 +362,20 @@ mod tests {
         }
         let Freshness::Stale { since, why } = *world.reader.1 else { panic!("it failed") };
         assert_eq!((since, why), (start, ErrorKind::Filter));
+    }
+
+    #[test]
+    fn content_that_has_passed_stays_good_whatever_fails_later() {
+        let mut world = World::new();
+        world.server(DocumentState::Present(stored(1)));
+        let again = world.passages.wanted[0].clone();
+        world.filter(false);
+        world.filter(false);
+        let (stored, number) = again;
+        let outcome = outcome(&stored, true);
+        world.passages.passed(world.now, Passed { stored, number, outcome });
+        world.show();
+        assert!(matches!(*world.reader.0, DocumentState::Present(_)));
+        assert_eq!((world.shown(), &*world.reader.1), (Some(1), &world.newest.1));
     }
 }

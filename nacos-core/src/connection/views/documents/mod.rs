@@ -423,9 +423,10 @@ impl Entry {
         self.views.iter_mut().map(of_view).collect()
     }
 
-    /// The contents that are shown, as they were before the filters.
-    fn stored(&self) -> Vec<Document> {
-        let mut stored = Vec::<Document>::with_capacity(1);
+    /// The contents that are shown, as they were before the filters, and whether each is nothing
+    /// but a snapshot.
+    fn stored(&self) -> Vec<(Document, bool)> {
+        let mut stored = Vec::<(Document, bool)>::with_capacity(1);
         for view in &self.views {
             let (state, freshness) = self.known.shown(view.policy, view.is_late, true);
             let document = match freshness {
@@ -433,10 +434,11 @@ impl Entry {
                 Freshness::Overridden { .. } => self.known.document(),
                 _ => state.document(),
             };
-            if let Some(document) = document
-                && !stored.contains(document)
-            {
-                stored.push(document.clone());
+            let Some(document) = document else { continue };
+            let is_snapshot = matches!(freshness, Freshness::FromDisk { .. });
+            match stored.iter_mut().find(|(known, _)| known == document) {
+                Some((_, both)) => *both &= is_snapshot,
+                None => stored.push((document.clone(), is_snapshot)),
             }
         }
         stored

@@ -5,7 +5,6 @@ use futures_util::FutureExt;
 use nacos_core::{
     Client, ClientBuilder, ConfigKey, Document, DocumentState, ErrorKind, Freshness, SessionState,
     SnapshotDir, StartPolicy, Watch, digest,
-    filter::{ConfigContent, ConfigFilter, FilterError, FilterFuture},
 };
 use nacos_testkit::{Server, TimeLimit};
 use tempfile::TempDir;
@@ -335,42 +334,6 @@ async fn login_that_was_refused_takes_nothing_away_that_is_on_disk() {
     let nothing = client.configs().watch("other").expect("valid");
     let error = nothing.start(StartPolicy::snapshot_first()).ready().await.expect_err("denied");
     assert_eq!(error.kind(), ErrorKind::Denied);
-}
-
-/// Needs a second for each document, and refuses one.
-#[derive(Debug)]
-struct Slow;
-
-impl ConfigFilter for Slow {
-    fn after_query(&self, document: ConfigContent) -> FilterFuture<'_> {
-        Box::pin(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            match &*document.content {
-                "unsigned" => Err(FilterError::rejected("it is not signed")),
-                _ => Ok(document),
-            }
-        })
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn login_that_was_refused_takes_nothing_away_that_is_in_a_filter() {
-    let server = crate::support::start(Server::builder().credentials("nacos", "right")).await;
-    let kept = Kept::with("d", "kept");
-    kept.keep("bad", "unsigned");
-    let wrong = kept.of(builder(&server)).with_config_filter(Slow).credentials("nacos", "wrong");
-    let client = wrong.connect_lazy().expect("valid");
-    // Until nobody waits for it any more.
-    let error = client.configs().get("other").await.expect_err("denied");
-    assert_eq!(error.kind(), ErrorKind::Denied);
-    let ready = |name| {
-        let watch = client.configs().watch(name).expect("valid");
-        soon(watch.start(StartPolicy::snapshot_first()).ready())
-    };
-    assert_eq!(content(&ready("d").await.expect("on disk")).as_deref(), Some("kept"));
-    for nothing in ["bad", "other"] {
-        assert_eq!(ready(nothing).await.expect_err("denied").kind(), ErrorKind::Denied);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,7 +50,11 @@ impl Configs {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidName`](crate::ErrorKind::InvalidName) before anything is sent, and
-    /// whatever keeps the server from answering within the request timeout. "There is none" is not
+    /// whatever keeps the server from answering within the request timeout;
+    /// [`ErrorKind::Filter`](crate::ErrorKind::Filter) or
+    /// [`ErrorKind::FilterUnavailable`](crate::ErrorKind::FilterUnavailable) if a
+    /// [filter](crate::filter) failed, each of which may take its
+    /// [`filter_timeout`](crate::ClientBuilder::filter_timeout) beyond that. "There is none" is not
     /// an error.
     ///
     /// # Cancel safety

@@ -280,20 +280,28 @@ impl Configs {
     ///
     /// Once polled, a dropped call may or may not have published.
     pub async fn publish(&self, publish: Publish) -> Result<Published, Error> {
+        self.connection.mention(publish.key.namespace());
+        publish.gray()?;
+        self.send(self.prepare(publish).await?).await
+    }
+
+    /// What the client's filters make of it. Nothing is sent.
+    pub(super) async fn prepare(&self, publish: Publish) -> Result<Publish, Error> {
+        let options = &self.connection.options;
+        let Some(filters) = &options.filters else { return Ok(publish) };
+        let key = publish.key.clone().resolve(&options.session.config_namespace);
+        match filters.before_publish(publish.unfiltered(&key)).await {
+            Ok(document) => Ok(publish.filtered(&document)),
+            Err(error) => Err(Error::new(error.kind(), Doing("publish", &key)).because(error)),
+        }
+    }
+
+    /// Publishes what was [prepared](Self::prepare).
+    pub(super) async fn send(&self, publish: Publish) -> Result<Published, Error> {
         let connection = &self.connection;
-        connection.mention(publish.key.namespace());
         let key = publish.key.clone().resolve(&connection.options.session.config_namespace);
         let doing = Doing("publish", &key);
         let gray = publish.gray()?;
-        let publish = match &connection.options.filters {
-            Some(filters) => {
-                let document = filters.before_publish(publish.unfiltered(&key)).await;
-                let document =
-                    document.map_err(|error| Error::new(error.kind(), &doing).because(error))?;
-                publish.filtered(&document)
-            }
-            None => publish,
-        };
         let request = publish.request(&key);
         let (length, most) = (request.length(), connection.options.max_publish);
         if length > most {

@@ -99,7 +99,8 @@ impl Configs {
             let document = match shown {
                 Queried::Absent => None,
                 Queried::Asked(document) => {
-                    filtered(&self.connection, &key, Some(document)).await?
+                    let filtered = filtered(&self.connection, &key, Some(document));
+                    timeout_at(deadline, filtered).await.unwrap_or_else(|_| late(&key))?
                 }
                 Queried::Gray => return Err(gray_is_shown(doing)),
             };
@@ -108,7 +109,9 @@ impl Configs {
                 return Ok(Updated { condition, published: None });
             };
             let publish = over(document.as_ref(), &key, content.into(), announces);
-            let Ok(published) = timeout_at(deadline, self.publish(publish)).await else {
+            let prepared = timeout_at(deadline, self.prepare(publish)).await;
+            let publish = prepared.unwrap_or_else(|_| late(&key))?;
+            let Ok(published) = timeout_at(deadline, self.send(publish)).await else {
                 // It may be stored.
                 return Err(self.connection.nobody_answered(doing));
             };
@@ -126,6 +129,12 @@ impl Configs {
         }
         Err(conflict.unwrap_or_else(|| self.connection.nobody_answered(doing)))
     }
+}
+
+/// The filters took all the time that was left: nothing was sent.
+fn late<T>(key: &ConfigKey) -> Result<T, Error> {
+    let why = "the filters were not done within the request timeout";
+    Err(Error::new(ErrorKind::FilterUnavailable, Doing("update", key)).because(why))
 }
 
 /// The publish of `content` over `document`, of which it keeps what a client can keep.

@@ -91,7 +91,10 @@ pub(crate) fn prepare(
             .map(OverrideDir::new),
         start_policy: options.start_policy.unwrap_or_default(),
         filters: None,
-        filter_timeout: options.filter_timeout.unwrap_or(FILTER_TIMEOUT).min(LONGEST),
+        filter_timeout: options
+            .filter_timeout
+            .unwrap_or(FILTER_TIMEOUT)
+            .clamp(LEAST_FILTER_TIMEOUT, LONGEST),
     };
     Ok((options, certificates))
 }
@@ -167,6 +170,8 @@ const DEFAULT: Patience = Patience::DEFAULT;
 const BACKOFF_CAP: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FILTER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Below that, nearly every call of a filter would fail at once.
+const LEAST_FILTER_TIMEOUT: Duration = Duration::from_millis(10);
 const LEAST_PROBE: Duration = Duration::from_secs(1);
 const MAX_METADATA: usize = 1024;
 const MAX_PUBLISH: usize = 10 * 1024 * 1024;
@@ -184,6 +189,15 @@ mod tests {
             options.set(name, crate::given::Given::Text((*value).to_owned())).expect("readable");
         }
         options
+    }
+
+    #[test]
+    fn filters_have_neither_no_time_nor_all() {
+        let least = LEAST_FILTER_TIMEOUT;
+        for (given, bounded) in [("0s", least), ("1s", least * 100), ("9999999999s", LONGEST)] {
+            let given = options(&[("server_addr", "localhost"), ("filter_timeout", given)]);
+            assert_eq!(check(given, None).expect("valid").filter_timeout, bounded);
+        }
     }
 
     #[test]

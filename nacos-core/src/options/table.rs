@@ -244,7 +244,7 @@ macro_rules! table {
             /// has no limit.
             max_publish: bytes, default "10 MiB";
 
-            /// How long each filter may take for one document.
+            /// How long each filter may take for one document; at least 10 ms.
             filter_timeout: time, default "5s";
 
             /// Runs the session on a thread of its own, so that a runtime whose workers are all

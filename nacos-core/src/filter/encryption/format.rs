@@ -33,7 +33,7 @@ impl Format {
             };
             return Some(Self::Mse(length));
         }
-        // The plugin is found by what stands up to the next dash, whatever its case is.
+        // The plugin is found by what stands up to the next dash, in lower case.
         let algorithm = name.split_once('-').map_or(name, |(algorithm, _)| algorithm);
         (algorithm == "aes").then_some(Self::Plugin)
     }

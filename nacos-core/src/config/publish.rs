@@ -285,7 +285,7 @@ impl Configs {
         self.send(self.prepare(publish).await?).await
     }
 
-    /// What the client's filters make of it. Nothing is sent.
+    /// The content that the client's filters make of it. Nothing is sent.
     pub(super) async fn prepare(&self, publish: Publish) -> Result<Publish, Error> {
         let options = &self.connection.options;
         let Some(filters) = &options.filters else { return Ok(publish) };

@@ -229,7 +229,7 @@ impl Outbox {
             let of_key = waiting.notices.passed.entry(key).or_default();
             let at = of_key.iter().position(|known| known.stored == passed.stored);
             if passed.outcome.is_err() && at.is_some_and(|at| of_key[at].outcome.is_ok()) {
-                // What has passed is still good.
+                // The content that has passed is still good.
                 return Some(passed);
             }
             let displaced = at.map(|at| of_key.remove(at));

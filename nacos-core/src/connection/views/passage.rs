@@ -53,7 +53,7 @@ impl Passages {
                 let outcome = Some(Outcome::Passed(document));
                 self.contents.push(Content { stored, number, outcome });
             }
-            // What has passed is still good: it was asked for again before that was known.
+            // Content that has passed is still good: it was asked for again before that was known.
             (Some(Content { outcome: Some(Outcome::Passed(_)), .. }) | None, Err(_)) => {}
             (Some(known), Err(error)) => {
                 let since = match known.outcome {
@@ -126,7 +126,7 @@ impl Passage {
         before: impl FnOnce() -> (Arc<DocumentState>, Arc<Freshness>),
     ) -> (DocumentState, Freshness) {
         let Some(stored) = state.document() else {
-            // What was wanted before that is never shown again.
+            // Content that was wanted before that is never shown again.
             *self = Self { good: None, newer: Some(passages.next) };
             return (state, freshness);
         };
